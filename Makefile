@@ -1,0 +1,31 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything else is optional.
+PY ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ifneq ($(PIP_FIND_LINKS),)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)  # uv does not read pip's settings
+endif
+.PHONY: demo test lint bench bench-quick clean
+
+$(VENV)/%.done: pyproject.toml
+	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || $(BIN)/python -m pip install uv
+	@echo "installing trainwright and its dependencies into $(VENV)"
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode $(if $(filter dev,$*),-e '.[dev]',-e '.[features]')
+	@touch $@
+
+demo: $(VENV)/demo.done  ## set up, train a WGAN-GP on the sprites that come with the package, show the result
+	$(BIN)/trainwright demo
+
+test: $(VENV)/dev.done  ## set up and run the tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loop (about 25 minutes)
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.overhead
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

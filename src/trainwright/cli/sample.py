@@ -1,0 +1,49 @@
+"""``trainwright sample RUN -n 64``: new pictures from a trained run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command()(sample)
+
+
+def sample(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1_000_000, help="How many pictures.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures [default: RUN/generated/seed_SEED].")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Use the last weights instead of their average (EMA).")] = False,
+) -> None:
+    """Write COUNT pictures as PNG files, and a grid of the first 64."""
+    from trainwright import registry
+    from trainwright.errors import UserError
+    from trainwright.runs.folder import open_run
+    from trainwright.train.grids import save_grid, save_png, to_bytes, to_image
+    from trainwright.train.trained import load
+
+    opened = open_run(run)
+    target = out or opened.folder / "generated" / f"seed_{seed}"
+    if target.exists() and not target.is_dir():
+        raise UserError(f"--out {target} is a file; give a folder.")
+    trained = load(registry.family(opened.read()["family"], str(run)), opened)
+    written = 0
+    try:
+        for part, images in enumerate(trained.samples(count, seed, averaged=not raw)):
+            if part == 0:
+                save_grid(images[:64], target / "grid.png")
+            for picture in to_bytes(images):
+                save_png(to_image(picture), target / f"{written:05d}.png")
+                written += 1
+    except OSError as error:
+        raise UserError(
+            f"the pictures cannot be written to {target}: {(error.strerror or str(error)).lower()}."
+        ) from None
+    kind = "averaged weights" if trained.has_average and not raw else "raw weights"
+    print(f"{written} pictures from step {trained.step} ({kind}, seed {seed}): {target}")
+    print(f"grid: {target / 'grid.png'}")

@@ -1,0 +1,109 @@
+"""``trainwright train RECIPE [key=value ...]``."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trainwright import registry
+from trainwright.cli.display import Bar, display
+from trainwright.cli.naming import run_folder
+
+if TYPE_CHECKING:
+    from trainwright.train.config import RunConfig
+    from trainwright.train.family import Family
+    from trainwright.train.session import Outcome
+
+CRASHED = 3
+EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
+Run the same command again and it goes on where it stopped. Ctrl-C saves a checkpoint first."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command(epilog=EPILOG)(train)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=pictures/ lr_g=1e-5.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder; by default named after the recipe and the overrides.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Folder in which runs are named.")] = Path("runs"),
+    new: Annotated[bool, typer.Option("--new", help="Begin a new run even if this command has one already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and stop.")] = False,
+) -> None:
+    """Train a recipe, or go on with it where it stopped."""
+    family, config = registry.load(recipe, overrides or ())
+    if dry_run:
+        from trainwright.config.writing import to_yaml
+
+        print(to_yaml(config), end="")
+        return
+    folder = run or run_folder(root, recipe, overrides or (), new)
+    outcome = run_training(family, config, folder)
+    conclude(outcome)
+
+
+def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":
+    """Trains with a live display; Ctrl-C and SIGTERM end it after the current step, a second Ctrl-C at once."""
+    print(f"{config.recipe}: {config.hypothesis}" if config.hypothesis else config.recipe, flush=True)
+    print(f"run folder: {folder}  (starting up ...)", flush=True)
+    from trainwright.runs.folder import Run
+    from trainwright.train.session import train as train_session
+
+    with display() as shown, stop_on_signal(shown.note) as stop:
+        return train_session(family, config, Run(folder), shown, stop, Bar("decoding pictures"))
+
+
+class stop_on_signal:
+    """While active, a first SIGINT or SIGTERM only raises a flag; a second SIGINT interrupts at once."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._flag = note, threading.Event()
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self._flag.is_set
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self._flag.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._flag.set()
+        self._note("stopping after this step, with a checkpoint (Ctrl-C again: at once)")
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def conclude(outcome: "Outcome") -> None:
+    """Says how it ended and what to do next; exits with the code that fits."""
+    folder = outcome.run.folder
+    if outcome.status == "crashed":
+        print(
+            f"trainwright: training crashed. {outcome.message}. The checkpoint before it is kept; the same command tries "
+            "again from there. Lower the learning rate, or add on_nonfinite=rollback.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(CRASHED)
+    from trainwright.report.build import build_report
+
+    page = build_report(outcome.run)
+    if outcome.status == "interrupted":
+        print(f"stopped at step {outcome.step} with a checkpoint; run the same command to go on")
+        print(f"report: {page}")
+        raise typer.Exit(130)
+    print(f"finished at step {outcome.step}")
+    print(f"samples: {newest(folder / 'samples')}")
+    print(f"report:  {page}")
+
+
+def newest(folder: Path) -> Path:
+    """The last file of a folder by name, or the folder if it is empty."""
+    return max(folder.glob("*.png"), default=folder)

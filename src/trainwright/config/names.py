@@ -1,0 +1,48 @@
+"""Finding the one field that a user means: dotted path, leaf name, or a guide's name for it."""
+
+from trainwright.config.base import Config, extra, leaves, section_of
+from trainwright.errors import UserError, nearest
+
+
+def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
+    """The full path of ``key`` in ``schema``.
+
+    ``key`` may be a dotted path (``optim.lr_g``), a section with a shorthand (``data``), a leaf name that is unique
+    (``lr_g``) or an alias (``LEARNING_RATE_G``).
+
+    Raises:
+        UserError: for an unknown or ambiguous name, with the nearest valid one; ``where`` opens the message.
+    """
+    paths = [path for path, _ in leaves(schema)]
+    dotted = tuple(key.split("."))
+    if dotted in paths:
+        return dotted
+    section = _section(schema, dotted)
+    if section is not None:
+        if section.shorthand is None:
+            fields = ", ".join(section.model_fields)
+            raise UserError(f"{where}: {key!r} is a section; name one of its fields: {fields}.")
+        return (*dotted, section.shorthand)
+    matches = [path for path in paths if path[-len(dotted) :] == dotted]
+    matches = matches or [path for path, field in leaves(schema) if key in (extra(field, "aliases") or ())]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        options = ", ".join(".".join(path) for path in matches)
+        raise UserError(f"{where}: {key!r} is ambiguous; say which one: {options}.")
+    known = {path[-1] for path in paths} | {".".join(path) for path in paths} | set(schema.model_fields)
+    hint = nearest(key, known)
+    related = sorted({path[-1] for path in paths if path[-1].startswith(f"{key}_")})
+    if not hint and related:
+        hint = f" Did you mean one of {', '.join(related)}?"
+    raise UserError(f"{where}: unknown key {key!r}.{hint}")
+
+
+def _section(schema: type[Config], path: tuple[str, ...]) -> type[Config] | None:
+    for part in path:
+        field = schema.model_fields.get(part)
+        inner = section_of(field) if field is not None else None
+        if inner is None:
+            return None
+        schema = inner
+    return schema

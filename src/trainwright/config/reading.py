@@ -1,0 +1,166 @@
+"""From YAML text and ``key=value`` overrides to a validated config; every error names file, line and remedy."""
+
+import difflib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from trainwright.config.base import Config, leaves
+from trainwright.config.names import resolve
+from trainwright.errors import UserError
+
+C = TypeVar("C", bound=Config)
+Path_ = tuple[str, ...]
+
+
+class Settings:
+    """Values on their way to a config, each with the place it came from."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.places: dict[Path_, str] = {}
+
+    def put(self, path: Path_, value: Any, place: str) -> None:
+        """Sets one value; a later call wins over an earlier one."""
+        node = self.values
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = value
+        self.places[path] = place
+
+    def place(self, path: Path_) -> str:
+        """Where the value at ``path`` (or its nearest parent) was given."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.places:
+                return self.places[path[:length]]
+        return "config"
+
+
+def read_yaml(file: Path) -> CommentedMap:
+    """Parses a YAML file whose top level is a mapping. Numbers follow YAML 1.2, so ``1e-3`` is a number.
+
+    Raises:
+        UserError: the file is missing, unreadable, not YAML, has a key twice or is not a mapping.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({_reason(error)}).") from None
+    try:
+        loaded = YAML(typ="rt").load(io.StringIO(text))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = str(error.problem).split("\n")[0]
+        raise UserError(f"{file}: line {line}: not valid YAML: {problem}.") from None
+    except YAMLError as error:
+        raise UserError(f"{file}: not valid YAML: {str(error).splitlines()[0]}.") from None
+    if not isinstance(loaded, CommentedMap):
+        raise UserError(f"{file}: expected a mapping such as 'family: wgan_gp', found {_kind(loaded)}.")
+    return loaded
+
+
+def add_mapping(settings: Settings, schema: type[Config], mapping: Mapping[str, Any], file: str) -> None:
+    """Merges a YAML mapping: nested sections, dotted keys, and flat leaf names such as a guide's ``max_beta``."""
+    _merge(settings, schema, mapping, file, ())
+
+
+def _merge(settings: Settings, schema: type[Config], mapping: Mapping[str, Any], file: str, prefix: Path_) -> None:
+    sections = _sections(schema)
+    for key, value in mapping.items():
+        place = f"{file}: {_line(mapping, key)}"
+        path = (*prefix, str(key))
+        if path in sections and isinstance(value, Mapping):
+            _merge(settings, schema, value, file, path)
+            continue
+        if path in sections and value is None:
+            continue
+        name = ".".join(path)
+        full = resolve(schema, name, place)
+        settings.put(full, _plain(value), place)
+
+
+def _sections(schema: type[Config]) -> set[Path_]:
+    return {path[:length] for path, _ in leaves(schema) for length in range(1, len(path))}
+
+
+def add_overrides(settings: Settings, schema: type[Config], overrides: Iterable[str]) -> None:
+    """Merges ``key=value`` words; the value is read as YAML, so ``1e-4``, ``[0, 0.9]`` and ``{kind: cosine}`` work."""
+    for word in overrides:
+        place = f"override {word!r}"
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"{place}: expected key=value, such as lr_g=1e-5.")
+        full = resolve(schema, key.strip(), place)
+        settings.put(full, _value(text, place), place)
+
+
+def _value(text: str, place: str) -> Any:
+    try:
+        return YAML(typ="safe").load(io.StringIO(text))
+    except YAMLError:
+        if any(c in text for c in "{}[]"):
+            raise UserError(f"{place}: the value is not valid YAML; quote it and close every bracket.") from None
+        return text
+
+
+def validate(settings: Settings, schema: type[C]) -> C:
+    """The config, or a UserError that names the place, the field, what was expected and what was found."""
+    try:
+        return schema.model_validate(settings.values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = tuple(str(part) for part in first["loc"])
+        raise UserError(f"{settings.place(path)}: {_explain(schema, path, first)}") from None
+
+
+def _explain(schema: type[Config], path: Path_, error: Any) -> str:
+    known = [leaf for leaf, _ in leaves(schema)]
+    field = max((leaf for leaf in known if path[: len(leaf)] == leaf), key=len, default=path)
+    name = ".".join(field)
+    value = error.get("input")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{name} must be given."
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(path)}: unknown key.{_similar(path[-1], known)}"
+    message = message[0].lower() + message[1:]
+    return f"{name}: {message}, found {value!r}." if not message.endswith(".") else f"{name}: {message}"
+
+
+def _similar(name: str, known: list[Path_]) -> str:
+    match = difflib.get_close_matches(name, [leaf[-1] for leaf in known], n=1)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _line(mapping: Mapping[str, Any], key: str) -> str:
+    marks = getattr(mapping, "lc", None)
+    return f"line {marks.key(key)[0] + 1}" if marks is not None and marks.data else "config"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return "not UTF-8 text"

@@ -1,0 +1,133 @@
+"""Values that change over a run: constant, linear, cosine, tanh, cyclical and piecewise.
+
+A schedule is a pure function of the step, so a resumed run needs no stored state for it. In YAML a number is a
+constant; anything else is a mapping with a ``kind``.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from trainwright.config.base import Config, knob
+
+Unit = Literal["step", "epoch"]
+
+
+class Linear(Config):
+    """A straight ramp from ``start`` to ``end`` over ``over`` units, then ``end`` (KL warm-up, LR warm-up)."""
+
+    kind: Literal["linear"]
+    start: float = knob(0.0, "Value at the beginning.")
+    end: float = knob(..., "Value from the end of the ramp on.")
+    over: float = knob(..., "Length of the ramp, in `unit`.", gt=0)
+    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+
+    def at(self, t: float) -> float:
+        """The value after ``t`` units."""
+        return self.start + (self.end - self.start) * min(1.0, t / self.over)
+
+
+class Cosine(Config):
+    """Linear warm-up over ``warmup``, then half a cosine from ``start`` to ``end`` until ``over``, then ``end``."""
+
+    kind: Literal["cosine"]
+    start: float = knob(..., "Value at the top of the cosine.")
+    end: float = knob(0.0, "Value at its foot, kept from then on.")
+    over: float = knob(..., "Where the foot is reached, in `unit`, counted from the run's beginning.", gt=0)
+    warmup: float = knob(0.0, "Length of a linear ramp from 0 to `start`, in `unit`.", ge=0)
+    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> "Cosine":
+        if self.warmup >= self.over:
+            raise ValueError(f"warmup ({self.warmup}) must be shorter than over ({self.over})")
+        return self
+
+    def at(self, t: float) -> float:
+        """The value after ``t`` units."""
+        if t < self.warmup:
+            return self.start * t / self.warmup
+        share = min(1.0, (t - self.warmup) / (self.over - self.warmup))
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class Tanh(Config):
+    """``end · ½(tanh(t/scale - shift) + 1)``: the sequence guide's KL weight with scale 200, shift 2.5 and epochs."""
+
+    kind: Literal["tanh"]
+    end: float = knob(1.0, "Value approached for large t.")
+    scale: float = knob(200.0, "Units per unit of the tanh argument.", gt=0)
+    shift: float = knob(2.5, "Where the middle lies: t = scale · shift.")
+    unit: Unit = knob("epoch", "Whether t counts steps or epochs.")
+
+    def at(self, t: float) -> float:
+        """The value after ``t`` units."""
+        return self.end * 0.5 * (math.tanh(t / self.scale - self.shift) + 1)
+
+
+class Cyclical(Config):
+    """Saw teeth: in each ``period`` a ramp from ``start`` to ``end`` over ``ratio`` of it, then ``end`` (Fu et al.)."""
+
+    kind: Literal["cyclical"]
+    start: float = knob(0.0, "Value at the beginning of each cycle.")
+    end: float = knob(1.0, "Value at the end of each ramp.")
+    period: float = knob(..., "Length of a cycle, in `unit`.", gt=0)
+    ratio: float = knob(0.5, "Share of a cycle that is ramp.", gt=0, le=1)
+    cycles: int | None = knob(None, "After so many cycles stay at `end`; null: for ever.", ge=1)
+    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+
+    def at(self, t: float) -> float:
+        """The value after ``t`` units."""
+        if self.cycles is not None and t >= self.cycles * self.period:
+            return self.end
+        share = (t % self.period) / self.period
+        return self.start + (self.end - self.start) * min(1.0, share / self.ratio)
+
+
+class Piecewise(Config):
+    """Straight lines through ``points`` of (t, value); constant before the first and after the last."""
+
+    kind: Literal["piecewise"]
+    points: list[Annotated[tuple[float, float], Field(strict=False)]] = knob(
+        ..., "Pairs [t, value] with growing t.", min_length=1
+    )
+    unit: Unit = knob("step", "Whether t counts steps or epochs.")
+
+    @model_validator(mode="after")
+    def _growing(self) -> "Piecewise":
+        times = [t for t, _ in self.points]
+        if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+            raise ValueError("points must have growing t")
+        return self
+
+    def at(self, t: float) -> float:
+        """The value after ``t`` units."""
+        if t <= self.points[0][0]:
+            return self.points[0][1]
+        for (t0, v0), (t1, v1) in zip(self.points, self.points[1:], strict=False):
+            if t <= t1:
+                return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
+        return self.points[-1][1]
+
+
+Curve = Annotated[Linear | Cosine | Tanh | Cyclical | Piecewise, Field(discriminator="kind")]
+
+
+def _never_negative(curve: Curve) -> Curve:
+    values = [v for _, v in curve.points] if isinstance(curve, Piecewise) else [curve.end, getattr(curve, "start", 0.0)]
+    if min(values) < 0:
+        raise ValueError("a schedule for this setting must not go below 0")
+    return curve
+
+
+Schedule = float | Curve
+Rate = Annotated[float, Field(ge=0)] | Annotated[Curve, AfterValidator(_never_negative)]
+"""A schedule of a weight or a learning rate: never negative."""
+
+
+def value(schedule: Schedule, step: int, epoch: float) -> float:
+    """The schedule's value at ``step`` (0-based) and ``epoch`` (fractional epochs of data seen)."""
+    if isinstance(schedule, int | float):
+        return float(schedule)
+    return schedule.at(step if schedule.unit == "step" else epoch)

@@ -1,0 +1,1 @@
+"""Sources of pictures -> one memory-mapped array -> batches addressed by index -> augmented tensors."""

@@ -1,0 +1,77 @@
+"""The ``data`` section of a recipe for families that train on pictures."""
+
+from typing import Annotated, ClassVar, Literal
+
+from PIL import ImageColor
+from pydantic import AfterValidator, Field
+
+from trainwright.config.base import Config, knob
+
+
+def _is_colour(name: str) -> str:
+    try:
+        ImageColor.getrgb(name)
+    except ValueError:
+        raise ValueError("should be a colour such as white, black or '#e0e0e0'") from None
+    return name
+
+
+def _power_of_two(size: int) -> int:
+    if size & (size - 1):
+        raise ValueError("should be a power of two: 16, 32, 64, 128, ...")
+    return size
+
+
+class Augment(Config):
+    """Random changes to each training picture, drawn anew each time it is used."""
+
+    flip: float = knob(
+        0.5, "Probability of a horizontal flip.", hot=True, ge=0, le=1, aliases=("HORIZONTAL_FLIP_PROB",)
+    )
+    rotation: float = knob(
+        0.0, "Rotation by up to so many degrees either way.", hot=True, ge=0, le=180, aliases=("ROTATION_DEGREES",)
+    )
+    color_jitter: Annotated[
+        tuple[
+            Annotated[float, Field(ge=0, le=1)],
+            Annotated[float, Field(ge=0, le=1)],
+            Annotated[float, Field(ge=0, le=1)],
+            Annotated[float, Field(ge=0, le=0.5)],
+        ],
+        Field(strict=False),
+    ] = knob(
+        (0.0, 0.0, 0.0, 0.0),
+        "Strength of brightness, contrast, saturation and hue jitter.",
+        hot=True,
+        aliases=("COLOR_JITTER",),
+    )
+
+
+class ImageData(Config):
+    """Where the pictures come from and what they are made into."""
+
+    shorthand: ClassVar[str | None] = "source"
+
+    source: str = knob(
+        "sprites",
+        "A folder of pictures (searched through its subfolders), or `sprites`: 949 CC0 sprites that come along.",
+    )
+    size: Annotated[int, AfterValidator(_power_of_two)] = knob(
+        64, "Side of the square pictures in pixels, a power of two.", ge=16, le=1024
+    )
+    channels: Literal[1, 3, 4] = knob(3, "1 grey, 3 colour, 4 colour with transparency kept as a fourth channel.")
+    background: Annotated[str, AfterValidator(_is_colour)] = knob(
+        "white", "Colour that transparent parts are laid on (for 1 and 3 channels) and borders are filled with."
+    )
+    fit: Literal["crop", "pad", "stretch"] = knob(
+        "crop", "How a picture that is not square is made square: cut the middle out, add borders, or stretch."
+    )
+    interpolation: Literal["auto", "nearest", "smooth"] = knob(
+        "auto", "`auto`: nearest for whole-number enlargement (pixel art stays crisp), smooth otherwise."
+    )
+    on_error: Literal["fail", "skip"] = knob(
+        "fail", "A file that is no readable picture: stop and name it, or leave it out and list it."
+    )
+    held_out: float = knob(0.1, "Share of pictures kept from training, chosen by their content.", ge=0, lt=1)
+    workers: int | None = knob(None, "Threads for decoding; null: one a core.", hot=True, ge=1, le=256)
+    augment: Augment = Augment()

@@ -1,0 +1,85 @@
+"""Where pictures come from: a folder tree of image files, or the sprites that ship with the package."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+from trainwright.errors import UserError, nearest
+
+BUILTIN = {"sprites": "949 creatures and items of Dungeon Crawl Stone Soup, 32x32 RGBA, CC0"}
+SPRITE_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture that may not have been read yet: its name for messages, and how to open it."""
+
+    name: str
+    open: Callable[[], Image.Image]
+    stamp: str  # size and time of the file: while they stay, its content hash is not computed again
+    path: Path | None = None  # None for a sprite of the packaged sheet, whose stamp is a content hash already
+
+
+def items(source: str) -> list[Item]:
+    """Every file or sprite of a source in a stable order.
+
+    Files that are plainly not pictures by name (``.txt``, hidden files) are items too: whether they stop the run or are
+    listed as left out is the caller's ``on_error``.
+
+    Raises:
+        UserError: the folder is missing, is not a folder, cannot be read, or holds no files.
+    """
+    folder = Path(source).expanduser()
+    if source in BUILTIN and not folder.exists():
+        return list(_sprites())
+    if not folder.exists():
+        raise UserError(
+            f"data: {source!r} is neither a folder nor one of: {', '.join(BUILTIN)}.{nearest(source, BUILTIN)}"
+        )
+    if not folder.is_dir():
+        raise UserError(f"data: {source!r} is a file; give the folder that holds the pictures.")
+    found = [_file_item(path, folder) for path in _walk(folder)]
+    if not found:
+        raise UserError(f"data: no files in {source!r}; give a folder that holds PNG, JPEG, WebP or GIF pictures.")
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(f"data: {error.filename} cannot be read ({error.strerror}).")
+
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name not in {"Thumbs.db", "desktop.ini"}:
+                yield Path(root) / name
+
+
+def _file_item(path: Path, folder: Path) -> Item:
+    try:
+        stat = path.stat()
+        stamp = f"{stat.st_size}:{stat.st_mtime_ns}"
+    except OSError:
+        stamp = "unreadable"
+    return Item(str(path.relative_to(folder)), lambda: Image.open(path), stamp, path)
+
+
+def _sprites() -> Iterator[Item]:
+    folder = files("trainwright.data") / "builtin"
+    sheet_bytes = (folder / "sprites_sheet.png").read_bytes()
+    stamp = hashlib.sha256(sheet_bytes).hexdigest()[:16]
+    with (folder / "sprites_sheet.png").open("rb") as handle:
+        sheet = Image.open(handle).convert("RGBA")
+    columns = sheet.width // SPRITE_SIDE
+    with (folder / "sprites_sheet.csv").open(encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            index = int(row["index"])
+            left, top = SPRITE_SIDE * (index % columns), SPRITE_SIDE * (index // columns)
+            box = (left, top, left + SPRITE_SIDE, top + SPRITE_SIDE)
+            yield Item(row["name"], lambda box=box: sheet.crop(box), stamp)  # type: ignore[misc]

@@ -1,0 +1,32 @@
+"""The one exception a user is meant to see: what is wrong and what to do, in one or two sentences."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in a command, a config, a data folder or a run folder. The CLI prints it and exits with 2."""
+
+
+class Refused(UserError):
+    """A file that is damaged or not what it claims to be. Nothing in it was executed."""
+
+
+class NonFinite(Exception):
+    """Training met a NaN or an infinity. Raised before the optimizer could spread it.
+
+    ``evidence`` holds plain values for the event log: group, term, tensor, values.
+    """
+
+    def __init__(self, message: str, evidence: dict[str, object]) -> None:
+        super().__init__(message)
+        self.evidence = evidence
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A "did you mean" clause for ``name``, or an empty string if nothing known is close."""
+    options = list(known)
+    match = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    lowered = {option.lower(): option for option in options}
+    match = match or [lowered[m] for m in difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)]
+    return f" Did you mean {match[0]!r}?" if match else ""

@@ -1,0 +1,1 @@
+"""One folder for each family of models; see ``docs/adding-a-family.md``."""

@@ -1,0 +1,116 @@
+"""WGAN-GP as in the paper (Gulrajani et al. 2017, algorithm 1), with the critic's real and fake batch in one forward."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from trainwright.data.images import Images
+from trainwright.families.wgan_gp.config import Objective, WganGpConfig
+from trainwright.families.wgan_gp.networks import CRITICS, GENERATORS
+from trainwright.train.system import Data, Group, Moment, Progress, System, now
+
+
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """E[(‖∇D(x̂)‖₂ - 1)²] at x̂ = a·real + (1-a)·fake, a ~ U(0, 1) for each sample, always in 32 bits.
+
+    Returns:
+        (penalty, mean gradient norm), both scalars; the penalty can be differentiated again.
+    """
+    mix = torch.rand(len(real), 1, 1, 1).to(real.device)
+    with torch.autocast(real.device.type, enabled=False):
+        between = torch.lerp(fake.float(), real.float(), mix).requires_grad_()
+        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        norm = gradient.flatten(1).norm(2, dim=1)
+        return (norm - 1).square().mean(), norm.detach().mean()
+
+
+class WganGp(System):
+    """Generator and critic with an optimizer each. One step is one critic update on one batch; every ``n_critic``-th step, counted
+    over the whole run, also updates the generator.
+    """
+
+    losses_csv: ClassVar = {"d_loss": "critic/loss", "g_loss": "generator/loss"}
+    headline: ClassVar = {"d": "critic/loss", "g": "generator/loss", "W": "critic/wasserstein"}
+
+    def __init__(self, config: WganGpConfig) -> None:
+        super().__init__(config)
+        model, data, self.optim = config.model, config.data, config.optim
+        self.generator = GENERATORS[model.architecture](
+            model.latent_dim, model.generator_features, data.size, data.channels
+        )
+        self.critic = CRITICS[model.architecture](model.critic_features, data.size, data.channels)
+        self.networks = {"generator": self.generator, "critic": self.critic}
+        for network in self.networks.values():
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.groups = {
+            "critic": _group("critic", self.critic, self.optim.lr_d, self.optim),
+            "generator": _group(
+                "generator", self.generator, self.optim.lr_g, self.optim, averaged=self.optim.ema_decay > 0
+            ),
+        }
+
+    @staticmethod
+    def open_data(config: Any, progress: Progress | None = None) -> Data:
+        """The pictures that ``config.data`` names."""
+        return Images.open(config.data, progress)
+
+    def step(self, batch: Tensor, at: Moment) -> None:
+        """d = E D(fake) - E D(real) + λ·penalty; every n_critic-th step g = -E D(G(z))."""
+        with torch.no_grad():
+            fake = self.generator(self.noise(len(batch)))
+        with parametrize.cached():  # one power iteration of the spectral norm an update, as its authors have it
+            penalty, gradient_norm = gradient_penalty(self.critic, batch, fake)
+            on_fake, on_real = self.critic(torch.cat([fake, batch])).chunk(2)
+        fake_score, real_score = on_fake.mean(), on_real.mean()
+        at.update(
+            "critic", fake=(1.0, fake_score), real=(-1.0, real_score), penalty=(now(self.optim.lambda_gp, at), penalty)
+        )
+        at.record(critic__wasserstein=(real_score - fake_score).detach(), critic__gradient_norm=gradient_norm)
+        if (at.step + 1) % self.optim.n_critic == 0:
+            with parametrize.cached():
+                score = self.critic(self.generator(self.noise(len(batch)))).mean()
+            at.update("generator", score=(-1.0, score))
+
+    def noise(self, count: int) -> Tensor:
+        """z ~ N(0, I), (count, latent_dim), drawn on the CPU so that a seed means the same on every device."""
+        return torch.randn(count, self.config.model.latent_dim).to(self.device)
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """(count, C, S, S) in [-1, 1], from fixed noise."""
+        own = torch.Generator().manual_seed(seed)
+        z = torch.randn(count, self.config.model.latent_dim, generator=own)
+        generator = self.network("generator", averaged)
+        training = generator.training
+        generator.eval()
+        pictures = torch.cat([generator(part.to(self.device)) for part in z.split(64)])
+        generator.train(training)
+        return pictures
+
+    @torch.no_grad()
+    def hold_out(self, data: Data) -> dict[str, float]:
+        """Wasserstein estimate without the penalty on held-out and on as many training pictures, against the same fakes."""
+        held = data.some("held_out", 64)
+        if not len(held):
+            return {}
+        train = data.some("train", len(held))
+        fake = self.sample(len(held), seed=0, averaged=False)
+        self.critic.eval()
+        fakes, trains, helds = (float(self.critic(x.to(self.device)).mean()) for x in (fake, train, held))
+        self.critic.train()
+        return {
+            "critic/wasserstein_train": trains - fakes,
+            "critic/wasserstein_heldout": helds - fakes,
+            "critic/heldout_gap": trains - helds,
+        }
+
+
+def _group(name: str, network: nn.Module, lr: Any, optim: Objective, averaged: bool = False) -> Group:
+    adam = torch.optim.Adam(network.parameters(), lr=1e-4, betas=optim.betas, fused=True)
+
+    def decay(update: int) -> float:
+        return min(optim.ema_decay, (1 + update) / (10 + update)) if optim.ema_warmup else optim.ema_decay
+
+    return Group((name,), adam, lr, {"betas": optim.betas}, decay if averaged else None)

@@ -1,0 +1,1 @@
+"""Signals, and what is to be read from them."""

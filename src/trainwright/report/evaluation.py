@@ -1,0 +1,50 @@
+"""Evaluating a run: samples from its newest checkpoint, its own data, metrics, and ``evaluation.json``."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.errors import UserError
+from trainwright.files import write_json
+from trainwright.measure.evaluate import backend, evaluate_pictures
+from trainwright.runs.folder import Run, now
+from trainwright.train.family import Family
+from trainwright.train.grids import to_bytes
+from trainwright.train.session import read_config
+from trainwright.train.trained import load
+
+MOST_REAL = 10_000  # pictures; more change the metrics little and cost much
+
+
+def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool) -> dict[str, Any]:
+    """Measures ``count`` samples of a run's newest checkpoint and writes ``evaluation.json``.
+
+    Raises:
+        UserError: no checkpoint, no data, no feature network, or too few pictures.
+    """
+    trained = load(family, run)
+    config = read_config(family, run)
+    data = family.load().open_data(config)
+    train, held_out = (_bytes(data.some(part, MOST_REAL)) for part in ("train", "held_out"))
+    if len(train) < 16:
+        raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")
+    fake = torch.cat([_bytes(part) for part in trained.samples(count, seed, averaged)])
+    result = {
+        "step": trained.step,
+        "samples": len(fake),
+        "real": len(train),
+        "held_out": len(held_out),
+        "seed": seed,
+        "weights": "averaged" if averaged and trained.has_average else "raw",
+        "backend": backend(),
+        "command": f"trainwright evaluate {run.folder} -n {count} --seed {seed}" + ("" if averaged else " --raw"),
+        "time": now(),
+        "rows": evaluate_pictures(fake, train, held_out, seed),
+    }
+    write_json(run.folder / "evaluation.json", result)
+    return result
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return torch.from_numpy(to_bytes(images)).permute(0, 3, 1, 2)

@@ -1,0 +1,1 @@
+"""Training: one loop for every family, and what it needs."""

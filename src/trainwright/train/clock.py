@@ -1,0 +1,50 @@
+"""Where a run's time goes: steps, waiting for data, watching (signals, grids, held-out measurements, checkpoints)."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """Seconds by purpose since the last row and since the process began; the first step (warm-up) is left out."""
+
+    def __init__(self) -> None:
+        self.window: dict[str, float] = {}
+        self.whole: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def during(self, purpose: str) -> Iterator[None]:
+        """Adds the time inside to ``purpose``."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begin
+            for book in (self.window, self.whole):
+                book[purpose] = book.get(purpose, 0.0) + spent
+
+    def reset(self) -> None:
+        """Forgets everything so far."""
+        self.window, self.whole = {}, {}
+
+    def row(self, samples: int) -> dict[str, float]:
+        """Speed signals of the window, which then starts anew.
+
+        Args:
+            samples: how many were trained on in the window.
+        """
+        window, self.window = self.window, {}
+        seconds = sum(window.values())
+        busy = window.get("step", 0.0) + window.get("data", 0.0)
+        if seconds <= 0 or busy <= 0:
+            return {}
+        return {
+            "speed/samples_per_second": samples / busy,
+            "speed/data_wait_share": window.get("data", 0.0) / busy,
+            "watch/share": self.watch_share(),
+        }
+
+    def watch_share(self) -> float:
+        """Share of the process's time so far that went into watching (0 to 1); writing checkpoints counts apart."""
+        seconds = sum(v for k, v in self.whole.items() if k != "checkpoint")
+        return self.whole.get("watch", 0.0) / seconds if seconds > 0 else 0.0

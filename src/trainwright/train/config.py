@@ -1,0 +1,62 @@
+"""The ``train`` section that every recipe has, and the base of every family's recipe."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from trainwright.config.base import Config, knob
+from trainwright.config.schedules import Rate
+
+
+class Training(Config):
+    """How long, how often, how careful and where."""
+
+    seed: int = knob(0, "Everything random is derived from it.", ge=0, lt=2**31)
+    epochs: float = knob(1000.0, "Length of the run in passes through the training pictures.", hot=True, gt=0)
+    steps: int | None = knob(None, "Length of the run in steps; overrules `epochs` if given.", hot=True, ge=1)
+    batch_size: int = knob(
+        64, "Samples per step, over all processes together.", hot=True, ge=2, le=65536, aliases=("BATCH_SIZE",)
+    )
+    max_grad_norm: Rate | None = knob(None, "Clip each group's gradient to this norm; null: no clipping.", hot=True)
+    on_nonfinite: Literal["stop", "rollback"] = knob(
+        "stop",
+        "After a NaN or infinity: stop, or go back to the last checkpoint and take another random path.",
+        hot=True,
+    )
+    max_rollbacks: int = knob(3, "With `rollback`: give up after so many.", hot=True, ge=1)
+    log_every: int = knob(
+        10, "Steps between rows of metrics.jsonl (each row is the mean since the last).", hot=True, ge=1
+    )
+    sample_every: int = knob(500, "Steps between sample grids.", hot=True, ge=1)
+    sample_count: int = knob(64, "Pictures in a sample grid.", hot=True, ge=1, le=1024)
+    heldout_every: int = knob(200, "Steps between measurements on held-out data.", hot=True, ge=1)
+    checkpoint_every: int = knob(500, "Steps between checkpoints.", hot=True, ge=1)
+    keep_checkpoints: int = knob(
+        3, "Newest checkpoints that are kept; the last healthy one is never deleted.", hot=True, ge=1
+    )
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = knob("auto", "Kind of device.", hot=True)
+    devices: int = knob(1, "Devices (on a CPU: processes) to train on together.", hot=True, ge=1, le=1024)
+    precision: Literal["32-true", "bf16-mixed"] = knob(
+        "32-true", "Arithmetic of forward and backward; gradient penalties stay in 32 bits.", hot=True
+    )
+    threads: int | None = knob(None, "CPU threads a process; null: all cores shared out.", hot=True, ge=1, le=1024)
+    tracker: Literal["tensorboard", "wandb", "none"] = knob(
+        "tensorboard", "Where signals go besides the run folder's own files.", hot=True
+    )
+
+
+class RunConfig(Config):
+    """What every recipe has. Families add sections of their own."""
+
+    family: str = knob("", "The family that the recipe trains.")
+    recipe: str = knob("", "Name of the recipe that the settings started from.", hot=True)
+    hypothesis: str = knob("", "What this run is expected to show, in one sentence.", hot=True)
+    train: Training = Training()
+
+    @model_validator(mode="after")
+    def _processes_share_a_batch(self) -> "RunConfig":
+        if self.train.batch_size % self.train.devices:
+            raise ValueError(
+                f"train.batch_size ({self.train.batch_size}) must be a multiple of train.devices ({self.train.devices})"
+            )
+        return self

@@ -1,0 +1,59 @@
+"""Device, precision, processes and threads, through Lightning Fabric."""
+
+import ctypes
+import os
+import platform
+
+import torch
+from lightning_fabric import Fabric
+
+from trainwright.errors import UserError
+from trainwright.train.config import Training
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+
+
+def make_fabric(settings: Training) -> Fabric:
+    """A launched Fabric: with ``devices`` above 1 the other processes start here and run the same command.
+
+    Raises:
+        UserError: the machine has no such accelerator or not so many devices.
+    """
+    _limit_threads(settings)
+    keep_freed_memory()
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy="ddp" if settings.devices > 1 else "auto",
+            precision=settings.precision,
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"train.accelerator={settings.accelerator} with train.devices={settings.devices} cannot be used here: {reason}"
+        ) from None
+    if settings.devices > 1:
+        fabric.launch()
+    return fabric
+
+
+def _limit_threads(settings: Training) -> None:
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    elif settings.devices > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.devices))
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library reuse large buffers instead of giving each back to the system.
+
+    Activations of a step are tens of megabytes; by default glibc maps and zeroes fresh pages for each, at every step. Measured
+    by ``benchmarks/speed.py``. On other C libraries this does nothing.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(M_MMAP_MAX, 0)
+    library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(M_TOP_PAD, 64 << 20)

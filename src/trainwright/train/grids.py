@@ -1,0 +1,44 @@
+"""Sample grids as PNG files: a square of pictures, small ones enlarged by a whole factor so that a person can see them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from trainwright.data.images import to_bytes
+from trainwright.files import atomic_path
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def to_image(picture: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8 -> a PIL picture of the mode that C stands for."""
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture, MODES[picture.shape[-1]])
+
+
+def tile(images: Tensor, columns: int | None = None) -> Image.Image:
+    """(B, C, H, W) in [-1, 1] -> one picture with ``columns`` a row (default: about square)."""
+    pixels = to_bytes(images)
+    count, height, width, channels = pixels.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    canvas = np.full((rows * height, columns * width, channels), 255, dtype=np.uint8)
+    for i, picture in enumerate(pixels):
+        top, left = (i // columns) * height, (i % columns) * width
+        canvas[top : top + height, left : left + width] = picture
+    factor = max(1, 64 // height)
+    image = to_image(canvas)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def save_grid(images: Tensor, file: Path, columns: int | None = None) -> None:
+    """Writes :func:`tile` as PNG, all or nothing."""
+    save_png(tile(images, columns), file)
+
+
+def save_png(image: Image.Image, file: Path) -> None:
+    """Writes a PNG, all or nothing."""
+    with atomic_path(file) as temporary:
+        image.save(temporary, format="PNG")

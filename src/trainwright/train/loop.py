@@ -1,0 +1,270 @@
+"""The training loop of every family. It reads top to bottom; what a step *is* stands in the family's ``system.py``.
+
+Order of a step: seed everything from (seed, step) · batch by position · the family's step · epoch row · held-out · log
+row · grid · checkpoint. Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from trainwright.data.stream import Prefetcher
+from trainwright.errors import NonFinite
+from trainwright.health.recorder import Recorder
+from trainwright.runs.folder import Run
+from trainwright.runs.tables import Tables
+from trainwright.train import checkpoint as checkpoints
+from trainwright.train.clock import Clock
+from trainwright.train.distributed import any_true, mean
+from trainwright.train.grids import save_grid
+from trainwright.train.randomness import seed_step
+from trainwright.train.status import Display, status_line
+from trainwright.train.system import Data, System
+from trainwright.train.trackers import Tracker
+from trainwright.train.update import Updater, first_non_finite
+
+GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
+
+
+@dataclass
+class Position:
+    """Where a run is. Everything here is stored in a checkpoint."""
+
+    step: int = 0
+    samples: int = 0
+    rollbacks: int = 0
+    epoch_updates: dict[str, int] = field(default_factory=dict)  # update counts when the epoch began
+
+
+class Loop:
+    """One run in one process: what the loop needs at hand, and :meth:`run`."""
+
+    def __init__(
+        self,
+        system: System,
+        data: Data,
+        run: Run,
+        fabric: Fabric,
+        display: Display,
+        tracker: Tracker,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.system, self.data, self.run_folder, self.fabric = system, data, run, fabric
+        self.display, self.tracker, self.stop = display, tracker, stop
+        self.settings = system.config.train
+        self.recorder = Recorder()
+        self.recorder.watched = tuple(system.losses_csv.values())
+        self.updater = Updater(system, fabric, self.recorder, self.settings.max_grad_norm)
+        self.at = Position(epoch_updates=dict(self.updater.updates))
+        self.tables = Tables(run, dict(system.losses_csv))
+        self.clock = Clock()
+        self.main = fabric.is_global_zero
+        self._logged_samples = 0
+
+    # ---- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> str:
+        """Trains to the end; returns ``finished`` or ``interrupted``.
+
+        Raises:
+            NonFinite: a NaN or infinity, and the policy is to stop or its rollbacks are used up.
+        """
+        batches = Prefetcher(self._fetch)
+        try:
+            if self.at.step == 0 and not self._resumed:
+                self._grid()
+                self._checkpoint()  # something to go back to from the very first step
+            while not self.done:
+                try:
+                    self._step(batches)
+                except NonFinite as error:
+                    self._roll_back(error)
+                    continue
+                if any_true(self.fabric, self.stop()):
+                    self._checkpoint()
+                    return "interrupted"
+            self._finish()
+            return "finished"
+        finally:
+            batches.close()
+            self.tracker.close()
+
+    def _step(self, batches: Prefetcher) -> None:
+        settings, at = self.settings, self.at
+        seed_step(settings.seed, at.step, self.fabric.global_rank, at.rollbacks)
+        with self.clock.during("data"):
+            raw = torch.from_numpy(batches.get(at.samples, settings.batch_size))
+        with self.clock.during("step"):
+            batch = self.data.prepare(self.fabric.to_device(raw))
+            with self.fabric.autocast():
+                self.system.step(batch, StepMoment(self, at.step, self.epoch))
+        epochs_before = int(self.epoch)
+        at.step += 1
+        at.samples += settings.batch_size
+        if at.step == 1 and not self._resumed:
+            self.clock.reset()  # the first step pays for warm-up
+            self._logged_samples = at.samples
+        with self.clock.during("watch"):
+            if int(self.epoch) > epochs_before:
+                self._end_epoch()
+            if at.step % settings.heldout_every == 0:
+                self._hold_out()
+            if at.step % settings.log_every == 0:
+                self._log()
+            if at.step % settings.sample_every == 0:
+                self._grid()
+        if at.step % settings.checkpoint_every == 0 and not self.done:
+            with self.clock.during("checkpoint"):
+                self._checkpoint()
+
+    def _finish(self) -> None:
+        if self.at.step % self.settings.sample_every:
+            self._grid()
+        if self.at.step % self.settings.heldout_every:
+            self._hold_out()
+        self._log()
+        self._checkpoint()
+
+    # ---- where the run is --------------------------------------------------------------------------------------------
+
+    _resumed = False
+
+    @property
+    def epoch(self) -> float:
+        """Passes through the training data so far."""
+        return self.at.samples / len(self.data)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps the run will have at its end, if the batch size stays."""
+        if self.settings.steps is not None:
+            return int(self.settings.steps)
+        left = self.settings.epochs * len(self.data) - self.at.samples
+        return self.at.step + max(0, math.ceil(left / self.settings.batch_size))
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has reached its length."""
+        return self.at.step >= self.total_steps
+
+    def _fetch(self, start: int, size: int) -> Any:
+        share = size // self.fabric.world_size
+        mine = start + self.fabric.global_rank * share
+        return self.data.fetch(self.settings.seed, mine, share)
+
+    # ---- what is written down ----------------------------------------------------------------------------------------
+
+    def _end_epoch(self) -> None:
+        at = self.at
+        done = {f"updates_per_epoch/{n}": float(c - at.epoch_updates[n]) for n, c in self.updater.updates.items()}
+        at.epoch_updates = dict(self.updater.updates)
+        self.recorder.window.add(done)
+        means = self.recorder.epoch.take()
+        if self.main:
+            self.tables.epoch(int(self.epoch), at.step, means)
+
+    def _log(self) -> None:
+        signals = self.recorder.window.take()
+        speed = self.clock.row(self.at.samples - self._logged_samples)
+        self._logged_samples = self.at.samples
+        if not self.main or not signals:
+            return
+        self.tables.row(self.at.step, self.epoch, {**signals, **speed})
+        self.tracker.row(self.at.step, {**signals, **speed})
+        if speed:
+            left = (self.total_steps - self.at.step) * self.settings.batch_size
+            speed["speed/seconds_left"] = left / speed["speed/samples_per_second"]
+        verdict = "finite" if not self.at.rollbacks else f"finite after {self.at.rollbacks} rollbacks"
+        line = status_line(
+            self.at.step, self.total_steps, self.epoch, {**signals, **speed}, self.system.headline, verdict
+        )
+        self.display.status(line, self.at.step, self.total_steps)
+
+    def _grid(self) -> None:
+        if self.main:
+            file = self.run_folder.samples / f"step_{self.at.step:08d}.png"
+            save_grid(self.system.sample(self.settings.sample_count, GRID_SEED), file)
+            self.tracker.picture(self.at.step, file)
+
+    def _hold_out(self) -> None:
+        if self.main:
+            self.recorder.window.add(self.system.hold_out(self.data))
+
+    def _checkpoint(self) -> None:
+        at = self.at
+        bad = first_non_finite(list(self.system.networks.values()))
+        if bad is not None:
+            raise NonFinite(f"step {at.step}: {bad} is not finite, so no checkpoint was written", {"tensor": bad})
+        if self.main:
+            state = {
+                "step": at.step,
+                "samples": at.samples,
+                "rollbacks": at.rollbacks,
+                "epoch_updates": at.epoch_updates,
+                "updates": self.updater.updates,
+                "recorder": self.recorder.state(),
+                "watch_share": self.clock.watch_share(),
+            }
+            checkpoints.save(self.system, self.run_folder.checkpoints, state, healthy=True)
+            checkpoints.retain(self.run_folder.checkpoints, self.settings.keep_checkpoints)
+            self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
+        self.fabric.barrier()
+
+    # ---- going back --------------------------------------------------------------------------------------------------
+
+    def resume(self) -> bool:
+        """Goes to the newest good checkpoint, if there is one; damaged ones are passed over with an event."""
+        found, damaged = checkpoints.find(self.run_folder.checkpoints)
+        for name, reason in damaged:
+            if self.main:
+                self.run_folder.event("checkpoint_damaged", found.step if found else 0, checkpoint=name, reason=reason)
+                self.display.note(f"checkpoint {name} is damaged and was passed over")
+        if found is None:
+            if self.main:
+                self.tables.cut_back(0)
+            return False
+        checkpoints.restore(self.system, found)
+        state = found.state
+        self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]))
+        self.updater.updates = dict(state["updates"])
+        self.recorder.restore(state["recorder"])
+        self._logged_samples = self.at.samples
+        self._resumed = True
+        self.clock.reset()
+        if self.main:
+            self.tables.cut_back(self.at.step)
+        return True
+
+    def _roll_back(self, error: NonFinite) -> None:
+        """Follows ``train.on_nonfinite``: stops, or returns to the last checkpoint on another random path."""
+        if self.main:
+            self.run_folder.event("non_finite", self.at.step, message=str(error), evidence=error.evidence)
+        failed_at, rollbacks = self.at.step, self.at.rollbacks + 1
+        give_up = self.settings.on_nonfinite == "stop" or rollbacks > self.settings.max_rollbacks
+        if give_up or not self.resume():
+            raise error
+        self.at.rollbacks = rollbacks
+        if self.main:
+            self.run_folder.event("rollback", self.at.step, failed_at=failed_at, rollbacks=rollbacks)
+            self.display.note(f"{error}; went back to step {self.at.step} (rollback {rollbacks})")
+
+
+class StepMoment:
+    """What a family's step sees of the loop; see :class:`trainwright.train.system.Moment`."""
+
+    def __init__(self, loop: Loop, step: int, epoch: float) -> None:
+        self._loop, self.step, self.epoch = loop, step, epoch
+
+    def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
+        """One optimizer step."""
+        self._loop.updater(group, terms, self.step, self.epoch)
+
+    def record(self, **signals: Tensor) -> None:
+        """Records signals that are not terms."""
+        values = mean(self._loop.fabric, torch.stack(list(signals.values()))).tolist()
+        self._loop.recorder.add({name.replace("__", "/"): v for name, v in zip(signals, values, strict=True)})

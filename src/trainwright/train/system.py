@@ -1,0 +1,128 @@
+"""The contract between a family and the loop: networks in groups, one step, samples, held-out signals, data."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainwright.config.schedules import Schedule, value
+from trainwright.train.config import RunConfig
+
+Terms = Mapping[str, tuple[float, Tensor]]
+Progress = Callable[[int, int], None]
+
+
+class Data(Protocol):
+    """What the loop asks of a data set."""
+
+    @property
+    def identity(self) -> str:
+        """A hash: equal for equal data."""
+        ...
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """(name, reason) of every file that was passed over."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of training samples."""
+        ...
+
+    def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
+        """The raw batch at position ``start`` of the endless shuffled stream; a pure function."""
+        ...
+
+    def prepare(self, raw: Tensor) -> Tensor:
+        """Raw batch on the device -> augmented batch; random numbers from torch's global generator only."""
+        ...
+
+    def some(self, part: str, count: int) -> Tensor:
+        """Up to ``count`` fixed samples of ``train`` or ``held_out``, not augmented."""
+        ...
+
+
+@dataclass
+class Group:
+    """Networks that one optimizer trains together.
+
+    Attributes:
+        networks: names in ``System.networks``.
+        optimizer: over exactly their parameters.
+        lr: learning-rate schedule, put into force at every update, so a changed config takes effect on resume.
+        settings: optimizer settings beside the rate (``betas``), put into force in the same way.
+        ema_decay: decay of the averaged copy after the n-th update of this group (n from 1); None: no copy.
+    """
+
+    networks: tuple[str, ...]
+    optimizer: torch.optim.Optimizer
+    lr: Schedule
+    settings: Mapping[str, Any]
+    ema_decay: Callable[[int], float] | None = None
+
+
+class Moment(Protocol):
+    """Where in the run a step is, and the two things it may do there: update a group, record a signal."""
+
+    step: int
+    epoch: float
+
+    def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
+        """One optimizer step of ``group`` on the sum of weight x raw term; see ``train/update.py``."""
+        ...
+
+    def record(self, **signals: Tensor) -> None:
+        """Records signals that are not terms; ``__`` in a name stands for ``/``."""
+        ...
+
+
+def now(schedule: Schedule, at: Moment) -> float:
+    """The value of ``schedule`` at this moment of the run."""
+    return value(schedule, at.step, at.epoch)
+
+
+class System(ABC):
+    """A family built from one config.
+
+    Subclasses set ``networks`` and ``groups`` in ``__init__`` (on the CPU, after the loop has seeded torch) and may
+    use plain torch random functions anywhere in ``step``: the loop seeds them for each step.
+    """
+
+    networks: dict[str, nn.Module]
+    groups: dict[str, Group]
+    losses_csv: ClassVar[Mapping[str, str]] = {}  # column of losses.csv -> signal; epoch means
+    headline: ClassVar[Mapping[str, str]] = {}  # label on the status line -> signal
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config: Any = config
+        self.averaged: dict[str, nn.Module] = {}  # EMA copies, filled by the loop
+
+    @staticmethod
+    @abstractmethod
+    def open_data(config: Any, progress: Progress | None = None) -> Data:
+        """The data set that ``config`` names."""
+
+    @abstractmethod
+    def step(self, batch: Tensor, at: Moment) -> None:
+        """One step on one batch: computes raw terms, hands them to ``at.update``."""
+
+    @abstractmethod
+    def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """``count`` samples in [-1, 1], a pure function of weights and seed; leaves training as it was."""
+
+    def hold_out(self, data: Data) -> dict[str, float]:
+        """Signals measured on held-out beside training data; must not touch weights or torch's global generator."""
+        return {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(next(iter(self.networks.values())).parameters()).device
+
+    def network(self, name: str, averaged: bool) -> nn.Module:
+        """The averaged copy of a network if wanted and kept, else the network itself."""
+        return self.averaged.get(name, self.networks[name]) if averaged else self.networks[name]

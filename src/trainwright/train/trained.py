@@ -1,0 +1,54 @@
+"""A trained system for use: built from a run's config, filled from its newest good checkpoint, ready to sample."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainwright.runs.folder import Run
+from trainwright.train import checkpoint as checkpoints
+from trainwright.train.ema import averaged_copy
+from trainwright.train.fabric import keep_freed_memory
+from trainwright.train.family import Family
+from trainwright.train.randomness import derive
+from trainwright.train.session import build, read_config
+from trainwright.train.system import System
+
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A system whose weights come from a checkpoint."""
+
+    system: System
+    step: int
+    has_average: bool
+
+    def samples(self, count: int, seed: int, averaged: bool = True) -> Iterator[Tensor]:
+        """``count`` samples in parts of up to 64, each (n, C, H, W) in [-1, 1]; sample i depends on seed and i alone."""
+        for part, start in enumerate(range(0, count, CHUNK)):
+            yield self.system.sample(CHUNK, derive("sample", seed, part), averaged)[: min(CHUNK, count - start)]
+
+
+def load(family: Family, run: Run) -> Trained:
+    """The newest good checkpoint of a run as a system on the best device of this machine.
+
+    Raises:
+        UserError: no usable checkpoint, or one that does not fit; nothing in it is executed.
+    """
+    keep_freed_memory()
+    checkpoint = checkpoints.latest(run.checkpoints)
+    system = build(family, read_config(family, run))
+    tensors = checkpoints.load_tensors(checkpoint.folder / checkpoints.TENSORS)
+    for name, network in system.networks.items():
+        prefix = f"average.{name}."
+        if any(key.startswith(prefix) for key in tensors):
+            system.averaged[name] = averaged_copy(network)
+            checkpoints.restore_network(system.averaged[name], tensors, prefix, checkpoint.folder)
+        checkpoints.restore_network(network, tensors, f"network.{name}.", checkpoint.folder)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for network in (*system.networks.values(), *system.averaged.values()):
+        network.to(device).eval()
+    return Trained(system, checkpoint.step, bool(system.averaged))
