@@ -19,6 +19,7 @@ class Family:
         summary: one line for ``--help`` and the docs.
         config: its recipe's schema.
         system: ``module:class`` of its :class:`~trainwright.train.system.System`, imported when it is first needed.
+        smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
         package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
     """
 
@@ -26,6 +27,7 @@ class Family:
     summary: str
     config: type[RunConfig]
     system: str
+    smoke: tuple[str, ...]
     package: str = ""
 
     def load(self) -> "type[System]":

@@ -8,4 +8,14 @@ FAMILY = Family(
     summary="WGAN-GP on pictures: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
     config=WganGpConfig,
     system="trainwright.families.wgan_gp.system:WganGp",
+    smoke=(
+        "data.size=32",
+        "latent_dim=8",
+        "generator_features=8",
+        "critic_features=8",
+        "batch_size=8",
+        "n_critic=2",
+        "color_jitter=[0.1, 0.1, 0.1, 0.02]",
+        "rotation=10.0",
+    ),
 )

@@ -24,6 +24,12 @@ class Networks(Config):
     generator_features: int = knob(
         64, "Feature maps of the generator at its widest resolution.", ge=4, le=512, aliases=("GEN_FEATURE_MAPS",)
     )
+    critic_reference: Literal["none", "frame", "bias"] = knob(
+        "frame",
+        "How the critic can tell absolute brightness. `none`, as in the guide: the small critic gives a picture and its "
+        "low-contrast copy the same score; `frame`: white instead of mid-grey around the picture, no parameters; "
+        "`bias`: a learned bias in its first convolution.",
+    )
     critic_features: int = knob(
         64, "Feature maps of the critic at its first layer.", ge=4, le=512, aliases=("DISC_FEATURE_MAPS",)
     )

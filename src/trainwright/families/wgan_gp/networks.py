@@ -43,26 +43,32 @@ class SmallGenerator(nn.Module):
 
 
 class SmallCritic(nn.Module):
-    """Strided convolutions, LayerNorm over (C, H, W) from the second on, LeakyReLU 0.2; no BatchNorm (the penalty is per sample)."""
+    """Strided convolutions, LayerNorm over (C, H, W) from the second on, LeakyReLU 0.2. No BatchNorm: the penalty is per sample.
 
-    def __init__(self, features: int, size: int, channels: int) -> None:
+    With ``reference`` "none" (the guide's network) no layer before the first LayerNorm has a bias, so D(a·x) = D(x) for every a > 0: the
+    critic cannot see contrast, and nothing keeps a generator from grey pictures. "frame" pads the picture with white
+    instead of zero (mid-grey), "bias" gives the first convolution a bias; either makes brightness visible.
+    """
+
+    def __init__(self, features: int, size: int, channels: int, reference: str = "frame") -> None:
         super().__init__()
+        self.frame = reference == "frame"
         across = widths(features, size)[::-1]
-        layers: list[nn.Module] = [nn.Conv2d(channels, across[0], 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        first = nn.Conv2d(channels, across[0], 4, 2, padding=0 if self.frame else 1, bias=reference == "bias")
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
         side = size // 2
         for narrow, wide in zip(across, across[1:], strict=False):
             side //= 2
-            layers += [
-                nn.Conv2d(narrow, wide, 4, 2, 1, bias=False),
-                SpatialLayerNorm([wide, side, side]),
-                nn.LeakyReLU(0.2),
-            ]
+            norm = SpatialLayerNorm([wide, side, side])
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), norm, nn.LeakyReLU(0.2)]
         layers.append(nn.Conv2d(across[-1], 1, 4, 1, 0, bias=False))
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, S, S) -> (B,)."""
+        if self.frame:
+            images = nn.functional.pad(images, (1, 1, 1, 1), value=1.0)
         return self.layers(images).flatten()
 
 
@@ -129,7 +135,7 @@ class ResidualDown(nn.Module):
 class LargeCritic(nn.Module):
     """Residual downsampling stages with spectral norm and LayerNorm, self-attention at S/2, one score at the end."""
 
-    def __init__(self, features: int, size: int, channels: int) -> None:
+    def __init__(self, features: int, size: int, channels: int, reference: str = "frame") -> None:
         super().__init__()
         across = [channels, *widths(features, size)[::-1]]
         sides = [size // 2 ** (i + 1) for i in range(len(across) - 1)]

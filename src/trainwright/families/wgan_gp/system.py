@@ -40,7 +40,9 @@ class WganGp(System):
         self.generator = GENERATORS[model.architecture](
             model.latent_dim, model.generator_features, data.size, data.channels
         )
-        self.critic = CRITICS[model.architecture](model.critic_features, data.size, data.channels)
+        self.critic = CRITICS[model.architecture](
+            model.critic_features, data.size, data.channels, model.critic_reference
+        )
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

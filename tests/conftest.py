@@ -1,0 +1,67 @@
+"""Shared by all tests: one thread, a cache of their own, and small folders of real sprites."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainwright import registry
+from trainwright.data.sources import items
+from trainwright.runs.folder import Run
+from trainwright.train.session import Outcome, train
+from trainwright.train.status import Silent
+
+SMOKE = ("steps=6", "log_every=2", "heldout_every=3", "sample_every=3", "sample_count=4", "checkpoint_every=2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TRAINWRIGHT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+
+
+@pytest.fixture(scope="session")
+def sprites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 real sprites as PNG files in nested folders."""
+    folder = tmp_path_factory.mktemp("sprites")
+    for item in items("sprites")[:200:5]:
+        file = folder / f"{item.name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        item.open().save(file)
+    return folder
+
+
+@pytest.fixture
+def quick(tmp_path: Path, sprites: Path):
+    """Trains any recipe at smoke size: ``quick("wgan_gp/small", "steps=4", run=...)``."""
+
+    def go(title: str, *overrides: str, run: Path | None = None, stop=lambda: False) -> Outcome:
+        family, config = quick_config(title, sprites, *overrides)
+        return train(family, config, Run(run or tmp_path / "run"), Silent(), stop)
+
+    return go
+
+
+def quick_config(title: str, sprites: Path, *overrides: str):
+    """A recipe shrunk for tests, on real sprites."""
+    family = registry.family(title.split("/")[0])
+    words = (*family.smoke, *SMOKE, f"data={sprites}", "tracker=none", *overrides)
+    return registry.load(title, words)
+
+
+def all_tensors(run: Run) -> dict[str, torch.Tensor]:
+    """Everything in the newest checkpoint."""
+    from trainwright.train import checkpoint
+
+    return checkpoint.load_tensors(checkpoint.latest(run.checkpoints).folder / checkpoint.TENSORS)
+
+
+def signals(run: Run) -> list[dict]:
+    """The rows of metrics.jsonl without the timings."""
+    from trainwright.runs.folder import read_lines
+
+    rows = read_lines(run.metrics)
+    return [{k: v for k, v in row.items() if not k.startswith(("speed/", "watch/"))} for row in rows]
