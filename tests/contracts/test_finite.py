@@ -22,7 +22,7 @@ def poison(monkeypatch, family, *, at_step: int, where: str, times: int = 1) -> 
             left["n"] -= 1
             if where == "batch":
                 batch = batch.clone()
-                batch[0].view(-1)[0] = float("nan")
+                batch[(0,) * batch.dim()] = float("nan")
             else:
                 network = next(iter(self.networks[name] for g in self.groups.values() for name in g.networks))
                 first = next(network.parameters())

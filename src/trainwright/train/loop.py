@@ -112,21 +112,21 @@ class Loop:
         with self.clock.during("watch"):
             if int(self.epoch) > epochs_before:
                 self._end_epoch()
+            if self.done:
+                return  # the last row, grid and checkpoint are _finish's
             if at.step % settings.heldout_every == 0:
                 self._hold_out()
             if at.step % settings.log_every == 0:
                 self._log()
             if at.step % settings.sample_every == 0:
                 self._grid()
-        if at.step % settings.checkpoint_every == 0 and not self.done:
+        if at.step % settings.checkpoint_every == 0:
             with self.clock.during("checkpoint"):
                 self._checkpoint()
 
     def _finish(self) -> None:
-        if self.at.step % self.settings.sample_every:
-            self._grid()
-        if self.at.step % self.settings.heldout_every:
-            self._hold_out()
+        self._grid()
+        self._hold_out()
         self._log()
         self._checkpoint()
 

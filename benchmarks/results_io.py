@@ -1,0 +1,40 @@
+"""Writing a benchmark's rows, with the command, date and machine that they came from."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write(name: str, command: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
+    """Writes ``results/NAME.json`` in the one format that the tables are generated from."""
+    file = RESULTS / f"{name}.json"
+    result = {"name": name, "command": command, "date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+    file.write_text(json.dumps({**result, **facts, "rows": rows}, indent=2) + "\n")
+    return file
+
+
+def row(
+    metric: str, value: float, unit: str, target: float | None, better: str, n: int, spread: float
+) -> dict[str, Any]:
+    """One line of a table."""
+    return {
+        "metric": metric, "value": round(value, 4), "unit": unit, "target": target, "better": better, "n": n,
+        "spread": round(spread, 4),
+    }  # fmt: skip
+
+
+def machine() -> str:
+    """Processor, cores and system."""
+    model = "unknown processor"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"

@@ -1,0 +1,164 @@
+"""Items per second and peak memory of Trainwright's training beside a bare loop of the same mathematics, in turn.
+
+``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps in turn (A B A B ...),
+one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's side is the real loop with everything on:
+signals, average, held-out measurements, grids, TensorBoard. Losses of the first steps are compared.
+"""
+
+import argparse
+import multiprocessing as mp
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results_io import row, write
+
+RECIPES = {"small": "wgan_gp/small", "large": "wgan_gp/large"}
+COMMAND = "python -m benchmarks.speed"
+EQUAL_STEPS = 3
+
+
+def bare(title: str, pipe: Any, threads: int) -> None:
+    """The hand-written side: answers each number with (seconds for so many steps, losses)."""
+    import torch
+
+    from benchmarks.bare_loop import BareLoop
+    from trainwright import registry
+    from trainwright.train.randomness import seed_step
+    from trainwright.train.session import build
+
+    torch.set_num_threads(threads)
+    family, config = registry.load(title)
+    system, data = build(family, config), family.load().open_data(config)
+    optim = config.optim
+    loop = BareLoop(
+        system.networks["generator"], system.networks["critic"], config.model.latent_dim, optim.lambda_gp, optim.n_critic,
+        (optim.lr_g, optim.lr_d),
+    )  # fmt: skip
+    pictures = data.images.pixels[:]  # in memory
+    step, batch = 0, config.train.batch_size
+    from trainwright.data.stream import batch_indices
+
+    while (count := pipe.recv()) is not None:
+        losses, begin = [], time.perf_counter()
+        for _ in range(count):
+            seed_step(config.train.seed, step, 0, 0)
+            index = data.train[batch_indices(config.train.seed, step * batch, batch, len(data))]
+            real = data.prepare(torch.from_numpy(pictures[index])).contiguous()
+            losses.append(loop.step(step, real))
+            step += 1
+        seconds = time.perf_counter() - begin
+        pipe.send((seconds, [float(d) for d, _ in losses], peak_memory()))
+
+
+def ours(title: str, pipe: Any, threads: int) -> None:
+    """Trainwright's side: the real session, held between blocks by its own stop callback."""
+    import torch
+
+    from trainwright import registry
+    from trainwright.runs.folder import Run, read_lines
+    from trainwright.train.session import train
+    from trainwright.train.status import Silent
+
+    torch.set_num_threads(threads)
+    family, config = registry.load(title, (f"threads={threads}",))
+    state = {"left": pipe.recv(), "taken": 0, "begin": time.perf_counter()}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / "run")
+        first = registry.load(title, (f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
+        train(family, first, Run(Path(folder) / "first"), Silent())
+        first_losses = [r["critic/loss"] for r in read_lines(Path(folder) / "first" / "metrics.jsonl")]
+
+        def stop() -> bool:
+            state["taken"] += 1
+            state["left"] -= 1
+            if state["left"] == 0:
+                pipe.send((time.perf_counter() - state["begin"], first_losses, peak_memory()))
+                state["left"] = pipe.recv()
+                state["begin"] = time.perf_counter()
+            return state["left"] is None
+
+        train(family, config, run, Silent(), stop)
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, Any]]:
+    """Runs both sides in turn; the first block of each (start-up, warm-up) is not counted."""
+    context = mp.get_context("spawn")
+    sides = {}
+    for side, target in (("bare", bare), ("ours", ours)):
+        here, there = context.Pipe()
+        process = context.Process(target=target, args=(title, there, threads))
+        process.start()
+        sides[side] = (here, process)
+    block = 5  # one whole cycle of n_critic
+    times: dict[str, list[float]] = {"bare": [], "ours": []}
+    memory, losses = {}, {}
+    for turn in range(rounds + 1):
+        for side in ("bare", "ours"):
+            here = sides[side][0]
+            here.send(block)
+            seconds, side_losses, memory[side] = here.recv()
+            if turn == 0:
+                losses[side] = side_losses[:EQUAL_STEPS]
+            else:
+                times[side].append(seconds)
+                print(f"{name} round {turn} {side}: {seconds:.2f} s", flush=True)
+    for here, process in sides.values():
+        here.send(None)
+        process.join(30)
+        process.kill()
+    from trainwright import registry
+
+    items = block * registry.load(title)[1].train.batch_size
+    ratios = [b / o for b, o in zip(times["bare"], times["ours"], strict=True)]
+    difference = max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(losses["bare"], losses["ours"], strict=True))
+    return [
+        row(
+            f"{name}: speed ratio to the bare loop",
+            statistics.median(ratios),
+            "x",
+            1.0,
+            "higher",
+            rounds,
+            max(ratios) - min(ratios),
+        ),
+        row(f"{name}: Trainwright", items / statistics.median(times["ours"]), "items/s", None, "higher", rounds, 0.0),
+        row(f"{name}: bare loop", items / statistics.median(times["bare"]), "items/s", None, "higher", rounds, 0.0),
+        row(f"{name}: peak memory, Trainwright", memory["ours"], "MB", None, "lower", 1, 0.0),
+        row(f"{name}: peak memory, bare loop", memory["bare"], "MB", None, "lower", 1, 0.0),
+        row(
+            f"{name}: largest relative difference of the first {EQUAL_STEPS} critic losses",
+            difference,
+            "",
+            1e-3,
+            "lower",
+            EQUAL_STEPS,
+            0.0,
+        ),
+    ]
+
+
+def main() -> None:
+    """Measures every recipe and writes ``results/speed.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=list(RECIPES))
+    arguments = parser.parse_args()
+    rows = []
+    for name, title in RECIPES.items():
+        if arguments.only in (None, name):
+            rows += measure(name, title, arguments.rounds, arguments.threads)
+    print(write("speed", COMMAND, rows, rounds=arguments.rounds, threads=arguments.threads))
+
+
+if __name__ == "__main__":
+    main()
