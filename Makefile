@@ -26,6 +26,8 @@ lint: $(VENV)/dev.done
 bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loop (about 25 minutes)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.listing
+	$(BIN)/python -m benchmarks.tables
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

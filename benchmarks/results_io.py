@@ -23,9 +23,13 @@ def row(
 ) -> dict[str, Any]:
     """One line of a table."""
     return {
-        "metric": metric, "value": round(value, 4), "unit": unit, "target": target, "better": better, "n": n,
-        "spread": round(spread, 4),
+        "metric": metric, "value": _significant(value), "unit": unit, "target": target, "better": better, "n": n,
+        "spread": _significant(spread),
     }  # fmt: skip
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def machine() -> str:

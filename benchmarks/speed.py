@@ -1,8 +1,9 @@
 """Items per second and peak memory of Trainwright's training beside a bare loop of the same mathematics, in turn.
 
-``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps in turn (A B A B ...),
-one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's side is the real loop with everything on:
-signals, average, held-out measurements, grids, TensorBoard. Losses of the first steps are compared.
+``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps
+in turn (A B A B ...), one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's
+side is the real loop with everything on: signals, average, held-out measurements, grids, TensorBoard. Losses of the
+first steps are compared.
 """
 
 import argparse

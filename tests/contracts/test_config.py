@@ -44,7 +44,7 @@ def test_smoke_overrides_fit_every_recipe(title):
 
 
 def test_an_unknown_key_is_refused_with_file_and_line(title, tmp_path):
-    family, config = registry.load(title)
+    family, _ = registry.load(title)
     file = tmp_path / "mine.yaml"
     file.write_text(f"family: {family.name}\ntrain:\n  batchsize: 3\n")
     with pytest.raises(UserError, match=r"line 3: unknown key 'train.batchsize'.*batch_size"):

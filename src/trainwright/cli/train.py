@@ -1,5 +1,6 @@
 """``trainwright train RECIPE [key=value ...]``."""
 
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from trainwright.train.config import RunConfig
     from trainwright.train.family import Family
     from trainwright.train.session import Outcome
+    from trainwright.train.status import Display
 
 CRASHED = 3
 EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
@@ -52,13 +54,29 @@ def train(
 
 def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":
     """Trains with a live display; Ctrl-C and SIGTERM end it after the current step, a second Ctrl-C at once."""
+    if is_helper():
+        from trainwright.train.status import Silent
+
+        with stop_on_signal(lambda text: None) as stop:
+            return _session(family, config, folder, Silent(), stop)
     print(f"{config.recipe}: {config.hypothesis}" if config.hypothesis else config.recipe, flush=True)
     print(f"run folder: {folder}  (starting up ...)", flush=True)
+    with display() as shown, stop_on_signal(shown.note) as stop:
+        return _session(family, config, folder, shown, stop)
+
+
+def _session(
+    family: "Family", config: "RunConfig", folder: Path, shown: "Display", stop: Callable[[], bool]
+) -> "Outcome":
     from trainwright.runs.folder import Run
     from trainwright.train.session import train as train_session
 
-    with display() as shown, stop_on_signal(shown.note) as stop:
-        return train_session(family, config, Run(folder), shown, stop, Bar("decoding pictures"))
+    return train_session(family, config, Run(folder), shown, stop, Bar("decoding pictures"))
+
+
+def is_helper() -> bool:
+    """Whether this process was started by another one of the same run (``train.devices`` above 1): it stays silent."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 class stop_on_signal:
@@ -84,6 +102,8 @@ class stop_on_signal:
 
 def conclude(outcome: "Outcome") -> None:
     """Says how it ended and what to do next; exits with the code that fits."""
+    if is_helper():
+        return
     folder = outcome.run.folder
     if outcome.status == "crashed":
         print(

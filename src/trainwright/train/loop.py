@@ -74,6 +74,9 @@ class Loop:
         Raises:
             NonFinite: a NaN or infinity, and the policy is to stop or its rollbacks are used up.
         """
+        if self._resumed and self.done:
+            self.tracker.close()
+            return "finished"
         batches = Prefetcher(self._fetch)
         try:
             if self.at.step == 0 and not self._resumed:

@@ -59,9 +59,9 @@ def train(
     fabric = make_fabric(config.train)
     run = Run(fabric.broadcast(run.folder, src=0))
     main = fabric.is_global_zero
-    if main:
-        run.acquire()
     try:
+        if main:
+            run.acquire()
         return _train(family, config, run, fabric, display, stop, progress)
     except OSError as error:
         raise _disk_trouble(error, run) from error

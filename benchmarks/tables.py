@@ -1,0 +1,43 @@
+"""Puts the tables of ``benchmarks/results`` into README and docs, between ``<!-- table: NAME -->`` and ``<!-- end table -->``.
+
+``python -m benchmarks.tables`` rewrites the files; a test refuses a table that differs from its result.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks.results_io import RESULTS
+
+ROOT = RESULTS.parent.parent
+MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end table -->)", re.DOTALL)
+
+
+def table(name: str) -> str:
+    """The Markdown table of one result, with its command, date and machine."""
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    lines = ["| metric | value | target | n | spread |", "|---|---|---|---|---|"]
+    for r in result["rows"]:
+        target = "" if r["target"] is None else f"{'≥' if r['better'] == 'higher' else '≤'} {r['target']}"
+        lines.append(f"| {r['metric']} | {r['value']} {r['unit']} | {target} | {r['n']} | {r['spread']} |")
+    return "\n".join([*lines, "", f"`{result['command']}`, {result['date']}, {result['machine']}.", ""])
+
+
+def filled(text: str) -> str:
+    """``text`` with every marked table made anew."""
+    return MARK.sub(lambda m: m[1] + table(m[2]) + m[3], text)
+
+
+def pages() -> list[Path]:
+    """Every page that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def main() -> None:
+    """Rewrites the pages."""
+    for page in pages():
+        page.write_text(filled(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()

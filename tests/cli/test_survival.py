@@ -1,0 +1,154 @@
+"""Real processes: kill -9, Ctrl-C, a full disk, two on one folder, two processes together, Weights & Biases offline."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import SMOKE, all_tensors
+from trainwright import registry
+from trainwright.runs.folder import Run, read_lines
+
+LONG = ("steps=300", "checkpoint_every=10", "log_every=5", "sample_every=1000", "heldout_every=1000")
+
+
+def command(folder: Path, sprites: Path, *overrides: str) -> list[str]:
+    smoke = registry.family("wgan_gp").smoke
+    words = (*smoke, *SMOKE, f"data={sprites}", "tracker=none", "threads=1", *overrides)
+    return [sys.executable, "-m", "trainwright", "train", "wgan_gp/small", *words, "--run", str(folder)]
+
+
+def start(words: list[str], **kwargs) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        rows = read_lines(folder / "metrics.jsonl")
+        if rows and rows[-1]["step"] >= step:
+            return
+        time.sleep(0.02)
+    raise AssertionError(process.communicate(timeout=5))
+
+
+@pytest.fixture(scope="module")
+def whole(sprites, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The same run, never disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    subprocess.run(command(folder, sprites, *LONG), check=True, capture_output=True, timeout=280)
+    return all_tensors(Run(folder))
+
+
+def assert_equal(run: Run, expected: dict[str, torch.Tensor]) -> None:
+    actual = all_tensors(run)
+    assert [key for key in expected if not torch.equal(expected[key], actual[key])] == []
+
+
+def test_kill_9_at_any_moment_loses_nothing(tmp_path, sprites, whole):
+    folder = tmp_path / "run"
+    words = command(folder, sprites, *LONG)
+    for step in (5, 40, 115, 200):
+        process = start(words)
+        wait_for_step(folder, step, process)
+        time.sleep((step % 7) / 50)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+        for row in (folder / "metrics.jsonl").read_text().splitlines()[:-1]:
+            json.loads(row)
+    last = subprocess.run(words, capture_output=True, text=True, timeout=280)
+    assert last.returncode == 0, last.stderr
+    assert "resumed" in last.stdout
+    assert_equal(Run(folder), whole)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, sprites, whole):
+    folder = tmp_path / "run"
+    words = command(folder, sprites, *LONG)
+    process = start(words)
+    wait_for_step(folder, 50, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "with a checkpoint" in out
+    assert "Traceback" not in err
+    assert Run(folder).read()["status"] == "interrupted"
+    assert subprocess.run(words, capture_output=True, timeout=280).returncode == 0
+    assert_equal(Run(folder), whole)
+
+
+def test_a_full_disk_is_explained_and_the_same_command_goes_on(tmp_path, sprites, whole):
+    folder = tmp_path / "run"
+    words = command(folder, sprites, *LONG)
+    process = start(words)
+    wait_for_step(folder, 30, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    size = max(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+    def no_room() -> None:  # the system refuses to let any file grow to a checkpoint's size
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    full = subprocess.run(words, capture_output=True, text=True, timeout=280, preexec_fn=no_room)
+    assert full.returncode == 2, full.stderr
+    assert "run the same command" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert subprocess.run(words, capture_output=True, timeout=280).returncode == 0
+    assert_equal(Run(folder), whole)
+
+
+def test_a_second_process_on_the_folder_is_refused(tmp_path, sprites):
+    folder = tmp_path / "run"
+    words = command(folder, sprites, "steps=100000")
+    process = start(words)
+    try:
+        wait_for_step(folder, 2, process)
+        second = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        assert second.returncode == 2
+        assert "in use by another process" in second.stderr
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+    assert Run(folder).read()["status"] == "running"
+
+
+def test_two_processes_train_one_model_and_resume(tmp_path, sprites):
+    folder = tmp_path / "run"
+    words = command(folder, sprites, "devices=2", "accelerator=cpu", "steps=8")
+    first = subprocess.run(words, capture_output=True, text=True, timeout=280)
+    assert first.returncode == 0, first.stderr
+    longer = [w.replace("steps=8", "steps=12") for w in words]
+    second = subprocess.run(longer, capture_output=True, text=True, timeout=280)
+    assert second.returncode == 0, second.stderr
+    run = Run(folder)
+    assert run.read()["step"] == 12
+    assert [row["step"] for row in read_lines(run.metrics)] == [2, 4, 6, 8, 10, 12]
+    assert all(torch.isfinite(t.float()).all() for t in all_tensors(run).values())
+
+
+def test_wandb_offline_needs_no_account(tmp_path, sprites):
+    folder = tmp_path / "run"
+    words = [w for w in command(folder, sprites) if w != "tracker=none"] + ["tracker=wandb"]
+    keep = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    result = subprocess.run(words, capture_output=True, text=True, timeout=280, env=keep)
+    assert result.returncode == 0, result.stderr
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_tensorboard_reads_what_was_written(tmp_path, sprites):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "run"
+    words = [w for w in command(folder, sprites) if w != "tracker=none"]
+    subprocess.run(words, check=True, capture_output=True, timeout=280)
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    steps = [event.step for event in events.Scalars("critic/loss")]
+    assert steps == [2, 4, 6]
