@@ -1,6 +1,7 @@
 """README and docs say what is true: tables equal their results, recipes and verbs exist, local links lead somewhere."""
 
 import re
+import shlex
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_train_commands_in_the_docs_are_valid(page):
     for recipe, rest in re.findall(r"trainwright train (\w+/\w+)([^\n`#]*)", page.read_text()):
         assert recipe in registry.recipes(), recipe
         family = registry.family(recipe.split("/")[0])
-        words = [word for word in rest.split() if "=" in word and not word.startswith("-")]
+        words = [word for word in shlex.split(rest) if "=" in word and not word.startswith("-")]
         add_overrides(Settings(), family.config, words)
 
 

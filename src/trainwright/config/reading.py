@@ -114,9 +114,17 @@ def validate(settings: Settings, schema: type[C]) -> C:
     try:
         return schema.model_validate(settings.values)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _telling(error)
         path = tuple(str(part) for part in first["loc"])
         raise UserError(f"{settings.place(path)}: {_explain(schema, path, first)}") from None
+
+
+def _telling(error: ValidationError) -> Any:
+    """The error to show: the first, or for a value that may be a number or a schedule the one about what was given."""
+    errors = error.errors()
+    if isinstance(errors[0]["input"], Mapping) and len(errors) > 1:
+        return max(errors[1:], key=lambda e: len(e["loc"]) * (e["loc"][0] == errors[0]["loc"][0]))
+    return errors[0]
 
 
 def _explain(schema: type[Config], path: Path_, error: Any) -> str:

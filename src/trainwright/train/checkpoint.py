@@ -5,6 +5,8 @@ good one is used. The newest checkpoint marked healthy is never deleted.
 """
 
 import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +49,21 @@ def save(system: System, folder: Path, state: dict[str, Any], healthy: bool) -> 
     target = folder / f"step_{state['step']:08d}"
     tensors, optimizers = collect(system)
     with atomic_folder(target) as temporary:
-        save_file(tensors, temporary / TENSORS)
+        _write_tensors(tensors, temporary / TENSORS)
         facts = {**state, "healthy": healthy, "optimizers": optimizers, "sha256": sha256(temporary / TENSORS)}
         write_json(temporary / STATE, facts)
     return target
+
+
+def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    """Writes a safetensors file; a full disk comes out as the OSError that it is."""
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
 
 
 def collect(system: System) -> tuple[dict[str, Tensor], dict[str, Any]]:
