@@ -2,8 +2,9 @@
 PY ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# uv does not read pip's settings
 ifneq ($(PIP_FIND_LINKS),)
-export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)  # uv does not read pip's settings
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 .PHONY: demo test lint bench bench-quick clean
 
