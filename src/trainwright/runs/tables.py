@@ -1,0 +1,59 @@
+"""The tables of a run that grow line by line, and cutting them back to a checkpoint before a resumed run goes on."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from trainwright.files import write_text
+from trainwright.runs.folder import Run, append_line, read_lines
+
+
+class Tables:
+    """``metrics.jsonl`` and ``losses.csv`` of one run."""
+
+    def __init__(self, run: Run, columns: dict[str, str]) -> None:
+        self.run, self.columns = run, columns
+
+    def row(self, step: int, epoch: float, signals: dict[str, float]) -> None:
+        """Appends the means of the signals since the last row, up to and including ``step``."""
+        append_line(self.run.metrics, {"step": step, "epoch": round(epoch, 6), **signals})
+
+    def epoch(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """Appends an epoch's means to ``losses.csv``: six decimals, as the guide's own tool writes them."""
+        if not self.columns:
+            return
+        values = [means.get(signal) for signal in self.columns.values()]
+        if all(v is None for v in values):
+            return
+        new = not self.run.losses.exists()
+        with self.run.losses.open("a", newline="", encoding="utf-8") as handle:
+            writer = csv.writer(handle)
+            if new:
+                writer.writerow(["epoch", *self.columns, "step"])
+            writer.writerow([epoch, *("" if v is None else f"{v:.6f}" for v in values), step])
+
+    def cut_back(self, step: int) -> None:
+        """Drops rows past ``step``: the steps they tell of will be taken again, with the same numbers."""
+        rows = [row for row in read_lines(self.run.metrics) if row.get("step", 0) <= step]
+        if self.run.metrics.exists():
+            write_text(self.run.metrics, "".join(_json_line(row) for row in rows))
+        if self.run.losses.exists():
+            write_text(self.run.losses, _kept(self.run.losses, step))
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(row) + "\n"
+
+
+def _kept(file: Path, step: int) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    with file.open(newline="", encoding="utf-8") as handle:
+        for number, row in enumerate(csv.reader(handle)):
+            complete = row and row[-1].isdigit()
+            if number == 0 or (complete and int(row[-1]) <= step):
+                writer.writerow(row)
+    return out.getvalue()
