@@ -21,7 +21,7 @@ def main() -> None:
     rows = []
     for title, steps in RUNS.items():
         with tempfile.TemporaryDirectory() as folder:
-            family, config = registry.load(title, (f"steps={steps}",))
+            family, config = registry.load(title, (f"steps={steps}", "threads=1"))
             run = Run(Path(folder) / "run")
             train(family, config, run, Silent())
             share = 100 * run.read()["watch_share"]
