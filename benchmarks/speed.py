@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps
 in turn (A B A B ...), one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's
-side is the real loop with everything on: signals, average, held-out measurements, grids, TensorBoard. Losses of the
-first steps are compared.
+side is the real loop with everything on: signals, average, checks, TensorBoard rows; grids and held-out measurements are too seldom to fall into a
+block, and their cost is what ``benchmarks/overhead.py`` measures. The bare loop runs as PyTorch comes. Losses of the first steps
+are compared.
 """
 
 import argparse
@@ -69,20 +70,20 @@ def ours(title: str, pipe: Any, threads: int) -> None:
     state = {"left": pipe.recv(), "taken": 0, "begin": time.perf_counter()}
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
-        first = registry.load(title, (f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
-        train(family, first, Run(Path(folder) / "first"), Silent())
-        first_losses = [r["critic/loss"] for r in read_lines(Path(folder) / "first" / "metrics.jsonl")]
 
         def stop() -> bool:
             state["taken"] += 1
             state["left"] -= 1
             if state["left"] == 0:
-                pipe.send((time.perf_counter() - state["begin"], first_losses, peak_memory()))
+                pipe.send((time.perf_counter() - state["begin"], [], peak_memory()))
                 state["left"] = pipe.recv()
                 state["begin"] = time.perf_counter()
             return state["left"] is None
 
         train(family, config, run, Silent(), stop)
+        first = registry.load(title, (f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
+        train(family, first, Run(Path(folder) / "first"), Silent())
+        pipe.send([row["critic/loss"] for row in read_lines(Path(folder) / "first" / "metrics.jsonl")])
 
 
 def peak_memory() -> float:
@@ -108,13 +109,15 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
             here.send(block)
             seconds, side_losses, memory[side] = here.recv()
             if turn == 0:
-                losses[side] = side_losses[:EQUAL_STEPS]
+                losses[side] = side_losses[:EQUAL_STEPS]  # ours come at the end
             else:
                 times[side].append(seconds)
                 print(f"{name} round {turn} {side}: {seconds:.2f} s", flush=True)
-    for here, process in sides.values():
+    for side, (here, process) in sides.items():
         here.send(None)
-        process.join(30)
+        if side == "ours":
+            losses[side] = here.recv()
+        process.join(60)
         process.kill()
     from trainwright import registry
 

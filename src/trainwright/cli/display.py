@@ -32,7 +32,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A bar and the status line, redrawn in place."""
+    """A bar and the status line, redrawn in place when there is news: no thread competes with training."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -41,7 +41,7 @@ class LiveDisplay:
         """Redraws."""
         row = Table.grid(padding=(0, 1))
         row.add_row(ProgressBar(total=total, completed=done, width=20), Text(text))
-        self._live.update(row)
+        self._live.update(row, refresh=True)
 
     def note(self, text: str) -> None:
         """Prints above the bar."""
@@ -54,7 +54,7 @@ def display() -> Iterator[PlainDisplay | LiveDisplay]:
     if not sys.stdout.isatty():
         yield PlainDisplay()
         return
-    with Live(console=Console(), refresh_per_second=8) as live:
+    with Live(console=Console(), auto_refresh=False) as live:
         yield LiveDisplay(live)
 
 
