@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps
 in turn (A B A B ...), one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's
-side is the real loop with everything on: signals, average, checks, TensorBoard rows; grids and held-out measurements are too seldom to fall into a
-block, and their cost is what ``benchmarks/overhead.py`` measures. The bare loop runs as PyTorch comes. Losses of the first steps
-are compared.
+side is the real loop with everything on: signals, average, checks, TensorBoard rows. Grids and held-out measurements
+are too seldom to fall into a block; their cost is in ``benchmarks/overhead.py``. The bare loop runs as PyTorch comes.
+Losses of the first steps are compared.
 """
 
 import argparse
