@@ -25,7 +25,7 @@ def main() -> None:
             run = Run(Path(folder) / "run")
             train(family, config, run, Silent())
             share = 100 * run.read()["watch_share"]
-        rows.append(row(f"{title}: watching, {steps} steps", share, "% of training time", 1.0, "lower", 1, 0.0))
+        rows.append(row(f"{title}: watching, {steps} steps", share, "% of training time", 1.0, "lower", 1, None))
     print(write("overhead", COMMAND, rows))
 
 

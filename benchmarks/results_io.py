@@ -19,12 +19,12 @@ def write(name: str, command: str, rows: list[dict[str, Any]], **facts: Any) -> 
 
 
 def row(
-    metric: str, value: float, unit: str, target: float | None, better: str, n: int, spread: float
+    metric: str, value: float, unit: str, target: float | None, better: str, n: int, spread: float | None
 ) -> dict[str, Any]:
     """One line of a table."""
     return {
         "metric": metric, "value": _significant(value), "unit": unit, "target": target, "better": better, "n": n,
-        "spread": _significant(spread),
+        "spread": None if spread is None else _significant(spread),
     }  # fmt: skip
 
 

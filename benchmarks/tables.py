@@ -19,7 +19,8 @@ def table(name: str) -> str:
     lines = ["| metric | value | target | n | spread |", "|---|---|---|---|---|"]
     for r in result["rows"]:
         target = "" if r["target"] is None else f"{'≥' if r['better'] == 'higher' else '≤'} {r['target']}"
-        lines.append(f"| {r['metric']} | {r['value']} {r['unit']} | {target} | {r['n']} | {r['spread']} |")
+        spread = "" if r["spread"] is None else r["spread"]
+        lines.append(f"| {r['metric']} | {r['value']} {r['unit']} | {target} | {r['n']} | {spread} |")
     return "\n".join([*lines, "", f"`{result['command']}`, {result['date']}, {result['machine']}.", ""])
 
 

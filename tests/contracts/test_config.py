@@ -40,7 +40,7 @@ def test_a_config_reads_back_as_it_was_written(title, tmp_path):
 
 def test_smoke_overrides_fit_every_recipe(title):
     family = registry.family(title.split("/")[0])
-    registry.load(title, family.smoke)
+    assert registry.load(title, family.smoke)[1].recipe == title
 
 
 def test_an_unknown_key_is_refused_with_file_and_line(title, tmp_path):

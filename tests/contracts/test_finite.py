@@ -1,6 +1,6 @@
 """A NaN or infinity is caught before the optimizer, named, written down, and nothing healthy is lost."""
 
-import json
+import math
 
 import pytest
 import torch
@@ -103,7 +103,7 @@ def test_metrics_never_hold_a_nan(family, quick, monkeypatch, tmp_path):
         poison(context, family, at_step=2, where="batch")
         outcome = quick(title, "log_every=1", run=tmp_path / "run")
     for row in read_lines(outcome.run.metrics):
-        json.dumps(row, allow_nan=False)
+        assert all(math.isfinite(v) for v in row.values())
 
 
 def recipes_of(family):
