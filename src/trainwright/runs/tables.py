@@ -2,8 +2,8 @@
 
 import csv
 import io
+import json
 from pathlib import Path
-from typing import Any
 
 from trainwright.files import write_text
 from trainwright.runs.folder import Run, append_line, read_lines
@@ -37,15 +37,9 @@ class Tables:
         """Drops rows past ``step``: the steps they tell of will be taken again, with the same numbers."""
         rows = [row for row in read_lines(self.run.metrics) if row.get("step", 0) <= step]
         if self.run.metrics.exists():
-            write_text(self.run.metrics, "".join(_json_line(row) for row in rows))
+            write_text(self.run.metrics, "".join(json.dumps(row) + "\n" for row in rows))
         if self.run.losses.exists():
             write_text(self.run.losses, _kept(self.run.losses, step))
-
-
-def _json_line(row: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(row) + "\n"
 
 
 def _kept(file: Path, step: int) -> str:

@@ -25,7 +25,7 @@ from trainwright.train.grids import save_grid
 from trainwright.train.randomness import seed_step
 from trainwright.train.status import Display, status_line
 from trainwright.train.system import Data, System
-from trainwright.train.trackers import Tracker
+from trainwright.train.trackers import Nothing, Tracker
 from trainwright.train.update import Updater, first_non_finite
 
 GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
@@ -51,11 +51,11 @@ class Loop:
         run: Run,
         fabric: Fabric,
         display: Display,
-        tracker: Tracker,
         stop: Callable[[], bool],
     ) -> None:
         self.system, self.data, self.run_folder, self.fabric = system, data, run, fabric
-        self.display, self.tracker, self.stop = display, tracker, stop
+        self.display, self.stop = display, stop
+        self.tracker: Tracker = Nothing()  # the session puts one in once it knows where a resumed run stands
         self.settings = system.config.train
         self.recorder = Recorder()
         self.recorder.watched = tuple(system.losses_csv.values())

@@ -22,7 +22,7 @@ from trainwright.train.loop import Loop
 from trainwright.train.randomness import derive
 from trainwright.train.status import Display
 from trainwright.train.system import Data, Progress, System
-from trainwright.train.trackers import KINDS, Guarded, Nothing
+from trainwright.train.trackers import KINDS, Guarded
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def _train(
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
     system = build(family, config, fabric)
-    tracker = Guarded(Nothing(), display.note)
-    loop = Loop(system, data, run, fabric, display, tracker, stop)
+    loop = Loop(system, data, run, fabric, display, stop)
     resumed = loop.resume()
     if main:
         make = KINDS[config.train.tracker]
