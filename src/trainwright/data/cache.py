@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trainwright.data.config import ImageData
+from trainwright.data.config import Pictures
 from trainwright.data.decode import decode
 from trainwright.data.fingerprint import fingerprints
 from trainwright.data.sources import Item, items
@@ -53,7 +53,7 @@ def cache_root() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainwright"
 
 
-def load(config: ImageData, progress: Progress | None = None) -> ImageSet:
+def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     """The decoded pictures of ``config.source``, from the cache or made now.
 
     Raises:
@@ -73,14 +73,14 @@ def load(config: ImageData, progress: Progress | None = None) -> ImageSet:
     return _open(folder)
 
 
-def _key(found: list[Item], contents: list[str], config: ImageData) -> str:
+def _key(found: list[Item], contents: list[str], config: Pictures) -> str:
     settings = config.model_dump(mode="json", include=set(DECODED_BY))
     names = [item.name for item in found]
     text = json.dumps([VERSION, settings, names, contents], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _decode_all(found: list[Item], config: ImageData, folder: Path, progress: Progress) -> None:
+def _decode_all(found: list[Item], config: Pictures, folder: Path, progress: Progress) -> None:
     shape = (config.size, config.size, config.channels)
     digests: list[str] = []
     names: list[str] = []
@@ -106,7 +106,7 @@ def _decode_all(found: list[Item], config: ImageData, folder: Path, progress: Pr
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _in_parallel(found: Iterable[Item], config: ImageData) -> Iterator[tuple[Item, Any]]:
+def _in_parallel(found: Iterable[Item], config: Pictures) -> Iterator[tuple[Item, Any]]:
     """Decodes in threads (PIL releases the interpreter lock), in order, with a bounded number in flight."""
     workers = config.workers or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
@@ -124,7 +124,7 @@ def _in_parallel(found: Iterable[Item], config: ImageData) -> Iterator[tuple[Ite
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _try(item: Item, config: ImageData) -> np.ndarray | ValueError:
+def _try(item: Item, config: Pictures) -> np.ndarray | ValueError:
     try:
         return decode(item, config)
     except ValueError as error:

@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
-from trainwright.data.config import ImageData
+from trainwright.data.config import Pictures
 from trainwright.data.sources import Item
 
 MAX_PIXELS = 200_000_000  # a decompression bomb is a broken file, not a reason to swap
 
 
-def decode(item: Item, config: ImageData) -> np.ndarray:
+def decode(item: Item, config: Pictures) -> np.ndarray:
     """Reads the first frame, honours EXIF rotation, makes it square, and converts it.
 
     Returns:
@@ -51,7 +51,7 @@ def _to_rgba(image: Image.Image) -> Image.Image:
     return image.convert("RGBA")
 
 
-def _square(image: Image.Image, config: ImageData) -> Image.Image:
+def _square(image: Image.Image, config: Pictures) -> Image.Image:
     width, height = image.size
     side = min(width, height) if config.fit == "crop" else max(width, height)
     if config.fit == "crop":
@@ -69,13 +69,13 @@ def _square(image: Image.Image, config: ImageData) -> Image.Image:
     return image.convert("RGBa").resize((config.size, config.size), Image.Resampling.LANCZOS).convert("RGBA")
 
 
-def _nearest(image: Image.Image, config: ImageData) -> bool:
+def _nearest(image: Image.Image, config: Pictures) -> bool:
     if config.interpolation == "auto":
         return config.size % image.width == 0 and config.size % image.height == 0
     return config.interpolation == "nearest"
 
 
-def _channels(image: Image.Image, config: ImageData) -> np.ndarray:
+def _channels(image: Image.Image, config: Pictures) -> np.ndarray:
     if config.channels == 4:
         return np.asarray(image, dtype=np.uint8)
     canvas = Image.new("RGBA", image.size, (*ImageColor.getrgb(config.background)[:3], 255))

@@ -1,7 +1,8 @@
-"""Where pictures come from: a folder tree of image files, or the sprites that ship with the package."""
+"""Where pictures come from: a folder tree of image files, or the sprites and photographs that ship with the package."""
 
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +13,12 @@ from PIL import Image
 
 from trainwright.errors import UserError, nearest
 
-BUILTIN = {"sprites": "949 creatures and items of Dungeon Crawl Stone Soup, 32x32 RGBA, CC0"}
+BUILTIN = {
+    "sprites": "949 creatures and items of Dungeon Crawl Stone Soup, 32x32 RGBA, CC0",
+    "photos": "1,165 patches of 64x64 cut side by side from 30 CC0 photographs and textures",
+}
 SPRITE_SIDE = 32
+PATCH_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Item:
     name: str
     open: Callable[[], Image.Image]
     stamp: str  # size and time of the file: while they stay, its content hash is not computed again
-    path: Path | None = None  # None for a sprite of the packaged sheet, whose stamp is a content hash already
+    path: Path | None = None  # None for a packaged picture, whose stamp is a content hash already
 
 
 def items(source: str) -> list[Item]:
@@ -37,7 +42,7 @@ def items(source: str) -> list[Item]:
     """
     folder = Path(source).expanduser()
     if source in BUILTIN and not folder.exists():
-        return list(_sprites())
+        return list({"sprites": _sprites, "photos": _photos}[source]())
     if not folder.exists():
         raise UserError(
             f"data: {source!r} is neither a folder nor one of: {', '.join(BUILTIN)}.{nearest(source, BUILTIN)}"
@@ -83,3 +88,17 @@ def _sprites() -> Iterator[Item]:
             left, top = SPRITE_SIDE * (index % columns), SPRITE_SIDE * (index // columns)
             box = (left, top, left + SPRITE_SIDE, top + SPRITE_SIDE)
             yield Item(row["name"], lambda box=box: sheet.crop(box), stamp)  # type: ignore[misc]
+
+
+def _photos() -> Iterator[Item]:
+    """Patches side by side from the top left corner of each packaged photograph; what is left at the edges is not used."""
+    folder = files("trainwright.data") / "builtin" / "photos"
+    for name in sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".jpg")):
+        data = (folder / name).read_bytes()
+        stamp = hashlib.sha256(data).hexdigest()[:16]
+        photo = Image.open(io.BytesIO(data)).convert("RGB")
+        for top in range(0, photo.height - PATCH_SIDE + 1, PATCH_SIDE):
+            for left in range(0, photo.width - PATCH_SIDE + 1, PATCH_SIDE):
+                box = (left, top, left + PATCH_SIDE, top + PATCH_SIDE)
+                title = f"{name.removesuffix('.jpg')}/{top:03d}_{left:03d}"
+                yield Item(title, lambda photo=photo, box=box: photo.crop(box), stamp)  # type: ignore[misc]
