@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from trainwright.cli import demo, evaluate, recipes, report, resume, runs, sample, train
+from trainwright.cli import data, demo, evaluate, recipes, report, resume, runs, sample, table, train
 from trainwright.errors import UserError
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, train, resume, sample, evaluate, report, recipes, runs):
+for verb in (demo, data, train, resume, sample, evaluate, report, table, recipes, runs):
     verb.register(app)
 
 

@@ -71,6 +71,10 @@ class Images:
         """The first ``count`` pictures of ``train`` or ``held_out`` in content order: (n, C, H, W) in [-1, 1]."""
         return to_signed(torch.from_numpy(self.images.pixels[np.sort(self._by_content[part][:count])]))
 
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The same as :meth:`some`: the samples are pictures."""
+        return self.some(part, count)
+
     @cached_property
     def _by_content(self) -> dict[str, np.ndarray]:
         parts = {"train": self.train, "held_out": self.held_out}

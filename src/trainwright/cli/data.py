@@ -1,0 +1,67 @@
+"""``trainwright data ...``: what can be done with data before a training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = """Settings are key=value: size=64 channels=4 fitting.layout=slots fitting.blend=sum on_error=skip. Interrupted work goes on
+when the same command is run again; a picture that was fitted once with the same settings is not fitted again."""
+
+verbs = typer.Typer(help="Prepare data: turn pictures into Gaussians.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb and its own verbs."""
+    app.add_typer(verbs, name="data")
+
+
+@verbs.callback()
+def data() -> None:
+    """Prepare data: turn pictures into Gaussians."""
+
+
+@verbs.command("fit-gaussians", epilog=EPILOG)
+def fit_gaussians(
+    source: Annotated[str, typer.Argument(help="A folder of pictures, or `sprites` or `photos`.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as size=64 workers=1.")] = None,
+    count: Annotated[int, typer.Option(help="Gaussians for each picture.", min=4, max=16384)] = 512,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for fits and quality report [default: fits/NAME-COUNT].")
+    ] = None,
+) -> None:
+    """Write every picture as COUNT 2-D Gaussians, with a quality report.
+
+    `trainwright train gaussian_vae/... data=OUT` takes the folder; data=SOURCE finds the same fits too.
+    """
+    from trainwright.cli.display import Bar
+    from trainwright.config.reading import Settings, add_overrides, validate
+    from trainwright.data.gaussians.config import GaussianData
+    from trainwright.errors import UserError
+
+    settings = Settings()
+    settings.put(("source",), source, "data")
+    settings.put(("fitting", "count"), count, "--count")
+    add_overrides(settings, GaussianData, overrides or ())
+    config = validate(settings, GaussianData)
+    target = out or Path("fits") / f"{Path(source).resolve().name if Path(source).exists() else source}-{count}"
+    if target.exists() and not target.is_dir():
+        raise UserError(f"--out {target} is a file; give a folder.")
+
+    from trainwright.data.gaussians.folder import write_folder
+    from trainwright.data.gaussians.store import load
+    from trainwright.report.fits import summary, write_report
+
+    found = load(config, Bar("fitting pictures"))
+    try:
+        write_folder(target, found, config)
+        page = write_report(target, found, config)
+    except OSError as error:
+        raise UserError(f"the fits cannot be written to {target}: {(error.strerror or str(error)).lower()}.") from None
+    print(summary(found, count))
+    for name, reason in found.left_out[:5]:
+        print(f"left out: {name} {reason}")
+    if len(found.left_out) > 5:
+        print(f"left out: {len(found.left_out) - 5} more; {target / 'quality.csv'} does not list them, fits.json does")
+    print(f"fits:    {target}")
+    print(f"quality: {page}")

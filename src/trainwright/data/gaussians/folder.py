@@ -1,0 +1,77 @@
+"""A folder of fits that can be copied to another machine: pictures, Gaussians, settings and quality in two files.
+
+``fits.safetensors`` holds ``sets`` and ``pictures``; ``fits.json`` names, digests, settings and quality.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from trainwright.data.gaussians.config import GaussianData
+from trainwright.data.gaussians.sets import GaussianSets
+from trainwright.errors import UserError
+from trainwright.files import atomic_path, write_json
+
+TENSORS, INDEX = "fits.safetensors", "fits.json"
+FORMAT = 1
+
+
+def is_fit_folder(folder: Path) -> bool:
+    """Whether :func:`write_folder` made it."""
+    return (folder / INDEX).is_file()
+
+
+def write_folder(folder: Path, found: GaussianSets, config: GaussianData) -> None:
+    """Writes the two files, the index last, each all or nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / INDEX).unlink(missing_ok=True)
+    with atomic_path(folder / TENSORS) as temporary:
+        tensors = {"sets": torch.from_numpy(np.array(found.sets)), "pictures": torch.from_numpy(np.array(found.pixels))}
+        save_file(tensors, temporary)
+    facts = {
+        "format": FORMAT,
+        "settings": settings_of(config),
+        "names": found.names,
+        "digests": found.digests,
+        "left_out": [list(pair) for pair in found.left_out],
+        **{key: getattr(found, key).tolist() for key in ("psnr", "ssim", "steps")},
+    }
+    write_json(folder / INDEX, facts)
+
+
+def settings_of(config: GaussianData) -> dict[str, object]:
+    """What a fit depends on, as flat names."""
+    fit = {f"fitting.{key}": value for key, value in config.fitting.model_dump(mode="json").items()}
+    return {"size": config.size, "channels": config.channels, **fit}
+
+
+def read_folder(folder: Path, config: GaussianData) -> GaussianSets:
+    """The fits of a folder.
+
+    Raises:
+        UserError: a damaged file, or fits made with other settings than ``config`` asks for: the message gives the overrides.
+    """
+    try:
+        facts = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        with safe_open(folder / TENSORS, framework="np") as handle:
+            sets, pixels = handle.get_tensor("sets"), handle.get_tensor("pictures")
+        made, wanted = facts["settings"], settings_of(config)
+        found = GaussianSets(
+            sets, pixels, facts["digests"], facts["names"], [(n, r) for n, r in facts["left_out"]],
+            *(np.array(facts[key]) for key in ("psnr", "ssim", "steps")),
+        )  # fmt: skip
+        whole = len(sets) == len(pixels) == len(found.names) == len(found.digests) == len(found.psnr)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"data: {folder} holds damaged fits ({type(error).__name__}); make them anew.") from None
+    if not whole:
+        raise UserError(f"data: {folder} holds damaged fits (their numbers differ); make them anew.")
+    other = [f"{key}={made[key]}" for key, value in wanted.items() if made.get(key) != value and key in made]
+    if other:
+        raise UserError(
+            f"data: {folder} was fitted with other settings. Add {' '.join(other)}, or fit the pictures anew."
+        )
+    return found

@@ -1,0 +1,39 @@
+"""A data set of fitted pictures, and how good the fits are."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GaussianSets:
+    """Every picture of a source with its Gaussians.
+
+    Attributes:
+        sets: (P, N, 5 + C) float32, as :mod:`trainwright.data.gaussians.render` defines; may be memory-mapped.
+        pixels: (P, H, W, C) uint8, the pictures that were fitted.
+        digests: SHA-256 of each picture's pixels.
+        names: where each came from.
+        left_out: (name, reason) of what was passed over.
+        psnr: (P,) dB of each fit, rendered exactly.
+        ssim: (P,) structural similarity of each fit.
+        steps: (P,) optimizer steps of each fit.
+    """
+
+    sets: np.ndarray
+    pixels: np.ndarray
+    digests: list[str]
+    names: list[str]
+    left_out: list[tuple[str, str]]
+    psnr: np.ndarray
+    ssim: np.ndarray
+    steps: np.ndarray
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash over the pictures and their Gaussians: two runs with the same identity saw the same data."""
+        whole = hashlib.sha256("".join(self.digests).encode())
+        whole.update(np.ascontiguousarray(self.sets).data)
+        return whole.hexdigest()[:16]

@@ -1,0 +1,160 @@
+"""Fitted pictures on disk: each fit is kept under its picture's content and the fit's settings, so that nothing is fitted twice.
+
+An interrupted fit goes on where it was: every finished group of pictures is written at once. The fits of a data set are put together
+in one memory-mapped array.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from trainwright.data.cache import ImageSet, Progress, cache_root
+from trainwright.data.cache import load as load_images
+from trainwright.data.gaussians.config import GaussianData
+from trainwright.data.gaussians.fit import Fitted
+from trainwright.data.gaussians.folder import is_fit_folder, read_folder
+from trainwright.data.gaussians.pool import fit_groups
+from trainwright.data.gaussians.sets import GaussianSets
+from trainwright.errors import UserError
+from trainwright.files import atomic_folder, atomic_path
+
+VERSION = 1
+GROUP = 4  # pictures fitted together; more gain nothing on a CPU, see docs/gaussians.md
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The folder of fits of one kind."""
+
+    folder: Path
+
+    def file(self, digest: str) -> Path:
+        """Where the fit of a picture lies or will lie."""
+        return self.folder / digest[:2] / f"{digest}.safetensors"
+
+    def write(self, digest: str, found: Fitted) -> None:
+        """Keeps one fit, all or nothing."""
+        facts = {"psnr": repr(found.psnr), "ssim": repr(found.ssim), "steps": str(found.steps)}
+        with atomic_path(self.file(digest)) as temporary:
+            save_file({"set": found.set.contiguous()}, temporary, metadata=facts)
+
+    def read(self, digest: str) -> Fitted | None:
+        """A kept fit, or None if there is none or the file is damaged."""
+        try:
+            with safe_open(self.file(digest), framework="pt") as handle:
+                facts = handle.metadata()
+                return Fitted(handle.get_tensor("set"), float(facts["psnr"]), float(facts["ssim"]), int(facts["steps"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+
+def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets:
+    """The fits of every picture of ``config.source``: from a folder of fits, from the cache, or made now.
+
+    Args:
+        config: the pictures and how to fit them.
+        progress: called with (done, total) pictures.
+
+    Raises:
+        UserError: no such folder, a file that is no picture, a picture that cannot be fitted (by name), or a folder of fits
+            that were made with other settings.
+    """
+    source = Path(config.source).expanduser()
+    if is_fit_folder(source):
+        return read_folder(source, config)
+    images = load_images(config)
+    settings = _settings(config)
+    root = cache_root() / "gaussians"
+    kept = _Kept(root / "fits" / _hash(settings))
+    whole = root / "sets" / _hash({**settings, "digests": images.digests, "on_error": config.on_error})
+    try:
+        if not (whole / "index.json").exists():
+            _fit_missing(images, kept, config, progress or (lambda done, total: None))
+            with atomic_folder(whole) as temporary:
+                _assemble(images, kept, config, temporary)
+        return _open(whole, images)
+    except OSError as error:
+        raise UserError(
+            f"data: the fitted pictures cannot be written to {root} ({error.strerror}). "
+            "Free some space or set TRAINWRIGHT_CACHE to another folder."
+        ) from None
+
+
+def _settings(config: GaussianData) -> dict[str, Any]:
+    fit = config.fitting.model_dump(mode="json")
+    return {"version": VERSION, **fit, "size": config.size, "channels": config.channels}
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: Progress) -> None:
+    """Fits every content that has no fit yet, a group at a time, in content order."""
+    first = {digest: i for i, digest in reversed(list(enumerate(images.digests)))}
+    missing = sorted(digest for digest in first if kept.read(digest) is None)
+    groups = [missing[i : i + GROUP] for i in range(0, len(missing), GROUP)]
+    done = len(first) - len(missing)
+    progress(done, len(first))
+
+    def jobs() -> Iterator[tuple[np.ndarray, list[str]]]:
+        for group in groups:
+            yield np.stack([images.pixels[first[digest]] for digest in group]), group
+
+    for group, results in fit_groups(jobs(), config):
+        for digest, found in zip(group, results, strict=True):
+            if not bool(torch.isfinite(found.set).all()):
+                name = images.names[first[digest]]
+                if config.on_error == "fail":
+                    raise UserError(
+                        f"data: {name} cannot be fitted: its Gaussians became infinite. Remove it, leave such pictures out "
+                        "with data.on_error=skip, or try fitting.variables=log_covariance."
+                    )
+            kept.write(digest, found)
+        done += len(group)
+        progress(done, len(first))
+
+
+def _assemble(images: ImageSet, kept: _Kept, config: GaussianData, folder: Path) -> None:
+    shape = (config.fitting.count, 5 + config.channels)
+    index: dict[str, Any] = {"rows": [], "psnr": [], "ssim": [], "steps": [], "left_out": []}
+    with (folder / "sets.bin").open("wb") as out:
+        for row, digest in enumerate(images.digests):
+            found = kept.read(digest)
+            assert found is not None and tuple(found.set.shape) == shape
+            if not bool(torch.isfinite(found.set).all()):
+                index["left_out"].append([images.names[row], "cannot be fitted: its Gaussians became infinite"])
+                continue
+            out.write(found.set.numpy().astype("<f4").tobytes())
+            index["rows"].append(row)
+            for key in ("psnr", "ssim", "steps"):
+                index[key].append(getattr(found, key))
+    if not index["rows"]:
+        raise UserError(f"data: none of the pictures in {config.source!r} could be fitted.")
+    (folder / "index.json").write_text(json.dumps({**index, "shape": [len(index["rows"]), *shape]}), encoding="utf-8")
+
+
+def _open(folder: Path, images: ImageSet) -> GaussianSets:
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    shape = tuple(index["shape"])
+    if (folder / "sets.bin").stat().st_size != 4 * int(np.prod(shape)):
+        raise UserError(f"data: the cached fits in {folder} are damaged; remove that folder and run again.")
+    rows = index["rows"]
+    return GaussianSets(
+        sets=np.memmap(folder / "sets.bin", dtype="<f4", mode="r", shape=shape),
+        pixels=images.pixels if len(rows) == len(images.names) else images.pixels[rows],
+        digests=[images.digests[row] for row in rows],
+        names=[images.names[row] for row in rows],
+        left_out=[*images.left_out, *((name, reason) for name, reason in index["left_out"])],
+        psnr=np.array(index["psnr"]),
+        ssim=np.array(index["ssim"]),
+        steps=np.array(index["steps"]),
+    )
