@@ -24,7 +24,7 @@ def test_local_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", pages(), ids=lambda p: p.name)
 def test_train_commands_in_the_docs_are_valid(page):
-    for recipe, rest in re.findall(r"trainwright train (\w+/\w+)([^\n`#]*)", page.read_text()):
+    for recipe, rest in re.findall(r"trainwright train (\w+/[\w.]*\w)([^\n`#]*)", page.read_text()):
         assert recipe in registry.recipes(), recipe
         family = registry.family(recipe.split("/")[0])
         words = [word for word in shlex.split(rest) if "=" in word and not word.startswith("-")]

@@ -74,28 +74,32 @@ def load(title: str, overrides: Iterable[str] = ()) -> tuple[Family, RunConfig]:
 
     Args:
         title: ``family/recipe`` of a shipped one, or the path of a YAML file with a ``family`` key.
-        overrides: ``key=value`` words in any order.
+        overrides: ``key=value`` words in any order; ``family=NAME`` stands in for the key in a guide's own file.
 
     Raises:
         UserError: unknown name, unknown key, wrong type or range, with the place and the nearest valid name.
     """
     settings = Settings()
-    chosen, name = _collect(title, settings, seen=())
+    overrides = list(overrides)
+    given = next((word.partition("=")[2] for word in overrides if word.startswith("family=")), None)
+    chosen, name = _collect(title, settings, seen=(), otherwise=given)
     settings.put(("family",), chosen.name, title)
     settings.put(("recipe",), name, title)
     add_overrides(settings, chosen.config, overrides)
     return chosen, validate(settings, chosen.config)
 
 
-def _collect(title: str, settings: Settings, seen: tuple[str, ...]) -> tuple[Family, str]:
+def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: str | None = None) -> tuple[Family, str]:
     if title in seen:
         raise UserError(f"{title}: recipes extend each other in a circle: {' -> '.join((*seen, title))}.")
     file = _locate(title)
     mapping = read_yaml(file)
     label = str(file) if title not in recipes() else f"{title} ({file.name})"
-    named = mapping.pop("family", None)
+    named = mapping.pop("family", otherwise)
     if not isinstance(named, str):
-        raise UserError(f"{label}: expected a line 'family: NAME'; known: {', '.join(sorted(families()))}.")
+        raise UserError(
+            f"{label}: expected a line 'family: NAME' (or family=NAME beside the file); known: {', '.join(sorted(families()))}."
+        )
     chosen = family(named, label)
     base = mapping.pop("extends", None)
     if base is not None:

@@ -16,6 +16,9 @@ def evaluate(
     count: Annotated[int, typer.Option("-n", "--count", min=16, max=100_000, help="Samples to judge.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the samples and of KID's subsets.")] = 0,
     raw: Annotated[bool, typer.Option("--raw", help="Judge the last weights instead of their average (EMA).")] = False,
+    best: Annotated[
+        bool, typer.Option("--best", help="Judge the checkpoint with the best held-out objective.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure KID, precision, recall, density, coverage and nearness to training pictures; writes evaluation.json."""
@@ -26,7 +29,8 @@ def evaluate(
     from trainwright.runs.folder import open_run
 
     opened = open_run(run)
-    result = evaluate_run(registry.family(opened.read()["family"], str(run)), opened, count, seed, averaged=not raw)
+    family = registry.family(opened.read()["family"], str(run))
+    result = evaluate_run(family, opened, count, seed, averaged=not raw, best=best)
     if as_json:
         print(json.dumps(result, indent=2))
         return

@@ -19,6 +19,7 @@ def sample(
         Path | None, typer.Option(help="Folder for the pictures [default: RUN/generated/seed_SEED].")
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Use the last weights instead of their average (EMA).")] = False,
+    best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
 ) -> None:
     """Write COUNT pictures as PNG files, and a grid of the first 64."""
     from trainwright import registry
@@ -31,7 +32,7 @@ def sample(
     target = out or opened.folder / "generated" / f"seed_{seed}"
     if target.exists() and not target.is_dir():
         raise UserError(f"--out {target} is a file; give a folder.")
-    trained = load(registry.family(opened.read()["family"], str(run)), opened)
+    trained = load(registry.family(opened.read()["family"], str(run)), opened, best)
     written = 0
     try:
         for part, images in enumerate(trained.samples(count, seed, averaged=not raw)):

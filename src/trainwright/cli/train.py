@@ -71,7 +71,7 @@ def _session(
     from trainwright.runs.folder import Run
     from trainwright.train.session import train as train_session
 
-    return train_session(family, config, Run(folder), shown, stop, Bar("decoding pictures"))
+    return train_session(family, config, Run(folder), shown, stop, Bar("preparing pictures"))
 
 
 def is_helper() -> bool:

@@ -16,46 +16,14 @@ from markupsafe import Markup
 from trainwright import __version__
 from trainwright.errors import UserError
 from trainwright.files import write_text
-from trainwright.report.curves import Panel, draw
+from trainwright.registry import families
+from trainwright.report.curves import draw
 from trainwright.runs.folder import Run, read_lines
+from trainwright.train.panel import Panel
 
 MOST_GRIDS = 16
 
-PANELS = (
-    Panel(
-        "Wasserstein estimate, without the penalty",
-        "Should rise early and then fall: its trend is the progress of a WGAN. Held-out far below training: the critic "
-        "learns its pictures by heart.",
-        (
-            ("training batches", "critic/wasserstein"),
-            ("training", "critic/wasserstein_train"),
-            ("held out", "critic/wasserstein_heldout"),
-        ),
-    ),
-    Panel(
-        "Gradient norm at the interpolates",
-        "The penalty pulls it to 1; far off, its weight is too small or too large.",
-        (("mean gradient norm", "critic/gradient_norm"), ("penalty", "critic/penalty")),
-    ),
-    Panel(
-        "Losses",
-        "The level of the generator's loss means nothing in a WGAN: the critic may add any constant.",
-        (("critic", "critic/loss"), ("generator", "generator/loss")),
-    ),
-    Panel(
-        "Gradient norms",
-        "One far below the other for long: that network hardly learns.",
-        (("critic", "grad_norm/critic"), ("generator", "grad_norm/generator")),
-        log=True,
-    ),
-    Panel("Learning rates in force", "", (("critic", "lr/critic"), ("generator", "lr/generator"))),
-    Panel(
-        "Updates per epoch",
-        "A generator near 0 is starved.",
-        (("critic", "updates_per_epoch/critic"), ("generator", "updates_per_epoch/generator")),
-    ),
-    Panel("Samples per second", "", (("samples per second", "speed/samples_per_second"),)),
-)
+SPEED = Panel("Samples per second", "", (("samples per second", "speed/samples_per_second"),))
 
 
 def build_report(run: Run) -> Path:
@@ -71,7 +39,8 @@ def build_report(run: Run) -> Path:
         name=run.name,
         facts_shown=_shown(facts, rows),
         grids=_grids(run),
-        panels=[(p, Markup(svg)) for p in PANELS if (svg := draw(p, rows)) is not None],
+        panels=[(p, Markup(svg)) for p in _panels(facts, rows) if (svg := draw(p, rows)) is not None],
+        views=_views(run),
         evaluation=_evaluation(run),
         config=run.config.read_text(encoding="utf-8"),
         events=run.events(),
@@ -112,6 +81,30 @@ def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[
     return [(name, value) for name, value in shown if value]
 
 
+def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Panel]:
+    """The family's own panels, then those of every group of networks."""
+    known = families().get(facts["family"])
+    groups = sorted({name.removeprefix("lr/") for row in rows for name in row if name.startswith("lr/")})
+    norms = Panel(
+        "Gradient norms",
+        "Before clipping." if len(groups) < 2 else "One far below the other for long: that network hardly learns.",
+        [(group, f"grad_norm/{group}") for group in groups],
+        log=True,
+    )
+    rates = Panel("Learning rates in force", "", [(group, f"lr/{group}") for group in groups])
+    return [*(known.panels if known else ()), norms, rates, SPEED]
+
+
+def _views(run: Run) -> list[dict[str, str]]:
+    """The newest grid of each of the family's views."""
+    found = [max(folder.glob("step_*.png"), default=None) for folder in sorted(run.views.glob("*"))]
+    return [{"name": file.parent.name, "uri": _data_uri(file)} for file in found if file is not None]
+
+
+def _data_uri(file: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
 def _grids(run: Run) -> list[dict[str, Any]]:
     """Up to 16 grids spread over the run, the last one always among them, as data URIs."""
     found = sorted(run.samples.glob("step_*.png"))
@@ -121,7 +114,7 @@ def _grids(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "step": int(file.stem.removeprefix("step_")),
-            "uri": "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
+            "uri": _data_uri(file),
         }
         for file in found
     ]

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -10,18 +9,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from trainwright.train.panel import Panel
+
 COLOURS = ("#2a6f97", "#d1495b", "#66a182", "#edae49", "#7d5ba6", "#5c677d")
 MOST_POINTS = 600
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot: a title, a sentence on how to read it, and (label, signal) lines."""
-
-    title: str
-    reading: str
-    lines: Sequence[tuple[str, str]]
-    log: bool = False
 
 
 def draw(panel: Panel, rows: Sequence[dict[str, Any]]) -> str | None:

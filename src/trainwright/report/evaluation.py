@@ -17,19 +17,20 @@ from trainwright.train.trained import load
 MOST_REAL = 10_000  # pictures; more change the metrics little and cost much
 
 
-def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool) -> dict[str, Any]:
+def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool, best: bool = False) -> dict[str, Any]:
     """Measures ``count`` samples of a run's newest checkpoint and writes ``evaluation.json``.
 
     Raises:
         UserError: no checkpoint, no data, no feature network, or too few pictures.
     """
-    trained = load(family, run)
+    trained = load(family, run, best)
     config = read_config(family, run)
     data = family.load().open_data(config)
-    train, held_out = (_bytes(data.some(part, MOST_REAL)) for part in ("train", "held_out"))
+    train, held_out = (_bytes(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:
         raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")
     fake = torch.cat([_bytes(part) for part in trained.samples(count, seed, averaged)])
+    flags = ("" if averaged else " --raw") + (" --best" if best else "")
     result = {
         "step": trained.step,
         "samples": len(fake),
@@ -38,9 +39,9 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
         "seed": seed,
         "weights": "averaged" if averaged and trained.has_average else "raw",
         "backend": backend(),
-        "command": f"trainwright evaluate {run.folder} -n {count} --seed {seed}" + ("" if averaged else " --raw"),
+        "command": f"trainwright evaluate {run.folder} -n {count} --seed {seed}{flags}",
         "time": now(),
-        "rows": evaluate_pictures(fake, train, held_out, seed),
+        "rows": [*evaluate_pictures(fake, train, held_out, seed), *trained.system.evaluate(data)],
     }
     write_json(run.folder / "evaluation.json", result)
     return result

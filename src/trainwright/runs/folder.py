@@ -39,6 +39,16 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """Where the one checkpoint with the best held-out objective lies, if the run looks for it."""
+        return self.folder / "best"
+
+    @property
+    def views(self) -> Path:
+        """Where a family's further grids lie, a folder for each."""
+        return self.folder / "views"
+
+    @property
     def samples(self) -> Path:
         """Where sample grids lie."""
         return self.folder / "samples"

@@ -8,11 +8,31 @@ from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 
 
+class PlateauSettings(Config):
+    """Early stopping and lower learning rates when held-out data no longer improve; both are off unless a patience is given."""
+
+    monitor: str = knob("validation/loss", "The signal of held-out data that should fall.", hot=True)
+    min_delta: float = knob(1e-4, "A smaller fall does not count as better.", hot=True, ge=0)
+    early_stopping_patience: int | None = knob(
+        None, "End the run after so many epochs without a better one.", hot=True, ge=1
+    )
+    reduce_lr_patience: int | None = knob(
+        None, "Lower every learning rate after so many epochs without a better one.", hot=True, ge=1
+    )
+    reduce_lr_factor: float = knob(0.5, "Factor on every learning rate each time.", hot=True, gt=0, lt=1)
+    min_lr: float = knob(1e-6, "No learning rate is lowered below this.", hot=True, ge=0)
+
+    @property
+    def on(self) -> bool:
+        """Whether anything looks at the signal."""
+        return self.early_stopping_patience is not None or self.reduce_lr_patience is not None
+
+
 class Training(Config):
     """How long, how often, how careful and where."""
 
     seed: int = knob(0, "Everything random is derived from it.", ge=0, lt=2**31)
-    epochs: float = knob(1000.0, "Length of the run in passes through the training pictures.", hot=True, gt=0)
+    epochs: float = knob(1000.0, "Length of the run in passes through the training data.", hot=True, gt=0)
     steps: int | None = knob(None, "Length of the run in steps; overrules `epochs` if given.", hot=True, ge=1)
     batch_size: int = knob(
         64, "Samples per step, over all processes together.", hot=True, ge=2, le=65536, aliases=("BATCH_SIZE",)
@@ -43,6 +63,7 @@ class Training(Config):
     tracker: Literal["tensorboard", "wandb", "none"] = knob(
         "tensorboard", "Where signals go besides the run folder's own files.", hot=True
     )
+    plateau: PlateauSettings = PlateauSettings()
 
 
 class RunConfig(Config):

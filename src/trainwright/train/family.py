@@ -1,10 +1,12 @@
 """What the registry knows of a family before anything heavy is imported."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainwright.train.config import RunConfig
+from trainwright.train.panel import Panel
 
 if TYPE_CHECKING:
     from trainwright.train.system import System
@@ -20,6 +22,8 @@ class Family:
         config: its recipe's schema.
         system: ``module:class`` of its :class:`~trainwright.train.system.System`, imported when it is first needed.
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
+        panels: the curves that its report shows before those of every family.
+        reading: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.table`.
         package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
     """
 
@@ -28,14 +32,24 @@ class Family:
     config: type[RunConfig]
     system: str
     smoke: tuple[str, ...]
+    panels: tuple[Panel, ...] = ()
+    reading: str = ""
     package: str = ""
 
     def load(self) -> "type[System]":
         """Imports and returns the system class (and with it PyTorch)."""
-        module, _, name = self.system.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return _named(self.system)
+
+    def read(self) -> Callable[..., Any] | None:
+        """Imports and returns the function that ``reading`` names, if any."""
+        return _named(self.reading) if self.reading else None
 
     @property
     def home(self) -> str:
         """The package that holds the recipes."""
         return self.package or f"trainwright.families.{self.name}"
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,12 +1,13 @@
 """The training loop of every family. It reads top to bottom; what a step *is* stands in the family's ``system.py``.
 
-Order of a step: seed everything from (seed, step) · batch by position · the family's step · epoch row · held-out · log
-row · grid · checkpoint. Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU.
+Order of a step: seed everything from (seed, step) · batch by position · the family's step · epoch row and validation ·
+held-out · log row · grid · checkpoint. Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from trainwright.data.stream import Prefetcher
-from trainwright.errors import NonFinite
+from trainwright.errors import NonFinite, UserError
 from trainwright.health.recorder import Recorder
 from trainwright.runs.folder import Run
 from trainwright.runs.tables import Tables
@@ -22,6 +23,7 @@ from trainwright.train import checkpoint as checkpoints
 from trainwright.train.clock import Clock
 from trainwright.train.distributed import any_true, mean
 from trainwright.train.grids import save_grid
+from trainwright.train.plateau import Plateau
 from trainwright.train.randomness import seed_step
 from trainwright.train.status import Display, status_line
 from trainwright.train.system import Data, System
@@ -39,6 +41,7 @@ class Position:
     samples: int = 0
     rollbacks: int = 0
     epoch_updates: dict[str, int] = field(default_factory=dict)  # update counts when the epoch began
+    plateau: Plateau = field(default_factory=Plateau)
 
 
 class Loop:
@@ -112,9 +115,9 @@ class Loop:
         if at.step == 1 and not self._resumed:
             self.clock.reset()  # the first step pays for warm-up
             self._logged_samples = at.samples
+        if int(self.epoch) > epochs_before:
+            self._end_epoch()
         with self.clock.during("watch"):
-            if int(self.epoch) > epochs_before:
-                self._end_epoch()
             if self.done:
                 return  # the last row, grid and checkpoint are _finish's
             if at.step % settings.heldout_every == 0:
@@ -152,8 +155,8 @@ class Loop:
 
     @property
     def done(self) -> bool:
-        """Whether the run has reached its length."""
-        return self.at.step >= self.total_steps
+        """Whether the run has reached its length, or early stopping ends it."""
+        return self.at.step >= self.total_steps or self.at.plateau.stopped(self.settings.plateau)
 
     def _fetch(self, start: int, size: int) -> Any:
         share = size // self.fabric.world_size
@@ -167,9 +170,46 @@ class Loop:
         done = {f"updates_per_epoch/{n}": float(c - at.epoch_updates[n]) for n, c in self.updater.updates.items()}
         at.epoch_updates = dict(self.updater.updates)
         self.recorder.window.add(done)
+        if self.settings.plateau.on:
+            self._validate()
         means = self.recorder.epoch.take()
         if self.main:
             self.tables.epoch(int(self.epoch), at.step, means)
+
+    def _validate(self) -> None:
+        """Measures the objective on held-out data; keeps the best weights, lowers the rates or ends the run as the settings say."""
+        at, settings = self.at, self.settings.plateau
+        with self.clock.during("validate"):
+            found = self.fabric.broadcast(self._objective() if self.main else {}, src=0)
+        self.recorder.add(found)
+        if settings.monitor not in found:
+            known = ", ".join(sorted(found)) or "none: the data hold nothing out"
+            raise UserError(
+                f"train.plateau.monitor: no signal {settings.monitor!r} at the end of an epoch; there is {known}."
+            )
+        better, lowered = at.plateau.look(found[settings.monitor], at.step, settings)
+        self._follow_plateau()
+        if better and at.step > 0:
+            with self.clock.during("checkpoint"):
+                self._checkpoint(self.run_folder.best, keep=1)
+        if self.main and lowered:
+            facts = {"factor_in_force": at.plateau.scale, "signal": settings.monitor, "best": at.plateau.best}
+            self.run_folder.event("learning_rate_lowered", at.step, best_step=at.plateau.best_step, **facts)
+        if self.main and at.plateau.stopped(settings):
+            facts = {"signal": settings.monitor, "best": at.plateau.best, "best_step": at.plateau.best_step}
+            self.run_folder.event("early_stop", at.step, epochs_without_a_better_one=at.plateau.waited, **facts)
+            self.display.note(
+                f"early stop at step {at.step}: no better {settings.monitor} since step {at.plateau.best_step}; "
+                "the best weights are kept (sample and evaluate take them with --best)"
+            )
+
+    def _objective(self) -> dict[str, float]:
+        return self.system.validate(
+            self.data, self.at.step - 1, (self.at.samples - 1) / len(self.data)
+        )  # of the last step
+
+    def _follow_plateau(self) -> None:
+        self.updater.rate_scale, self.updater.rate_floor = self.at.plateau.scale, self.settings.plateau.min_lr
 
     def _log(self) -> None:
         signals = self.recorder.window.take()
@@ -189,17 +229,20 @@ class Loop:
         self.display.status(line, self.at.step, self.total_steps)
 
     def _grid(self) -> None:
+        self.system.before_samples(self.data)
         if self.main:
             file = self.run_folder.samples / f"step_{self.at.step:08d}.png"
             save_grid(self.system.sample(self.settings.sample_count, GRID_SEED), file)
             self.tracker.picture(self.at.step, file)
+            for name, view in self.system.views(self.data).items():
+                save_grid(view.pictures, self.run_folder.views / name / file.name, view.columns)
 
     def _hold_out(self) -> None:
         if self.main:
             self.recorder.window.add(self.system.hold_out(self.data))
 
-    def _checkpoint(self) -> None:
-        at = self.at
+    def _checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
+        at, folder = self.at, folder or self.run_folder.checkpoints
         bad = first_non_finite(list(self.system.networks.values()))
         if bad is not None:
             raise NonFinite(f"step {at.step}: {bad} is not finite, so no checkpoint was written", {"tensor": bad})
@@ -212,9 +255,10 @@ class Loop:
                 "updates": self.updater.updates,
                 "recorder": self.recorder.state(),
                 "watch_share": self.clock.watch_share(),
+                "plateau": at.plateau.state(),
             }
-            checkpoints.save(self.system, self.run_folder.checkpoints, state, healthy=True)
-            checkpoints.retain(self.run_folder.checkpoints, self.settings.keep_checkpoints)
+            checkpoints.save(self.system, folder, state, healthy=True)
+            checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
             self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
         self.fabric.barrier()
 
@@ -233,7 +277,9 @@ class Loop:
             return False
         checkpoints.restore(self.system, found)
         state = found.state
-        self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]))
+        plateau = Plateau.restore(state.get("plateau"))
+        self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]), plateau)
+        self._follow_plateau()
         self.updater.updates = dict(state["updates"])
         self.recorder.restore(state["recorder"])
         self._logged_samples = self.at.samples

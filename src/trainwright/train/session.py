@@ -87,6 +87,7 @@ def _train(
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
     system = build(family, config, fabric)
+    system.adapt_to(data)
     loop = Loop(system, data, run, fabric, display, stop)
     resumed = loop.resume()
     if main:
@@ -160,7 +161,12 @@ def _compare(family: Family, config: RunConfig, run: Run) -> list[Change]:
 
 
 def _prepare(family: Family, config: RunConfig, run: Run, data: Data, changes: list[Change], display: Display) -> None:
-    for leftover in [*run.folder.glob(".*.tmp"), *run.checkpoints.glob(".*.tmp"), *run.samples.glob(".*.tmp")]:
+    for leftover in [
+        *run.folder.glob(".*.tmp"),
+        *run.checkpoints.glob(".*.tmp"),
+        *run.samples.glob(".*.tmp"),
+        *run.best.glob(".*.tmp"),
+    ]:
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     facts = {"identity": data.identity, "training": len(data), "left_out": len(data.left_out)}
     if not run.exists:

@@ -45,6 +45,18 @@ class Data(Protocol):
         """Up to ``count`` fixed samples of ``train`` or ``held_out``, not augmented."""
         ...
 
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The pictures that those samples stand for, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """A grid of pictures (n, C, H, W) in [-1, 1] with so many in a row."""
+
+    pictures: Tensor
+    columns: int
+
 
 @dataclass
 class Group:
@@ -114,9 +126,34 @@ class System(ABC):
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """``count`` samples in [-1, 1], a pure function of weights and seed; leaves training as it was."""
 
+    def adapt_to(self, data: Data) -> None:
+        """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""
+        return None
+
+    def before_samples(self, data: Data) -> None:
+        """Brings buffers that only :meth:`sample` uses up to date; called on every process before a grid is drawn."""
+        return None
+
+    def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
+        """The objective on held-out data, named ``validation/...``: what early stopping and plateaus look at, once an epoch.
+
+        ``step`` and ``epoch`` tell which weights the schedules have in force.
+
+        Must not touch weights or torch's global generator.
+        """
+        return {}
+
     def hold_out(self, data: Data) -> dict[str, float]:
         """Signals measured on held-out beside training data; must not touch weights or torch's global generator."""
         return {}
+
+    def views(self, data: Data) -> dict[str, View]:
+        """Further picture grids beside the samples, by name: originals over reconstructions, say."""
+        return {}
+
+    def evaluate(self, data: Data) -> list[dict[str, Any]]:
+        """Rows that ``trainwright evaluate`` adds to the metrics of samples; see :mod:`trainwright.measure.evaluate`."""
+        return []
 
     @property
     def device(self) -> torch.device:

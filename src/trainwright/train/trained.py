@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainwright.errors import UserError
 from trainwright.runs.folder import Run
 from trainwright.train import checkpoint as checkpoints
 from trainwright.train.ema import averaged_copy
@@ -32,14 +33,19 @@ class Trained:
             yield self.system.sample(CHUNK, derive("sample", seed, part), averaged)[: min(CHUNK, count - start)]
 
 
-def load(family: Family, run: Run) -> Trained:
-    """The newest good checkpoint of a run as a system on the best device of this machine.
+def load(family: Family, run: Run, best: bool = False) -> Trained:
+    """The newest good checkpoint of a run, or with ``best`` the one with the best held-out objective, as a system on the best
+    device of this machine.
 
     Raises:
         UserError: no usable checkpoint, or one that does not fit; nothing in it is executed.
     """
     keep_freed_memory()
-    checkpoint = checkpoints.latest(run.checkpoints)
+    if best and not run.best.is_dir():
+        raise UserError(
+            f"{run.folder} keeps no best checkpoint: that needs train.plateau with a patience. Leave --best out."
+        )
+    checkpoint = checkpoints.latest(run.best if best else run.checkpoints)
     system = build(family, read_config(family, run))
     tensors = checkpoints.load_tensors(checkpoint.folder / checkpoints.TENSORS)
     for name, network in system.networks.items():

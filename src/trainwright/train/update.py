@@ -24,6 +24,7 @@ class Updater:
         self.networks = {n: [system.networks[k] for k in group.networks] for n, group in system.groups.items()}
         self.parameters = {n: [p for net in nets for p in net.parameters()] for n, nets in self.networks.items()}
         self.updates = dict.fromkeys(system.groups, 0)
+        self.rate_scale, self.rate_floor = 1.0, 0.0  # of learning rates lowered on a plateau
         self.averages: dict[str, list[Average]] = {}
         for name, group in system.groups.items():
             if group.ema_decay is None:
@@ -60,6 +61,8 @@ class Updater:
             torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
             self.recorder.add({f"clipped/{name}": float(raw[1] > limit)})
         rate = value(group.lr, step, epoch)
+        if self.rate_scale != 1.0:
+            rate = max(rate * self.rate_scale, min(rate, self.rate_floor))
         for settings in group.optimizer.param_groups:
             settings.update(lr=rate, **group.settings)
         group.optimizer.step()

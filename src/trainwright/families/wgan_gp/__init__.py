@@ -1,6 +1,7 @@
 """WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small picture sets."""
 
 from trainwright.families.wgan_gp.config import WganGpConfig
+from trainwright.families.wgan_gp.panels import PANELS
 from trainwright.train.family import Family
 
 FAMILY = Family(
@@ -8,6 +9,7 @@ FAMILY = Family(
     summary="WGAN-GP on pictures: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
     config=WganGpConfig,
     system="trainwright.families.wgan_gp.system:WganGp",
+    panels=PANELS,
     smoke=(
         "data.size=32",
         "latent_dim=8",
