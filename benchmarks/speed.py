@@ -8,6 +8,7 @@ Losses of the first steps are compared.
 """
 
 import argparse
+import json
 import multiprocessing as mp
 import resource
 import statistics
@@ -16,9 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results_io import row, write
+from benchmarks.results_io import RESULTS, row, write
 
-RECIPES = {"small": "wgan_gp/small", "large": "wgan_gp/large"}
+RECIPES = {"small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1"}
+LOSS = {"wgan_gp": "critic/loss", "gaussian_vae": "vae/loss"}
+BLOCK = {"wgan_gp": 5, "gaussian_vae": 40}  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
 
@@ -27,7 +30,6 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     """The hand-written side: answers each number with (seconds for so many steps, losses)."""
     import torch
 
-    from benchmarks.bare_loop import BareLoop
     from trainwright import registry
     from trainwright.train.randomness import seed_step
     from trainwright.train.session import build
@@ -35,12 +37,9 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     torch.set_num_threads(threads)
     family, config = registry.load(title)
     system, data = build(family, config), family.load().open_data(config)
-    optim = config.optim
-    loop = BareLoop(
-        system.networks["generator"], system.networks["critic"], config.model.latent_dim, optim.lambda_gp, optim.n_critic,
-        (optim.lr_g, optim.lr_d),
-    )  # fmt: skip
-    pictures = data.images.pixels[:]  # in memory
+    system.adapt_to(data)
+    loop = BARE[family.name](system, config)
+    samples = (data.values if family.name == "gaussian_vae" else data.images.pixels)[:]  # in memory
     step, batch = 0, config.train.batch_size
     from trainwright.data.stream import batch_indices
 
@@ -49,11 +48,33 @@ def bare(title: str, pipe: Any, threads: int) -> None:
         for _ in range(count):
             seed_step(config.train.seed, step, 0, 0)
             index = data.train[batch_indices(config.train.seed, step * batch, batch, len(data))]
-            real = data.prepare(torch.from_numpy(pictures[index])).contiguous()
+            real = data.prepare(torch.from_numpy(samples[index])).contiguous()
             losses.append(loop.step(step, real))
             step += 1
         seconds = time.perf_counter() - begin
         pipe.send((seconds, [float(d) for d, _ in losses], peak_memory()))
+
+
+def bare_wgan(system: Any, config: Any) -> Any:
+    """The hand-written WGAN-GP on the networks of a system."""
+    from benchmarks.bare_loop import BareLoop
+
+    optim, networks = config.optim, system.networks
+    rates = (optim.lr_g, optim.lr_d)
+    return BareLoop(
+        networks["generator"], networks["critic"], config.model.latent_dim, optim.lambda_gp, optim.n_critic, rates
+    )
+
+
+def bare_vae(system: Any, config: Any) -> Any:
+    """The hand-written VAE on the networks of a system, at the KL weight of the first epoch."""
+    from benchmarks.bare_vae import BareVae
+
+    beta = system.beta(0, 0.0)
+    return BareVae(system.encoder, system.decoder, system.form.groups, beta, config.optim.learning_rate)
+
+
+BARE = {"wgan_gp": bare_wgan, "gaussian_vae": bare_vae}
 
 
 def ours(title: str, pipe: Any, threads: int) -> None:
@@ -83,7 +104,7 @@ def ours(title: str, pipe: Any, threads: int) -> None:
         train(family, config, run, Silent(), stop)
         first = registry.load(title, (f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
         train(family, first, Run(Path(folder) / "first"), Silent())
-        pipe.send([row["critic/loss"] for row in read_lines(Path(folder) / "first" / "metrics.jsonl")])
+        pipe.send([row[LOSS[family.name]] for row in read_lines(Path(folder) / "first" / "metrics.jsonl")])
 
 
 def peak_memory() -> float:
@@ -100,7 +121,7 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
         process = context.Process(target=target, args=(title, there, threads))
         process.start()
         sides[side] = (here, process)
-    block = 5  # one whole cycle of n_critic
+    block = BLOCK[title.split("/")[0]]
     times: dict[str, list[float]] = {"bare": [], "ours": []}
     memory, losses = {}, {}
     for turn in range(rounds + 1):
@@ -139,7 +160,7 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
         row(f"{name}: peak memory, Trainwright", memory["ours"], "MB", None, "lower", 1, None),
         row(f"{name}: peak memory, bare loop", memory["bare"], "MB", None, "lower", 1, None),
         row(
-            f"{name}: largest relative difference of the first {EQUAL_STEPS} critic losses",
+            f"{name}: largest relative difference of the first {EQUAL_STEPS} losses",
             difference,
             "",
             1e-3,
@@ -156,6 +177,15 @@ def speed_row(metric: str, items: int, seconds: list[float]) -> dict[str, Any]:
     return row(metric, statistics.median(speeds), "items/s", None, "higher", len(speeds), max(speeds) - min(speeds))
 
 
+def kept(only: str | None) -> list[dict[str, Any]]:
+    """With ``--only``, the rows of the other recipes as they were measured before."""
+    if only is None or not (RESULTS / "speed.json").exists():
+        return []
+    return [
+        r for r in json.loads((RESULTS / "speed.json").read_text())["rows"] if not r["metric"].startswith(f"{only}:")
+    ]
+
+
 def main() -> None:
     """Measures every recipe and writes ``results/speed.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,7 +193,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=list(RECIPES))
     arguments = parser.parse_args()
-    rows = []
+    rows = kept(arguments.only)
     for name, title in RECIPES.items():
         if arguments.only in (None, name):
             rows += measure(name, title, arguments.rounds, arguments.threads)

@@ -1,4 +1,5 @@
-"""Puts the tables of ``benchmarks/results`` into README and docs, between ``<!-- table: NAME -->`` and ``<!-- end table -->``.
+"""Puts the tables of ``benchmarks/results`` into README and docs, between ``<!-- table: NAME -->`` and ``<!-- end table -->``; between
+``<!-- runs: NAME -->`` and ``<!-- end runs -->`` the experiment table that a result holds beside its figures.
 
 ``python -m benchmarks.tables`` rewrites the files; a test refuses a table that differs from its result.
 """
@@ -8,8 +9,10 @@ import re
 from pathlib import Path
 
 from benchmarks.results_io import RESULTS
+from trainwright.report.table import markdown
 
 ROOT = RESULTS.parent.parent
+RUNS = re.compile(r"(<!-- runs: (\w+) -->\n).*?(<!-- end runs -->)", re.DOTALL)
 MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end table -->)", re.DOTALL)
 
 
@@ -24,9 +27,17 @@ def table(name: str) -> str:
     return "\n".join([*lines, "", f"`{result['command']}`, {result['date']}, {result['machine']}.", ""])
 
 
+def experiments(name: str) -> str:
+    """The experiment table of one result, with its command, date and machine."""
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    rows = [{k: v for k, v in row.items() if k != "run"} for row in result["table"]]
+    return f"{markdown(rows)}\n`{result['command']}`, {result['date']}, {result['machine']}.\n"
+
+
 def filled(text: str) -> str:
     """``text`` with every marked table made anew."""
-    return MARK.sub(lambda m: m[1] + table(m[2]) + m[3], text)
+    text = MARK.sub(lambda m: m[1] + table(m[2]) + m[3], text)
+    return RUNS.sub(lambda m: m[1] + experiments(m[2]) + m[3], text)
 
 
 def pages() -> list[Path]:

@@ -1,0 +1,79 @@
+"""What the sound Gaussian VAE learns of held-out pictures beside the guide's, and how its samples compare with real pictures.
+
+``python -m benchmarks.gaussian_sound`` after ``python -m benchmarks.gaussian_guide`` for both data sets, whose runs
+with β = 0 (the guide's best case) it reads. Trains ``gaussian_vae/sound`` with its own latent of 2048 and with the
+guide's 512, one thread each, in ``runs/sound-DATA``.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results_io import row, write
+from trainwright import registry
+from trainwright.report.evaluation import evaluate_run
+from trainwright.runs.folder import Run, read_lines
+from trainwright.train.session import train
+from trainwright.train.status import Silent
+
+COMMAND = "python -m benchmarks.gaussian_sound"
+DATA = ("photos", "sprites")
+LATENTS = (2048, 512)
+SAMPLES = 500
+
+
+def sound(data: str, latent: int) -> Run:
+    """The trained run; a second call finds it."""
+    family, config = registry.load(
+        "gaussian_vae/sound", (f"data={data}", f"latent_dim={latent}", "threads=1", "tracker=none")
+    )
+    run = Run(Path("runs") / f"sound-{data}" / str(latent))
+    train(family, config, run, Silent())
+    return run
+
+
+def figures(title: str, run: Run, targets: bool) -> list[dict[str, Any]]:
+    """Reconstructions of all held-out pictures, and samples, of the best checkpoint."""
+    family = registry.family("gaussian_vae")
+    found = {r["metric"]: r for r in evaluate_run(family, run, SAMPLES, 0, averaged=True, best=True)["rows"]}
+    wanted = (
+        {"explained_beyond_mean/rot": 0.5, "explained_beyond_mean/feat": 0.8, "rendered/psnr": 22.0} if targets else {}
+    )
+    names = {
+        "explained_beyond_mean/xy": "places, share explained", "explained_beyond_mean/scale": "scales, share explained",
+        "explained_beyond_mean/rot": "rotation, share explained", "explained_beyond_mean/feat": "colour, share explained",
+        "rendered/psnr": "rendered reconstructions, dB", "rendered/ssim": "rendered reconstructions, SSIM",
+        "KID x1000": "samples, KID x1000", "coverage": "samples, coverage", "precision": "samples, precision",
+        "nearest_training_ratio": "samples, nearest-training ratio",
+    }  # fmt: skip
+    return [
+        row(
+            f"{title}: {label}", found[key]["value"], "", wanted.get(key), found[key]["better"], 1, found[key]["spread"]
+        )
+        for key, label in names.items()
+    ]
+
+
+def main() -> None:
+    """Trains what is not trained yet and writes ``results/sound.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--train", choices=DATA, help="only train on these data, so that two processes can share the work"
+    )
+    only = parser.parse_args().train
+    runs = {(data, latent): sound(data, latent) for data in DATA if only in (None, data) for latent in LATENTS}
+    if only:
+        return
+    rows = []
+    for data in DATA:
+        guide = Run(Path("runs") / f"guide-{data}" / "conv1d_512d_beta0")
+        rows += figures(f"{data}: guide, latent 512, β 0", guide, targets=False)
+        for latent in LATENTS:
+            rows += figures(f"{data}: sound, latent {latent}", runs[data, latent], targets=latent == LATENTS[0])
+            steps = read_lines(runs[data, latent].metrics)[-1]["step"]
+            print(data, latent, steps, flush=True)
+    print(write("sound", COMMAND, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The same optimisation of Gaussians written plainly: every Gaussian at every pixel, PyTorch's Adam, one loop.
+
+It is what a person writes first: the same variables, beginnings, rates, warm-up and loss as an adaptive fit without
+densification, and no tiles, no list of what reaches where, no early end.
+"""
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-4
+
+
+def render(values: Tensor, height: int, width: int) -> Tensor:
+    """(B, N, 5 + C) with x, y in pixels, inverse scales and an angle -> (B, H·W, C), normalised over all Gaussians."""
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    dx = x.reshape(1, -1, 1) - values[:, None, :, 0]
+    dy = y.reshape(1, -1, 1) - values[:, None, :, 1]
+    cos, sin = values[:, None, :, 4].cos(), values[:, None, :, 4].sin()
+    along = (cos * dx + sin * dy) * values[:, None, :, 2]
+    across = (cos * dy - sin * dx) * values[:, None, :, 3]
+    weight = torch.exp(-0.5 * (along**2 + across**2))
+    return weight @ values[..., 5:] / (weight.sum(-1, keepdim=True) + EPSILON)
+
+
+def fit(pictures: Tensor, values: Tensor, rates: Tensor, steps: int, noise: float) -> tuple[Tensor, list[float]]:
+    """Optimises ``values`` for ``steps``; returns them and the mean squared error before each step."""
+    height, width = pictures.shape[2:]
+    target = pictures.flatten(2).transpose(1, 2)
+    columns = [values[..., i : i + 1].clone().requires_grad_() for i in range(values.shape[-1])]
+    groups = [{"params": [c], "lr": float(r)} for c, r in zip(columns, rates, strict=True)]
+    adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12)
+    errors = []
+    for step in range(steps):
+        difference = render(torch.cat(columns, -1), height, width) - target
+        errors.append(float(difference.detach().square().mean()))
+        adam.zero_grad()
+        (difference.square().sum() / (2 * noise**2)).backward()
+        for group, rate in zip(adam.param_groups, rates, strict=True):
+            group["lr"] = float(rate) * min(1.0, (step + 1) / 10)
+        adam.step()
+    return torch.cat(columns, -1).detach(), errors

@@ -1,0 +1,96 @@
+"""Where the posterior collapses, measured, beside the prediction from the data's covariance: three architectures, three reductions.
+
+``python -m benchmarks.threshold``: each model is trained on the sprites at β = 0.4 of the prediction and then taken
+up step by step to 1.3 of it, each level from the weights of the one before. KL over the training sets falls linearly
+in ln β towards the threshold; the measured threshold is where the line through the last two levels with more than
+0.02 nats meets zero.
+"""
+
+import argparse
+import math
+import time
+
+from benchmarks.results_io import row, write
+
+COMMAND = "python -m benchmarks.threshold"
+MODELS = {"conv1d": "conv1d_512d", "resnet_conv1d": "resnet_conv1d_512d", "slots": "sound"}
+REDUCTIONS = ("group_mean", "mean", "sum")
+LEVELS = (0.4, 0.55, 0.7, 0.8, 0.87, 0.94, 1.0, 1.07, 1.15, 1.3)
+FIRST, EACH = 400, 150  # steps at the first level and at each other
+SEEN = 0.02  # nats
+
+
+def measure(name: str, reduction: str) -> tuple[float, float, list[tuple[float, float]]]:
+    """(predicted β, measured β, [(β / predicted, nats)])."""
+    import torch
+
+    from trainwright import registry
+    from trainwright.data.stream import batch_indices
+    from trainwright.families.gaussian_vae.objective import divergence, reconstruction
+    from trainwright.measure.latent import kl_per_dimension
+    from trainwright.train.session import build
+
+    torch.set_num_threads(1)
+    family, config = registry.load(
+        f"gaussian_vae/{MODELS[name]}", ("data=sprites", f"reduction={reduction}", "batch_size=32", "latent_dim=64")
+    )
+    system, data = build(family, config), family.load().open_data(config)
+    predicted = system.threshold(data).beta
+    sets = data.some("train", len(data))
+    adam = torch.optim.Adam([p for n in system.networks.values() for p in n.parameters()], 1e-3, fused=True)
+    torch.manual_seed(0)
+    step, levels = 0, []
+    for level in LEVELS:
+        for _ in range(FIRST if level == LEVELS[0] else EACH):
+            batch = sets[batch_indices(0, step * 32, 32, len(sets))]
+            mean, log_variance = system.encoder(batch)
+            output = system.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance))
+            terms = reconstruction(batch, output, system.form.groups, reduction)
+            weighted = [getattr(config.optim.weights, g) * t for g, t in terms.items()]
+            loss = sum(weighted) + level * predicted * divergence(mean, log_variance, reduction)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            step += 1
+        with torch.no_grad():
+            mean, log_variance = system._encode(sets[:512])
+            levels.append((level, float(kl_per_dimension(mean, log_variance).sum(1).mean())))
+    return predicted, predicted * _zero(levels), levels
+
+
+def _zero(levels: list[tuple[float, float]]) -> float:
+    """Where the line through the last two levels above SEEN meets zero, in shares of the prediction."""
+    seen = [(math.log(share), nats) for share, nats in levels if nats > SEEN]
+    if len(seen) < 2:
+        return float("nan")
+    (a, x), (b, y) = seen[-2:]
+    return math.exp(b + y * (b - a) / (x - y)) if x > y else float("inf")
+
+
+def main() -> None:
+    """Measures every pair and writes ``results/threshold.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=list(MODELS))
+    only = parser.parse_args().only
+    rows, curves = [], {}
+    for name in MODELS:
+        for reduction in REDUCTIONS if only in (None, name) else ():
+            begin = time.perf_counter()
+            predicted, measured, levels = measure(name, reduction)
+            print(
+                name,
+                reduction,
+                predicted,
+                measured / predicted,
+                levels,
+                f"{time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
+            rows.append(row(f"{name}, {reduction}: predicted β", predicted, "", None, "", 1, None))
+            rows.append(row(f"{name}, {reduction}: measured / predicted", measured / predicted, "", None, "", 1, None))
+            curves[f"{name}, {reduction}"] = levels
+    print(write("threshold" + (f"_{only}" if only else ""), COMMAND, rows, nats_at_shares_of_the_prediction=curves))
+
+
+if __name__ == "__main__":
+    main()

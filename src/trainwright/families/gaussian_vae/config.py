@@ -1,0 +1,91 @@
+"""What a Gaussian VAE recipe can set: the networks, the objective and its reduction. The names are the guide's."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from trainwright.config.base import Config, knob
+from trainwright.config.schedules import Rate
+from trainwright.data.gaussians.config import GaussianData
+from trainwright.train.config import RunConfig
+
+Filters = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False, min_length=2)]
+Shares = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(strict=False, min_length=1)]
+
+
+class Networks(Config):
+    """Encoder and decoder. All of these change the architecture, so they need a restart."""
+
+    architecture: Literal["conv1d", "resnet_conv1d", "slots"] = knob(
+        "conv1d",
+        "`conv1d` and `resnet_conv1d`: the guide's, which pool all Gaussians away before the latent; `slots`: no pooling, the "
+        "latent sees and makes every place of the order.",
+    )
+    latent_dim: int = knob(256, "Length of the latent vector z.", ge=1, le=65536)
+    encoder_filters: Filters = knob((32, 64, 128), "Channels of the encoder's stages.")
+    decoder_filters: Filters = knob((64, 32, 16), "Channels of the decoder's stages.")
+    dense: int = knob(
+        512, "Width of the dense layers beside the latent (`conv1d` and `resnet_conv1d`).", ge=1, le=65536
+    )
+    first_width: int = knob(16, "Channels that the decoder's dense layer hands to its first stage.", ge=1, le=65536)
+    dropout: Shares = knob(
+        (0.1, 0.15, 0.2), "Dropout after each encoder stage; the last one goes on, also for the dense layer."
+    )
+    prior: Literal["standard", "aggregate"] = knob(
+        "standard",
+        "What z is drawn from for samples. `standard`: N(0, I); `aggregate`: the Gaussian with the mean and covariance of the "
+        "training pictures' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together.",
+    )
+    prior_rank: int = knob(256, "With `aggregate`: directions of the covariance that are kept.", ge=1, le=4096)
+
+
+class Weights(Config):
+    """Factors on the four groups of the reconstruction."""
+
+    xy: float = knob(1.0, "Weight of the places.", hot=True, ge=0)
+    scale: float = knob(1.0, "Weight of the scales.", hot=True, ge=0)
+    rot: float = knob(1.0, "Weight of the rotation.", hot=True, ge=0)
+    feat: float = knob(1.0, "Weight of the colour.", hot=True, ge=0)
+
+
+class Objective(Config):
+    """The loss and the optimizer. All of these can change in a running or resumed run."""
+
+    max_beta: float = knob(1.0, "Weight of the KL term after its warm-up.", hot=True, ge=0)
+    beta_warmup_epochs: float = knob(50.0, "The weight grows linearly with each epoch up to this one.", hot=True, ge=0)
+    beta: Rate | None = knob(None, "A schedule of the KL weight that overrules the two settings above.", hot=True)
+    reduction: Literal["group_mean", "channel_sum", "mean", "sum"] = knob(
+        "group_mean",
+        "What the terms are. `group_mean`, the guide's: each group's squared error averaged over batch, points and channels, the "
+        "KL over the latent dimensions; `channel_sum`: the same, summed over channels; `mean`: squared errors averaged over all "
+        "numbers of a set, KL summed; `sum`: both summed over a set, which is the likelihood reading.",
+        hot=True,
+    )
+    weights: Weights = Weights()
+    learning_rate: Rate = knob(1e-3, "Learning rate of Adam.", hot=True)
+    weight_decay: float = knob(0.0, "Decoupled weight decay (AdamW).", hot=True, ge=0)
+
+
+class GaussianVaeConfig(RunConfig):
+    """A Gaussian VAE recipe."""
+
+    data: GaussianData = GaussianData()
+    model: Networks = Networks()
+    optim: Objective = Objective()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "GaussianVaeConfig":
+        model, count = self.model, self.data.fitting.count
+        factor = 4 if model.architecture == "slots" else 2
+        for name, filters in (("encoder_filters", model.encoder_filters), ("decoder_filters", model.decoder_filters)):
+            needed = factor ** (len(filters) - 1)
+            if count % needed:
+                raise ValueError(
+                    f"model.{name} has {len(filters)} stages, so fitting.count must be a multiple of {needed}, not {count}"
+                )
+            places = count // needed
+            if model.architecture == "slots" and model.latent_dim % places:
+                raise ValueError(
+                    f"model.latent_dim must be a multiple of {places}, the places that {name} leaves, not {model.latent_dim}"
+                )
+        return self

@@ -1,0 +1,53 @@
+"""Will a VAE's posterior collapse? Known before the first step from the data's covariance and the loss.
+
+Near the collapsed state (z says nothing, the decoder gives the mean) one latent direction can pay for itself only if what it explains
+is worth more than its KL. For a loss Σ aᵢ(xᵢ - x̂ᵢ)² + k·KL[nats] the gain of a direction u is governed by the covariance C of √a·x: it
+pays exactly while k < 2·λ(u), so everything collapses once k > 2·λmax. The encoder may be any function: by Cauchy and Schwarz none
+gains more than the linear one. With summed squared errors this is the σ² > λmax of the phase-transition literature
+(arXiv 2510.01621), for β = 2σ².
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What the spectrum says.
+
+    Attributes:
+        beta: the KL weight, in the recipe's own units, above which nothing is learned.
+        dimensions: (n,) the weight above which the 1st, 2nd, ... direction is given up, falling.
+    """
+
+    beta: float
+    dimensions: Tensor
+
+    def active(self, beta: float) -> int:
+        """Directions that still pay at a KL weight: an upper limit of the active units."""
+        return int((self.dimensions > beta).sum())
+
+    def nats(self, beta: float) -> float:
+        """KL per sample of the best linear VAE at a weight: Σ ½ ln(βᵢ/β) over the directions that pay."""
+        alive = self.dimensions[self.dimensions > beta]
+        return float(0.5 * (alive / beta).log().sum()) if beta > 0 else float("inf")
+
+
+def predict(data: Tensor, weights: Tensor, kl_per_nat: float) -> Threshold:
+    """The threshold of a data set under a loss.
+
+    Args:
+        data: (n, D) training samples as the model sees them.
+        weights: (D,) the factor aᵢ of each squared error in the loss per sample.
+        kl_per_nat: the factor of one nat of KL at β = 1: 1 for a summed KL, 1/L for a mean over L dimensions.
+
+    Returns:
+        See :class:`Threshold`; eigenvalues by singular values of the centred, weighted data in float64.
+    """
+    weighted = (data.double() - data.double().mean(0)) * weights.double().sqrt()
+    smaller = weighted @ weighted.T if len(weighted) < weighted.shape[1] else weighted.T @ weighted
+    eigenvalues = torch.linalg.eigvalsh(smaller).flip(0).clamp_min(0) / len(data)
+    limits = 2 * eigenvalues / kl_per_nat
+    return Threshold(float(limits[0]), limits)
