@@ -54,7 +54,7 @@ def beside_plain() -> list[dict]:
     from benchmarks import plain_fit
     from trainwright.data.cache import load as load_images
     from trainwright.data.gaussians.config import Fit, GaussianData
-    from trainwright.data.gaussians.fit import CHECK, NOISE, _Work
+    from trainwright.data.gaussians.fit import CHECK, NOISE, Work
     from trainwright.data.gaussians.render import Canvas
 
     torch.set_num_threads(1)
@@ -63,14 +63,14 @@ def beside_plain() -> list[dict]:
     names = ["a", "b", "c", "d"]
     ratios, errors = [], []
     for turn in range(ROUNDS + 1):
-        work = _Work(pictures, Fit(progressive=False), Canvas(64, 64), names)
+        work = Work(pictures, Fit(progressive=False), Canvas(64, 64), names)
         start = work.values.clone()
         begin = time.perf_counter()
         ours = []
         for step in range(BLOCK):
             if step % CHECK == 0:
-                work._look()
-            ours.append(float(work._step().mean()))
+                work.look()
+            ours.append(float(work.step().mean()))
         middle = time.perf_counter()
         _, plain = plain_fit.fit(pictures, start, work.rates, BLOCK, NOISE)
         end = time.perf_counter()

@@ -3,23 +3,31 @@
 ``python -m benchmarks.overhead``. Watching is signals, trackers, grids and held-out measurements; checkpoints are counted apart.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.results_io import row, write
+from benchmarks.results_io import kept, row, write
 from trainwright import registry
 from trainwright.runs.folder import Run
 from trainwright.train.session import train
 from trainwright.train.status import Silent
 
 COMMAND = "python -m benchmarks.overhead"
-RUNS = {"wgan_gp/tiny": 2000, "wgan_gp/small": 500}  # one whole cycle of the slowest cadence
+RUNS = {  # one whole cycle of the slowest cadence
+    "wgan_gp/tiny": 2000, "wgan_gp/small": 500, "gaussian_vae/conv1d_512d_beta0.1": 500, "gaussian_vae/sound": 1000,
+}  # fmt: skip
 
 
 def main() -> None:
     """Trains each recipe for its steps and writes ``results/overhead.json``."""
-    rows = []
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="a family; the others' rows stay as they were")
+    only = parser.parse_args().only
+    rows = kept("overhead", only)
     for title, steps in RUNS.items():
+        if only is not None and not title.startswith(only):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             family, config = registry.load(title, (f"steps={steps}", "threads=1"))
             run = Run(Path(folder) / "run")

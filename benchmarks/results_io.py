@@ -18,6 +18,14 @@ def write(name: str, command: str, rows: list[dict[str, Any]], **facts: Any) -> 
     return file
 
 
+def kept(name: str, but: str | None) -> list[dict[str, Any]]:
+    """Rows of ``results/NAME.json`` that do not begin with ``but``: with ``--only``, what else was measured before. None: none."""
+    file = RESULTS / f"{name}.json"
+    if but is None or not file.exists():
+        return []
+    return [r for r in json.loads(file.read_text())["rows"] if not r["metric"].startswith(but)]
+
+
 def row(
     metric: str, value: float, unit: str, target: float | None, better: str, n: int, spread: float | None
 ) -> dict[str, Any]:

@@ -8,7 +8,6 @@ Losses of the first steps are compared.
 """
 
 import argparse
-import json
 import multiprocessing as mp
 import resource
 import statistics
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results_io import RESULTS, row, write
+from benchmarks.results_io import kept, row, write
 
 RECIPES = {"small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1"}
 LOSS = {"wgan_gp": "critic/loss", "gaussian_vae": "vae/loss"}
@@ -177,15 +176,6 @@ def speed_row(metric: str, items: int, seconds: list[float]) -> dict[str, Any]:
     return row(metric, statistics.median(speeds), "items/s", None, "higher", len(speeds), max(speeds) - min(speeds))
 
 
-def kept(only: str | None) -> list[dict[str, Any]]:
-    """With ``--only``, the rows of the other recipes as they were measured before."""
-    if only is None or not (RESULTS / "speed.json").exists():
-        return []
-    return [
-        r for r in json.loads((RESULTS / "speed.json").read_text())["rows"] if not r["metric"].startswith(f"{only}:")
-    ]
-
-
 def main() -> None:
     """Measures every recipe and writes ``results/speed.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -193,7 +183,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=list(RECIPES))
     arguments = parser.parse_args()
-    rows = kept(arguments.only)
+    rows = kept("speed", arguments.only and f"{arguments.only}:")
     for name, title in RECIPES.items():
         if arguments.only in (None, name):
             rows += measure(name, title, arguments.rounds, arguments.threads)

@@ -43,6 +43,9 @@ class Fit(Config):
 class GaussianData(Pictures):
     """Pictures, fitted."""
 
+    workers: int | None = knob(
+        None, "Threads for decoding and processes for fitting; null: one a core.", hot=True, ge=1, le=256
+    )
     fitting: Fit = Fit()
     form: Literal["raw", "canonical"] = knob(
         "canonical",

@@ -66,7 +66,7 @@ def fit(pictures: Tensor, settings: Fit, names: list[str] | None = None) -> list
         One :class:`Fitted` for each picture. A fit that went wrong has a non-finite set; the caller names the picture.
     """
     canvas = Canvas(*pictures.shape[2:])
-    work = _Work(pictures, settings, canvas, names or [str(i) for i in range(len(pictures))])
+    work = Work(pictures, settings, canvas, names or [str(i) for i in range(len(pictures))])
     values, steps = work.run()
     sets = variables.to_sets(settings.variables, values, canvas)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def spacing(canvas: Canvas, count: int) -> float:
     return math.sqrt(canvas.width * canvas.height / count)
 
 
-class _Work:
+class Work:
     """The state of one batch: variables, Adam's moments, and for each picture its rate, best error and whether it is done."""
 
     def __init__(self, pictures: Tensor, settings: Fit, canvas: Canvas, names: list[str]) -> None:
@@ -132,8 +132,8 @@ class _Work:
             if step in waves:
                 self._grow(waves[step])
             if step % CHECK == 0 or step in waves:
-                self._look()
-            error = self._step()
+                self.look()
+            error = self.step()
             if (step + 1) % CHECK == 0 and step + 1 > max(waves, default=0):
                 stay = self._judge(error, late=step + 1 >= LAST * total)
                 for i in torch.nonzero(~stay).flatten().tolist():
@@ -148,8 +148,8 @@ class _Work:
 
     # ---- one step ----------------------------------------------------------------------------------------------------
 
-    def _step(self) -> Tensor:
-        """One Adam step; returns each picture's mean squared error before it."""
+    def step(self) -> Tensor:
+        """One optimizer step; returns each picture's mean squared error before it."""
         settings = self.settings
         values = self.values.requires_grad_()
         shapes = variables.shapes(settings.variables, values)
@@ -195,7 +195,7 @@ class _Work:
     # ---- between steps -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _look(self) -> None:
+    def look(self) -> None:
         """Finds which Gaussians reach which tile and, for the normalised rule, which are strongest at each pixel.
 
         At the full rate all weights count: a mask that is some steps old would hold Gaussians back from where they move.
@@ -244,7 +244,7 @@ class _Work:
     @torch.no_grad()
     def _grow(self, count: int) -> None:
         """Adds ``count`` Gaussians to each picture, at places drawn by squared error."""
-        self._look()
+        self.look()
         shapes = variables.shapes(self.settings.variables, self.values)
         colours = self.values[..., 5:]
         shown = paint(shapes, colours, self.index, self.canvas, self.settings.blend, keep=self.mask)
