@@ -82,7 +82,10 @@ def test_interrupted_it_leaves_nothing_half_done_and_goes_on(sprites, tmp_path, 
     slow = [
         word if word != "max_steps=25" else "max_steps=400" for word in command(sprites, tmp_path / "fits", "workers=2")
     ]
-    process = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may have it ignored in the background
+    )  # fmt: skip
     begin = time.monotonic()
     while fits(tmp_path) < 4 and time.monotonic() - begin < 120:
         time.sleep(0.1)

@@ -78,11 +78,11 @@ def test_rollback_takes_another_path_and_is_bounded(family, quick, monkeypatch, 
 def test_broken_weights_are_never_saved_as_a_checkpoint(family, quick, monkeypatch, tmp_path):
     title = next(iter(recipes_of(family)))
 
-    def break_weights(self):
+    def break_weights(self, *args, **kwargs):
         if self.at.step == 4:
             with torch.no_grad():
                 next(iter(self.system.networks.values())).state_dict()[KEY].fill_(float("inf"))
-        return checkpoint(self)
+        return checkpoint(self, *args, **kwargs)
 
     checkpoint = Loop._checkpoint
     from tests.conftest import quick_config

@@ -58,13 +58,13 @@ def test_gradients_are_those_of_the_formula(blend):
 
 def test_one_gaussian_is_where_and_as_long_as_it_says():
     canvas = Canvas(64, 64)
-    one = torch.tensor([[[0.25, 0.75, math.log(6.0), math.log(2.0), 0.0, 1.0]]])
+    one = torch.tensor([[[0.5, 0.75, math.log(6.0), math.log(2.0), 0.0, 1.0]]])
     picture = render(one, canvas, "sum")[0, 0]
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
     mass = picture.sum()
-    assert float((x * picture).sum() / mass) == pytest.approx(16, abs=0.05)
+    assert float((x * picture).sum() / mass) == pytest.approx(32, abs=0.05)
     assert float((y * picture).sum() / mass) == pytest.approx(48, abs=0.05)
-    assert float(((x - 16) ** 2 * picture).sum() / mass) == pytest.approx(36, rel=0.05)
+    assert float(((x - 32) ** 2 * picture).sum() / mass) == pytest.approx(36, rel=0.05)
     assert float(((y - 48) ** 2 * picture).sum() / mass) == pytest.approx(4, rel=0.05)
 
 
