@@ -29,22 +29,26 @@ def main() -> None:
     """Trains what is not trained yet and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=["sprites", "photos"], default="sprites")
-    data = parser.parse_args().data
-    runs = []
-    for name in RECIPES:
+    parser.add_argument("--only", default="", help="recipes whose name begins so, such as conv1d")
+    arguments = parser.parse_args()
+    data, recipes, runs = arguments.data, [name for name in RECIPES if name.startswith(arguments.only)], []
+    for name in recipes:
         family, config = registry.load(f"gaussian_vae/{name}", (f"data={data}", "threads=1", "tracker=none"))
         run = Run(Path("runs") / f"guide-{data}" / name)
         train(family, config, run, Silent())
         print(name, "done", flush=True)
         runs.append(run)
     rows = []
-    for name, run in zip(RECIPES, runs, strict=True):
+    for name, run in zip(recipes, runs, strict=True):
         newest = {k: v for line in read_lines(run.metrics) for k, v in line.items()}
         rows += [
             row(f"{name}: {signal}", newest[signal], unit, None, better, 1, None)
             for signal, (unit, better) in FIGURES.items()
         ]
-    print(write(f"guide_{data}", f"python -m benchmarks.gaussian_guide --data {data}", rows, table=rows_of(runs)))
+    command = f"python -m benchmarks.gaussian_guide --data {data}" + (
+        f" --only {arguments.only}" if arguments.only else ""
+    )
+    print(write(f"guide_{data}", command, rows, table=rows_of(runs)))
 
 
 if __name__ == "__main__":

@@ -185,6 +185,7 @@ class GaussianVae(System):
         again = self.pictures(self._decode(self._encode(sets)[0])).cpu()
         return {"reconstructions": View(torch.cat([self._shown, again]), len(sets))}
 
+    @torch.no_grad()
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Reconstructions of held-out pictures, and the latents that carry them."""
         sets = data.some("held_out", MOST)
