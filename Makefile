@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-quick clean
+.PHONY: demo test lint bench bench-gaussian clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -24,10 +24,18 @@ test: $(VENV)/dev.done  ## set up and run the tests
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loop (about 25 minutes)
+bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loops, fits, watching, listing (about 40 minutes)
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.listing
+	$(BIN)/python -m benchmarks.tables
+
+bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model, collapse thresholds (about three hours)
+	$(BIN)/python -m benchmarks.gaussian_guide --data sprites
+	$(BIN)/python -m benchmarks.gaussian_guide --data photos
+	$(BIN)/python -m benchmarks.gaussian_sound
+	$(BIN)/python -m benchmarks.threshold
 	$(BIN)/python -m benchmarks.tables
 
 clean:
