@@ -3,16 +3,19 @@
 ``python -m benchmarks.threshold``: each model is trained on the sprites at β = 0.3 of the prediction and then taken
 up step by step to 1.15 of it, each level from the weights of the one before. KL over the training sets falls linearly
 in ln β towards the threshold; the measured threshold is where the line through the last two levels with more than
-0.05 nats meets zero. ``mlp`` is two dense layers of 256 on either side. The latent of ``slots`` is local, so no
-direction of it can reach the whole picture: the prediction is an upper limit there.
+0.05 nats meets zero. Where it does not fall so (that line would meet zero beyond a level with less than 0.025 nats),
+the last level above 0.05 nats and the first below are given instead. ``mlp`` is two dense layers of 256 on either
+side. The latent of ``slots`` is local, so no direction of it can reach the whole picture: the prediction is an upper
+limit there.
 """
 
 import argparse
+import json
 import math
 import time
 from typing import Any
 
-from benchmarks.results_io import kept, row, write
+from benchmarks.results_io import RESULTS, kept, row, write
 
 COMMAND = "python -m benchmarks.threshold"
 MODELS = {"conv1d": "conv1d_512d", "mlp": "conv1d_512d", "resnet_conv1d": "resnet_conv1d_512d", "slots": "sound"}
@@ -21,6 +24,7 @@ LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 1.0, 1.15)
 SCALE = {"slots": 0.4}  # a local latent collapses earlier, so the levels begin lower
 FIRST, EACH = 300, 120  # steps at the first level and at each other
 SEEN = 0.05  # nats
+LEVELS_KEY = "nats_at_shares_of_the_prediction"
 
 
 def encoder(numbers: int) -> Any:
@@ -40,8 +44,8 @@ def decoder(numbers: int, width: int) -> Any:
     return nn.Sequential(*layers, nn.Unflatten(1, (width, numbers // width)))
 
 
-def measure(name: str, reduction: str) -> tuple[float, float, list[tuple[float, float]]]:
-    """(predicted β, measured β, [(β / predicted, nats)])."""
+def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]]:
+    """(predicted β, [(β / predicted, nats)])."""
     import torch
 
     from trainwright import registry
@@ -80,16 +84,25 @@ def measure(name: str, reduction: str) -> tuple[float, float, list[tuple[float, 
         with torch.no_grad():
             mean, log_variance = system._encode(sets[:512])
             levels.append((level, float(kl_per_dimension(mean, log_variance).sum(1).mean())))
-    return predicted, predicted * _zero(levels), levels
+    return predicted, levels
 
 
-def _zero(levels: list[tuple[float, float]]) -> float:
-    """Where the line through the last two levels above SEEN meets zero, in shares of the prediction."""
+def found(levels: list[tuple[float, float]]) -> dict[str, float]:
+    """The measured threshold in shares of the prediction, by label: one figure, or the two levels that it lies between."""
     seen = [(math.log(share), nats) for share, nats in levels if nats > SEEN]
-    if len(seen) < 2:
-        return float("nan")
-    (a, x), (b, y) = seen[-2:]
-    return math.exp(b + y * (b - a) / (x - y)) if x > y else float("inf")
+    gone = next((share for share, nats in levels if nats < SEEN / 2), math.inf)
+    if len(seen) >= 2:
+        (a, x), (b, y) = seen[-2:]
+        zero = math.exp(b + y * (b - a) / (x - y)) if x > y else math.inf
+        if zero < min(gone, 10.0):
+            return {"measured / predicted": zero}
+    above = [share for share, nats in levels if nats > SEEN]
+    below = [share for share, nats in levels if nats <= SEEN and share > max(above, default=0.0)]
+    ends = {
+        "measured / predicted, above": max(above, default=0.0),
+        "measured / predicted, below": min(below, default=math.inf),
+    }
+    return {label: share for label, share in ends.items() if math.isfinite(share)}
 
 
 def main() -> None:
@@ -97,25 +110,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(MODELS), help="one architecture; the others' rows stay as they were")
     only = parser.parse_args().only
-    rows = kept("threshold", only and f"{only},")
+    rows, file = kept("threshold", only and f"{only},"), RESULTS / "threshold.json"
+    all_levels = json.loads(file.read_text()).get(LEVELS_KEY, {}) if only and file.exists() else {}
     for name in MODELS:
         for reduction in REDUCTIONS if only in (None, name) else ():
             begin = time.perf_counter()
-            predicted, measured, levels = measure(name, reduction)
-            print(
-                name,
-                reduction,
-                predicted,
-                measured / predicted,
-                levels,
-                f"{time.perf_counter() - begin:.0f} s",
-                flush=True,
-            )
+            predicted, levels = measure(name, reduction)
+            shares = found(levels)
+            print(name, reduction, predicted, shares, levels, f"{time.perf_counter() - begin:.0f} s", flush=True)
             rows.append(row(f"{name}, {reduction}: predicted β", predicted, "", None, "", 1, None))
-            rows.append(row(f"{name}, {reduction}: measured / predicted", measured / predicted, "", None, "", 1, None))
-            label = ", ".join(f"{nats:.3g} nats at {share:g}" for share, nats in levels)
-            print(f"  {label}", flush=True)
-            write("threshold", COMMAND, rows)
+            rows += [
+                row(f"{name}, {reduction}: {label}", share, "", None, "", 1, None) for label, share in shares.items()
+            ]
+            all_levels[f"{name}, {reduction}"] = levels
+            write("threshold", COMMAND, rows, **{LEVELS_KEY: all_levels})
 
 
 if __name__ == "__main__":
