@@ -1,5 +1,7 @@
 """Gaussian VAE: sizes, the guide's names and schedule, what β means in each reduction, plateaus, and what sabotage looks like."""
 
+from itertools import permutations
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from trainwright.families.gaussian_vae.objective import (
     beta_at,
     divergence,
     effective_beta,
+    picture_error,
     reconstruction,
     square_weights,
 )
@@ -103,6 +106,35 @@ def test_terms_are_their_reductions(reduction):
     total = sum(getattr(optim.weights, name) * term for name, term in terms.items())
     factors = square_weights(GROUPS, 16, optim)
     assert total.item() == pytest.approx(((x - y) ** 2 * factors).sum((1, 2)).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 3 * 4 * 4 / 4), ("mean", 1 / 4), ("group_mean", 1 / 4)])
+def test_the_picture_term_has_the_reduction(reduction, expected):
+    pictures = torch.zeros(2, 3, 4, 4)
+    assert float(picture_error(pictures, pictures + 0.5, reduction)) == pytest.approx(expected)
+
+
+def test_without_weight_nothing_is_rendered_and_with_it_pictures_come_closer(quick, tmp_path):
+    words = ("steps=80", "log_every=80", "heldout_every=80", "learning_rate=3e-3", "beta=0.01")
+    groups = ("weights.xy=0", "weights.scale=0", "weights.rot=0", "weights.feat=0")
+    without = signals(quick("gaussian_vae/small", *words, *groups, run=tmp_path / "without").run)[-1]
+    within = signals(quick("gaussian_vae/small", *words, *groups, "picture=20", run=tmp_path / "with").run)[-1]
+    assert "vae/picture" not in without and "validation/picture" not in without
+    assert within["rendered/psnr"] > without["rendered/psnr"] + 0.5
+
+
+def test_exchanged_colours_are_the_same_pictures_in_other_colours(sprites):
+    family, config = quick_config("gaussian_vae/sound", sprites, "exchange_colours=1")
+    data, system = family.load().open_data(config), build(family, config)
+    system.adapt_to(data)
+    sets = data.some("train", 6)
+    torch.manual_seed(0)
+    before, after = system._render(sets), system._render(system._exchange_colours(sets))
+    for a, b in zip(before, after, strict=True):
+        assert min((a[list(order)] - b).abs().max() for order in permutations(range(3))) < 1e-4
+    assert (before - after).abs().max() > 0.1
+    system.optim = system.optim.model_copy(update={"exchange_colours": 0.0})
+    assert system._exchange_colours(sets) is sets
 
 
 def test_dividing_by_channels_undoes_channel_sums_and_unbalances_means():

@@ -40,12 +40,19 @@ class Networks(Config):
 
 
 class Weights(Config):
-    """Factors on the four groups of the reconstruction."""
+    """Factors on the four groups of the reconstruction, and on the picture they render to."""
 
     xy: float = knob(1.0, "Weight of the places.", hot=True, ge=0)
     scale: float = knob(1.0, "Weight of the scales.", hot=True, ge=0)
     rot: float = knob(1.0, "Weight of the rotation.", hot=True, ge=0)
     feat: float = knob(1.0, "Weight of the colour.", hot=True, ge=0)
+    picture: float = knob(
+        0.0,
+        "Weight of the squared error between the rendered output and the rendered fit, colours from 0 to 1, summed over pixels with "
+        "`reduction: sum` and averaged otherwise. 0: nothing is rendered.",
+        hot=True,
+        ge=0,
+    )
 
 
 class Objective(Config):
@@ -62,6 +69,14 @@ class Objective(Config):
         hot=True,
     )
     weights: Weights = Weights()
+    picture_count: int = knob(8, "Sets of each batch that the picture term renders.", hot=True, ge=1, le=65536)
+    exchange_colours: float = knob(
+        0.0,
+        "Share of the training sets whose colour channels are exchanged at random: the same Gaussians in other colours.",
+        hot=True,
+        ge=0,
+        le=1,
+    )
     learning_rate: Rate = knob(1e-3, "Learning rate of Adam.", hot=True)
     weight_decay: float = knob(0.0, "Decoupled weight decay (AdamW).", hot=True, ge=0)
 

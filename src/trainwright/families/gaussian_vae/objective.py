@@ -28,6 +28,11 @@ def reconstruction(target: Tensor, output: Tensor, groups: Mapping[str, slice], 
     return terms
 
 
+def picture_error(wanted: Tensor, drawn: Tensor, reduction: str) -> Tensor:
+    """Raw squared error of rendered pictures (B, C, H, W): for ``sum`` summed over a picture, else the mean."""
+    return torch.nn.functional.mse_loss(drawn, wanted) * (wanted[0].numel() if reduction == "sum" else 1)
+
+
 def divergence(mean: Tensor, log_variance: Tensor, reduction: str) -> Tensor:
     """Raw KL term: mean over dimensions for the guide's two reductions, else the sum; mean over the batch."""
     each = kl_per_dimension(mean, log_variance)
