@@ -2,14 +2,16 @@
 
 ``python -m benchmarks.gaussian_sound`` after ``python -m benchmarks.gaussian_guide`` for both data sets, whose runs
 with β = 0 (the guide's best case) it reads. Trains ``gaussian_vae/sound`` with its own latent of 2048 and with the
-guide's 512, one thread each, in ``runs/sound-DATA``.
+guide's 512, and ``gaussian_vae/sound_picture`` on sprites, one thread each, in ``runs/sound-DATA``.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results_io import row, write
+from benchmarks.results_io import kept, row, write
 from trainwright import registry
 from trainwright.report.evaluation import evaluate_run
 from trainwright.runs.folder import Run, read_lines
@@ -19,15 +21,15 @@ from trainwright.train.status import Silent
 COMMAND = "python -m benchmarks.gaussian_sound"
 DATA = ("photos", "sprites")
 LATENTS = (2048, 512)
+WITH_PICTURE = ("sprites",)  # the data whose hard edges need it
 SAMPLES = 500
 
 
-def sound(data: str, latent: int) -> Run:
+def sound(data: str, latent: int, recipe: str = "sound") -> Run:
     """The trained run; a second call finds it."""
-    family, config = registry.load(
-        "gaussian_vae/sound", (f"data={data}", f"latent_dim={latent}", "threads=1", "tracker=none")
-    )
-    run = Run(Path("runs") / f"sound-{data}" / str(latent))
+    words = (f"data={data}", f"latent_dim={latent}", "threads=1", "tracker=none")
+    family, config = registry.load(f"gaussian_vae/{recipe}", words)
+    run = Run(Path("runs") / f"sound-{data}" / (str(latent) if recipe == "sound" else f"{latent}-{recipe}"))
     train(family, config, run, Silent())
     return run
 
@@ -60,18 +62,24 @@ def main() -> None:
     parser.add_argument(
         "--train", choices=DATA, help="only train on these data, so that two processes can share the work"
     )
-    only = parser.parse_args().train
-    runs = {(data, latent): sound(data, latent) for data in DATA if only in (None, data) for latent in LATENTS}
-    if only:
-        return
-    rows = []
+    parser.add_argument("--only", help="only the models whose title begins so; the others' rows stay as they were")
+    options = parser.parse_args()
+    models: dict[str, Callable[[], Run]] = {}
     for data in DATA:
-        guide = Run(Path("runs") / f"guide-{data}" / "conv1d_512d_beta0")
-        rows += figures(f"{data}: guide, latent 512, β 0", guide, targets=False)
+        guide = Path("runs") / f"guide-{data}" / "conv1d_512d_beta0"
+        models[f"{data}: guide, latent 512, β 0"] = partial(Run, guide)
         for latent in LATENTS:
-            rows += figures(f"{data}: sound, latent {latent}", runs[data, latent], targets=latent == LATENTS[0])
-            steps = read_lines(runs[data, latent].metrics)[-1]["step"]
-            print(data, latent, steps, flush=True)
+            models[f"{data}: sound, latent {latent}"] = partial(sound, data, latent)
+        if data in WITH_PICTURE:
+            models[f"{data}: sound_picture, latent {LATENTS[0]}"] = partial(sound, data, LATENTS[0], "sound_picture")
+    models = {title: make for title, make in models.items() if title.startswith(options.only or options.train or "")}
+    runs = {title: make() for title, make in models.items()}
+    if options.train:
+        return
+    rows = kept("sound", options.only)
+    for title, run in runs.items():
+        rows += figures(title, run, targets=f"latent {LATENTS[0]}" in title)
+        print(title, read_lines(run.metrics)[-1]["step"], flush=True)
     print(write("sound", COMMAND, rows))
 
 
