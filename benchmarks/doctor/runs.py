@@ -1,0 +1,163 @@
+"""Runs the settings of the bench, two at a time with one thread each, and keeps what the doctor saw and what he did not.
+
+``python -m benchmarks.doctor.runs --half tuning`` leaves ``runs/doctor/NAME.json``; a second call goes on.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import shutil
+import tempfile
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from benchmarks.doctor.settings import STEPS, Setting, settings
+
+HOME = Path("runs/doctor")
+
+
+def run(setting: Setting) -> dict[str, Any]:
+    """Trains one setting; returns the doctor's input, when he looked, the truth, and the cost."""
+    import torch
+
+    torch.set_num_threads(1)
+    begin, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    made = _loop(setting) if setting.kind in ("gan", "vae") else _family(setting)
+    made["seconds"] = round(time.perf_counter() - begin, 2)
+    made["cpu_seconds"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - cpu, 2)
+    return {"name": setting.name, **made}
+
+
+def _loop(setting: Setting) -> dict[str, Any]:
+    import trainwright
+    from benchmarks.doctor.loops import LOOPS, pictures
+    from benchmarks.doctor.truth import quality
+
+    options = {"steps": STEPS[setting.kind], **setting.changes}
+    if options.pop("range", None) == "unit":
+        options["distort"] = lambda x: (x + 1) / 2
+    looked: list[float] = []
+    watched = {}
+
+    def watch(**given: Any) -> Any:
+        made = trainwright.watch(**given, say=None)
+        plain = made.look
+        made.look = lambda: (looked.append(made._step), plain())[1]
+        watched["it"] = made
+        return made
+
+    finished, samples = LOOPS[setting.kind](options, watch)
+    history = finished.history()
+    real, held = pictures(options["data"])
+    return {
+        "rows": finished.rows,
+        "settings": finished.settings,
+        "facts": history.facts,
+        "total": options["steps"],
+        "looks": looked,
+        "cost": finished.cost,
+        "truth": quality(samples, real, held),
+    }
+
+
+def _family(setting: Setting) -> dict[str, Any]:
+    from benchmarks.doctor.truth import quality
+    from trainwright import registry
+    from trainwright.config.base import flatten
+    from trainwright.runs.folder import Run, read_lines
+    from trainwright.train.session import train
+    from trainwright.train.status import Silent
+
+    recipe = {"wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small"}[setting.kind]
+    steps = STEPS[setting.kind]
+    usual = [
+        f"steps={steps}",
+        "threads=1",
+        "tracker=none",
+        "log_every=5",
+        f"heldout_every={steps // 12}",
+        "on_sick=go_on",
+    ]
+    usual += (
+        ["size=16", "n_critic=2", f"sample_every={steps}", f"checkpoint_every={steps}"]
+        if setting.kind == "wgan_gp"
+        else [f"sample_every={steps}", f"checkpoint_every={steps}"]
+    )
+    chosen = {word.partition("=")[0]: word for word in usual} | {
+        k: f"{k}={json.dumps(v) if not isinstance(v, str) else v}" for k, v in setting.changes.items()
+    }
+    family, config = registry.load(recipe, list(chosen.values()))
+    folder = Path(tempfile.mkdtemp()) / "run"
+    try:
+        outcome = train(family, config, Run(folder), Silent())
+        rows = read_lines(Run(folder).metrics)
+        facts = Run(folder).read()
+        data = family.load().open_data(config)
+        from trainwright.train.trained import load
+
+        trained = load(family, Run(folder))
+        import torch
+
+        made = torch.cat(list(trained.samples(512, seed=1)))
+        events = [e for e in Run(folder).events() if e["event"] in ("non_finite",)]
+    finally:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    looks = sorted(
+        {
+            r["step"]
+            for r in rows
+            if any(k.startswith(("samples/", "critic/wasserstein_heldout", "kl/nats_heldout")) for k in r)
+        }
+    )
+    found = dict(facts.get("facts", {}))
+    if events:
+        found["non_finite"] = {"step": events[0]["step"], "message": events[0]["message"]}
+    return {
+        "rows": rows,
+        "settings": flatten(config),
+        "facts": found,
+        "total": steps,
+        "looks": looks,
+        "cost": facts.get("watch_share", 0.0),
+        "status": outcome.status,
+        "truth": quality(made, data.pictures("train", 10_000), data.pictures("held_out", 512)),
+    }
+
+
+def _job(setting: Setting) -> tuple[str, str]:
+    file = HOME / f"{setting.name}.json"
+    if file.exists():
+        return setting.name, "kept"
+    try:
+        text = json.dumps(run(setting), default=float)
+    except Exception:
+        return setting.name, traceback.format_exc()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".tmp")
+    draft.write_text(text)
+    draft.rename(file)
+    return setting.name, "done"
+
+
+def main() -> None:
+    """Runs what was not run yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--half", choices=["tuning", "frozen"])
+    parser.add_argument("--only", default="", help="settings whose name holds this")
+    parser.add_argument("--processes", type=int, default=2)
+    parsed = parser.parse_args()
+    chosen = [s for s in settings() if parsed.half in (None, s.half) and parsed.only in s.name]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(parsed.processes, mp_context=context) as pool:
+        jobs = [pool.submit(_job, setting) for setting in chosen]
+        for i, job in enumerate(as_completed(jobs), 1):
+            name, how = job.result()
+            print(f"{i}/{len(chosen)} {name}: {how}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The committed table: the doctor beside others on the frozen half, and by symptom.
+
+``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs``; writes ``results/doctor.json``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.doctor import baselines
+from benchmarks.doctor.judge import Judge, doctor, history, load, said_by, score
+from benchmarks.results_io import row, write
+
+COMMAND = "python -m benchmarks.doctor.runs && python -m benchmarks.doctor.table"
+TARGETS = {
+    "recall": (0.95, "higher"),
+    "false alarms": (0.05, "lower"),
+    "top-1 cause": (0.85, "higher"),
+    "top-3 cause": (None, "higher"),
+    "median delay, share of budget": (0.25, "lower"),
+    "alarm before 25 % of the budget": (None, "higher"),
+    "median watching cost": (0.01, "lower"),
+}
+
+
+def judges() -> dict[str, Judge]:
+    """Everyone who has an opinion; the tree has seen the tuning half."""
+    tree = baselines.Tree(list(load("tuning")), history)
+    rules: dict[str, Callable[..., Any]] = {
+        "the guides' rules as written": baselines.guides,
+        "loss-only rules of AutoTrainer and SageMaker": baselines.published,
+        "a decision tree on raw losses": tree,
+    }
+    return {"the doctor": doctor, **{name: said_by(rule) for name, rule in rules.items()}}
+
+
+def main() -> None:
+    """Writes the result."""
+    rows = []
+    for name, judge in judges().items():
+        totals, runs = score(judge, "frozen")
+        for metric, (target, better) in TARGETS.items():
+            ours = judge is doctor
+            if totals[metric] is None or (
+                not ours and metric in ("top-1 cause", "top-3 cause", "median watching cost")
+            ):
+                continue
+            n = totals["healthy twins"] if metric == "false alarms" else totals["faulty runs"]
+            rows.append(row(f"{name}: {metric}", totals[metric], "", target if ours else None, better, n, None))
+        if judge is doctor:
+            by_symptom: dict[str, list[bool]] = {}
+            for r in runs:
+                by_symptom.setdefault(r["symptom"] or "healthy twins, silent", []).append(r["hit"])
+            listed = [
+                row(f"{symptom}: found", sum(hits) / len(hits), "", None, "higher", len(hits), None)
+                for symptom, hits in sorted(by_symptom.items())
+            ]
+            print(write("doctor_symptoms", COMMAND, listed))
+        print(name, totals, flush=True)
+    print(write("doctor", COMMAND, rows))
+
+
+if __name__ == "__main__":
+    main()

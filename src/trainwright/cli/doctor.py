@@ -1,0 +1,61 @@
+"""``trainwright doctor RUN_OR_LOG``: what is wrong, why, and since when."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = """Exit codes: 0 healthy, 10 suspect, 11 sick, 12 crashed, 13 unknown, 2 the input cannot be read. Reads run
+folders, folders that trainwright.watch wrote, CSV, JSON and JSONL files, TensorBoard folders and W&B offline runs."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command(epilog=EPILOG)(doctor)
+
+
+def doctor(
+    target: Annotated[Path, typer.Argument(help="A run folder, or a log of another program.")],
+    maps: Annotated[
+        list[str] | None, typer.Option("--map", help="COLUMN=SIGNAL for a log whose columns are not recognised.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps that a foreign run was to have, if it is not over.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="SVG file for the picture; a run's own lies in its folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is wrong with a training run, why, and since when."""
+    import json
+
+    from trainwright.files import write_text
+    from trainwright.health.doctor import EXIT, examine
+    from trainwright.health.record import admit
+    from trainwright.report.diagnosis import picture as draw
+    from trainwright.report.diagnosis import text
+
+    patient = admit(target, _pairs(maps or ()), steps)
+    found = examine(patient.history)
+    svg = draw(patient.history, found)
+    place = picture or (target / "doctor.svg" if (target / "run.json").exists() else None)
+    if svg and place:
+        write_text(place, svg)
+    if as_json:
+        print(json.dumps({"title": patient.title, "notes": patient.notes, **found.as_dict()}, indent=2))
+    else:
+        print(text(patient.title, found, patient.family, patient.notes))
+        if svg and place:
+            print(f"\npicture: {place}")
+    raise typer.Exit(EXIT[found.verdict])
+
+
+def _pairs(words: list[str] | tuple[str, ...]) -> dict[str, str]:
+    from trainwright.errors import UserError
+
+    found = {}
+    for word in words:
+        column, equals, signal = word.partition("=")
+        if not equals or not column or not signal:
+            raise UserError(f"--map {word}: expected COLUMN=SIGNAL, such as loss_D=critic/loss.")
+        found[column] = signal
+    return found

@@ -1,0 +1,78 @@
+"""``trainwright explain SYMPTOM``: what it is, how it is measured, causes and remedies."""
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command()(explain)
+
+
+def explain(
+    name: Annotated[str | None, typer.Argument(help="A symptom or a cause; without one, all are listed.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Only remedies of this family's playbook, and the literature's.")
+    ] = None,
+) -> None:
+    """Explain a symptom: what it is, how it is measured, thresholds with their sources, causes, remedies."""
+    from trainwright.errors import UserError, nearest
+    from trainwright.health.causes import causes
+    from trainwright.health.symptoms import symptoms
+    from trainwright.registry import family as family_of
+
+    if family is not None:
+        family_of(family, "--family")
+    known, reasons = symptoms(), causes()
+    if name is None:
+        print("symptoms:")
+        width = max(map(len, known))
+        print("\n".join(f"  {s.name:{width}}  {s.title}" for s in known.values()))
+        print("\ncauses:")
+        print("\n".join(f"  {c.name:{width}}  {c.title}" for c in reasons.values()))
+        return
+    if name in known:
+        _symptom(known[name], family)
+    elif name in reasons:
+        cause = reasons[name]
+        print(f"{cause.name}: {cause.title}\n\nbehind: {', '.join(cause.of)}\n\nremedies:")
+        _remedies([r for s in cause.of for r in _for(s, (name,), family) if name in r.causes])
+    else:
+        raise UserError(
+            f"no symptom or cause {name!r}.{nearest(name, [*known, *reasons])} `trainwright explain` lists them."
+        )
+
+
+def _symptom(symptom, family: str | None) -> None:  # type: ignore[no-untyped-def]
+    from trainwright.health.causes import causes
+
+    print(f"{symptom.name}: {symptom.title}\n\n{symptom.what}\n\nmeasured: {symptom.measured}\n\nthresholds:")
+    for name, bound in symptom.bounds.items():
+        print(f"  {name} {bound.value:g}: {bound.meaning} ({bound.source})")
+    print("\ncauses:")
+    for cause in causes().values():
+        if symptom.name in cause.of:
+            print(f"  {cause.name}: {cause.title}")
+    if symptom.explains:
+        print(f"\nwith it may come: {', '.join(symptom.explains)}")
+    print("\nremedies, in the order of the evidence:")
+    _remedies(_for(symptom.name, (), family))
+
+
+def _for(symptom: str, causes: tuple[str, ...], family: str | None):  # type: ignore[no-untyped-def]
+    from trainwright.remedies.playbook import remedies_for
+
+    return remedies_for(symptom, causes, family)
+
+
+def _remedies(remedies) -> None:  # type: ignore[no-untyped-def]
+    from trainwright.report.diagnosis import remedy_text
+
+    seen = []
+    for remedy in remedies:
+        if remedy not in seen:
+            seen.append(remedy)
+            print(f"  {remedy_text(remedy)}")
+    if not seen:
+        print("  none in the playbooks yet")

@@ -1,0 +1,144 @@
+"""The doctor: every symptom looked for in a history, causes ranked, one verdict. The same online, later, and on foreign logs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainwright.health.cause import Ranked
+from trainwright.health.causes import causes
+from trainwright.health.history import History
+from trainwright.health.symptom import ORDER, Finding, Symptom, Unknown, as_dict
+from trainwright.health.symptoms import symptoms
+
+Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
+EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 12, "unknown": 13}
+YOUNG = 100  # below so many steps and eight readings only fast symptoms are looked for
+VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A symptom that is there, with its causes, likeliest first; ``follows`` names the symptom that explains it, if one does."""
+
+    symptom: Symptom
+    finding: Finding
+    causes: tuple[Ranked, ...]
+    follows: str | None = None
+
+    def sentence(self) -> str:
+        """What, since when, and the first evidence, in one line."""
+        since = f"since step {self.finding.onset:.0f}"
+        return f"{self.symptom.title} {since}: {self.finding.evidence[0].sentence}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "symptom": self.symptom.name,
+            **as_dict(self.finding),
+            "follows": self.follows,
+            "causes": [
+                {"cause": r.cause.name, "score": round(r.weight.score, 3), "because": r.weight.because}
+                for r in self.causes
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor says of a run at one moment.
+
+    Attributes:
+        verdict: of the run.
+        reason: one line.
+        diagnoses: gravest and earliest first; those that follow from another come last.
+        unknown: symptoms that could not be judged, with the probe that would tell.
+        clear: symptoms that were judged and are not there.
+        step: when.
+    """
+
+    verdict: Verdict
+    reason: str
+    diagnoses: tuple[Diagnosis, ...]
+    unknown: dict[str, str]
+    clear: tuple[str, ...]
+    step: float
+
+    @property
+    def alarms(self) -> tuple[Diagnosis, ...]:
+        """Diagnoses that are more than a note and follow from no other."""
+        return tuple(d for d in self.diagnoses if d.finding.severity != "note" and d.follows is None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "step": self.step,
+            "diagnoses": [d.as_dict() for d in self.diagnoses],
+            "unknown": self.unknown,
+            "clear": list(self.clear),
+        }
+
+
+def examine(history: History) -> Examination:
+    """Looks for every symptom.
+
+    Args:
+        history: signals up to now, with whatever is known of settings and facts.
+
+    Returns:
+        ``crashed`` for a number that is not finite; ``sick`` or ``suspect`` for the gravest finding; ``healthy`` if at least
+        three symptoms were judged and none is there; else ``unknown``.
+    """
+    found: list[tuple[Symptom, Finding]] = []
+    unknown: dict[str, str] = {}
+    clear: list[str] = []
+    young = history.now - history.first < YOUNG and history.readings < 8
+    for name, symptom in symptoms().items():
+        if young and symptom.speed == "slow":
+            unknown[name] = "a longer run"
+            continue
+        judged = symptom.look(history)
+        if isinstance(judged, Unknown):
+            unknown[name] = judged.probe
+        elif judged is None:
+            clear.append(name)
+        else:
+            found.append((symptom, judged))
+    names = {symptom.name for symptom, finding in found if finding.severity != "note"}
+    diagnoses = [Diagnosis(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
+    diagnoses.sort(key=lambda d: (d.follows is not None, -ORDER[d.finding.severity], d.finding.onset))
+    verdict, reason = _verdict(diagnoses, clear)
+    return Examination(verdict, reason, tuple(diagnoses), unknown, tuple(clear), history.now)
+
+
+def warm_up() -> None:
+    """One examination of nothing in particular, so that imports are paid for before a run begins."""
+    examine(History.of({"step": i, "loss": 1.0, "samples/diversity_ratio": 1.0, "kl/nats": 1.0} for i in range(64)))
+
+
+def rank(history: History, symptom: Symptom, finding: Finding) -> tuple[Ranked, ...]:
+    """The causes that can be behind a finding, likeliest first."""
+    weighed = [(c, c.weigh(history, finding)) for c in causes().values() if symptom.name in c.of]
+    kept = [Ranked(c, w) for c, w in weighed if w is not None]
+    return tuple(sorted(kept, key=lambda r: -r.weight.score))
+
+
+def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str]) -> str | None:
+    for symptom, _ in found:
+        if symptom.name in names and name in symptom.explains:
+            return symptom.name
+    return None
+
+
+def _verdict(diagnoses: list[Diagnosis], clear: list[str]) -> tuple[Verdict, str]:
+    alarms = [d for d in diagnoses if d.finding.severity != "note" and d.follows is None]
+    if alarms:
+        first = alarms[0]
+        if any(d.symptom.name == "non_finite" for d in alarms):
+            crash = next(d for d in alarms if d.symptom.name == "non_finite")
+            return "crashed", crash.sentence()
+        return ("sick" if first.finding.severity == "sick" else "suspect"), first.sentence()
+    if len(clear) >= VITAL:
+        return "healthy", f"{len(clear)} symptoms looked for, none found"
+    return "unknown", "the signals do not tell; see what is missing"

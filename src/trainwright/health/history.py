@@ -1,0 +1,147 @@
+"""The doctor's only input: signals as series over steps, and what is known of the run beside them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+SPEED = ("speed/", "watch/")  # depends on the machine, so no symptom may look at it
+
+
+@dataclass(frozen=True)
+class Series:
+    """One signal: ``steps`` (n,) rising and ``values`` (n,), float64; non-finite values stay in."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def last(self) -> float:
+        """The newest value."""
+        return float(self.values[-1])
+
+    def after(self, step: float) -> "Series":
+        """The part with steps above ``step``."""
+        keep = self.steps > step
+        return Series(self.steps[keep], self.values[keep])
+
+    def at(self, steps: np.ndarray) -> np.ndarray:
+        """The newest value at or before each step; NaN before the first."""
+        where = np.searchsorted(self.steps, steps, side="right") - 1
+        return np.where(where >= 0, self.values[np.maximum(where, 0)], np.nan)
+
+
+@dataclass
+class History:
+    """Signals of one run up to now.
+
+    Attributes:
+        signals: by name; see ``docs/signals.md`` for the names that symptoms know.
+        settings: flattened config (``optim.lr_g``); empty for a foreign log.
+        facts: what else is known: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
+            ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed`` and so on.
+        total: steps the run is to have; None if unknown.
+    """
+
+    signals: dict[str, Series]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    total: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        settings: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        total: int | None = None,
+    ) -> "History":
+        """From rows as in ``metrics.jsonl``: each has ``step`` and any of the signals; other kinds of values are passed over."""
+        columns: dict[str, tuple[list[float], list[float]]] = {}
+        for row in rows:
+            step = row["step"]
+            for name, value in row.items():
+                if (
+                    name in ("step", "epoch")
+                    or name.startswith(SPEED)
+                    or isinstance(value, bool | str)
+                    or value is None
+                ):
+                    continue
+                steps, values = columns.setdefault(name, ([], []))
+                steps.append(float(step))
+                values.append(float(value))
+        signals = {n: Series(np.array(s), np.array(v)) for n, (s, v) in columns.items()}
+        return cls(signals, settings or {}, facts or {}, total)
+
+    def get(self, *names: str, least: int = 1) -> Series | None:
+        """The first of these signals that has at least so many values."""
+        for name in names:
+            series = self.signals.get(name)
+            if series is not None and len(series) >= least:
+                return series
+        return None
+
+    def match(self, prefix: str) -> Iterator[tuple[str, Series]]:
+        """(rest of the name, series) of every signal whose name begins so, in the order of the alphabet."""
+        for name in sorted(self.signals):
+            if name.startswith(prefix):
+                yield name.removeprefix(prefix), self.signals[name]
+
+    def setting(self, *names: str) -> Any:
+        """The first of these settings that is known, by full path or by leaf name."""
+        for name in names:
+            if name in self.settings:
+                return self.settings[name]
+            found = [v for k, v in self.settings.items() if k.rpartition(".")[2] == name]
+            if len(found) == 1:
+                return found[0]
+        return None
+
+    def number(self, *names: str) -> float | None:
+        """The same as a number: a schedule counts with its largest value."""
+        return largest(self.setting(*names))
+
+    @property
+    def first(self) -> float:
+        """The first step that any signal has."""
+        return min((float(s.steps[0]) for s in self.signals.values()), default=0.0)
+
+    @property
+    def now(self) -> float:
+        """The last step that any signal has."""
+        return max((float(s.steps[-1]) for s in self.signals.values()), default=0.0)
+
+    @property
+    def readings(self) -> int:
+        """Readings of the signal that has most."""
+        return max(map(len, self.signals.values()), default=0)
+
+    @property
+    def budget(self) -> float:
+        """Steps that the run is to have, or has had so far where nobody said."""
+        return float(max(self.total or 0, self.now)) or 1.0
+
+    def until(self, step: float) -> "History":
+        """The same run as it was known at ``step``."""
+        cut = {
+            n: Series(s.steps[keep], s.values[keep]) for n, s in self.signals.items() if (keep := s.steps <= step).any()
+        }
+        return History(cut, self.settings, self.facts, self.total)
+
+
+def largest(value: Any) -> float | None:
+    """The largest number of a setting that may be a schedule, flattened to a mapping."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, Mapping):
+        points = [p[1] for p in value.get("points", ())]
+        numbers = [value[k] for k in ("start", "end") if isinstance(value.get(k), int | float)] + points
+        return float(max(numbers)) if numbers else None
+    return None

@@ -1,0 +1,36 @@
+"""Aggregate-posterior mismatch: good reconstructions, bad samples, because the prior is not where the codes are."""
+
+from trainwright.health.history import History
+from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+
+BOUNDS = {
+    "gap": Bound(0.5, "nats a dimension between the codes' own Gaussian and the prior that samples come from", "ours"),
+    "shuffled": Bound(1.2, "above it z is used: error with another picture's z over that with its own", "ours"),
+    "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
+    "readings": Bound(2, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """z is used, but the codes of real pictures are spread quite differently from the draws that samples are made of."""
+    gap, shuffled = h.get("latent/prior_gap"), h.get("latent/shuffled_error_ratio")
+    if gap is None or shuffled is None:
+        return Unknown("mean and spread of the codes of real pictures beside the prior")
+    late = gap.steps > BOUNDS["warm_up"].value * h.budget
+    bad = (gap.values > BOUNDS["gap"].value) & (shuffled.at(gap.steps) > BOUNDS["shuffled"].value) & late
+    stretch = persistent(gap.steps, bad, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "codes of real pictures lie {value} nats a dimension from the prior that samples are drawn from (healthy: below {against})"
+    return finding(stretch, "sick", evidence("latent/prior_gap", gap, stretch, BOUNDS["gap"].value, said))
+
+
+SYMPTOM = Symptom(
+    "aggregate_mismatch",
+    "samples come from where no code is",
+    "Reconstructions are good and samples are not: the decoder never saw codes like those that the prior gives.",
+    "KL of a diagonal Gaussian fitted to the codes of real pictures from the prior of samples, in nats a dimension.",
+    BOUNDS,
+    look,
+    explains=("mode_dropping", "blur", "colour_cast"),
+)

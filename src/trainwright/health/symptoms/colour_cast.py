@@ -1,0 +1,37 @@
+"""Colour cast: samples have another tint than real pictures."""
+
+from trainwright.health.history import History
+from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth
+
+BOUNDS = {
+    "shift": Bound(
+        1.0,
+        "shift of a channel's mean, in standard deviations of that mean over real pictures",
+        "ours; detectors 5.8 counts standard errors",
+    ),
+    "warm_up": Bound(0.2, "share of the budget before it is judged", "ours"),
+    "readings": Bound(2, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """The mean of a channel lies far from the real pictures'."""
+    shift = h.get("samples/channel_shift")
+    if shift is None:
+        return Unknown("samples beside real pictures: the mean of each channel")
+    bad = (smooth(shift.values, 2) > BOUNDS["shift"].value) & (shift.steps > BOUNDS["warm_up"].value * h.budget)
+    stretch = persistent(shift.steps, bad, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "a channel's mean is off by {value} standard deviations of the real pictures' (healthy: below {against})"
+    return finding(stretch, "sick", evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said))
+
+
+SYMPTOM = Symptom(
+    "colour_cast",
+    "a colour cast",
+    "Samples are tinted, too dark or too light.",
+    "Distance of each channel's mean from the real pictures', over its spread from picture to picture.",
+    BOUNDS,
+    look,
+)

@@ -1,0 +1,116 @@
+"""The critic or discriminator wins: it tells real from fake without effort, and the generator learns nothing from it."""
+
+import math
+
+import numpy as np
+
+from trainwright.health.history import History
+from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth, thin
+
+BOUNDS = {
+    "d_term": Bound(
+        0.1, "cross-entropy of the discriminator a term, ln 2 = 0.693 being a guess", "detectors 5.3; guide 004"
+    ),
+    "g_term": Bound(3.0, "cross-entropy of the generator's samples taken for real", "ours"),
+    "growth": Bound(
+        1.5,
+        "Wasserstein estimate on held-out data over its own level after the warm-up",
+        "authors of WGAN-GP: it should climb down",
+    ),
+    "warm_up": Bound(0.15, "share of the budget in which a large early estimate is healthy", "authors of WGAN-GP"),
+    "memory": Bound(0.5, "share of the estimate on training data that is not there on held-out data", "detectors 5.3"),
+    "readings": Bound(4, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """BCE: the discriminator's loss near 0 and the generator's high. Wasserstein: an estimate that grows, or does not generalise."""
+    bce = _bce(h)
+    wasserstein = _wasserstein(h)
+    if isinstance(bce, Unknown) and isinstance(wasserstein, Unknown):
+        return wasserstein
+    return next((j for j in (bce, wasserstein) if j is not None and not isinstance(j, Unknown)), None)
+
+
+def _bce(h: History) -> Judgement:
+    d, g = h.get("discriminator/term", least=8), h.get("generator/adversarial", least=8)
+    if d is None or g is None or h.facts.get("adversarial", "bce") != "bce":
+        return Unknown("the discriminator's and the generator's cross-entropies")
+    d = thin(d)
+    bad = (smooth(d.values, 3) < BOUNDS["d_term"].value) & (smooth(g.at(d.steps), 3) > BOUNDS["g_term"].value)
+    late = d.steps > 0.05 * h.budget
+    stretch = persistent(d.steps, bad & late, max(int(BOUNDS["readings"].value), math.ceil(0.05 * len(d))))
+    if stretch is None:
+        return None
+    return finding(
+        stretch,
+        "sick",
+        evidence(
+            "discriminator/term",
+            d,
+            stretch,
+            BOUNDS["d_term"].value,
+            "the discriminator's cross-entropy is {value} a term (a guess: 0.69)",
+        ),
+        evidence(
+            "generator/adversarial",
+            g,
+            stretch,
+            BOUNDS["g_term"].value,
+            "the generator's is {value} and it cannot fool it",
+        ),
+    )
+
+
+def _wasserstein(h: History) -> Judgement:
+    estimate = h.get("critic/wasserstein_heldout", least=4)
+    trained = h.get("critic/wasserstein_train", least=4)
+    if estimate is None:
+        return Unknown("the critic's estimate on held-out data, and its trend")
+    after = estimate.steps > BOUNDS["warm_up"].value * h.budget
+    smoothed = smooth(estimate.values, 3)
+    base = np.full(len(smoothed), np.nan)
+    seen: list[float] = []
+    for i, value in enumerate(smoothed):
+        if after[i]:
+            seen.append(value)
+            base[i] = min(seen)
+    grown = (
+        after & (smoothed > BOUNDS["growth"].value * np.maximum(base, 0)) & (smoothed > 0) & (np.arange(len(after)) > 4)
+    )
+    grown &= np.nan_to_num(smoothed, nan=0.0) > np.nan_to_num(
+        np.nanmax(np.where(after, np.nan, smoothed)) if (~after).any() else 0.0
+    )
+    stretch = persistent(estimate.steps, grown, int(BOUNDS["readings"].value))
+    if stretch is not None:
+        said = (
+            "the critic's estimate on held-out data has grown to {value} instead of falling (level after the warm-up: "
+            + f"{np.nanmin(base):.3g})"
+        )
+        return finding(
+            stretch, "sick", evidence("critic/wasserstein_heldout", estimate, stretch, float(np.nanmin(base)), said)
+        )
+    if trained is None:
+        return None
+    memory = 1 - smooth(estimate.at(trained.steps), 3) / np.maximum(smooth(trained.values, 3), 1e-9)
+    bad = (
+        (memory > BOUNDS["memory"].value) & (trained.steps > BOUNDS["warm_up"].value * h.budget) & (trained.values > 0)
+    )
+    stretch = persistent(trained.steps, bad, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "{value} of the critic's estimate on training pictures is not there on held-out ones: it knows them by heart"
+    series = type(trained)(trained.steps, memory)
+    return finding(stretch, "sick", evidence("critic/heldout_gap", series, stretch, BOUNDS["memory"].value, said))
+
+
+SYMPTOM = Symptom(
+    "critic_dominance",
+    "the critic wins",
+    "The critic tells samples from real pictures so well that the generator gets no useful direction.",
+    "Cross-entropy: its loss near 0 for long beside a high one of the generator. Wasserstein: the trend of the estimate on held-out "
+    "data after its warm-up, and how much of it is there on training data only. A large early estimate is healthy.",
+    BOUNDS,
+    look,
+    explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
+)

@@ -1,0 +1,78 @@
+"""Posterior collapse: z says nothing of the picture."""
+
+import numpy as np
+
+from trainwright.health.history import History
+from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth, thin
+
+BOUNDS = {
+    "active_share": Bound(
+        0.02, "dimensions whose posterior mean varies with the picture (variance > 0.01)", "Burda et al. 2016"
+    ),
+    "nats": Bound(0.1, "KL in nats a picture, in all", "guide 001; detectors 5.2"),
+    "shuffled": Bound(1.05, "error with another picture's z over that with its own", "ours"),
+    "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
+    "readings": Bound(2, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """No active unit or next to no KL, and a decoder that does as well with another picture's z."""
+    active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
+    shuffled = h.get("latent/shuffled_error_ratio")
+    if nats is None and active is None:
+        return Unknown("the KL in nats a picture, or the active units")
+    base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
+    late = base.steps > h.first + BOUNDS["warm_up"].value * h.budget
+    bad = np.ones(len(base), dtype=bool)
+    told = []
+    if nats is not None:
+        bad &= smooth(nats.at(base.steps), 2) < BOUNDS["nats"].value
+        told.append(
+            (
+                "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats",
+                nats,
+                BOUNDS["nats"].value,
+                "z carries {value} nats a picture (collapsed: below {against})",
+            )
+        )
+    if active is not None:
+        few = active.at(base.steps) <= BOUNDS["active_share"].value
+        bad = (bad | few) if shuffled is not None else (bad & few)
+        told.append(
+            ("latent/active_share", active, BOUNDS["active_share"].value, "{value} of the latent dimensions are active")
+        )
+    if shuffled is not None:
+        bad &= np.nan_to_num(shuffled.at(base.steps), nan=1.0) < BOUNDS["shuffled"].value
+        told.append(
+            (
+                "latent/shuffled_error_ratio",
+                shuffled,
+                BOUNDS["shuffled"].value,
+                "another picture's z does as well: error ratio {value}",
+            )
+        )
+    stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    return finding(stretch, "sick", *(evidence(n, s, stretch, a, t) for n, s, a, t in told))
+
+
+SYMPTOM = Symptom(
+    "posterior_collapse",
+    "posterior collapse",
+    "The posterior equals the prior for every picture, so the latent says nothing and the decoder gives one answer.",
+    "KL in nats a picture (whatever the loss averages over), active units, and the error with shuffled z.",
+    BOUNDS,
+    look,
+    explains=(
+        "mode_collapse",
+        "mode_dropping",
+        "blur",
+        "colour_cast",
+        "variance_collapse",
+        "plateau",
+        "loss_imbalance",
+        "aggregate_mismatch",
+    ),
+)

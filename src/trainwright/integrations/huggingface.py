@@ -1,0 +1,50 @@
+"""A callback for Hugging Face's ``Trainer``: ``Trainer(..., callbacks=[DoctorCallback()])``."""
+
+from typing import Any
+
+from trainwright.errors import UserError
+from trainwright.health.watch import Watch
+
+try:
+    from transformers import TrainerCallback
+except ImportError:
+    raise UserError("trainwright.integrations.huggingface needs transformers: pip install transformers.") from None
+
+
+class DoctorCallback(TrainerCallback):
+    """Watches everything that the trainer logs (``logging_steps`` sets how often); the verdict is in ``callback.watch.latest``.
+
+    Note that the trainer leaves NaN out of its logged loss unless ``logging_nan_inf_filter=False``.
+
+    Args:
+        stop: end training when the doctor is sure of a failure that will not mend itself.
+        options: as for :func:`trainwright.watch`; ``total`` is taken from the trainer.
+    """
+
+    def __init__(self, stop: bool = False, **options: Any) -> None:
+        self.stop, self.options = stop, options
+        self.watch: Watch | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        """Begins to watch."""
+        known = {"settings": {"learning_rate": args.learning_rate, "batch_size": args.train_batch_size}} | self.options
+        if more.get("model") is not None:
+            known.setdefault("networks", {"model": more["model"]})
+        self.watch = Watch(state.max_steps or None, **known)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
+        """Takes what was logged."""
+        if self.watch is None or not state.is_world_process_zero:
+            return
+        numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, int | float) and n != "epoch"}
+        found = self.watch(state.global_step, numbers)
+        certain = found is not None and any(
+            d.symptom.speed == "fast" and d.finding.severity == "sick" for d in found.alarms
+        )
+        if self.stop and certain:
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        """Looks once more."""
+        if self.watch is not None and state.is_world_process_zero and self.watch.rows:
+            self.watch.look()

@@ -1,0 +1,87 @@
+"""What the doctor says, in words for a terminal and as a picture: each finding's signal with its onset and what it is held against."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from trainwright.health.doctor import Diagnosis, Examination
+from trainwright.health.history import History
+from trainwright.remedies.playbook import Remedy, remedies_for
+
+MOST = 4
+
+
+def text(title: str, found: Examination, family: str | None, notes: Sequence[str] = ()) -> str:
+    """The examination in words: verdict, findings with evidence, causes and what to try first, and what could not be judged."""
+    lines = [f"{title}: {found.verdict} at step {found.step:.0f}", *(f"  {note}" for note in notes)]
+    if not found.diagnoses:
+        lines.append(f"  {found.reason}")
+    for diagnosis in found.diagnoses:
+        lines += ["", *_diagnosis(diagnosis, family)]
+    if found.unknown:
+        lines += ["", "not judged:"]
+        by_probe: dict[str, list[str]] = {}
+        for name, probe in found.unknown.items():
+            by_probe.setdefault(probe, []).append(name)
+        lines += [f"  {', '.join(names)}: would need {probe}" for probe, names in by_probe.items()]
+    return "\n".join(lines)
+
+
+def _diagnosis(diagnosis: Diagnosis, family: str | None) -> list[str]:
+    finding, mark = diagnosis.finding, diagnosis.finding.severity
+    follows = f" (follows from {diagnosis.follows})" if diagnosis.follows else ""
+    lines = [f"{mark}: {diagnosis.symptom.title}{follows}, since step {finding.onset:.0f}, sure at {finding.alarm:.0f}"]
+    lines += [f"  {e.sentence}" for e in finding.evidence]
+    if diagnosis.follows or mark == "note":
+        return lines
+    for number, ranked in enumerate(diagnosis.causes[:3], 1):
+        lines.append(f"  cause {number}: {ranked.cause.title} ({ranked.weight.because})")
+    for remedy in first_remedies(diagnosis, family)[:2]:
+        lines.append(f"  try: {remedy_text(remedy)}")
+    lines.append(f"  more: trainwright explain {diagnosis.symptom.name}")
+    return lines
+
+
+def first_remedies(diagnosis: Diagnosis, family: str | None) -> list[Remedy]:
+    """What to try, likeliest cause first; contradicted advice last."""
+    return remedies_for(diagnosis.symptom.name, [r.cause.name for r in diagnosis.causes[:3]], family)
+
+
+def remedy_text(remedy: Remedy) -> str:
+    """One remedy in a line: the change or the advice, why, and where it comes from."""
+    change = ", ".join(f"{k}={v}" for k, v in remedy.change.items()) or remedy.advice or remedy.name
+    how = "in the running run" if remedy.apply == "hot" else "with a restart"
+    doubt = f" CONTRADICTED: {remedy.against}" if remedy.evidence == "contradicted" else ""
+    return f"{change} ({how}): {remedy.why} [{remedy.source}]{doubt}"
+
+
+def picture(history: History, found: Examination) -> str | None:
+    """SVG text: up to four pieces of evidence as curves, the onset marked; None if there is nothing to draw."""
+    shown = [
+        (d, e)
+        for d in found.diagnoses
+        if d.follows is None
+        for e in d.finding.evidence
+        if len(history.signals.get(e.signal, ())) > 1
+    ][:MOST]
+    if not shown:
+        return None
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "trainwright", "font.size": 9}):
+        figure, axes = plt.subplots(len(shown), 1, figsize=(7, 2.1 * len(shown)), layout="constrained", squeeze=False)
+        for axis, (diagnosis, seen) in zip(axes[:, 0], shown, strict=True):
+            series = history.signals[seen.signal]
+            axis.plot(series.steps, series.values, color="#2a6f97", lw=1.3)
+            axis.axvspan(diagnosis.finding.onset, history.now, color="#d1495b", alpha=0.12)
+            axis.axhline(seen.against, color="#5c677d", lw=0.8, ls="--")
+            axis.set_title(f"{diagnosis.symptom.title}: {seen.signal}", fontsize=9, loc="left")
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.grid(alpha=0.25)
+        axes[-1, 0].set_xlabel("step")
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return out.getvalue()[out.getvalue().index("<svg") :]

@@ -1,0 +1,100 @@
+"""Preflight of a recipe: what settings and data say, and what the untrained networks show within a few seconds."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.config.base import flatten
+from trainwright.errors import NonFinite
+from trainwright.health.preflight import Check, Plan, check
+from trainwright.health.probes.samples import texture
+from trainwright.health.recorder import Recorder
+from trainwright.train.config import RunConfig
+from trainwright.train.fabric import make_fabric
+from trainwright.train.family import Family
+from trainwright.train.randomness import seed_step
+from trainwright.train.session import build
+from trainwright.train.system import Data, System
+from trainwright.train.update import Updater
+from trainwright.train.watching import facts_of
+
+SECONDS = 2.5  # for the steps of the learning-rate probe
+STEPS = 50
+SEEN = 64
+
+
+def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
+    """Checks a recipe on its data with networks of its own, which are thrown away.
+
+    Args:
+        family: of the config.
+        config: validated.
+        data: what it trains on.
+        seconds: that the learning-rate probe may take.
+
+    Returns:
+        Checks, worst first.
+    """
+    fabric = make_fabric(config.train)
+    with torch.random.fork_rng(devices=[]):
+        system = build(family, config, fabric)
+        system.adapt_to(data)
+        facts = {**facts_of(system, data), **_untrained(system, data), **_steps(system, data, fabric, seconds)}
+    return check(Plan(flatten(config), facts, _length(config, data)))
+
+
+def _length(config: RunConfig, data: Data) -> int:
+    steps = config.train.steps
+    return int(steps) if steps is not None else round(config.train.epochs * len(data) / config.train.batch_size)
+
+
+def _untrained(system: System, data: Data) -> dict[str, Any]:
+    real = data.pictures("train", SEEN)
+    system.before_samples(data)
+    fake = system.sample(SEEN, seed=0, averaged=False).float().cpu()
+    found: dict[str, Any] = {"data_range": [float(real.min()), float(real.max())], "output_range": [-1.0, 1.0]}
+    if system.facts(data).get("transposed") is not None and float(fake.std()) > 1e-6:
+        found["initial/lattice"] = texture(fake)["lattice"]
+    return found
+
+
+class _Moment:
+    """A step of the probe: updates networks that nobody keeps."""
+
+    def __init__(self, updater: Updater, step: int, epoch: float) -> None:
+        self.updater, self.step, self.epoch = updater, step, epoch
+
+    def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
+        """One optimizer step."""
+        self.updater(group, terms, self.step, self.epoch)
+
+    def record(self, **signals: Tensor) -> None:
+        """Nothing is kept."""
+
+
+def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str, Any]:
+    """Up to 50 steps, as many as the time allows: whether all stays finite and calm, and which terms are heard at the beginning."""
+    settings, recorder = system.config.train, Recorder()
+    updater = Updater(system, fabric, recorder, settings.max_grad_norm)
+    begin, sizes, shares, finite, done = time.perf_counter(), [], {}, True, 0
+    updater.to_inspect = set(system.groups)
+    for step in range(STEPS):
+        seed_step(settings.seed, step, 0, 0)
+        raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, settings.batch_size))
+        try:
+            system.step(
+                data.prepare(fabric.to_device(raw)), _Moment(updater, step, step * settings.batch_size / len(data))
+            )
+        except NonFinite:
+            finite = False
+            break
+        row = recorder.window.take()
+        shares.update({n.removeprefix("gradient_share/"): v for n, v in row.items() if n.startswith("gradient_share/")})
+        sizes.append(max(abs(v) for n, v in row.items() if n.endswith("/loss") and n.count("/") == 1))
+        done = step + 1
+        if time.perf_counter() - begin > seconds:
+            break
+    growth = max(sizes[-3:], default=0.0) / max(max(sizes[:3], default=1.0), 1.0)
+    return {"initial/gradient_shares": shares, "initial/lr_probe": {"steps": done, "finite": finite, "growth": growth}}

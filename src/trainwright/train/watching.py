@@ -1,0 +1,124 @@
+"""The doctor beside a running loop: probes on a budget, the history of signals, the verdict, and an event for each change."""
+
+import math
+import time
+from typing import Any
+
+from trainwright.config.base import flatten
+from trainwright.health.doctor import Diagnosis, Examination, examine, warm_up
+from trainwright.health.history import History
+from trainwright.health.probes.samples import SampleProbe
+from trainwright.runs.folder import Run, read_lines
+from trainwright.train.system import Data, System
+
+REAL = 256  # pictures that samples are held beside
+SEED = 1414213562  # the same noise at every look of every run
+SHARE = 0.4  # of the watch budget that probes may take; grids, held-out measurements and the doctor have the rest
+
+
+class Watcher:
+    """Probes and doctor of one run. Everything here can be thrown away and made again from ``metrics.jsonl``."""
+
+    def __init__(self, system: System, data: Data, run: Run, total: int) -> None:
+        self.system, self.data, self.run = system, data, run
+        self.settings = system.config.train
+        self.samples: SampleProbe | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.facts = facts_of(system, data)
+        self.config = flatten(system.config)
+        self.total = total
+        self.stride = 1  # looks at held-out data per look at samples
+        self.looks = 0
+        self.told: set[str] = set()
+        self.latest: Examination | None = None
+        self._spent = 0.0
+
+    # ---- probes ------------------------------------------------------------------------------------------------------
+
+    def probe(self, last: bool = False) -> dict[str, float]:
+        """Signals of samples beside real pictures, if a look is due."""
+        self.looks += 1
+        if self.settings.probe_count == 0 or ((self.looks - 1) % self.stride and not last):
+            return {}
+        return self._sample(first=self.looks == 1)
+
+    def prepare(self) -> None:
+        """Measures the real pictures, and pays for what only a first look has to pay for."""
+        if self.settings.probe_count and self.samples is None:
+            real = self.data.pictures("train", REAL)
+            self.samples = SampleProbe(real, self.data.pictures("held_out", REAL))
+            self.samples.look(real[: self.settings.probe_count])
+        warm_up()
+
+    def _sample(self, first: bool = False) -> dict[str, float]:
+        assert self.samples is not None
+        count = self.settings.probe_count
+        found = self.samples.ceiling() if first else {}
+        self.system.before_samples(self.data)
+        found.update(self.samples.look(self.system.sample(count, SEED)))
+        if self.system.averaged:
+            found.update(self.samples.glance(self.system.sample(count, SEED, averaged=False), "raw"))
+        return found
+
+    def pace(self, step_seconds: float) -> None:
+        """Sets how often samples are looked at, from the cost of a second look (the first pays for warm-up) beside that of a step."""
+        begin = time.perf_counter()
+        self._sample()
+        probe_seconds = time.perf_counter() - begin
+        allowed = SHARE * self.settings.watch_budget * step_seconds * self.settings.heldout_every
+        self.stride = max(1, math.ceil(probe_seconds / max(allowed, 1e-9)))
+
+    # ---- doctor ------------------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Reads the rows of the run so far, and which findings were told."""
+        self.rows = read_lines(self.run.metrics)
+        self.told = {str(f["symptom"]) for f in _open_findings(self.run.events())}
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Adds a row of signals."""
+        self.rows.append(row)
+
+    def history(self) -> History:
+        """What the doctor sees."""
+        return History.of(self.rows, self.config, self.facts, self.total)
+
+    def examine(self, elapsed: float, last: bool = False) -> list[Diagnosis]:
+        """Looks for every symptom unless the doctor has used up his share of the time.
+
+        Args:
+            elapsed: seconds that the run has taken in this process.
+            last: look in any case.
+
+        Returns:
+            Diagnoses that are new since the last look; their events are written.
+        """
+        if not last and self._spent > 0.15 * self.settings.watch_budget * elapsed:
+            return []
+        begin = time.perf_counter()
+        found = self.latest = examine(self.history())
+        self._spent += time.perf_counter() - begin
+        now = {d.symptom.name: d for d in found.diagnoses if d.finding.severity != "note" and d.follows is None}
+        new = [d for name, d in now.items() if name not in self.told]
+        for diagnosis in new:
+            self.run.event("finding", int(found.step), **diagnosis.as_dict())
+        for name in sorted(self.told - set(now)):
+            self.run.event("healed", int(found.step), symptom=name)
+        self.told = set(now)
+        return new
+
+
+def facts_of(system: System, data: Data) -> dict[str, Any]:
+    """What is known of a run beside its signals and settings; plain values, kept in ``run.json``."""
+    batch = system.config.train.batch_size
+    return {"training": len(data), "batches_per_epoch": round(len(data) / batch, 2), **system.facts(data)}
+
+
+def _open_findings(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event["event"] == "finding":
+            found[event["symptom"]] = event
+        elif event["event"] == "healed":
+            found.pop(event["symptom"], None)
+    return list(found.values())

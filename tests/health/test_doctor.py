@@ -1,0 +1,123 @@
+"""The doctor's own rules: verdicts, what is unknown, what follows from what, causality, and that every symptom is well described."""
+
+import numpy as np
+import pytest
+
+from trainwright.health.causes import causes
+from trainwright.health.doctor import EXIT, examine
+from trainwright.health.history import History
+from trainwright.health.symptom import persistent, smooth, thin
+from trainwright.health.symptoms import symptoms
+
+
+def rows(n=200, **signals):
+    return [{"step": i + 1, **{name.replace("__", "/"): f(i) for name, f in signals.items()}} for i in range(n)]
+
+
+def test_nothing_is_known_of_nothing():
+    assert examine(History({})).verdict == "unknown"
+
+
+def test_a_falling_loss_is_healthy():
+    found = examine(History.of(rows(vae__loss=lambda i: 1 / (1 + i / 20)), total=200))
+    assert found.verdict == "healthy"
+    assert "mode_collapse" in found.unknown
+
+
+def test_an_infinite_loss_is_a_crash_with_its_step():
+    found = examine(History.of(rows(loss=lambda i: 1.0 if i < 120 else float("inf")), total=200))
+    assert found.verdict == "crashed"
+    assert found.alarms[0].finding.onset == 121
+
+
+def test_consequences_are_no_alarms_of_their_own():
+    flat = dict(
+        kl__nats_heldout=lambda i: 0.001, latent__active_share=lambda i: 0.0, latent__shuffled_error_ratio=lambda i: 1.0,
+        std_ratio__a=lambda i: 0.01, std_ratio__b=lambda i: 0.01,
+    )  # fmt: skip
+    found = examine(History.of(rows(**flat), total=200))
+    assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
+    assert any(d.symptom.name == "variance_collapse" and d.follows == "posterior_collapse" for d in found.diagnoses)
+
+
+def test_a_young_run_is_judged_by_fast_symptoms_only():
+    young = [{"step": i, "samples/diversity_ratio": 0.0, "critic/gradient_norm": 0.0} for i in (2, 4, 6, 8)]
+    assert [d.symptom.name for d in examine(History.of(young, total=1000)).alarms] == ["dead_critic"]
+
+
+def test_a_spike_that_heals_is_a_note_and_one_that_does_not_is_more():
+    heals = History.of(rows(loss=lambda i: 50.0 if i == 100 else 1.0 + 3 * np.exp(-i / 20) + 0.01 * (i % 3)), total=200)
+    stays = History.of(rows(loss=lambda i: 12.0 if i >= 100 else 1.0 + 3 * np.exp(-i / 20)), total=200)
+    assert examine(heals).alarms == ()
+    assert any(d.symptom.name == "spike" for d in examine(heals).diagnoses)
+    assert any(d.symptom.name == "spike" for d in examine(stays).alarms)
+
+
+def test_a_large_early_wasserstein_estimate_that_falls_is_healthy():
+    falling = {
+        "critic__wasserstein_heldout": lambda i: 30 * np.exp(-i / 80) + 2,
+        "critic__wasserstein_train": lambda i: 31 * np.exp(-i / 80) + 2.2,
+        "critic__loss": lambda i: -25 * np.exp(-i / 80) - 2,
+    }
+    assert examine(History.of(rows(**falling), facts={"adversarial": "wasserstein"}, total=200)).alarms == ()
+
+
+def test_what_was_said_at_a_step_does_not_depend_on_what_came_later():
+    def fall(i):
+        return 0.8 if i < 90 else 0.02
+
+    whole = History.of(rows(samples__diversity_ratio=fall), total=200)
+    at = [s for s in range(80, 130) if examine(whole.until(s)).alarms]
+    assert at
+    assert at == list(range(at[0], 130))
+    again = History.of(rows(at[0], samples__diversity_ratio=fall), total=200)
+    assert examine(again).alarms[0].finding == examine(whole.until(at[0])).alarms[0].finding
+
+
+def test_causes_follow_the_evidence():
+    collapsed = rows(kl__nats=lambda i: 1e-4, latent__active_share=lambda i: 0.0)
+    averaged = History.of(collapsed, {"optim.max_beta": 1.0, "optim.reduction": "mean"}, {"beta_threshold": 0.1}, 200)
+    summed = History.of(collapsed, {"optim.max_beta": 900.0, "optim.reduction": "sum"}, {"beta_threshold": 80.0}, 200)
+    assert examine(averaged).alarms[0].causes[0].cause.name == "reduction_mismatch"
+    assert examine(summed).alarms[0].causes[0].cause.name == "beta_above_threshold"
+
+
+def test_exit_codes_are_all_different():
+    assert len(set(EXIT.values())) == len(EXIT)
+    assert EXIT["healthy"] == 0
+
+
+@pytest.mark.parametrize("symptom", symptoms().values(), ids=lambda s: s.name)
+def test_every_symptom_is_described_and_has_a_cause(symptom):
+    assert symptom.title and symptom.what.endswith(".") and symptom.measured
+    assert all(b.source and b.meaning for b in symptom.bounds.values())
+    assert all(name in symptoms() for name in symptom.explains)
+    if symptom.name != "spike":
+        assert any(symptom.name in c.of for c in causes().values())
+
+
+@pytest.mark.parametrize("cause", causes().values(), ids=lambda c: c.name)
+def test_every_cause_is_of_real_symptoms(cause):
+    assert set(cause.of) <= symptoms().keys()
+
+
+def test_no_symptom_explains_one_that_explains_it():
+    for symptom in symptoms().values():
+        for name in symptom.explains:
+            assert symptom.name not in symptoms()[name].explains, (symptom.name, name)
+
+
+def test_persistence_needs_the_newest_reading():
+    steps = np.arange(6.0)
+    assert persistent(steps, np.array([1, 1, 1, 1, 1, 0], dtype=bool), 2) is None
+    assert persistent(steps, np.array([0, 0, 1, 1, 1, 1], dtype=bool), 5) is None
+    stretch = persistent(steps, np.array([0, 0, 1, 1, 1, 1], dtype=bool), 3)
+    assert (stretch.onset, stretch.alarm, stretch.end) == (2, 4, 5)
+
+
+def test_smoothing_and_thinning_look_back_only():
+    values = np.random.default_rng(0).normal(size=300)
+    assert np.allclose(smooth(values, 5)[:100], smooth(values[:100], 5))
+    series = History.of([{"step": i, "x": v} for i, v in enumerate(values)]).signals["x"]
+    assert len(thin(series, 100)) <= 101
+    assert thin(series, 100).last == np.median(values[-(300 % 4 or 4) :])
