@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from trainwright.cli import data, demo, evaluate, recipes, report, resume, runs, sample, table, train
+from trainwright.cli import (
+    check,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    recipes,
+    report,
+    resume,
+    runs,
+    sample,
+    table,
+    train,
+)
 from trainwright.errors import UserError
 
 app = typer.Typer(
@@ -15,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, data, train, resume, sample, evaluate, report, table, recipes, runs):
+for verb in (demo, data, check, train, resume, doctor, explain, sample, evaluate, report, table, recipes, runs):
     verb.register(app)
 
 

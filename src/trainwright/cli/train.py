@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainwright.train.session import Outcome
     from trainwright.train.status import Display
 
-CRASHED = 3
+CRASHED, SICK = 3, 11
 EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
 Run the same command again and it goes on where it stopped. Ctrl-C saves a checkpoint first."""
 
@@ -48,8 +48,21 @@ def train(
         print(to_yaml(config), end="")
         return
     folder = run or run_folder(root, recipe, overrides or (), new)
+    if not is_helper() and not (folder / "run.json").exists():
+        _preflight(family, config)
     outcome = run_training(family, config, folder)
     conclude(outcome)
+
+
+def _preflight(family: "Family", config: "RunConfig") -> None:
+    """Says what is wrong before the first step; what was measured is thrown away."""
+    from trainwright.train.preflight import preflight
+
+    data = family.load().open_data(config, Bar("preparing pictures"))
+    for found in preflight(family, config, data):
+        if found.grade != "ok":
+            word = "this cannot work" if found.grade == "stop" else "warning"
+            print(f"{word}: {found.sentence}. Try: {found.fix}", flush=True)
 
 
 def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":
@@ -115,6 +128,14 @@ def conclude(outcome: "Outcome") -> None:
     from trainwright.report.build import build_report
 
     page = build_report(outcome.run)
+    if outcome.status == "stopped":
+        print(
+            f"trainwright: stopped at step {outcome.step} with a checkpoint. {outcome.message} "
+            f"`trainwright doctor {folder}` says why; on_sick=go_on goes on all the same.",
+            file=sys.stderr,
+        )
+        print(f"report: {page}")
+        raise typer.Exit(SICK)
     if outcome.status == "interrupted":
         print(f"stopped at step {outcome.step} with a checkpoint; run the same command to go on")
         print(f"report: {page}")

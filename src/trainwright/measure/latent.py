@@ -42,6 +42,25 @@ def mutual_information(mean: Tensor, log_variance: Tensor, z: Tensor) -> float:
     return float((own - mixture).mean())
 
 
+def prior_gap(mean: Tensor, log_variance: Tensor, centre: Tensor, variance: Tensor) -> float:
+    """Distance of the aggregate posterior from what samples are drawn from, in nats a dimension.
+
+    Args:
+        mean: (B, L).
+        log_variance: (B, L).
+        centre: (L,) mean of the prior of samples.
+        variance: (L,) its variance.
+
+    Returns:
+        The mean over dimensions of KL(N(m, s) ‖ N(centre, variance)) with the mixture's own m and s: 0 if samples are drawn where codes
+        are, whatever the correlations; large for an autoencoder whose codes nothing pulls towards the prior.
+    """
+    spread = mean.var(0) + log_variance.exp().mean(0)
+    ratio = spread / variance.clamp_min(1e-12)
+    away = (mean.mean(0) - centre).square() / variance.clamp_min(1e-12)
+    return float(0.5 * (ratio + away - 1 - ratio.clamp_min(1e-12).log()).mean())
+
+
 def latent_signals(mean: Tensor, log_variance: Tensor, z: Tensor) -> dict[str, float]:
     """All of them as signals: totals, the histogram of KL over dimensions, active units, mutual information and its ceiling."""
     each = kl_per_dimension(mean, log_variance).mean(0)

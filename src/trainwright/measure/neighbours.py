@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 
 
-def manifold_metrics(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
+def radii(points: Tensor, k: int = 5) -> Tensor:
+    """Distance of each point (N, D) to its k-th nearest other: (N,)."""
+    return torch.cdist(points, points).kthvalue(k + 1, dim=1).values  # the nearest is the point itself
+
+
+def manifold_metrics(real: Tensor, fake: Tensor, k: int = 5, real_radius: Tensor | None = None) -> dict[str, float]:
     """Whether samples lie where real data lie, and whether they reach all of it.
 
     Args:
         real: (N, D) features.
         fake: (M, D) features.
         k: neighbours that make a point's ball; 5 as in Naeem et al.
+        real_radius: (N,) of the real points' balls if known from before.
 
     Returns:
         precision: share of samples inside some real ball (1 is best). recall: share of real points inside some sample's ball.
@@ -25,8 +31,8 @@ def manifold_metrics(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]
     """
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"manifold metrics need more than {k} points on either side, got {len(real)} and {len(fake)}")
-    real_radius = torch.cdist(real, real).kthvalue(k + 1, dim=1).values  # the nearest is the point itself
-    fake_radius = torch.cdist(fake, fake).kthvalue(k + 1, dim=1).values
+    real_radius = radii(real, k) if real_radius is None else real_radius
+    fake_radius = radii(fake, k)
     between = torch.cdist(real, fake)
     inside_real = between < real_radius[:, None]
     return {

@@ -49,7 +49,23 @@ class Training(Config):
     )
     sample_every: int = knob(500, "Steps between sample grids.", hot=True, ge=1)
     sample_count: int = knob(64, "Pictures in a sample grid.", hot=True, ge=1, le=1024)
-    heldout_every: int = knob(200, "Steps between measurements on held-out data.", hot=True, ge=1)
+    heldout_every: int = knob(200, "Steps between measurements on held-out data, samples and weights.", hot=True, ge=1)
+    probe_count: int = knob(
+        128, "Samples that are held beside real pictures at each look; 0: none.", hot=True, ge=0, le=4096
+    )
+    probe_stride: int | None = knob(
+        None,
+        "Look at samples at every so many-th look at held-out data; null: as often as the watch budget allows.",
+        hot=True,
+        ge=1,
+    )
+    watch_budget: float = knob(0.01, "Share of the time that watching may take.", hot=True, gt=0, le=1)
+    on_sick: Literal["stop", "go_on"] = knob(
+        "stop",
+        "After a failure that is certain and will not mend itself (a dead critic, a network that does not move, a generator that is "
+        "never updated): stop, or go on.",
+        hot=True,
+    )
     checkpoint_every: int = knob(500, "Steps between checkpoints.", hot=True, ge=1)
     keep_checkpoints: int = knob(
         3, "Newest checkpoints that are kept; the last healthy one is never deleted.", hot=True, ge=1

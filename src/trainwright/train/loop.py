@@ -29,6 +29,7 @@ from trainwright.train.status import Display, status_line
 from trainwright.train.system import Data, System
 from trainwright.train.trackers import Nothing, Tracker
 from trainwright.train.update import Updater, first_non_finite
+from trainwright.train.watching import Watcher
 
 GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
 
@@ -67,12 +68,14 @@ class Loop:
         self.tables = Tables(run, dict(system.losses_csv))
         self.clock = Clock()
         self.main = fabric.is_global_zero
+        self.watcher = Watcher(system, data, run, self.total_steps)
         self._logged_samples = 0
+        self.sick: str | None = None  # why the doctor ended the run
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> str:
-        """Trains to the end; returns ``finished`` or ``interrupted``.
+        """Trains to the end; returns ``finished``, ``interrupted`` or ``stopped`` (by the doctor).
 
         Raises:
             NonFinite: a NaN or infinity, and the policy is to stop or its rollbacks are used up.
@@ -80,6 +83,8 @@ class Loop:
         if self._resumed and self.done:
             self.tracker.close()
             return "finished"
+        if self.main:
+            self.watcher.prepare()
         batches = Prefetcher(self._fetch)
         try:
             if self.at.step == 0 and not self._resumed:
@@ -91,6 +96,9 @@ class Loop:
                 except NonFinite as error:
                     self._roll_back(error)
                     continue
+                if any_true(self.fabric, self.sick is not None):
+                    self._checkpoint()
+                    return "stopped"
                 if any_true(self.fabric, self.stop()):
                     self._checkpoint()
                     return "interrupted"
@@ -132,13 +140,16 @@ class Loop:
 
     def _finish(self) -> None:
         self._grid()
-        self._hold_out()
+        self._hold_out(last=True)
         self._log()
+        if self.main:
+            self._look(last=True)
         self._checkpoint()
 
     # ---- where the run is --------------------------------------------------------------------------------------------
 
     _resumed = False
+    _examine = False
 
     @property
     def epoch(self) -> float:
@@ -219,10 +230,18 @@ class Loop:
             return
         self.tables.row(self.at.step, self.epoch, {**signals, **speed})
         self.tracker.row(self.at.step, {**signals, **speed})
+        self.watcher.row({"step": self.at.step, **signals})
+        if self._examine:
+            self._look()
         if speed:
             left = (self.total_steps - self.at.step) * self.settings.batch_size
             speed["speed/seconds_left"] = left / speed["speed/samples_per_second"]
-        verdict = "finite" if not self.at.rollbacks else f"finite after {self.at.rollbacks} rollbacks"
+        latest = self.watcher.latest
+        verdict: str = latest.verdict if latest is not None else "not judged yet"
+        if latest is not None and latest.alarms:
+            verdict += f": {latest.alarms[0].symptom.title}"
+        if self.at.rollbacks:
+            verdict += f" (after {self.at.rollbacks} rollbacks)"
         line = status_line(
             self.at.step, self.total_steps, self.epoch, {**signals, **speed}, self.system.headline, verdict
         )
@@ -237,9 +256,30 @@ class Loop:
             for name, view in self.system.views(self.data).items():
                 save_grid(view.pictures, self.run_folder.views / name / file.name, view.columns)
 
-    def _hold_out(self) -> None:
-        if self.main:
-            self.recorder.window.add(self.system.hold_out(self.data))
+    def _hold_out(self, last: bool = False) -> None:
+        if not self.main:
+            return
+        self.recorder.window.add(self.system.hold_out(self.data))
+        watcher, first = self.watcher, self.watcher.looks == 0
+        self.updater.to_inspect = set(self.system.groups)
+        if self.settings.probe_stride is not None:
+            watcher.stride = self.settings.probe_stride
+        self.recorder.window.add(watcher.probe(last))
+        if first and self.settings.probe_stride is None:
+            watcher.pace(self.clock.whole.get("step", 0.0) / max(1, self.at.step))
+        self._examine = True
+
+    def _look(self, last: bool = False) -> None:
+        """The doctor's look at all signals so far; a certain failure asks for a stop."""
+        self._examine = False
+        elapsed = sum(self.clock.whole.values())
+        for diagnosis in self.watcher.examine(elapsed, last):
+            self.display.note(f"{diagnosis.finding.severity}: {diagnosis.sentence()}")
+            for ranked in diagnosis.causes[:2]:
+                self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
+            certain = diagnosis.symptom.speed == "fast" and diagnosis.finding.severity == "sick"
+            if certain and self.settings.on_sick == "stop" and not last:
+                self.sick = diagnosis.sentence()
 
     def _checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
         at, folder = self.at, folder or self.run_folder.checkpoints
@@ -255,6 +295,8 @@ class Loop:
                 "updates": self.updater.updates,
                 "recorder": self.recorder.state(),
                 "watch_share": self.clock.watch_share(),
+                "looks": [self.watcher.looks, self.watcher.stride],
+                "to_inspect": sorted(self.updater.to_inspect),
                 "plateau": at.plateau.state(),
             }
             checkpoints.save(self.system, folder, state, healthy=True)
@@ -282,11 +324,14 @@ class Loop:
         self._follow_plateau()
         self.updater.updates = dict(state["updates"])
         self.recorder.restore(state["recorder"])
+        self.watcher.looks, self.watcher.stride = state.get("looks", [0, 1])
+        self.updater.to_inspect = set(state.get("to_inspect", ()))
         self._logged_samples = self.at.samples
         self._resumed = True
         self.clock.reset()
         if self.main:
             self.tables.cut_back(self.at.step)
+            self.watcher.resume()
         return True
 
     def _roll_back(self, error: NonFinite) -> None:

@@ -27,7 +27,7 @@ from trainwright.train.trackers import KINDS, Guarded
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of :func:`train` ended: ``finished``, ``interrupted`` or ``crashed``, and where the run is."""
+    """How a call of :func:`train` ended (``finished``, ``interrupted``, ``stopped`` by the doctor, ``crashed``) and where it is."""
 
     status: str
     run: Run
@@ -93,7 +93,8 @@ def _train(
     if main:
         make = KINDS[config.train.tracker]
         loop.tracker = Guarded(make(run.folder, run.name, loop.at.step, config.model_dump(mode="json")), display.note)
-        run.update(status="running", steps=loop.total_steps, parameters=parameter_counts(system))
+        counts = parameter_counts(system)
+        run.update(status="running", steps=loop.total_steps, parameters=counts, facts=loop.watcher.facts)
         if changes:
             run.event("settings_changed", loop.at.step, changes=[_as_dict(c) for c in changes])
             display.note("changed: " + "; ".join(map(str, changes)))
@@ -107,7 +108,8 @@ def _train(
 
 def _end(loop: Loop, run: Run, main: bool) -> Outcome:
     try:
-        status, message = loop.run(), ""
+        status = loop.run()
+        message = loop.sick or "" if status == "stopped" else ""
     except NonFinite as error:
         status, message = "crashed", str(error)
     except BaseException:
@@ -115,9 +117,12 @@ def _end(loop: Loop, run: Run, main: bool) -> Outcome:
             _best_effort(lambda: run.update(status="interrupted"))
         raise
     if main:
-        verdict = {"verdict": "crashed", "verdict_reason": message} if status == "crashed" else {}
-        if status != "crashed" and run.read()["verdict"] == "crashed":
-            verdict = {"verdict": "unknown", "verdict_reason": "not judged yet"}
+        latest = loop.watcher.latest
+        verdict = {"verdict": "unknown", "verdict_reason": "not judged yet"}
+        if latest is not None:
+            verdict = {"verdict": latest.verdict, "verdict_reason": latest.reason}
+        if status == "crashed":
+            verdict = {"verdict": "crashed", "verdict_reason": message}
         run.update(status=status, watch_share=round(loop.clock.watch_share(), 5), **verdict)
         run.event(status, loop.at.step, **({"message": message} if message else {}))
     return Outcome(status, run, loop.at.step, message)

@@ -151,6 +151,10 @@ class System(ABC):
         """Further picture grids beside the samples, by name: originals over reconstructions, say."""
         return {}
 
+    def facts(self, data: Data) -> dict[str, Any]:
+        """Plain values that preflight and doctor should know beside signals and settings; see :mod:`trainwright.health.history`."""
+        return {}
+
     def evaluate(self, data: Data) -> list[dict[str, Any]]:
         """Rows that ``trainwright evaluate`` adds to the metrics of samples; see :mod:`trainwright.measure.evaluate`."""
         return []

@@ -12,6 +12,7 @@ from trainwright.errors import NonFinite
 from trainwright.health.recorder import Recorder
 from trainwright.train.distributed import mean, mean_buffers, mean_gradients
 from trainwright.train.ema import Average, averaged_copy
+from trainwright.train.inspect import copies, gradient_shares, update_ratios
 from trainwright.train.system import System, Terms
 
 
@@ -23,7 +24,9 @@ class Updater:
         self.groups = system.groups
         self.networks = {n: [system.networks[k] for k in group.networks] for n, group in system.groups.items()}
         self.parameters = {n: [p for net in nets for p in net.parameters()] for n, nets in self.networks.items()}
+        self.named = {n: {k: system.networks[k] for k in group.networks} for n, group in system.groups.items()}
         self.updates = dict.fromkeys(system.groups, 0)
+        self.to_inspect: set[str] = set()  # groups whose next update is looked at closely
         self.rate_scale, self.rate_floor = 1.0, 0.0  # of learning rates lowered on a plateau
         self.averages: dict[str, list[Average]] = {}
         for name, group in system.groups.items():
@@ -47,6 +50,11 @@ class Updater:
         """
         group, parameters = self.groups[name], self.parameters[name]
         total = sum_terms(terms)
+        inspecting = name in self.to_inspect
+        if inspecting:
+            self.to_inspect.discard(name)
+            self.recorder.add(gradient_shares(name, terms, self.networks[name][-1]))
+            before = copies(self.named[name])
         group.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total, inputs=parameters)
         mean_gradients(self.fabric, parameters)
@@ -66,6 +74,8 @@ class Updater:
         for settings in group.optimizer.param_groups:
             settings.update(lr=rate, **group.settings)
         group.optimizer.step()
+        if inspecting:
+            self.recorder.add(update_ratios(before, self.named[name]))
         mean_buffers(self.fabric, self.networks[name])
         self.updates[name] += 1
         for average in self.averages.get(name, ()):

@@ -100,12 +100,29 @@ class WganGp(System):
         train = data.some("train", len(held))
         fake = self.sample(len(held), seed=0, averaged=False)
         self.critic.eval()
-        fakes, trains, helds = (float(self.critic(x.to(self.device)).mean()) for x in (fake, train, held))
+        scores = [self.critic(x.to(self.device)).float() for x in (fake, train, held)]
+        fakes, trains, helds = (float(s.mean()) for s in scores)
         self.critic.train()
         return {
+            "critic/score_spread": float(torch.cat(scores).std()),
             "critic/wasserstein_train": trains - fakes,
             "critic/wasserstein_heldout": helds - fakes,
             "critic/heldout_gap": trains - helds,
+        }
+
+
+    def facts(self, data: Data) -> dict[str, Any]:
+        """The kind of game, how the generator upsamples, and sizes."""
+        sizes = {n: sum(p.numel() for p in net.parameters()) for n, net in self.networks.items()}
+        transposed = [m for m in self.generator.modules() if isinstance(m, nn.ConvTranspose2d) and m.stride[0] > 1]
+        kernels = sorted({f"{m.kernel_size[0]}/{m.stride[0]}" for m in transposed})
+        batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.critic.modules())
+        return {
+            "adversarial": "wasserstein",
+            "transposed": ", ".join(kernels),
+            "parameter_ratio": round(sizes["critic"] / sizes["generator"], 3),
+            "critic_batch_norm": batch_norm,
+            "ema_buffers": True,
         }
 
 
