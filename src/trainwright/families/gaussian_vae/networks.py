@@ -112,6 +112,10 @@ class Decoder(nn.Module):
         along = torch.randn(count, len(self.axes), generator=generator).to(self.centre)
         return self.centre + own * self.noise + along @ self.axes
 
+    def prior_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (L,) of what samples are drawn from."""
+        return self.centre, self.noise.square() + self.axes.square().sum(0)
+
     @torch.no_grad()
     def follow(self, mean: Tensor, log_variance: Tensor) -> None:
         """Sets the prior of samples to the Gaussian with the aggregate posterior's mean and covariance.

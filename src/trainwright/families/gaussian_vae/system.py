@@ -23,10 +23,11 @@ from trainwright.families.gaussian_vae.objective import (
 )
 from trainwright.health.posterior_threshold import Threshold, predict
 from trainwright.measure.explained import explained
-from trainwright.measure.latent import latent_signals
+from trainwright.measure.latent import latent_signals, prior_gap
 from trainwright.train.system import Group, Moment, Progress, System, View
 
-MOST = 256  # held-out sets that probes look at
+MOST = 256  # held-out sets that an evaluation looks at
+MOST_EACH_TIME = 128  # the same for the probe of a running training
 MOST_FOR_PRIOR = 512  # training sets whose posteriors the prior of samples follows
 SHOWN = 8  # pictures that are rendered for PSNR and for the view
 VALIDATION_SEED = 20131220
@@ -188,7 +189,7 @@ class GaussianVae(System):
     @torch.no_grad()
     def hold_out(self, data: Any) -> dict[str, float]:
         """What held-out sets say: explained variance of each group, latents, and rendered reconstructions."""
-        sets = data.some("held_out", MOST)
+        sets = data.some("held_out", MOST_EACH_TIME)
         return self._probe(sets, data, SHOWN) if len(sets) else {}
 
     def _probe(self, sets: Tensor, data: Any, shown: int) -> dict[str, float]:
@@ -203,6 +204,7 @@ class GaussianVae(System):
         return {
             **explained(target, output, self.form.groups, data.slot_mean),
             **latent_signals(mean, log_variance, z),
+            "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
             "latent/shuffled_error_ratio": float(ratio),
             "rendered/psnr": float(psnr(drawn, wanted).mean()),
             "rendered/ssim": float(ssim(drawn, wanted).mean()),
@@ -242,6 +244,18 @@ class GaussianVae(System):
         factors = square_weights(self.form.groups, self.count, self.optim)
         sets = data.some("train", most)
         return predict(sets.flatten(1), factors.flatten(), kl_per_nat(self.latent_dim, self.optim))
+
+    def facts(self, data: Any) -> dict[str, Any]:
+        """The predicted threshold of the KL weight, what β amounts to in the likelihood reading, and the prior of samples."""
+        beta = self.optim.max_beta if self.optim.beta is None else self.beta(10**9, 10.0**9)
+        effective = self.effective_betas(beta)
+        local = self.config.model.architecture == "slots"
+        return {
+            "beta_threshold": self.threshold(data, 512).beta,
+            "beta_threshold_is_upper_limit": local,
+            "effective_beta": max(effective.values(), default=0.0),
+            "transposed": "",
+        }
 
     def effective_betas(self, beta: float) -> dict[str, float]:
         """For each group the β of the likelihood reading; see :func:`~.objective.effective_beta`."""
