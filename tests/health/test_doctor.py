@@ -9,6 +9,8 @@ from trainwright.health.history import History
 from trainwright.health.symptom import persistent, smooth, thin
 from trainwright.health.symptoms import symptoms
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 
 def rows(n=200, **signals):
     return [{"step": i + 1, **{name.replace("__", "/"): f(i) for name, f in signals.items()}} for i in range(n)]
@@ -121,3 +123,27 @@ def test_smoothing_and_thinning_look_back_only():
     series = History.of([{"step": i, "x": v} for i, v in enumerate(values)]).signals["x"]
     assert len(thin(series, 100)) <= 101
     assert thin(series, 100).last == np.median(values[-(300 % 4 or 4) :])
+
+
+ONE_SIGNAL = [
+    ("schedule_mismatch", "schedule/train_sample_distance", 0.4, 0.0),
+    ("latent_scale", "latent/scaled_std", 5.0, 1.02),
+    ("ball_boundary", "hyperbolic/boundary_share", 0.3, 0.001),
+    ("variance_collapse", "std_ratio/places", 0.02, 0.9),
+]
+
+
+@pytest.mark.parametrize("name, signal, bad, good", ONE_SIGNAL, ids=[n for n, *_ in ONE_SIGNAL])
+def test_symptoms_of_one_signal_and_their_twins(name, signal, bad, good):
+    sick = examine(History.of(({"step": i, signal: bad} for i in range(200)), total=200))
+    well = examine(History.of(({"step": i, signal: good} for i in range(200)), total=200))
+    assert [d.symptom.name for d in sick.alarms] == [name]
+    assert name in well.clear
+
+
+def test_a_run_that_claims_to_run_and_writes_nothing_is_stalled():
+    quiet = {"seconds_since_row": 900.0, "seconds_per_row": 2.0}
+    busy = {"seconds_since_row": 5.0, "seconds_per_row": 2.0}
+    falling = rows(loss=lambda i: 1 / (1 + i))
+    assert [d.symptom.name for d in examine(History.of(falling, facts=quiet, total=900)).alarms] == ["stalled"]
+    assert examine(History.of(falling, facts=busy, total=900)).alarms == ()

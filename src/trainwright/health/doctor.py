@@ -93,12 +93,13 @@ def examine(history: History) -> Examination:
     found: list[tuple[Symptom, Finding]] = []
     unknown: dict[str, str] = {}
     clear: list[str] = []
+    clean = history.finite()
     young = history.now - history.first < YOUNG and history.readings < 8
     for name, symptom in symptoms().items():
         if young and symptom.speed == "slow":
             unknown[name] = "a longer run"
             continue
-        judged = symptom.look(history)
+        judged = symptom.look(history if symptom.raw else clean)
         if isinstance(judged, Unknown):
             unknown[name] = judged.probe
         elif judged is None:

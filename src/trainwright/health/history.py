@@ -126,6 +126,15 @@ class History:
         """Steps that the run is to have, or has had so far where nobody said."""
         return float(max(self.total or 0, self.now)) or 1.0
 
+    def finite(self) -> "History":
+        """The same without readings that are NaN or infinite."""
+        if all(np.isfinite(s.values).all() for s in self.signals.values()):
+            return self
+        kept = {
+            n: Series(s.steps[ok], s.values[ok]) for n, s in self.signals.items() if (ok := np.isfinite(s.values)).any()
+        }
+        return History(kept, self.settings, self.facts, self.total)
+
     def until(self, step: float) -> "History":
         """The same run as it was known at ``step``."""
         cut = {

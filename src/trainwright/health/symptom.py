@@ -73,6 +73,7 @@ class Symptom:
         speed: ``fast`` ones stop a run at once where certain; ``slow`` ones need persistence.
         look: the function of the history; None is "judged, and not there".
         explains: symptoms that follow from this one and are not alarms of their own beside it.
+        raw: also looks at readings that are not finite; for the others those are taken out.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Symptom:
     look: Callable[[History], Judgement]
     speed: Literal["fast", "slow"] = "slow"
     explains: tuple[str, ...] = ()
+    raw: bool = False
 
 
 # ---- what symptoms share -------------------------------------------------------------------------------------------------

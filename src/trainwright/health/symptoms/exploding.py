@@ -29,6 +29,8 @@ BOUNDS = {
     "absolute": Bound(1e6, "a loss of this size is taken for one without a level", "ours"),
 }
 
+HUGE = 1e30  # stands for infinity, so that medians stay numbers
+
 
 def look(h: History) -> Judgement:
     """A loss or gradient norm far above the run's own early level, for several readings, and not falling."""
@@ -61,7 +63,7 @@ def _is_loss(name: str) -> bool:
 
 def _grown(name: str, series: Series):  # type: ignore[no-untyped-def]
     size = np.abs(series.values)
-    size = np.where(np.isfinite(size), size, np.inf)
+    size = np.where(np.isfinite(size), size, HUGE)
     n = int(BOUNDS["level"].value)
     if len(size) < 6:
         return None
@@ -108,4 +110,5 @@ SYMPTOM = Symptom(
         "slow",
         "aggregate_mismatch",
     ),
+    raw=True,
 )

@@ -63,4 +63,5 @@ SYMPTOM = Symptom(
         "dead_critic",
         "aggregate_mismatch",
     ),
+    raw=True,
 )

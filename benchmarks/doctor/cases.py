@@ -1,0 +1,49 @@
+"""Writes ``tests/health/cases.json.gz``: for each symptom a run of the tuning half that has it, and for each kind of run a healthy twin.
+
+``python -m benchmarks.doctor.cases`` after ``python -m benchmarks.doctor.runs --half tuning``. The signals are those of real runs, rounded.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.doctor.judge import doctor, load, wanted
+from benchmarks.doctor.settings import Setting
+
+FILE = Path(__file__).parents[2] / "tests" / "health" / "cases.json.gz"
+
+
+def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
+    """Signals as columns, four digits."""
+    columns: dict[str, list[list[float]]] = {}
+    for row in made["rows"]:
+        for name, value in row.items():
+            if name in ("step", "epoch") or name.startswith(("speed/", "watch/", "kl_histogram/")) or not isinstance(value, int | float):
+                continue
+            steps, values = columns.setdefault(name, [[], []])
+            steps.append(row["step"])
+            values.append(float(f"{value:.4g}"))
+    return {
+        "name": setting.name, "kind": setting.kind, "symptom": setting.symptom, "cause": setting.cause, "odd": setting.odd, "signals": columns,
+        "settings": made["settings"], "facts": made["facts"], "total": made["total"], "foreign": "status" not in made,
+        "looks": made["looks"], "wanted": sorted(wanted(setting, made)) if setting.symptom else [],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """One run for each symptom and cause that the doctor names rightly, one twin for each oddity."""
+    chosen: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for setting, made in load("tuning"):
+        key = (setting.kind, setting.symptom or "healthy", setting.cause or setting.odd)
+        said = doctor(setting, made)
+        right = bool(said.found & wanted(setting, made)) if setting.symptom else said.alarm is None
+        if key not in chosen and right:
+            chosen[key] = compact(setting, made)
+    text = json.dumps(list(chosen.values()), allow_nan=True)
+    FILE.write_bytes(gzip.compress(text.encode(), mtime=0))
+    print(f"{len(chosen)} cases, {FILE.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
