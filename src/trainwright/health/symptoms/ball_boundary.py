@@ -5,7 +5,9 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "share": Bound(
-        0.05, "share of points clamped to the boundary", "ours; guide 004: check inputs to hyperbolic functions"
+        0.05,
+        "share of points clamped to the boundary",
+        "ours; the video VAE-GAN guide: check inputs to hyperbolic functions",
     ),
     "readings": Bound(2, "readings in a row", "ours"),
 }

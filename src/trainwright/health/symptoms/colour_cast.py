@@ -7,7 +7,7 @@ BOUNDS = {
     "shift": Bound(
         1.0,
         "shift of a channel's mean, in standard deviations of that mean over real pictures",
-        "ours; detectors 5.8 counts standard errors",
+        "ours",
     ),
     "warm_up": Bound(0.2, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),

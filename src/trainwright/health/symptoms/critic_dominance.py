@@ -9,7 +9,9 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "d_term": Bound(
-        0.1, "cross-entropy of the discriminator a term, ln 2 = 0.693 being a guess", "detectors 5.3; guide 004"
+        0.1,
+        "cross-entropy of the discriminator a term, ln 2 = 0.693 being a guess",
+        "the video VAE-GAN guide: goes to zero",
     ),
     "g_term": Bound(3.0, "cross-entropy of the generator's samples taken for real", "ours"),
     "growth": Bound(
@@ -18,7 +20,11 @@ BOUNDS = {
         "authors of WGAN-GP: it should climb down",
     ),
     "warm_up": Bound(0.15, "share of the budget in which a large early estimate is healthy", "authors of WGAN-GP"),
-    "memory": Bound(0.5, "share of the estimate on training data that is not there on held-out data", "detectors 5.3"),
+    "memory": Bound(
+        0.5,
+        "share of the estimate on training data that is not there on held-out data",
+        "ours; improved_wgan_training issue 44",
+    ),
     "readings": Bound(4, "readings in a row", "ours"),
 }
 

@@ -9,7 +9,7 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 LN2 = math.log(2)
 BOUNDS = {
-    "within": Bound(0.04, "relative distance from ln 2 a term", "guide 004; detectors 5.3"),
+    "within": Bound(0.04, "relative distance from ln 2 a term", "the video VAE-GAN guide: stays at about 0.69"),
     "coverage": Bound(
         0.5,
         "coverage over what real pictures reach: above it guessing is what an equilibrium looks like",

@@ -7,7 +7,9 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "diversity_ratio": Bound(
-        0.1, "mean squared distance of two samples over that of two real pictures", "guide 000; detectors 5.1"
+        0.1,
+        "mean squared distance of two samples over that of two real pictures",
+        "the latent diffusion guide without a number; ours",
     ),
     "recovered": Bound(0.3, "a ratio above which samples have been diverse once", "ours"),
     "warm_up": Bound(0.12, "share of the budget in which an untrained generator may give one picture", "ours"),

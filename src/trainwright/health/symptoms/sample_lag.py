@@ -5,7 +5,9 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "diversity": Bound(
-        0.3, "diversity ratio of the averaged weights over that of the raw ones", "ours; guide 003's grey squares"
+        0.3,
+        "diversity ratio of the averaged weights over that of the raw ones",
+        "ours; the grey squares of the WGAN-GP guide's large model",
     ),
     "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),

@@ -7,7 +7,7 @@ BOUNDS = {
     "distance": Bound(
         0.05,
         "largest difference of the signal share over time between the two schedules",
-        "guide 000's authors, three days later",
+        "what the latent diffusion guide's authors found three days later",
     ),
     "readings": Bound(1, "readings", "it is a fact of the config, not a trend"),
 }

@@ -25,7 +25,9 @@ BOUNDS = {
     ),
     "kept": Bound(0.5, "share of the first loss that is still there", "ours"),
     "moved": Bound(
-        1.5e-4, "relative movement of the weights a step; healthy runs move about 1e-3 early", "detectors 5.4"
+        1.5e-4,
+        "relative movement of the weights a step; healthy runs move about 1e-3 early",
+        "ours; about 1e-3 is the common rule of thumb",
     ),
 }
 

@@ -9,7 +9,7 @@ BOUNDS = {
     "deviations": Bound(
         8.0,
         "distance from the median of the readings before, in their median absolute deviations",
-        "OLMo-core with 6 standard deviations; detectors 5.4",
+        "OLMo-core takes 6 standard deviations",
     ),
     "window": Bound(24, "readings before", "ours"),
     "heals": Bound(0.1, "share of the budget within which it must come back", "ours"),

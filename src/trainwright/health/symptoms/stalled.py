@@ -5,7 +5,7 @@ from trainwright.health.symptom import Bound, Evidence, Finding, Judgement, Symp
 
 BOUNDS = {
     "factor": Bound(
-        10.0, "time since the last row over the median time between rows", "detectors 5.8; SageMaker 1800 s"
+        10.0, "time since the last row over the median time between rows", "ours; SageMaker Debugger waits 1800 s"
     ),
     "seconds": Bound(120.0, "but at least so many seconds", "Aim: 100 s"),
 }

@@ -9,7 +9,7 @@ BOUNDS = {
     "ratio": Bound(
         0.06,
         "generator updates over critic updates: 1/5 is the paper's, 1/10 already slow",
-        "Gulrajani et al. 2017; guide 003",
+        "Gulrajani et al. 2017; the WGAN-GP guide",
     ),
     "readings": Bound(2, "epochs in a row", "ours"),
 }

@@ -6,7 +6,9 @@ from trainwright.health.history import History
 from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
 
 BOUNDS = {
-    "ratio": Bound(0.3, "standard deviation of the output over that of the target", "guide 001: 0.05 against 1.0"),
+    "ratio": Bound(
+        0.3, "standard deviation of the output over that of the target", "the Gaussian VAE guide: 0.05 against 1.0"
+    ),
     "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),
 }
