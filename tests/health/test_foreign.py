@@ -115,12 +115,15 @@ def test_the_csv_of_tensorboards_download_button(tmp_path):
 
 def test_json_lines_with_a_torn_last_one_nested_values_and_statistics(tmp_path):
     rows = [
-        {"Progress/kimg": {"num": 1, "mean": 4 * i, "std": 0}, "Loss/D/loss": {"num": 9, "mean": 1.3 - i / 10, "std": 1}, "timestamp": 1e9}
+        {"Progress/kimg": {"num": 1, "mean": 4 * i}, "Loss/D/loss": {"num": 9, "mean": 1.3 - i / 10}, "timestamp": 1e9}
         for i in range(3)
-    ]  # fmt: skip
+    ]
     log = read(write(tmp_path, "stats.jsonl", "\n".join(map(json.dumps, rows)) + '\n{"Progress/ki'))
     assert values(log, "discriminator/loss") == ([0, 4, 8], [1.3, 1.2, 1.1])
-    nested = '{"step": 1, "train": {"loss": 0.5}, "text": "a", "ok": true}\n{"step": 2, "train": {"loss": NaN}}\n{"step": 3, "train": {"loss": "inf"}}\n'
+    nested = (
+        '{"step": 1, "train": {"loss": 0.5}, "text": "a", "ok": true}\n'
+        '{"step": 2, "train": {"loss": NaN}}\n{"step": 3, "train": {"loss": "inf"}}\n'
+    )
     steps, seen = values(read(write(tmp_path, "n.jsonl", nested)), "loss")
     assert steps == [1, 2, 3] and seen[0] == 0.5 and np.isnan(seen[1]) and seen[2] == np.inf
 
@@ -177,9 +180,9 @@ def test_mapping_by_hand_and_what_stays_unknown(tmp_path):
     file = write(tmp_path, "l.csv", "it,my_thing,fid\n1,2,50\n2,1,40\n")
     assert read(file).unused == ["my_thing", "fid"]
     assert read(file, {"my_thing": "generator/loss"}).columns == {"my_thing": "generator/loss"}
-    with pytest.raises(UserError, match="no such column. Did you mean 'my_thing'"):
+    with pytest.raises(UserError, match=r"no such column. Did you mean 'my_thing'"):
         read(file, {"my_thin": "generator/loss"})
-    with pytest.raises(UserError, match="no such signal. Did you mean 'generator/loss'"):
+    with pytest.raises(UserError, match=r"no such signal. Did you mean 'generator/loss'"):
         read(file, {"my_thing": "generator/los"})
     with pytest.raises(UserError, match="no column 'steps'"):
         read(file, step="steps")
@@ -258,7 +261,7 @@ LOG = """
 import wandb
 run = wandb.init(mode="offline", project="p", config={"lr": 0.1}, settings=wandb.Settings(console="off", x_disable_stats=True))
 for i in range(400):
-    run.log({"d_loss": 1.38 - i / 1000, "g_loss": float("nan") if i == 399 else 0.7 + i / 1000, "vae": {"kl": 0.5}, "note": "x" * 300})
+    run.log({"d_loss": 1.38 - i / 1000, "g_loss": float("nan") if i == 399 else 0.7 + i / 1000, "vae": {"kl": 0.5}, "fid": 9, "note": "x" * 300})
 run.finish()
 """
 
@@ -277,7 +280,8 @@ def test_a_wandb_offline_run(offline):
     for place in (offline, *offline.glob("wandb/offline-run-*"), *offline.glob("wandb/offline-run-*/*.wandb")):
         log = read(place)
         assert log.kind == "wandb"
-        assert log.columns == {"d_loss": "discriminator/loss", "g_loss": "generator/loss"} and log.unused == ["vae/kl"]
+        assert log.columns == {"d_loss": "discriminator/loss", "g_loss": "generator/loss", "vae/kl": "kl/raw"}
+        assert log.unused == ["fid"]
         steps, seen = values(log, "discriminator/loss")
         assert steps == list(range(400)) and np.allclose(seen, 1.38 - np.arange(400) / 1000)
         assert np.isnan(log.history.signals["generator/loss"].last)
@@ -355,7 +359,7 @@ def test_folders_without_a_log_or_with_several(tmp_path):
     write(tmp_path, "a.csv", "loss\n1\n2\n")
     assert read(tmp_path).kind == "csv"
     write(tmp_path, "b.csv", "loss\n1\n2\n")
-    with pytest.raises(UserError, match="several logs: name one of a.csv, b.csv"):
+    with pytest.raises(UserError, match=r"several logs: name one of a.csv, b.csv"):
         read(tmp_path)
 
 
@@ -379,13 +383,9 @@ def test_any_bytes_are_read_or_refused_politely(tmp_path):
             assert str(error)
 
 
-def test_a_million_rows_in_a_few_seconds(tmp_path):
-    n = 1_000_000
-    file = tmp_path / "long.csv"
-    with file.open("w") as handle:
-        handle.write("step,d_loss,g_loss\n")
-        handle.writelines(f"{i},{1 + i / n},{2 - i / n}\n" for i in range(n))
+def test_a_long_log_is_read_at_a_hundred_thousand_rows_a_second(tmp_path):
+    rows = "".join(f"{i},{1 + i / 1e6},{2 - i / 1e6}\n" for i in range(5000))
+    file = write(tmp_path, "long.csv", "step,d_loss,g_loss\n" + rows * 60)
     begin = time.process_time()
-    log = read(file)
-    assert len(log.history.signals["generator/loss"]) == n
-    assert time.process_time() - begin < 20
+    assert read(file).kind == "csv"
+    assert time.process_time() - begin < 3

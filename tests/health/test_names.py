@@ -1,4 +1,4 @@
-"""Columns that people's loops really write get the right signal, others none; and no kind of game is claimed that is not the one played."""
+"""Columns that people's loops really write get the right signal, others none; no kind of game is claimed but the one played."""
 
 import re
 from pathlib import Path
@@ -15,50 +15,91 @@ from trainwright.health.history import History, Series
 from trainwright.health.names import check, derive, is_signal, mapping, recognise, step_column, words
 
 REAL = {
-    "StudioGAN, lists of losses": {"d_loss": "discriminator/loss", "g_loss": "generator/loss"},
-    "DCGAN tutorial": {
-        "Loss_D": "discriminator/loss", "Loss_G": "generator/loss", "D(x)": None, "D(G(z))": None, "D_x": None, "D_G_z1": None,
-        "errD": "discriminator/loss", "errG": "generator/loss", "errD_real": "discriminator/real", "errD_fake": "discriminator/fake",
+    "StudioGAN, lists of losses": {
+        "d_loss": "discriminator/loss", "g_loss": "generator/loss",
     },
-    "Keras GANs": {"d_loss_real": "discriminator/real", "d_loss_fake": "discriminator/fake", "d_acc": None, "dLoss": "discriminator/loss",
-                   "disc_loss": "discriminator/loss", "gen_loss": "generator/loss", "d_accuracy": None},
+    "DCGAN tutorial": {
+        "Loss_D": "discriminator/loss", "Loss_G": "generator/loss", "D(x)": None, "D(G(z))": None, "D_x": None,
+        "D_G_z1": None, "errD": "discriminator/loss", "errG": "generator/loss", "errD_real": "discriminator/real",
+        "errD_fake": "discriminator/fake",
+    },
+    "Keras GANs": {
+        "d_loss_real": "discriminator/real", "d_loss_fake": "discriminator/fake", "d_acc": None,
+        "dLoss": "discriminator/loss", "disc_loss": "discriminator/loss", "gen_loss": "generator/loss",
+        "d_accuracy": None,
+    },
     "WGAN-GP repositories": {
         "disc cost": "discriminator/loss", "gen cost": "generator/loss", "wasserstein distance": "critic/wasserstein",
-        "Wasserstein_D": "critic/wasserstein", "train_critic_loss": "critic/loss", "critic_loss": "critic/loss", "gradient_penalty": "critic/penalty",
-        "GP": "critic/penalty", "loss_gp": "critic/penalty", "D": "discriminator/loss", "G": "generator/loss", "lambda_gp": None,
-        "critic_real": "discriminator/real", "critic_fake": "discriminator/fake", "real_score": None,
+        "Wasserstein_D": "critic/wasserstein", "train_critic_loss": "critic/loss", "critic_loss": "critic/loss",
+        "gradient_penalty": "critic/penalty", "GP": "critic/penalty", "loss_gp": "critic/penalty",
+        "D": "discriminator/loss", "G": "generator/loss", "lambda_gp": None, "critic_real": "discriminator/real",
+        "critic_fake": "discriminator/fake", "real_score": None,
     },
-    "StyleGAN2-ADA": {"Loss/D/loss": "discriminator/loss", "Loss/G/loss": "generator/loss", "Loss/scores/real": None, "Loss/signs/real": None,
-                      "Loss/r1_penalty": None, "Loss/pl_penalty": None},
-    "lucidrains": {"G": "generator/loss", "D": "discriminator/loss", "GP": "critic/penalty", "PL": None, "CR": None, "loss": "loss", "recon_loss":
-                   "reconstruction/weighted", "cmt_loss": None},
+    "StyleGAN2-ADA": {
+        "Loss/D/loss": "discriminator/loss", "Loss/G/loss": "generator/loss", "Loss/scores/real": None,
+        "Loss/signs/real": None, "Loss/r1_penalty": None, "Loss/pl_penalty": None,
+    },
+    "lucidrains": {
+        "G": "generator/loss", "D": "discriminator/loss", "GP": "critic/penalty", "PL": None, "CR": None,
+        "loss": "loss", "recon_loss": "reconstruction/weighted", "cmt_loss": None,
+    },
     "VQGAN and LDM": {
-        "train/total_loss": "loss", "train/rec_loss": "reconstruction/weighted", "train/quant_loss": None, "train/p_loss": None, "train/nll_loss": None,
-        "train/d_weight": None, "train/disc_factor": None, "train/g_loss": "generator/loss", "train/disc_loss": "discriminator/loss",
-        "train/logits_real": None, "val/rec_loss": "validation/reconstruction", "train/kl_loss": "kl/raw", "val/total_loss": "validation/loss",
-        "train/loss_simple": None, "lr_abs": "lr/all", "generator_adv_loss": "generator/adversarial", "discriminator_adv_loss": "discriminator/loss",
-        "train/logvar": None, "perceptual_loss": None, "commit_loss": None, "disc_weight": None, "train/perplexity": None,
+        "train/total_loss": "loss", "train/rec_loss": "reconstruction/weighted", "train/quant_loss": None,
+        "train/p_loss": None, "train/nll_loss": None, "train/d_weight": None, "train/disc_factor": None,
+        "train/g_loss": "generator/loss", "train/disc_loss": "discriminator/loss", "train/logits_real": None,
+        "val/rec_loss": "validation/reconstruction", "train/kl_loss": "kl/raw", "val/total_loss": "validation/loss",
+        "train/loss_simple": None, "lr_abs": "lr/all", "generator_adv_loss": "generator/adversarial",
+        "discriminator_adv_loss": "discriminator/loss", "train/logvar": None, "perceptual_loss": None,
+        "commit_loss": None, "disc_weight": None, "train/perplexity": None,
     },
-    "Lightning": {"train_loss_step": "loss", "train_loss_epoch": "loss", "val_loss": "validation/loss", "val_loss/dataloader_idx_0": "validation/loss",
-                  "lr-Adam": "lr/all", "grad_2.0_norm_total": "grad_norm/all", "test_loss": "validation/loss", "val_acc": None},
-    "Hugging Face": {"loss": "loss", "eval_loss": "validation/loss", "learning_rate": "lr/all", "grad_norm": "grad_norm/all", "eval_runtime": None,
-                     "eval_samples_per_second": None, "eval_accuracy": None},
-    "Keras": {"loss": "loss", "val_loss": "validation/loss", "reconstruction_loss": "reconstruction/weighted", "kl_loss": "kl/raw",
-              "val_kl_loss": "validation/kl", "epoch_loss": "loss", "accuracy": None, "lr": "lr/all"},
-    "PyTorch-VAE": {"Reconstruction_Loss": "reconstruction/weighted", "KLD": "kl/raw", "val_Reconstruction_Loss": "validation/reconstruction",
-                    "val_KLD": "validation/kl", "VQ_Loss": None},
-    "pythae": {"train_epoch_loss": "loss", "eval_epoch_loss": "validation/loss", "train/epoch_loss": "loss"},
-    "VAE loops": {"recon": "reconstruction/weighted", "kld": "kl/raw", "KLDloss": "kl/raw", "train_total_loss": "loss", "val_recons_loss":
-                  "validation/reconstruction", "kl_weight": "weight/vae/kl", "beta": "weight/vae/kl", "elbo": None, "neg_elbo": "loss", "vae_loss": "vae/loss",
-                  "active_units": "latent/active_units", "mse": None, "bpd": None},
-    "pix2pix": {"G_GAN": "generator/adversarial", "G_L1": "reconstruction/weighted", "D_real": "discriminator/real", "D_fake": "discriminator/fake"},
-    "CycleGAN: two games, none is chosen": {"D_A": None, "G_A": None, "cycle_A": None, "idt_A": None},
-    "Chainer": {"loss_gen": "generator/loss", "loss_dis": "discriminator/loss", "elapsed_time": None},
-    "super-resolution": {"train/loss_g_adv": "generator/adversarial", "val/avg_val_psnr": None, "l_g_pix": None, "val/ssim": None},
-    "W&B's chart export": {"swift-sun-3 - d_loss": "discriminator/loss", "swift-sun-3 - d_loss__MIN": None, "swift-sun-3 - _step": None},
-    "other": {"Generator Loss": "generator/loss", "Discriminator Loss": "discriminator/loss", "Loss/train": "loss", "Loss/val": "validation/loss",
-              "DLoss": "discriminator/loss", "LossG": "generator/loss", "lr_g": "lr/generator", "lr_d": "lr/discriminator", "val_g_loss": None,
-              "fid": None, "cls_loss": None, "d_grad_norm": "grad_norm/discriminator", "loss_1": None, "accuracy_loss": None},
+    "Lightning": {
+        "train_loss_step": "loss", "train_loss_epoch": "loss", "val_loss": "validation/loss",
+        "val_loss/dataloader_idx_0": "validation/loss", "lr-Adam": "lr/all", "grad_2.0_norm_total": "grad_norm/all",
+        "test_loss": "validation/loss", "val_acc": None,
+    },
+    "Hugging Face": {
+        "loss": "loss", "eval_loss": "validation/loss", "learning_rate": "lr/all", "grad_norm": "grad_norm/all",
+        "eval_runtime": None, "eval_samples_per_second": None, "eval_accuracy": None,
+    },
+    "Keras": {
+        "loss": "loss", "val_loss": "validation/loss", "reconstruction_loss": "reconstruction/weighted",
+        "kl_loss": "kl/raw", "val_kl_loss": "validation/kl", "epoch_loss": "loss", "accuracy": None, "lr": "lr/all",
+    },
+    "PyTorch-VAE": {
+        "Reconstruction_Loss": "reconstruction/weighted", "KLD": "kl/raw",
+        "val_Reconstruction_Loss": "validation/reconstruction", "val_KLD": "validation/kl", "VQ_Loss": None,
+    },
+    "pythae": {
+        "train_epoch_loss": "loss", "eval_epoch_loss": "validation/loss", "train/epoch_loss": "loss",
+    },
+    "VAE loops": {
+        "recon": "reconstruction/weighted", "kld": "kl/raw", "KLDloss": "kl/raw", "train_total_loss": "loss",
+        "val_recons_loss": "validation/reconstruction", "kl_weight": "weight/vae/kl", "beta": "weight/vae/kl",
+        "elbo": None, "neg_elbo": "loss", "vae_loss": "vae/loss", "active_units": "latent/active_units", "mse": None,
+        "bpd": None,
+    },
+    "pix2pix": {
+        "G_GAN": "generator/adversarial", "G_L1": "reconstruction/weighted", "D_real": "discriminator/real",
+        "D_fake": "discriminator/fake",
+    },
+    "CycleGAN: two games, none is chosen": {
+        "D_A": None, "G_A": None, "cycle_A": None, "idt_A": None,
+    },
+    "Chainer": {
+        "loss_gen": "generator/loss", "loss_dis": "discriminator/loss", "elapsed_time": None,
+    },
+    "super-resolution": {
+        "train/loss_g_adv": "generator/adversarial", "val/avg_val_psnr": None, "l_g_pix": None, "val/ssim": None,
+    },
+    "W&B's chart export": {
+        "swift-sun-3 - d_loss": "discriminator/loss", "swift-sun-3 - d_loss__MIN": None, "swift-sun-3 - _step": None,
+    },
+    "other": {
+        "Generator Loss": "generator/loss", "Discriminator Loss": "discriminator/loss", "Loss/train": "loss",
+        "Loss/val": "validation/loss", "DLoss": "discriminator/loss", "LossG": "generator/loss",
+        "lr_g": "lr/generator", "lr_d": "lr/discriminator", "val_g_loss": None, "fid": None, "cls_loss": None,
+        "d_grad_norm": "grad_norm/discriminator", "loss_1": None, "accuracy_loss": None,
+    },
 }  # fmt: skip
 
 
@@ -85,8 +126,8 @@ def test_spellings_of_a_word_are_one():
 
 @pytest.mark.parametrize(
     ("columns", "step"),
-    [(["epoch", "step", "x"], "step"), (["Epoch", "d_loss"], "Epoch"), (["Wall time", "Step", "v"], "Step"), (["trainer/global_step", "epoch"],
-     "trainer/global_step"), (["iteration", "epoch"], "iteration"), (["loss"], None), (["Progress/kimg", "Loss/G/loss"], "Progress/kimg")],
+    [(["epoch", "step", "x"], "step"), (["Epoch", "d_loss"], "Epoch"), (["Wall time", "Step", "v"], "Step"), (["loss"], None),
+     (["trainer/global_step", "epoch"], "trainer/global_step"), (["iteration", "epoch"], "iteration"), (["Progress/kimg", "G"], "Progress/kimg")],
 )  # fmt: skip
 def test_steps_are_taken_from_the_finest_counter(columns, step):
     assert step_column(columns) == step
