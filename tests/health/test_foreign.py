@@ -105,6 +105,11 @@ def test_an_epoch_that_stands_still_counts_no_steps(tmp_path):
     assert values(log, "loss")[1] == list(range(40))
 
 
+def test_pandas_index_and_names_that_are_there_twice(tmp_path):
+    log = read(write(tmp_path, "l.csv", ",loss,loss\n0,5,50\n1,4,40\n"))
+    assert values(log, "loss") == ([0, 1], [5, 4]) and log.unused == ["loss (3)"]
+
+
 def test_the_csv_of_tensorboards_download_button(tmp_path):
     text = "Wall time,Step,Value\n1600000000.1,0,1.4\n1600000001.1,50,1.1\n"
     assert values(read(write(tmp_path, "run-dcgan-tag-Loss_D.csv", text)), "discriminator/loss") == (
@@ -261,7 +266,8 @@ LOG = """
 import wandb
 run = wandb.init(mode="offline", project="p", config={"lr": 0.1}, settings=wandb.Settings(console="off", x_disable_stats=True))
 for i in range(400):
-    run.log({"d_loss": 1.38 - i / 1000, "g_loss": float("nan") if i == 399 else 0.7 + i / 1000, "vae": {"kl": 0.5}, "fid": 9, "note": "x" * 300})
+    more = {"vae": {"kl": 0.5}, "fid": 9, "note": "x" * 300}
+    run.log({"d_loss": 1.38 - i / 1000, "g_loss": float("nan") if i == 399 else 0.7 + i / 1000, **more})
 run.finish()
 """
 
@@ -329,6 +335,7 @@ WRONG = {
     "names.csv": (b"step,loss\n", "no column holds numbers"),
     "words.csv": (b"name,kind\na,b\nc,d\n", "no column holds numbers"),
     "prose.txt": (b"Epoch one went well.\nSo did the second.\n", "no column holds numbers"),
+    "cell.csv": (b"loss,x\n" + b"1" * 200_000 + b",1\n", "cannot be read as a table"),
     "counters.csv": (b"step,epoch\n1,1\n2,1\n", "no column of numbers beside steps"),
     "picture.png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a binary file"),
     "weights.csv": (bytes(range(256)) * 20, "is a binary file"),

@@ -127,7 +127,8 @@ def test_spellings_of_a_word_are_one():
 @pytest.mark.parametrize(
     ("columns", "step"),
     [(["epoch", "step", "x"], "step"), (["Epoch", "d_loss"], "Epoch"), (["Wall time", "Step", "v"], "Step"), (["loss"], None),
-     (["trainer/global_step", "epoch"], "trainer/global_step"), (["iteration", "epoch"], "iteration"), (["Progress/kimg", "G"], "Progress/kimg")],
+     (["trainer/global_step", "epoch"], "trainer/global_step"), (["iteration", "epoch"], "iteration"),
+     (["Progress/kimg", "G"], "Progress/kimg")],
 )  # fmt: skip
 def test_steps_are_taken_from_the_finest_counter(columns, step):
     assert step_column(columns) == step

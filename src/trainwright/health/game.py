@@ -71,7 +71,8 @@ def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
     both = _finite(Series(fake.steps, fake.values + g.at(fake.steps)))
     if len(both) < LEAST or _finite(g).min() < 0:
         return False
-    return bool(0.3 < r0 + f0 < 1.75 and both[:3].min() > CERTAIN and np.mean(both > CERTAIN) > 0.95)
+    begins = any(0.3 < start < 1.75 for start in (r[0] + f[0], r0 + f0))
+    return bool(begins and both[:3].min() > CERTAIN and np.mean(both > CERTAIN) > 0.95)
 
 
 def _of_sum(d: Series | None, g: Series | None) -> tuple[Kind | None, int | None]:

@@ -22,32 +22,45 @@ def read(path: Path, step: str | None = None) -> Log:
     Raises:
         UserError: it is no table, or no column holds numbers.
     """
+    try:
+        return _read(path, step)
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a table ({error}).") from None
+
+
+def _read(path: Path, step: str | None) -> Log:
     with path.open(encoding=encoding(path), errors="replace", newline="") as handle:
-        head = [line for line in islice(handle, 50) if line.strip()]
-        delimiter = delimiter_of(head)
+        delimiter = delimiter_of([line for line in islice(handle, 50) if line.strip()])
         handle.seek(0)
         rows = (row for row in csv.reader(_unbroken(handle), delimiter=delimiter, skipinitialspace=True) if any(row))
         first = next(rows, None)
         if first is None:
             raise UserError(f"{path} is empty.")
-        names, notes, table = [c.strip().lstrip("#").strip() for c in first], [], Table()
-        if names and not names[0] and delimiter == " ":
-            names = names[1:]  # "# step loss", as numpy.savetxt writes it
+        names, notes, table = _names(first, path, delimiter), [], Table()
         if all(as_number(c) is not None for c in first if c):
             names = [str(i + 1) for i in range(len(first))]
             notes.append("the file has no header: its columns are called 1, 2, ...")
             _fill(table, names, [first], delimiter)
-        if {n.lower() for n in names} == EXPORT:
-            tag = re.sub(r"^.*tag-", "", path.stem)
-            names = [tag if n.lower() == "value" else n for n in names]
-        try:
-            while chunk := list(islice(rows, CHUNK)):
-                _fill(table, names, chunk, delimiter)
-        except csv.Error as error:
-            raise UserError(f"{path} cannot be read as a table ({error}).") from None
+        while chunk := list(islice(rows, CHUNK)):
+            _fill(table, names, chunk, delimiter)
     if not table.columns():
         raise UserError(f"{path}: no column holds numbers. A CSV log has a line of names and rows of numbers.")
     return table.log("csv", step, notes)
+
+
+def _names(first: list[str], path: Path, delimiter: str) -> list[str]:
+    """The names in a header: each once, the nameless first one (pandas) being an index."""
+    names = [c.strip().lstrip("#").strip() for c in first]
+    if not names[0] and delimiter == " ":
+        names = names[1:]  # "# step loss", as numpy.savetxt writes it
+    if {n.lower() for n in names} == EXPORT:
+        tag = re.sub(r"^.*tag-", "", path.stem)
+        return [tag if n.lower() == "value" else n for n in names]
+    unique: list[str] = []
+    for i, name in enumerate(names):
+        name = name or ("index" if i == 0 else f"column {i + 1}")
+        unique.append(f"{name} ({i + 1})" if name in unique else name)
+    return unique
 
 
 def encoding(path: Path) -> str:
