@@ -12,7 +12,7 @@ from torch import nn
 from trainwright.errors import UserError
 from trainwright.health import causes, symptoms
 from trainwright.health.history import History, Series
-from trainwright.health.names import check, derive, is_signal, mapping, recognise, step_column, words
+from trainwright.health.names import HELD, TRAINING, check, derive, is_signal, mapping, recognise, step_column, words
 
 REAL = {
     "StudioGAN, lists of losses": {
@@ -272,3 +272,14 @@ def test_what_is_given_is_not_overruled():
 def test_a_loss_of_nothing_but_nan_says_nothing():
     nothing = series(np.full(20, np.nan))
     assert kind(d_loss=nothing.values, g_loss=nothing.values, D_real=nothing.values, D_fake=nothing.values) is None
+
+
+def test_the_page_lists_exactly_what_is_recognised():
+    page = (Path(__file__).parents[2] / "docs" / "foreign-logs.md").read_text()
+    rows = [f"| {words} | `{signal}` |" for signal, words in TRAINING.items()]
+    rows += [f"| held-out: {words} | `{signal}` |" for signal, words in HELD.items()]
+    listed = page.split("| words that are left | signal |\n|---|---|\n")[1].split("\n\n")[0]
+    assert listed.splitlines() == rows
+    assert all(
+        is_signal(signal) for signal in ("discriminator/term", "kl/nats", "latent/active_share", "update_ratio/x")
+    )
