@@ -23,6 +23,13 @@ def doctor(
     picture: Annotated[
         Path | None, typer.Option(help="SVG file for the picture; a run's own lies in its folder.")
     ] = None,
+    experiment: Annotated[
+        bool,
+        typer.Option(
+            "--experiment", help="Decide between causes by short forks of the run (a few hundred steps each)."
+        ),
+    ] = False,
+    experiment_steps: Annotated[int, typer.Option(help="Steps of each fork.", min=20)] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is wrong with a training run, why, and since when."""
@@ -36,6 +43,10 @@ def doctor(
 
     patient = admit(target, _pairs(maps or ()), steps)
     found = examine(patient.history)
+    if experiment and found.alarms:
+        _ask(target, found.alarms[0].symptom.name, experiment_steps)
+        patient = admit(target, {})
+        found = examine(patient.history)
     svg = draw(patient.history, found)
     place = picture or (target / "doctor.svg" if (target / "run.json").exists() else None)
     if svg and place:
@@ -47,6 +58,31 @@ def doctor(
         if svg and place:
             print(f"\npicture: {place}")
     raise typer.Exit(EXIT[found.verdict])
+
+
+def _ask(target: Path, symptom: str, steps: int) -> None:
+    """Runs the family's experiments for a symptom and says what came of them."""
+    from trainwright.errors import UserError
+    from trainwright.lab.experiments import ask, changes_anything, choose
+    from trainwright.registry import family
+    from trainwright.runs.folder import open_run
+
+    if not (target / "run.json").exists():
+        raise UserError("--experiment needs a run of Trainwright: a log alone cannot be forked.")
+    run = open_run(target)
+    kind = family(run.read()["family"])
+    chosen = [e for e in choose(kind, symptom, None) if changes_anything(kind, run, e)]
+    if not chosen:
+        print(f"no experiment is known for {symptom}")
+    run.acquire()
+    try:
+        for one in chosen:
+            print(
+                ask(kind, run, one, steps, lambda text: print(text, flush=True)).sentence(),
+                flush=True,
+            )
+    finally:
+        run.release()
 
 
 def _pairs(words: list[str] | tuple[str, ...]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainwright.health.cause import Ranked
+from trainwright.health.cause import Ranked, Weight
 from trainwright.health.causes import causes
 from trainwright.health.history import History
 from trainwright.health.symptom import ORDER, Finding, Symptom, Unknown, as_dict
@@ -121,8 +121,25 @@ def warm_up() -> None:
 def rank(history: History, symptom: Symptom, finding: Finding) -> tuple[Ranked, ...]:
     """The causes that can be behind a finding, likeliest first."""
     weighed = [(c, c.weigh(history, finding)) for c in causes().values() if symptom.name in c.of]
-    kept = [Ranked(c, w) for c, w in weighed if w is not None]
+    kept = [Ranked(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
     return tuple(sorted(kept, key=lambda r: -r.weight.score))
+
+
+def _tested(history: History, name: str, weight: Weight) -> Weight:
+    """The weight after what experiments said of the cause."""
+    for experiment in history.facts.get("experiments", ()):
+        if name in experiment["confirmed"]:
+            return Weight(
+                max(weight.score, 0.98), f"{weight.because}; an experiment confirmed it ({experiment['experiment']})"
+            )
+        if name in experiment.get("doubtful", ()):
+            doubt = f"an experiment did not confirm it ({experiment['experiment']})"
+            return Weight(0.6 * weight.score, f"{weight.because}; {doubt}")
+        if name in experiment["ruled_out"]:
+            return Weight(
+                0.2 * weight.score, f"{weight.because}; an experiment speaks against it ({experiment['experiment']})"
+            )
+    return weight
 
 
 def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str]) -> str | None:

@@ -67,6 +67,7 @@ def _run(run: Run) -> Patient:
     crash = [e for e in run.events() if e["event"] == "non_finite"]
     if crash and facts.get("status") == "crashed":
         known["non_finite"] = {"step": crash[-1]["step"], "message": crash[-1].get("message")}
+    known["experiments"] = [e for e in run.events() if e["event"] == "experiment"]
     rows = read_lines(run.metrics)
     if facts.get("status") == "running" and run.metrics.exists():
         known.update(_waiting(run, rows, facts))

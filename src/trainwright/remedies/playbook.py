@@ -126,8 +126,21 @@ def apply(remedy: Remedy, settings: Mapping[str, Any]) -> dict[str, Any]:
     where = f"remedy {remedy.name}"
     if not remedy.change:
         raise UserError(f"{where} changes no setting; it is to be done by hand: {remedy.advice}")
+    found = concrete(remedy.change, settings, where)
+    if all(settings[path] == value for path, value in found.items()):
+        told = ", ".join(f"{path} is {value} already" for path, value in found.items())
+        raise UserError(f"{where} changes nothing: {told}.")
+    return found
+
+
+def concrete(change: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The new value of each setting of a change; ``x0.1`` and ``+2`` are of the value in force.
+
+    Raises:
+        UserError: a setting does not exist, cannot be multiplied, or none has anything to multiply.
+    """
     found: dict[str, Any] = {}
-    for path, wanted in remedy.change.items():
+    for path, wanted in change.items():
         if path not in settings:
             raise UserError(f"{where}: no setting {path!r} in this run.{nearest(path, settings)}")
         try:
@@ -135,12 +148,7 @@ def apply(remedy: Remedy, settings: Mapping[str, Any]) -> dict[str, Any]:
         except _Nothing:
             continue
     if not found:
-        raise UserError(
-            f"{where}: {', '.join(remedy.change)} has no value in this run, so there is nothing to multiply."
-        )
-    if all(settings[path] == value for path, value in found.items()):
-        told = ", ".join(f"{path} is {value} already" for path, value in found.items())
-        raise UserError(f"{where} changes nothing: {told}.")
+        raise UserError(f"{where}: {', '.join(change)} has no value in this run, so there is nothing to multiply.")
     return found
 
 

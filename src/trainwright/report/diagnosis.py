@@ -22,7 +22,9 @@ def text(title: str, found: Examination, family: str | None, notes: Sequence[str
         lines.append(f"  {found.reason}")
     for diagnosis in found.diagnoses:
         lines += ["", *_diagnosis(diagnosis, family)]
-    if found.unknown:
+    if found.unknown and family is not None:
+        lines += ["", f"not judged, for want of signals: {', '.join(found.unknown)}"]
+    elif found.unknown:
         lines += ["", "not judged:"]
         by_probe: dict[str, list[str]] = {}
         for name, probe in found.unknown.items():

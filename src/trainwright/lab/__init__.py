@@ -1,0 +1,1 @@
+"""What is done with whole runs: short experiments forked from a checkpoint."""
