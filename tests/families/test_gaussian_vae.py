@@ -9,6 +9,7 @@ from tests.conftest import quick_config, signals
 from trainwright import registry
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig, Networks, Objective, Weights
+from trainwright.families.gaussian_vae.mixture import Mixture, clusters
 from trainwright.families.gaussian_vae.networks import make
 from trainwright.families.gaussian_vae.objective import (
     beta_at,
@@ -135,6 +136,32 @@ def test_exchanged_colours_are_the_same_pictures_in_other_colours(sprites):
     assert (before - after).abs().max() > 0.1
     system.optim = system.optim.model_copy(update={"exchange_colours": 0.0})
     assert system._exchange_colours(sets) is sets
+
+
+def test_a_mixture_has_the_codes_mean_and_variance_and_no_small_part():
+    torch.manual_seed(0)
+    middles = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 0, 4]])
+    codes = torch.cat([middles[k] + 0.3 * torch.randn(n, 3) for k, n in enumerate((60, 40, 3))])
+    label = clusters(codes, 6, 8)
+    assert torch.bincount(label)[torch.bincount(label) > 0].min() >= 8
+    assert clusters(codes[:4], 6, 8).unique().numel() == 1
+    mixture = Mixture(3, 6, 3)
+    mixture.follow(codes, 8)
+    mean, variance = mixture.moments()
+    assert torch.allclose(mean, codes.mean(0), atol=1e-4) and torch.allclose(
+        variance, codes.var(0, correction=0), atol=1e-3
+    )
+    drawn = mixture.draw(4000, torch.Generator().manual_seed(1))
+    assert torch.allclose(drawn.mean(0), mean, atol=0.1) and torch.allclose(drawn.var(0), variance, rtol=0.1)
+    near = torch.cdist(drawn, middles[:2]).amin(1)
+    assert (near < 1.5).float().mean() > 0.8, "samples lie in the clusters, not between them"
+
+
+def test_samples_from_a_mixture_repeat_after_a_checkpoint(quick):
+    words = ("prior=mixture", "prior_parts=3", "prior_rank=4", "prior_least=2")
+    trained = load(registry.family("gaussian_vae"), quick("gaussian_vae/small", *words).run)
+    assert trained.system.decoder.mixture.axes.abs().sum() > 0
+    assert torch.equal(trained.system.sample(3, 5), trained.system.sample(3, 5))
 
 
 def test_dividing_by_channels_undoes_channel_sums_and_unbalances_means():

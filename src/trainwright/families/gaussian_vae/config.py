@@ -31,12 +31,17 @@ class Networks(Config):
     dropout: Shares = knob(
         (0.1, 0.15, 0.2), "Dropout after each encoder stage; the last one goes on, also for the dense layer."
     )
-    prior: Literal["standard", "aggregate"] = knob(
+    prior: Literal["standard", "aggregate", "mixture"] = knob(
         "standard",
         "What z is drawn from for samples. `standard`: N(0, I); `aggregate`: the Gaussian with the mean and covariance of the "
-        "training pictures' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together.",
+        "training pictures' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together; `mixture`: such a "
+        "Gaussian for each cluster of their means.",
     )
-    prior_rank: int = knob(256, "With `aggregate`: directions of the covariance that are kept.", ge=1, le=4096)
+    prior_rank: int = knob(
+        256, "With `aggregate` and `mixture`: directions of a covariance that are kept.", ge=1, le=4096
+    )
+    prior_parts: int = knob(20, "With `mixture`: most Gaussians.", ge=1, le=1024)
+    prior_least: int = knob(8, "With `mixture`: training pictures that a Gaussian needs.", ge=1, le=4096)
 
 
 class Weights(Config):

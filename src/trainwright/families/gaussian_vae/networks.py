@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.families.gaussian_vae.config import Networks
+from trainwright.families.gaussian_vae.mixture import Mixture
 
 KERNEL = 5
 
@@ -84,7 +85,7 @@ class PooledEncoder(nn.Module):
 
 class Decoder(nn.Module):
     """What every decoder has: the normalisation, as buffers ``shift`` (F, N) and ``spread`` (F, 1), and what z is drawn from for
-    samples: ``centre`` (L,) + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L.
+    samples: ``centre`` (L,) + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L; or a mixture.
     """
 
     shift: Tensor
@@ -99,6 +100,8 @@ class Decoder(nn.Module):
         self.register_buffer("centre", torch.zeros(model.latent_dim))
         self.register_buffer("axes", torch.zeros(rank, model.latent_dim))
         self.register_buffer("noise", torch.ones(model.latent_dim))
+        mixed, self.least = model.prior == "mixture", model.prior_least
+        self.mixture = Mixture(model.latent_dim, model.prior_parts, model.prior_rank) if mixed else None
         self.register_buffer("shift", torch.zeros(width, count))
         self.register_buffer("spread", torch.ones(width, 1))
 
@@ -108,22 +111,29 @@ class Decoder(nn.Module):
 
     def prior(self, count: int, generator: torch.Generator) -> Tensor:
         """``count`` draws of z for samples: (count, L)."""
+        if self.mixture is not None:
+            return self.mixture.draw(count, generator)
         own = torch.randn(count, len(self.centre), generator=generator).to(self.centre)
         along = torch.randn(count, len(self.axes), generator=generator).to(self.centre)
         return self.centre + own * self.noise + along @ self.axes
 
     def prior_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance (L,) of what samples are drawn from."""
+        if self.mixture is not None:
+            return self.mixture.moments()
         return self.centre, self.noise.square() + self.axes.square().sum(0)
 
     @torch.no_grad()
     def follow(self, mean: Tensor, log_variance: Tensor) -> None:
-        """Sets the prior of samples to the Gaussian with the aggregate posterior's mean and covariance.
+        """Sets the prior of samples to the Gaussian with the aggregate posterior's mean and covariance, or to the mixture.
 
         Args:
             mean: (B, L) of training sets.
             log_variance: (B, L).
         """
+        if self.mixture is not None:
+            self.mixture.follow(mean, self.least)
+            return
         self.centre.copy_(mean.mean(0))
         away = mean - self.centre
         _, vectors = torch.linalg.eigh(away @ away.T / len(away))  # (B, B): fewer sets than dimensions

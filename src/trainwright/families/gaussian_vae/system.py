@@ -125,7 +125,7 @@ class GaussianVae(System):
     @torch.no_grad()
     def before_samples(self, data: Any) -> None:
         """Brings the prior of samples up to date with the weights, where the recipe takes it from the posteriors."""
-        if self.config.model.prior == "aggregate":
+        if self.config.model.prior != "standard":
             self.decoder.follow(*self._encode(data.some("train", MOST_FOR_PRIOR)))
 
     @torch.no_grad()
