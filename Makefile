@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian clean
+.PHONY: demo test lint bench bench-gaussian bench-doctor clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -36,6 +36,13 @@ bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model
 	$(BIN)/python -m benchmarks.gaussian_guide --data photos
 	$(BIN)/python -m benchmarks.gaussian_sound
 	$(BIN)/python -m benchmarks.threshold
+	$(BIN)/python -m benchmarks.tables
+
+bench-doctor: $(VENV)/dev.done  ## injected faults, healthy twins, baselines (about an hour)
+	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[bench]'
+	$(BIN)/python -m benchmarks.doctor.runs
+	$(BIN)/python -m benchmarks.doctor.packages
+	$(BIN)/python -m benchmarks.doctor.table
 	$(BIN)/python -m benchmarks.tables
 
 clean:

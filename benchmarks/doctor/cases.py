@@ -19,7 +19,11 @@ def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
     columns: dict[str, list[list[float]]] = {}
     for row in made["rows"]:
         for name, value in row.items():
-            if name in ("step", "epoch") or name.startswith(("speed/", "watch/", "kl_histogram/")) or not isinstance(value, int | float):
+            if (
+                name in ("step", "epoch")
+                or name.startswith(("speed/", "watch/", "kl_histogram/"))
+                or not isinstance(value, int | float)
+            ):
                 continue
             steps, values = columns.setdefault(name, [[], []])
             steps.append(row["step"])

@@ -13,10 +13,7 @@ from typing import Any
 from benchmarks.results_io import row, write
 from trainwright.health.doctor import examine
 
-try:
-    from trainwright.health.record import admit
-except ImportError:
-    admit = None
+from trainwright.health.record import admit
 
 LOOKS = 40
 LOSS_ONLY = (

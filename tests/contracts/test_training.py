@@ -92,6 +92,27 @@ def test_every_term_is_recorded_with_weight_and_share(title, quick):
         assert row[f"lr/{group}"] > 0
 
 
+def test_preflight_speaks_within_seconds_and_leaves_no_trace(title, sprites, tmp_path, monkeypatch):
+    from trainwright.train.preflight import preflight
+
+    monkeypatch.chdir(tmp_path)
+    family, config = quick_config(title, sprites)
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    found = preflight(family, config, family.load().open_data(config), seconds=0.5)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert {c.name for c in found} >= {"lr_probe", "range"}
+    assert all(c.sentence and c.grade in ("ok", "warn", "stop") for c in found)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_run_is_watched(title, quick):
+    rows = signals(quick(title).run)
+    seen = {name for row in rows for name in row}
+    assert {"samples/diversity_ratio", "samples/coverage", "real/coverage"} <= seen
+    assert any(name.startswith("update_ratio/") for name in seen)
+
+
 def test_grids_are_readable_pictures(title, quick):
     from PIL import Image
 

@@ -109,7 +109,7 @@ def examine(history: History) -> Examination:
     names = {symptom.name for symptom, finding in found if finding.severity != "note"}
     diagnoses = [Diagnosis(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
     diagnoses.sort(key=lambda d: (d.follows is not None, -ORDER[d.finding.severity], d.finding.onset))
-    verdict, reason = _verdict(diagnoses, clear)
+    verdict, reason = _verdict(diagnoses, clear, young)
     return Examination(verdict, reason, tuple(diagnoses), unknown, tuple(clear), history.now)
 
 
@@ -149,7 +149,7 @@ def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str])
     return None
 
 
-def _verdict(diagnoses: list[Diagnosis], clear: list[str]) -> tuple[Verdict, str]:
+def _verdict(diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple[Verdict, str]:
     alarms = [d for d in diagnoses if d.finding.severity != "note" and d.follows is None]
     if alarms:
         first = alarms[0]
@@ -157,6 +157,8 @@ def _verdict(diagnoses: list[Diagnosis], clear: list[str]) -> tuple[Verdict, str
             crash = next(d for d in alarms if d.symptom.name == "non_finite")
             return "crashed", crash.sentence()
         return ("sick" if first.finding.severity == "sick" else "suspect"), first.sentence()
+    if young:
+        return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
     if len(clear) >= VITAL:
         return "healthy", f"{len(clear)} symptoms looked for, none found"
     return "unknown", "the signals do not tell; see what is missing"

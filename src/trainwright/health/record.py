@@ -56,7 +56,7 @@ def admit(path: str | Path, given: Mapping[str, str], total: int | None = None) 
     log = read_foreign(place, given)
     history = log.history
     history.total = total or history.total
-    notes = [f"column {c} was read as {s}" for c, s in log.columns.items() if c != s]
+    notes = [*log.notes, *(f"column {c} was read as {s}" for c, s in log.columns.items() if c != s)]
     notes += [f"not recognised: {', '.join(log.unused[:8])}; name them with --map COLUMN=SIGNAL"] if log.unused else []
     return Patient(place.name, history, None, tuple(notes))
 

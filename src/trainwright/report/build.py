@@ -16,8 +16,11 @@ from markupsafe import Markup
 from trainwright import __version__
 from trainwright.errors import UserError
 from trainwright.files import write_text
+from trainwright.health.doctor import examine
+from trainwright.health.record import admit
 from trainwright.registry import families
 from trainwright.report.curves import draw
+from trainwright.report.diagnosis import picture, text
 from trainwright.runs.folder import Run, read_lines
 from trainwright.train.panel import Panel
 
@@ -34,7 +37,11 @@ def build_report(run: Run) -> Path:
     """
     facts = run.read()
     rows = read_lines(run.metrics)
+    patient = admit(run.folder, {})
+    found = examine(patient.history)
     page = _template().render(
+        diagnosis=text(run.name, found, patient.family),
+        diagnosis_picture=Markup(picture(patient.history, found) or ""),
         facts=facts,
         name=run.name,
         facts_shown=_shown(facts, rows),

@@ -1,0 +1,90 @@
+"""``trainwright.watch`` in plain PyTorch loops on real pictures: faults are told while they happen, healthy twins stay silent."""
+
+import json
+
+import pytest
+import torch
+
+import trainwright
+from benchmarks.doctor.loops import LOOPS
+from trainwright.errors import UserError
+from trainwright.health.causes import causes
+from trainwright.health.doctor import examine
+from trainwright.health.record import admit
+from trainwright.health.symptoms import symptoms
+
+
+def trained(kind: str, folder=None, **changes):
+    said: list[str] = []
+    options = {"data": "sprites", "seed": 0, "steps": 500, "width": 64, **changes}
+    watch, _ = LOOPS[kind](
+        options, lambda **given: trainwright.watch(**given, say=said.append, folder=folder, every=40, budget=0.2)
+    )
+    return watch, said
+
+
+def test_a_healthy_vae_gets_no_word():
+    watch, said = trained("vae")
+    assert (watch.latest.verdict, said) == ("healthy", [])
+
+
+@pytest.mark.parametrize(
+    "kind, changes, symptom, cause",
+    [
+        ("vae", {"reduction": "mean", "beta": 1.0}, "posterior_collapse", "reduction_mismatch"),
+        ("vae", {"frozen": ["decoder"]}, "frozen_network", "not_trained"),
+        ("vae", {"lr": 0.1}, "non_finite", "lr_too_high"),
+        ("gan", {"dies_at": 200}, "dead_critic", "dead_units"),
+        ("gan", {"lr_d": 2e-3, "lr_g": 2e-5}, "critic_dominance", "lr_ratio"),
+    ],
+)
+def test_a_fault_is_told_with_its_cause(kind, changes, symptom, cause):
+    _, said = trained(kind, **changes)
+    told = [sentence for sentence in said if symptoms()[symptom].title in sentence]
+    assert told, said
+    assert causes()[cause].title in told[0]
+
+
+def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
+    watch, _ = trained("vae", folder=tmp_path / "mine", reduction="mean", beta=1.0)
+    rows = [json.loads(line) for line in (tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 500
+    events = [json.loads(line) for line in (tmp_path / "mine" / "events.jsonl").read_text().splitlines()]
+    assert "posterior_collapse" in {e["symptom"] for e in events}
+    again = examine(admit(tmp_path / "mine", {}, 500).history)
+    assert "posterior_collapse" in {d.symptom.name for d in again.alarms}
+
+
+def test_watching_leaves_training_as_it_was():
+    def last(watched: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        net = torch.nn.Linear(8, 8)
+        sgd = torch.optim.SGD(net.parameters(), 0.1)
+        real = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+        options = {
+            "sample": lambda n: net(real[:n]).detach(),
+            "real": real,
+            "networks": {"net": net},
+            "every": 5,
+            "say": None,
+        }
+        watch = trainwright.watch(total=40, budget=1.0, **options) if watched else None
+        for step in range(40):
+            loss = (net(torch.randn(16, 8)) - 1).square().mean()
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            if watch is not None:
+                watch(step, loss=loss)
+        return net.weight.detach()
+
+    assert torch.equal(last(True), last(False))
+
+
+def test_names_can_be_given_and_a_half_given_pair_is_refused():
+    watch = trainwright.watch(total=100, names={"my_thing": "kl/nats"}, say=None)
+    for step in range(60):
+        watch(step, my_thing=0.001)
+    assert "kl/nats" in watch.history().signals
+    with pytest.raises(UserError, match="belong together"):
+        trainwright.watch(sample=lambda n: torch.zeros(n, 4))
