@@ -1,6 +1,6 @@
-"""Writes ``tests/health/cases.json.gz``: for each symptom a run of the tuning half that has it, and for each kind of run a healthy twin.
+"""Writes ``tests/health/cases.json.gz``: for each symptom a run of the tuning half that has it, and healthy twins.
 
-``python -m benchmarks.doctor.cases`` after ``python -m benchmarks.doctor.runs --half tuning``. The signals are those of real runs, rounded.
+``python -m benchmarks.doctor.cases`` after ``python -m benchmarks.doctor.runs --half tuning``. Signals of real runs, rounded.
 """
 
 import gzip
@@ -28,11 +28,12 @@ def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
             steps, values = columns.setdefault(name, [[], []])
             steps.append(row["step"])
             values.append(float(f"{value:.4g}"))
-    return {
-        "name": setting.name, "kind": setting.kind, "symptom": setting.symptom, "cause": setting.cause, "odd": setting.odd, "signals": columns,
-        "settings": made["settings"], "facts": made["facts"], "total": made["total"], "foreign": "status" not in made,
-        "looks": made["looks"], "wanted": sorted(wanted(setting, made)) if setting.symptom else [],
-    }  # fmt: skip
+    kept = ("name", "kind", "symptom", "cause", "odd")
+    found = {name: getattr(setting, name) for name in kept} | {
+        name: made[name] for name in ("settings", "facts", "total", "looks")
+    }
+    right = sorted(wanted(setting, made)) if setting.symptom else []
+    return {**found, "signals": columns, "foreign": "status" not in made, "wanted": right}
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmarks.results_io import row, write
 from trainwright.health.doctor import examine
-
 from trainwright.health.record import admit
 
 LOOKS = 40
@@ -60,9 +59,9 @@ def main() -> None:
         label = s["label"]
         when = "" if s["alarm"] is None else f"{s['alarm'] / label['steps']:.2f}"
         onset = "" if not label["degraded"] else f"{label['onset_step'] / label['steps']:.2f}"
-        print(
-            f"{'degraded' if label['degraded'] else 'fine':9}{onset:5} alarm {when:5} {s['verdict']:8} {s['kind']!s:12} {label['adv_loss']:12} {','.join(s['names']):40} {label['run'][:50]}"
-        )
+        what = "degraded" if label["degraded"] else "fine"
+        told = f"{what:9}{onset:5} alarm {when:5} {s['verdict']:8} {s['kind']!s:12} {label['adv_loss']:12}"
+        print(f"{told} {','.join(s['names']):40} {label['run'][:50]}")
     bad, good = [s for s in seen if s["label"]["degraded"]], [s for s in seen if not s["label"]["degraded"]]
     caught = [s for s in bad if s["alarm"] is not None]
     in_time = [s for s in caught if s["alarm"] <= s["label"]["onset_step"] + 0.25 * s["label"]["steps"]]

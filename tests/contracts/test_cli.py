@@ -12,7 +12,21 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "trainwright", *words], capture_output=True, text=True, timeout=120)
 
 
-VERBS = ["demo", "data", "check", "train", "resume", "doctor", "explain", "sample", "evaluate", "report", "table", "recipes", "runs"]
+VERBS = [
+    "demo",
+    "data",
+    "check",
+    "train",
+    "resume",
+    "doctor",
+    "explain",
+    "sample",
+    "evaluate",
+    "report",
+    "table",
+    "recipes",
+    "runs",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -46,7 +46,7 @@ def test_a_fault_is_told_with_its_cause(kind, changes, symptom, cause):
 
 
 def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
-    watch, _ = trained("vae", folder=tmp_path / "mine", reduction="mean", beta=1.0)
+    trained("vae", folder=tmp_path / "mine", reduction="mean", beta=1.0)
     rows = [json.loads(line) for line in (tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 500
     events = [json.loads(line) for line in (tmp_path / "mine" / "events.jsonl").read_text().splitlines()]

@@ -110,7 +110,6 @@ class WganGp(System):
             "critic/heldout_gap": trains - helds,
         }
 
-
     def facts(self, data: Data) -> dict[str, Any]:
         """The kind of game, how the generator upsamples, and sizes."""
         sizes = {n: sum(p.numel() for p in net.parameters()) for n, net in self.networks.items()}
