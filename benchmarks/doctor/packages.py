@@ -1,6 +1,6 @@
 """What torchmortem and thermoclaw say of the same loops (``pip install 'trainwright[bench]'``).
 
-``python -m benchmarks.doctor.packages`` trains one of the three frozen settings of each fault and oddity of the two loops again with both
+``python -m benchmarks.doctor.packages`` trains one of the three frozen settings of each fault and oddity of the two loops again, both
 packages attached to every network as their pages show, and writes ``results/packages.json``. Neither knows the names of our
 symptoms, so what counts is whether they warn: of the faults, and of the healthy twins.
 """
