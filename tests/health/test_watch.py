@@ -88,3 +88,13 @@ def test_names_can_be_given_and_a_half_given_pair_is_refused():
     assert "kl/nats" in watch.history().signals
     with pytest.raises(UserError, match="belong together"):
         trainwright.watch(sample=lambda n: torch.zeros(n, 4))
+
+
+def test_very_few_real_samples_are_enough_to_watch_and_one_is_refused():
+    few = torch.randn(3, 3, 8, 8)
+    watch = trainwright.watch(total=60, sample=lambda n: torch.randn(n, 3, 8, 8), real=few, every=10, say=None)
+    for step in range(60):
+        watch(step, loss=1 / (step + 1))
+    assert any("samples/coverage" in row for row in watch.rows)
+    with pytest.raises(UserError, match="at least 2"):
+        trainwright.watch(sample=lambda n: few, real=few[:1])

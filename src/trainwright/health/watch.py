@@ -60,6 +60,8 @@ class Watch:
         self.names, self.every, self.budget, self.say = dict(names or {}), every, budget, say
         self.sample, self.latest = sample, None
         self.probe: SampleProbe | None = None
+        if real is not None and len(real) < 2:
+            raise UserError(f"watch: real holds {len(real)} samples; at least 2 are needed to hold others beside them.")
         if real is not None:
             self.facts.setdefault("training", len(real))
             nothing = torch.empty(0, *real.shape[1:])

@@ -38,7 +38,7 @@ class Watcher:
     def probe(self, last: bool = False) -> dict[str, float]:
         """Signals of samples beside real pictures, if a look is due."""
         self.looks += 1
-        if self.settings.probe_count == 0 or ((self.looks - 1) % self.stride and not last):
+        if self.samples is None or ((self.looks - 1) % self.stride and not last):
             return {}
         return self._sample(first=self.looks == 1)
 
@@ -46,6 +46,8 @@ class Watcher:
         """Measures the real pictures, and pays for what only a first look has to pay for."""
         if self.settings.probe_count and self.samples is None:
             real = self.data.pictures("train", REAL)
+            if len(real) < 2:
+                return
             self.samples = SampleProbe(real, self.data.pictures("held_out", REAL))
             self.samples.look(real[: self.settings.probe_count])
         warm_up()
@@ -62,6 +64,8 @@ class Watcher:
 
     def pace(self, step_seconds: float) -> None:
         """Sets how often samples are looked at, from the cost of a second look (the first pays for warm-up) beside that of a step."""
+        if self.samples is None:
+            return
         begin = time.perf_counter()
         self._sample()
         probe_seconds = time.perf_counter() - begin

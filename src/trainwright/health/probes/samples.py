@@ -36,7 +36,8 @@ class SampleProbe:
         self.real = self._features(real)
         self.train = self.real if train is None else self._features(train.float())
         self.held_out = self._features(held_out.float()) if len(held_out) else None
-        self.radius = radii(self.real, NEIGHBOURS)
+        self.k = min(NEIGHBOURS, len(self.real) - 1)
+        self.radius = radii(self.real, self.k)
         self.spread = _pairwise(self.real)
         self.texture = texture(real) if real.ndim == 4 else None
         self.channels = real.mean((2, 3)) if real.ndim == 4 else None
@@ -64,7 +65,7 @@ class SampleProbe:
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
             return {}
         features = self._features(fake)
-        found = manifold_metrics(self.real, features, NEIGHBOURS, self.radius)
+        found = manifold_metrics(self.real, features, self.k, self.radius)
         found["diversity_ratio"] = _pairwise(features) / max(self.spread, 1e-12)
         found["ndb"] = _different(_share(features, self.bins), len(features), self.counts, len(self.real))
         found["duplicate_share"] = float((_nearest_other(features) < DUPLICATE * self.own_nearest).float().mean())
