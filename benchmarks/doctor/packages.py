@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.doctor.packages`` trains one of the three frozen settings of each fault and oddity of the two loops again, both
 packages attached to every network as their pages show, and writes ``results/packages.json``. Neither knows the names of our
-symptoms, so what counts is whether they warn: of the faults, and of the healthy twins.
+symptoms, so what counts is whether they warn: of the faults, and of the healthy twins. Half the steps, because they are slow.
 """
 
 import warnings
@@ -41,7 +41,7 @@ def observed(setting: Setting) -> dict[str, bool]:
             networks.update(options["networks"])
             optimizers = made if len(made) == len(networks) else made * len(networks)
             for network, optimizer in zip(networks.values(), optimizers, strict=True):
-                autopsy = Autopsy(network, optimizer=optimizer)
+                autopsy = Autopsy(network, optimizer=optimizer, sampling="fast")
                 autopsy.attach()
                 attached.append(
                     (network, optimizer, autopsy, Observer(network, optimizer), CollapseDetector(network, optimizer))
@@ -57,7 +57,7 @@ def observed(setting: Setting) -> dict[str, bool]:
                 detector.step()
             return None
 
-    options = {"steps": STEPS[setting.kind], **setting.changes}
+    options = {"steps": STEPS[setting.kind] // 2, **setting.changes}
     if options.pop("range", None) == "unit":
         options["distort"] = lambda x: (x + 1) / 2
     torch.optim.Adam, torch.optim.AdamW = noticing(plain_adam), noticing(plain_adamw)  # type: ignore[misc]

@@ -20,8 +20,11 @@ def test_nothing_is_known_of_nothing():
     assert examine(History({})).verdict == "unknown"
 
 
-def test_a_falling_loss_is_healthy():
-    found = examine(History.of(rows(vae__loss=lambda i: 1 / (1 + i / 20)), total=200))
+def test_a_falling_loss_alone_is_unknown_and_with_held_out_data_healthy():
+    falling = {"vae__loss": lambda i: 1 / (1 + i / 20)}
+    assert examine(History.of(rows(**falling), total=200)).verdict == "unknown"
+    held_out = falling | {"validation__loss": lambda i: 1.1 / (1 + i / 20)}
+    found = examine(History.of(rows(**held_out), total=200))
     assert found.verdict == "healthy"
     assert "mode_collapse" in found.unknown
 

@@ -14,6 +14,14 @@ Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
 EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 12, "unknown": 13}
 YOUNG = 100  # below so many steps and eight readings only fast symptoms are looked for
 VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
+QUALITY = (
+    "samples/",
+    "explained_beyond_mean/",
+    "std_ratio/",
+    "latent/",
+    "kl/nats",
+    "validation/",
+)  # what losses do not tell
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def examine(history: History) -> Examination:
 
     Returns:
         ``crashed`` for a number that is not finite; ``sick`` or ``suspect`` for the gravest finding; ``healthy`` if at least
-        three symptoms were judged and none is there; else ``unknown``.
+        three symptoms were judged, none is there, and something beyond training losses was seen; else ``unknown``.
     """
     found: list[tuple[Symptom, Finding]] = []
     unknown: dict[str, str] = {}
@@ -109,7 +117,7 @@ def examine(history: History) -> Examination:
     names = {symptom.name for symptom, finding in found if finding.severity != "note"}
     diagnoses = [Diagnosis(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
     diagnoses.sort(key=lambda d: (d.follows is not None, -ORDER[d.finding.severity], d.finding.onset))
-    verdict, reason = _verdict(diagnoses, clear, young)
+    verdict, reason = _verdict(history, diagnoses, clear, young)
     return Examination(verdict, reason, tuple(diagnoses), unknown, tuple(clear), history.now)
 
 
@@ -149,7 +157,7 @@ def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str])
     return None
 
 
-def _verdict(diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple[Verdict, str]:
+def _verdict(history: History, diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple[Verdict, str]:
     alarms = [d for d in diagnoses if d.finding.severity != "note" and d.follows is None]
     if alarms:
         first = alarms[0]
@@ -159,6 +167,8 @@ def _verdict(diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple
         return ("sick" if first.finding.severity == "sick" else "suspect"), first.sentence()
     if young:
         return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
+    if not any(name.startswith(QUALITY) for name in history.signals):
+        return "unknown", "nothing is wrong with what there is, but losses alone do not tell how good a model is"
     if len(clear) >= VITAL:
         return "healthy", f"{len(clear)} symptoms looked for, none found"
     return "unknown", "the signals do not tell; see what is missing"
