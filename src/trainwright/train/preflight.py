@@ -37,7 +37,7 @@ def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SE
     Returns:
         Checks, worst first.
     """
-    fabric = make_fabric(config.train)
+    fabric = make_fabric(config.train.model_copy(update={"devices": 1}))  # the others need not start for this
     with torch.random.fork_rng(devices=[]):
         system = build(family, config, fabric)
         system.adapt_to(data)
