@@ -28,7 +28,7 @@ from trainwright.train.randomness import seed_step
 from trainwright.train.status import Display, status_line
 from trainwright.train.system import Data, System
 from trainwright.train.trackers import Nothing, Tracker
-from trainwright.train.update import Updater, first_non_finite
+from trainwright.train.update import Updater, first_non_finite, with_ratios
 from trainwright.train.watching import Watcher
 
 GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
@@ -223,7 +223,7 @@ class Loop:
         self.updater.rate_scale, self.updater.rate_floor = self.at.plateau.scale, self.settings.plateau.min_lr
 
     def _log(self) -> None:
-        signals = self.recorder.window.take()
+        signals = with_ratios(self.recorder.window.take())
         speed = self.clock.row(self.at.samples - self._logged_samples)
         self._logged_samples = self.at.samples
         if not self.main or not signals:

@@ -68,7 +68,7 @@ class Updater:
             limit = value(self.max_grad_norm, step, epoch)
             torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
             self.recorder.add({f"clipped/{name}": float(raw[1] > limit)})
-        rate = value(group.lr, step, epoch)
+        rate = configured = value(group.lr, step, epoch)
         if self.rate_scale != 1.0:
             rate = max(rate * self.rate_scale, min(rate, self.rate_floor))
         for settings in group.optimizer.param_groups:
@@ -82,6 +82,8 @@ class Updater:
             assert group.ema_decay is not None
             average.update(group.ema_decay(self.updates[name]))
         self.recorder.add(_signals(name, terms, raw, rate))
+        if configured:
+            self.recorder.add({f"in_force/lr/{name}": rate / configured})
 
     def _non_finite(self, name: str, terms: Terms, raw: Sequence[float], step: int) -> NonFinite:
         evidence: dict[str, object] = {"group": name, "step": step}
@@ -111,6 +113,15 @@ def sum_terms(terms: Terms) -> Tensor:
     if total is None:
         raise ValueError("an update needs at least one term")
     return total
+
+
+def with_ratios(signals: dict[str, float]) -> dict[str, float]:
+    """Adds ``gradient_ratio/A_over_B`` for every two groups, in the order of their names: far from its early level means one outruns the
+    other.
+    """
+    norms = [(n.removeprefix("grad_norm/"), v) for n, v in sorted(signals.items()) if n.startswith("grad_norm/")]
+    pairs = [(a, b) for i, a in enumerate(norms) for b in norms[i + 1 :]]
+    return {**signals, **{f"gradient_ratio/{a}_over_{b}": x / y for (a, x), (b, y) in pairs if y > 0}}
 
 
 def first_non_finite(networks: Sequence[nn.Module]) -> str | None:
