@@ -116,7 +116,7 @@ def sum_terms(terms: Terms) -> Tensor:
 
 
 def with_ratios(signals: dict[str, float]) -> dict[str, float]:
-    """Adds ``gradient_ratio/A_over_B`` for every two groups, in the order of their names: far from its early level means one outruns the
+    """Adds ``gradient_ratio/A_over_B`` for every two groups, in the order of their names: far from its early level, one outruns the
     other.
     """
     norms = [(n.removeprefix("grad_norm/"), v) for n, v in sorted(signals.items()) if n.startswith("grad_norm/")]
