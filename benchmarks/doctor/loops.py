@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import trainwright
 from trainwright.health.watch import Watch
 
 SIDE = 16
@@ -262,4 +261,3 @@ def held_out(
 
 
 LOOPS = {"gan": gan, "vae": vae}
-__all__ = ["LOOPS", "pictures", "trainwright"]

@@ -5,7 +5,7 @@ import pytest
 
 from trainwright.health.causes import causes
 from trainwright.health.doctor import EXIT, examine
-from trainwright.health.history import History
+from trainwright.health.history import History, compact
 from trainwright.health.symptom import persistent, smooth, thin
 from trainwright.health.symptoms import symptoms
 
@@ -150,3 +150,15 @@ def test_a_run_that_claims_to_run_and_writes_nothing_is_stalled():
     falling = rows(loss=lambda i: 1 / (1 + i))
     assert [d.symptom.name for d in examine(History.of(falling, facts=quiet, total=900)).alarms] == ["stalled"]
     assert examine(History.of(falling, facts=busy, total=900)).alarms == ()
+
+
+def test_a_long_run_is_kept_in_few_rows_with_every_look_at_samples():
+    kept = []
+    for i in range(20_000):
+        row = {"step": i, "loss": 1.0}
+        kept.append(row | {"samples/coverage": 0.5} if i % 200 == 0 else row)
+        kept = compact(kept)
+    assert len(kept) <= 4000
+    assert sum("samples/coverage" in r for r in kept) == 100
+    assert [r["step"] for r in kept] == sorted(r["step"] for r in kept)
+    assert (kept[0]["step"], kept[-1]["step"]) == (0, 19_999)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+MOST_ROWS = 4000  # that are kept in memory
 SPEED = ("speed/", "watch/")  # depends on the machine, so no symptom may look at it
 
 
@@ -141,6 +142,18 @@ class History:
             n: Series(s.steps[keep], s.values[keep]) for n, s in self.signals.items() if (keep := s.steps <= step).any()
         }
         return History(cut, self.settings, self.facts, self.total)
+
+
+def compact(rows: list[dict[str, Any]], most: int = MOST_ROWS) -> list[dict[str, Any]]:
+    """Rows of a long run, thinned: while there are more than ``most``, every second one of the older half goes, but none that holds
+    more signals than those around it (a look at samples, say) as long as that is enough.
+    """
+    while len(rows) > most:
+        half = len(rows) // 2
+        usual = sorted(map(len, rows[:half]))[half // 2]
+        older = [r for i, r in enumerate(rows[:half]) if i % 2 == 0 or len(r) > usual]
+        rows = (older if len(older) < 0.9 * half else rows[:half:2]) + rows[half:]
+    return rows
 
 
 def largest(value: Any) -> float | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainwright.errors import UserError
 from trainwright.health.doctor import Diagnosis, Examination, examine, warm_up
-from trainwright.health.history import History
+from trainwright.health.history import History, compact
 from trainwright.health.names import derive, mapping
 from trainwright.health.probes.samples import SampleProbe
 from trainwright.runs.folder import append_line
@@ -150,6 +150,7 @@ class Watch:
             self.rows[-1].update(means)
         else:
             self.rows.append({"step": step, **means})
+            self.rows = compact(self.rows)
         self.window = {}
         self._written = step
 

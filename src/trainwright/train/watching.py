@@ -6,7 +6,7 @@ from typing import Any
 
 from trainwright.config.base import flatten
 from trainwright.health.doctor import Diagnosis, Examination, examine, warm_up
-from trainwright.health.history import History
+from trainwright.health.history import History, compact
 from trainwright.health.probes.samples import SampleProbe
 from trainwright.runs.folder import Run, read_lines
 from trainwright.train.system import Data, System
@@ -76,12 +76,13 @@ class Watcher:
 
     def resume(self) -> None:
         """Reads the rows of the run so far, and which findings were told."""
-        self.rows = read_lines(self.run.metrics)
+        self.rows = compact(read_lines(self.run.metrics))
         self.told = {str(f["symptom"]) for f in _open_findings(self.run.events())}
 
     def row(self, row: dict[str, Any]) -> None:
         """Adds a row of signals."""
         self.rows.append(row)
+        self.rows = compact(self.rows)
 
     def history(self) -> History:
         """What the doctor sees."""
