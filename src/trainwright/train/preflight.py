@@ -22,7 +22,8 @@ from trainwright.train.watching import facts_of
 
 SECONDS = 2.5  # for the steps of the learning-rate probe
 STEPS = 50
-SEEN = 64
+SEEN = 24
+FEW = 8  # samples of the first step, and of all if a whole batch would take too long
 
 
 def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
@@ -80,9 +81,10 @@ def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str,
     updater = Updater(system, fabric, recorder, settings.max_grad_norm)
     begin, sizes, shares, finite, done = time.perf_counter(), [], {}, True, 0
     updater.to_inspect = set(system.groups)
+    size = min(FEW, settings.batch_size)
     for step in range(STEPS):
         seed_step(settings.seed, step, 0, 0)
-        raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, settings.batch_size))
+        raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, size))
         try:
             system.step(
                 data.prepare(fabric.to_device(raw)), _Moment(updater, step, step * settings.batch_size / len(data))
@@ -94,7 +96,10 @@ def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str,
         shares.update({n.removeprefix("gradient_share/"): v for n, v in row.items() if n.startswith("gradient_share/")})
         sizes.append(max(abs(v) for n, v in row.items() if n.endswith("/loss") and n.count("/") == 1))
         done = step + 1
-        if time.perf_counter() - begin > seconds:
+        spent = time.perf_counter() - begin
+        if spent > seconds:
             break
+        if step == 1 and spent / (2 * size) * settings.batch_size * STEPS < 2 * seconds:
+            size = settings.batch_size
     growth = max(sizes[-3:], default=0.0) / max(max(sizes[:3], default=1.0), 1.0)
     return {"initial/gradient_shares": shares, "initial/lr_probe": {"steps": done, "finite": finite, "growth": growth}}
