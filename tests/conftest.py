@@ -12,7 +12,15 @@ from trainwright.runs.folder import Run
 from trainwright.train.session import Outcome, train
 from trainwright.train.status import Silent
 
-SMOKE = ("steps=6", "log_every=2", "heldout_every=3", "sample_every=3", "sample_count=4", "checkpoint_every=2")
+SMOKE = (
+    "steps=6",
+    "log_every=2",
+    "heldout_every=3",
+    "sample_every=3",
+    "sample_count=4",
+    "checkpoint_every=2",
+    "probe_stride=1",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

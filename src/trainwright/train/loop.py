@@ -264,9 +264,9 @@ class Loop:
         self.updater.to_inspect = set(self.system.groups)
         if self.settings.probe_stride is not None:
             watcher.stride = self.settings.probe_stride
-        self.recorder.window.add(watcher.probe(last))
-        if first and self.settings.probe_stride is None:
+        elif first:
             watcher.pace(self.clock.whole.get("step", 0.0) / max(1, self.at.step))
+        self.recorder.window.add(watcher.probe(last))
         self._examine = True
 
     def _look(self, last: bool = False) -> None:

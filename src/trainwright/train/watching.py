@@ -12,6 +12,7 @@ from trainwright.runs.folder import Run, read_lines
 from trainwright.train.system import Data, System
 
 REAL = 256  # pictures that samples are held beside
+PART = 8  # an eighth of the samples of a look tells what a look costs
 SEED = 1414213562  # the same noise at every look of every run
 SHARE = 0.4  # of the watch budget that probes may take; grids, held-out measurements and the doctor have the rest
 
@@ -38,9 +39,9 @@ class Watcher:
     def probe(self, last: bool = False) -> dict[str, float]:
         """Signals of samples beside real pictures, if a look is due."""
         self.looks += 1
-        if self.samples is None or ((self.looks - 1) % self.stride and not last):
+        if self.samples is None or (self.looks % self.stride and not last):
             return {}
-        return self._sample(first=self.looks == 1)
+        return self._sample(first=self.looks <= self.stride)
 
     def prepare(self) -> None:
         """Measures the real pictures, and pays for what only a first look has to pay for."""
@@ -63,12 +64,13 @@ class Watcher:
         return found
 
     def pace(self, step_seconds: float) -> None:
-        """Sets how often samples are looked at, from the cost of a second look (the first pays for warm-up) beside that of a step."""
+        """Sets how often samples are looked at, from the cost of a few samples beside that of a step."""
         if self.samples is None:
             return
+        few = max(1, self.settings.probe_count // PART)
         begin = time.perf_counter()
-        self._sample()
-        probe_seconds = time.perf_counter() - begin
+        self.system.sample(few, SEED)
+        probe_seconds = (time.perf_counter() - begin) * self.settings.probe_count / few
         allowed = SHARE * self.settings.watch_budget * step_seconds * self.settings.heldout_every
         self.stride = max(1, math.ceil(probe_seconds / max(allowed, 1e-9)))
 
