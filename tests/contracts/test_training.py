@@ -106,6 +106,14 @@ def test_preflight_speaks_within_seconds_and_leaves_no_trace(title, sprites, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_the_same_command_on_a_finished_run_keeps_its_verdict(title, quick):
+    run = quick(title).run
+    run.update(verdict="sick", verdict_reason="as an example")
+    again = quick(title)
+    assert again.status == "finished"
+    assert (run.read()["verdict"], run.read()["verdict_reason"]) == ("sick", "as an example")
+
+
 def test_every_run_is_watched(title, quick):
     rows = signals(quick(title).run)
     seen = {name for row in rows for name in row}

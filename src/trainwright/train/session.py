@@ -117,15 +117,19 @@ def _end(loop: Loop, run: Run, main: bool) -> Outcome:
             _best_effort(lambda: run.update(status="interrupted"))
         raise
     if main:
-        latest = loop.watcher.latest
-        verdict = {"verdict": "unknown", "verdict_reason": "not judged yet"}
-        if latest is not None:
-            verdict = {"verdict": latest.verdict, "verdict_reason": latest.reason}
-        if status == "crashed":
-            verdict = {"verdict": "crashed", "verdict_reason": message}
-        run.update(status=status, watch_share=round(loop.clock.watch_share(), 5), **verdict)
+        run.update(status=status, watch_share=round(loop.clock.watch_share(), 5), **_verdict(loop, run, status, message))
         run.event(status, loop.at.step, **({"message": message} if message else {}))
     return Outcome(status, run, loop.at.step, message)
+
+
+def _verdict(loop: Loop, run: Run, status: str, message: str) -> dict[str, str]:
+    """What ``run.json`` is to say; a run that was not looked at this time keeps its verdict, unless that was a crash."""
+    latest = loop.watcher.latest
+    if status == "crashed":
+        return {"verdict": "crashed", "verdict_reason": message}
+    if latest is not None:
+        return {"verdict": latest.verdict, "verdict_reason": latest.reason}
+    return {"verdict": "unknown", "verdict_reason": "not judged yet"} if run.read()["verdict"] == "crashed" else {}
 
 
 def build(family: Family, config: RunConfig, fabric: Fabric | None = None) -> System:
