@@ -1,8 +1,12 @@
 """``trainwright explain SYMPTOM``: what it is, how it is measured, causes and remedies."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trainwright.health.symptom import Symptom
+    from trainwright.remedies.playbook import Remedy
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +48,7 @@ def explain(
         )
 
 
-def _symptom(symptom, family: str | None) -> None:  # type: ignore[no-untyped-def]
+def _symptom(symptom: "Symptom", family: str | None) -> None:
     from trainwright.health.causes import causes
 
     print(f"{symptom.name}: {symptom.title}\n\n{symptom.what}\n\nmeasured: {symptom.measured}\n\nthresholds:")
@@ -60,16 +64,16 @@ def _symptom(symptom, family: str | None) -> None:  # type: ignore[no-untyped-de
     _remedies(_for(symptom.name, (), family))
 
 
-def _for(symptom: str, causes: tuple[str, ...], family: str | None):  # type: ignore[no-untyped-def]
+def _for(symptom: str, causes: tuple[str, ...], family: str | None) -> "list[Remedy]":
     from trainwright.remedies.playbook import remedies_for
 
     return remedies_for(symptom, causes, family)
 
 
-def _remedies(remedies) -> None:  # type: ignore[no-untyped-def]
+def _remedies(remedies: "list[Remedy]") -> None:
     from trainwright.report.diagnosis import remedy_text
 
-    seen = []
+    seen: list[Remedy] = []
     for remedy in remedies:
         if remedy not in seen:
             seen.append(remedy)

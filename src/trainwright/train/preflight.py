@@ -42,7 +42,8 @@ def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SE
     with torch.random.fork_rng(devices=[]):
         system = build(family, config, fabric)
         system.adapt_to(data)
-        facts = {**facts_of(system, data), **_untrained(system, data), **_steps(system, data, fabric, seconds)}
+        facts = facts_of(system, data)
+        facts |= {**_untrained(system, data, "transposed" in facts), **_steps(system, data, fabric, seconds)}
     return check(Plan(flatten(config), facts, _length(config, data)))
 
 
@@ -51,12 +52,12 @@ def _length(config: RunConfig, data: Data) -> int:
     return int(steps) if steps is not None else round(config.train.epochs * len(data) / config.train.batch_size)
 
 
-def _untrained(system: System, data: Data) -> dict[str, Any]:
+def _untrained(system: System, data: Data, upsamples: bool) -> dict[str, Any]:
     real = data.pictures("train", SEEN)
     system.before_samples(data)
     fake = system.sample(SEEN, seed=0, averaged=False).float().cpu()
     found: dict[str, Any] = {"data_range": [float(real.min()), float(real.max())], "output_range": [-1.0, 1.0]}
-    if system.facts(data).get("transposed") is not None and float(fake.std()) > 1e-6:
+    if upsamples and float(fake.std()) > 1e-6:
         found["initial/lattice"] = texture(fake)["lattice"]
     return found
 

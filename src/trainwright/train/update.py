@@ -81,9 +81,7 @@ class Updater:
         for average in self.averages.get(name, ()):
             assert group.ema_decay is not None
             average.update(group.ema_decay(self.updates[name]))
-        self.recorder.add(_signals(name, terms, raw, rate))
-        if configured:
-            self.recorder.add({f"in_force/lr/{name}": rate / configured})
+        self.recorder.add(_signals(name, terms, raw, rate, configured))
 
     def _non_finite(self, name: str, terms: Terms, raw: Sequence[float], step: int) -> NonFinite:
         evidence: dict[str, object] = {"group": name, "step": step}
@@ -137,8 +135,10 @@ def first_non_finite(networks: Sequence[nn.Module]) -> str | None:
     return None
 
 
-def _signals(name: str, terms: Terms, raw: Sequence[float], rate: float) -> dict[str, float]:
+def _signals(name: str, terms: Terms, raw: Sequence[float], rate: float, configured: float) -> dict[str, float]:
     signals = {f"{name}/loss": raw[0], f"grad_norm/{name}": raw[1], f"lr/{name}": rate}
+    if configured:
+        signals[f"in_force/lr/{name}"] = rate / configured
     parts = [(term, weight, v) for (term, (weight, _)), v in zip(terms.items(), raw[2:], strict=True)]
     whole = sum(abs(weight * v) for _, weight, v in parts)
     for term, weight, v in parts:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import cached_property
 from typing import Any
 
 from trainwright.config.base import flatten
@@ -25,7 +26,6 @@ class Watcher:
         self.settings = system.config.train
         self.samples: SampleProbe | None = None
         self.rows: list[dict[str, Any]] = []
-        self.facts = facts_of(system, data)
         self.config = flatten(system.config)
         self.total = total
         self.stride = 1  # looks at held-out data per look at samples
@@ -33,6 +33,11 @@ class Watcher:
         self.told: set[str] = set()
         self.latest: Examination | None = None
         self._spent = 0.0
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What is known beside signals and settings; only the process that examines needs it."""
+        return facts_of(self.system, self.data)
 
     # ---- probes ------------------------------------------------------------------------------------------------------
 
@@ -47,10 +52,9 @@ class Watcher:
         """Measures the real pictures, and pays for what only a first look has to pay for."""
         if self.settings.probe_count and self.samples is None:
             real = self.data.pictures("train", REAL)
-            if len(real) < 2:
-                return
-            self.samples = SampleProbe(real, self.data.pictures("held_out", REAL))
-            self.samples.look(real[: self.settings.probe_count])
+            if len(real) > 1:
+                self.samples = SampleProbe(real, self.data.pictures("held_out", REAL))
+                self.samples.look(real[: self.settings.probe_count])
         warm_up()
 
     def _sample(self, first: bool = False) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Learning rates: too high, too low, out of proportion, zero."""
 
+from collections.abc import Callable
+
 from trainwright.health.cause import Cause, Weight
 from trainwright.health.history import History
 from trainwright.health.symptom import Finding
@@ -25,7 +27,7 @@ def _over(rate: float, group: str) -> float:
     return rate / USUAL.get(group, ANY)[1]
 
 
-def _too_high(groups: tuple[str, ...] | None):  # type: ignore[no-untyped-def]
+def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Finding], Weight | None]:
     def weigh(h: History, finding: Finding) -> Weight | None:
         known = rates(h)
         chosen = {g: r for g, r in known.items() if groups is None or g in groups}
@@ -66,32 +68,25 @@ def _zero(h: History, finding: Finding) -> Weight | None:
     return Weight(0.97, f"the learning rate of the {still[0]} is 0") if still else None
 
 
-def _ratio(h: History, finding: Finding) -> Weight | None:
-    known = rates(h)
-    g, d = known.get("generator"), known.get("critic", known.get("discriminator"))
-    if not g or not d:
-        return None
-    ratio = d / g
-    if ratio >= 8:
-        return Weight(
-            min(0.93, 0.55 + 0.02 * ratio),
-            f"the critic's learning rate is {ratio:.0f} times the generator's; the guide's author took 10 back",
-        )
-    return Weight(0.1, f"the critic's learning rate is {ratio:.2g} times the generator's")
+def _outruns(
+    fast: str, slow: str, from_: float, score: float, most: float, why: str
+) -> Callable[[History, Finding], Weight | None]:
+    """Weighs that ``fast`` has so many times the learning rate of ``slow``; the critic's rate may be a discriminator's."""
 
+    def weigh(h: History, finding: Finding) -> Weight | None:
+        known = rates(h)
+        if "discriminator" in known:
+            known.setdefault("critic", known["discriminator"])
+        if not known.get(slow) or fast not in known:
+            return None
+        ratio = known[fast] / known[slow]
+        if ratio >= from_:
+            return Weight(
+                min(most, score + 0.02 * ratio), f"the {fast}'s learning rate is {ratio:.0f} times the {slow}'s{why}"
+            )
+        return Weight(0.1, f"the {fast}'s learning rate is {ratio:.2g} times the {slow}'s")
 
-def _ratio_other_way(h: History, finding: Finding) -> Weight | None:
-    known = rates(h)
-    g, d = known.get("generator"), known.get("critic", known.get("discriminator"))
-    if g is None or not d:
-        return None
-    ratio = g / d
-    if ratio >= 5:
-        return Weight(
-            min(0.96, 0.7 + 0.02 * ratio),
-            f"the generator's learning rate is {ratio:.0f} times the critic's, so it outruns it",
-        )
-    return Weight(0.1, f"the generator's learning rate is {ratio:.2g} times the critic's")
+    return weigh
 
 
 def _momentum(h: History, finding: Finding) -> Weight | None:
@@ -157,12 +152,12 @@ CAUSES = [
         "lr_ratio",
         "the critic learns too much faster than the generator",
         ("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
-        _ratio,
+        _outruns("critic", "generator", 8, 0.55, 0.93, "; the guide's author took 10 back"),
     ),
     Cause(
         "generator_outruns",
         "the generator learns faster than the critic can follow",
         ("mode_collapse", "mode_dropping", "generator_dominance"),
-        _ratio_other_way,
+        _outruns("generator", "critic", 5, 0.7, 0.96, ", so it outruns it"),
     ),
 ]

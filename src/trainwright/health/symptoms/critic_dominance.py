@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trainwright.health.history import History
+from trainwright.health.history import History, Series
 from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth, thin
 
 BOUNDS = {
@@ -75,27 +75,15 @@ def _wasserstein(h: History) -> Judgement:
         return Unknown("the critic's estimate on held-out data, and its trend")
     after = estimate.steps > BOUNDS["warm_up"].value * h.budget
     smoothed = smooth(estimate.values, 3)
-    base = np.full(len(smoothed), np.nan)
-    seen: list[float] = []
-    for i, value in enumerate(smoothed):
-        if after[i]:
-            seen.append(value)
-            base[i] = min(seen)
-    grown = (
-        after & (smoothed > BOUNDS["growth"].value * np.maximum(base, 0)) & (smoothed > 0) & (np.arange(len(after)) > 4)
-    )
-    grown &= np.nan_to_num(smoothed, nan=0.0) > np.nan_to_num(
-        np.nanmax(np.where(after, np.nan, smoothed)) if (~after).any() else 0.0
-    )
+    level = np.minimum.accumulate(np.where(after, smoothed, np.inf))  # the lowest since the warm-up
+    early = float(np.max(smoothed[~after])) if (~after).any() else 0.0
+    grown = after & (smoothed > BOUNDS["growth"].value * np.maximum(level, 0)) & (smoothed > max(early, 0.0))
+    grown &= np.arange(len(after)) > 4
     stretch = persistent(estimate.steps, grown, int(BOUNDS["readings"].value))
     if stretch is not None:
-        said = (
-            "the critic's estimate on held-out data has grown to {value} instead of falling (level after the warm-up: "
-            + f"{np.nanmin(base):.3g})"
-        )
-        return finding(
-            stretch, "sick", evidence("critic/wasserstein_heldout", estimate, stretch, float(np.nanmin(base)), said)
-        )
+        lowest = float(level[-1])
+        said = f"the critic's estimate on held-out data has grown to {{value}} instead of falling (after the warm-up: {lowest:.3g})"
+        return finding(stretch, "sick", evidence("critic/wasserstein_heldout", estimate, stretch, lowest, said))
     if trained is None:
         return None
     memory = 1 - smooth(estimate.at(trained.steps), 3) / np.maximum(smooth(trained.values, 3), 1e-9)
@@ -106,7 +94,7 @@ def _wasserstein(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "{value} of the critic's estimate on training pictures is not there on held-out ones: it knows them by heart"
-    series = type(trained)(trained.steps, memory)
+    series = Series(trained.steps, memory)
     return finding(stretch, "sick", evidence("critic/heldout_gap", series, stretch, BOUNDS["memory"].value, said))
 
 

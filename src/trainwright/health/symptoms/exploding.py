@@ -61,7 +61,7 @@ def _is_loss(name: str) -> bool:
     return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
 
 
-def _grown(name: str, series: Series):  # type: ignore[no-untyped-def]
+def _grown(name: str, series: Series) -> Finding | None:
     size = np.abs(series.values)
     size = np.where(np.isfinite(size), size, HUGE)
     n = int(BOUNDS["level"].value)

@@ -4,6 +4,7 @@ import numpy as np
 
 from trainwright.health.history import History
 from trainwright.health.symptom import Bound, Evidence, Finding, Judgement, Symptom, Unknown
+from trainwright.health.symptoms.exploding import SYMPTOM as EXPLODING
 
 BOUNDS = {"count": Bound(1, "one is enough", "definition")}
 
@@ -42,26 +43,6 @@ SYMPTOM = Symptom(
     BOUNDS,
     look,
     "fast",
-    explains=(
-        "exploding",
-        "oscillation",
-        "spike",
-        "critic_dominance",
-        "generator_dominance",
-        "mode_collapse",
-        "mode_dropping",
-        "colour_cast",
-        "checkerboard",
-        "blur",
-        "plateau",
-        "overfitting",
-        "variance_collapse",
-        "posterior_collapse",
-        "loss_imbalance",
-        "slow",
-        "frozen_network",
-        "dead_critic",
-        "aggregate_mismatch",
-    ),
+    explains=("exploding", "frozen_network", "dead_critic", *EXPLODING.explains),
     raw=True,
 )

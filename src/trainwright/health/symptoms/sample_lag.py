@@ -1,6 +1,6 @@
 """The averaged generator lags behind: its samples are much worse than those of the raw weights."""
 
-from trainwright.health.history import History
+from trainwright.health.history import History, Series
 from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
 
 BOUNDS = {
@@ -28,7 +28,7 @@ def look(h: History) -> Judgement:
     return finding(
         stretch,
         "sick",
-        evidence("samples/diversity_ratio", type(raw)(raw.steps, share), stretch, BOUNDS["diversity"].value, said),
+        evidence("samples/diversity_ratio", Series(raw.steps, share), stretch, BOUNDS["diversity"].value, said),
     )
 
 
