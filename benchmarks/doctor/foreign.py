@@ -7,23 +7,16 @@ for good, and from which step). No threshold was set by these runs.
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import row, write
 from trainwright.health.doctor import examine
 from trainwright.health.record import admit
+from trainwright.health.symptoms import symptoms
 
 LOOKS = 40
-LOSS_ONLY = (
-    "critic_dominance",
-    "generator_dominance",
-    "discriminator_guessing",
-    "oscillation",
-    "exploding",
-    "non_finite",
-    "spike",
-)
 
 
 def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
@@ -49,81 +42,49 @@ def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def told(s: dict[str, Any]) -> str:
+    """A run in a line."""
+    label = s["label"]
+    when = "" if s["alarm"] is None else f"{s['alarm'] / label['steps']:.2f}"
+    onset = f"{label['onset_step'] / label['steps']:.2f}" if label["degraded"] else ""
+    what = "degraded" if label["degraded"] else "fine"
+    facts = f"{what:9}{onset:5} alarm {when:5} {s['verdict']:8} {s['kind']!s:12} {label['adv_loss']:12}"
+    return f"{facts} {','.join(s['names']):40} {label['run'][:50]}"
+
+
+def figures(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the result: shares of the runs that got worse, of those that did not, of all."""
+    bad, good = [s for s in seen if s["label"]["degraded"]], [s for s in seen if not s["label"]["degraded"]]
+
+    def share(
+        metric: str, better: str, runs: list[dict[str, Any]], holds: Callable[[dict[str, Any]], float]
+    ) -> dict[str, Any]:
+        return row(metric, sum(map(holds, runs)) / len(runs), "", None, better, len(runs), None)
+
+    def in_time(s: dict[str, Any]) -> bool:
+        limit = s["label"]["steps"] / 4
+        return s["alarm"] is not None and s["alarm"] <= s["label"]["onset_step"] + limit
+
+    return [
+        share("degraded runs with an alarm", "higher", bad, lambda s: s["alarm"] is not None),
+        share("alarm within a quarter of the run after FID got worse", "higher", bad, in_time),
+        share("runs whose FID stayed good, with an alarm", "lower", good, lambda s: s["alarm"] is not None),
+        share("kind of loss recognised from its numbers alone", "", seen, lambda s: s["kind"] is not None),
+        share("verdict unknown at the end", "", seen, lambda s: s["verdict"] == "unknown"),
+        share("verdict healthy at the end", "lower", seen, lambda s: s["verdict"] == "healthy"),
+        share(f"symptoms of {len(symptoms())} that stay unknown, mean", "", seen, lambda s: s["unknown"]),
+    ]
+
+
 def main() -> None:
     """Prints each run and writes ``results/foreign.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     seen = [look(folder, label) for label in json.loads((folder / "labels.json").read_text())]
-    for s in seen:
-        label = s["label"]
-        when = "" if s["alarm"] is None else f"{s['alarm'] / label['steps']:.2f}"
-        onset = "" if not label["degraded"] else f"{label['onset_step'] / label['steps']:.2f}"
-        what = "degraded" if label["degraded"] else "fine"
-        told = f"{what:9}{onset:5} alarm {when:5} {s['verdict']:8} {s['kind']!s:12} {label['adv_loss']:12}"
-        print(f"{told} {','.join(s['names']):40} {label['run'][:50]}")
-    bad, good = [s for s in seen if s["label"]["degraded"]], [s for s in seen if not s["label"]["degraded"]]
-    caught = [s for s in bad if s["alarm"] is not None]
-    in_time = [s for s in caught if s["alarm"] <= s["label"]["onset_step"] + 0.25 * s["label"]["steps"]]
-    rows = [
-        row("degraded runs with an alarm", len(caught) / len(bad), "", None, "higher", len(bad), None),
-        row(
-            "alarm within a quarter of the run after FID got worse",
-            len(in_time) / len(bad),
-            "",
-            None,
-            "higher",
-            len(bad),
-            None,
-        ),
-        row(
-            "runs whose FID stayed good, with an alarm",
-            sum(s["alarm"] is not None for s in good) / len(good),
-            "",
-            None,
-            "lower",
-            len(good),
-            None,
-        ),
-        row(
-            "kind of loss recognised from its numbers alone",
-            sum(s["kind"] is not None for s in seen) / len(seen),
-            "",
-            None,
-            "",
-            len(seen),
-            None,
-        ),
-        row(
-            "verdict unknown at the end",
-            sum(s["verdict"] == "unknown" for s in seen) / len(seen),
-            "",
-            None,
-            "",
-            len(seen),
-            None,
-        ),
-        row(
-            "verdict healthy at the end",
-            sum(s["verdict"] == "healthy" for s in seen) / len(seen),
-            "",
-            None,
-            "lower",
-            len(seen),
-            None,
-        ),
-        row(
-            "symptoms of 28 that stay unknown, mean",
-            sum(s["unknown"] for s in seen) / len(seen),
-            "",
-            None,
-            "",
-            len(seen),
-            None,
-        ),
-    ]
+    print("\n".join(map(told, seen)))
     print(Counter(name for s in seen for name in s["names"]))
-    print(write("foreign", "python -m benchmarks.doctor.foreign FOLDER", rows))
+    print(write("foreign", "python -m benchmarks.doctor.foreign FOLDER", figures(seen)))
 
 
 if __name__ == "__main__":

@@ -51,107 +51,100 @@ def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
     real, held = pictures(o["data"])
     real = real[: o.get("pictures", len(real))]
     shown = o.get("distort", lambda x: x)
-    z, width, size = o.get("latent_dim", 32), o.get("width", 128), 3 * SIDE * SIDE
+    z, batch = o.get("latent_dim", 32), o.get("batch_size", 64)
+    g, d = gan_networks(o, z)
+    lr_g, lr_d, betas = o.get("lr_g", 2e-4), o.get("lr_d", 2e-4), (o.get("beta1", 0.5), 0.999)
+    adam_g, adam_d = (torch.optim.Adam(net.parameters(), lr, betas=betas) for net, lr in ((g, lr_g), (d, lr_d)))
+    settings = {
+        "lr_g": lr_g, "lr_d": lr_d, "latent_dim": z, "batch_size": batch, "beta1": betas[0],
+        "instance_noise": o.get("instance_noise", 0.0),
+    }  # fmt: skip
+    facts = {
+        "transposed": f"{o['kernel']}/2" if "kernel" in o else "",
+        "data_range": (float(shown(real).min()), float(shown(real).max())),
+    }
+    networks = {"generator": g, "discriminator": d}
+    sample = from_fixed_noise(g, z)
+    watch = watched(
+        total=o["steps"], sample=sample, real=real, held_out=held, networks=networks, settings=settings, facts=facts
+    )
+
+    def hide(p: Tensor) -> Tensor:
+        noise = o.get("instance_noise", 0.0)
+        return p + noise * torch.randn_like(p) if noise else p
+
+    updates = {"generator": 0, "discriminator": 0}
+    for step in range(o["steps"]):
+        x = shown(real[torch.randint(len(real), (batch,))]).flatten(1)
+        x = x * 8 if step == o.get("spike_at") else x
+        if step == o.get("dies_at"):
+            kill(d)
+        fake = g(torch.randn(batch, z))
+        on_real, on_fake = d(hide(x)), d(hide(fake.detach()))
+        loss_real, loss_fake = cross_entropy(on_real, o.get("smooth", 1.0)), cross_entropy(on_fake, 0.0)
+        block = o.get("block")  # networks that take turns for whole stretches
+        if block is None or step // block % 2 == 0:
+            descend(adam_d, loss_real + loss_fake)
+            updates["discriminator"] += 1
+        loss_g = cross_entropy(d(hide(fake)), 1.0)
+        if block is None or step // block % 2 == 1:
+            descend(adam_g, loss_g)
+            updates["generator"] += 1
+        more = {"discriminator/score_spread": torch.cat([on_real, on_fake]).detach().std()}
+        if step % 50 == 49:
+            more |= {f"updates_per_epoch/{name}": float(count) for name, count in updates.items()}
+            updates = dict.fromkeys(updates, 0)
+        watch(step + 1, more, D_real=loss_real, D_fake=loss_fake, loss_G=loss_g)
+    watch.look()
+    with torch.no_grad():
+        return watch, g(torch.randn(512, z)).view(-1, 3, SIDE, SIDE)
+
+
+def gan_networks(o: Mapping[str, Any], z: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator of dense layers; ``kernel``: transposed convolutions, ``blurred``: no detail below so many pixels."""
+    width, size = o.get("width", 128), 3 * SIDE * SIDE
     if "kernel" in o:
         g: nn.Module = conv_generator(z, width // 4, o["kernel"])
     else:
         g = dense(z, width, 2 * width, size, last=nn.Tanh())
     if o.get("blurred"):
-        factor = o["blurred"]
+        small = SIDE // o["blurred"]
         g = nn.Sequential(
-            dense(z, width, 2 * width, 3 * (SIDE // factor) ** 2, last=nn.Tanh()),
-            nn.Unflatten(1, (3, SIDE // factor, SIDE // factor)),
-            nn.Upsample(scale_factor=factor, mode="bilinear"),
-            nn.Flatten(),
-        )
-    d = dense(size, 2 * width, width, 1)
-    lr_g, lr_d = o.get("lr_g", 2e-4), o.get("lr_d", 2e-4)
-    best = (
-        torch.optim.Adam(g.parameters(), lr_g, betas=(o.get("beta1", 0.5), 0.999)),
-        torch.optim.Adam(d.parameters(), lr_d, betas=(o.get("beta1", 0.5), 0.999)),
-    )
-    for network, name in ((g, "generator"), (d, "discriminator")):
-        if name in o.get("frozen", ()):
-            network.requires_grad_(False)
-    steps, batch = o["steps"], o.get("batch_size", 64)
-    settings = {k: o[k] for k in ("latent_dim", "batch_size", "n_critic") if k in o} | {
-        "lr_g": lr_g,
-        "lr_d": lr_d,
-        "latent_dim": z,
-        "batch_size": batch,
-        "instance_noise": o.get("instance_noise", 0.0),
-        "beta1": o.get("beta1", 0.5),
-    }
-    noise = torch.Generator().manual_seed(7)
-    fixed = torch.randn(128, z, generator=noise)
+            dense(z, width, 2 * width, 3 * small**2, last=nn.Tanh()), nn.Unflatten(1, (3, small, small)),
+            nn.Upsample(scale_factor=o["blurred"], mode="bilinear"), nn.Flatten(),
+        )  # fmt: skip
+    return g, dense(size, 2 * width, width, 1)
+
+
+def from_fixed_noise(network: nn.Module, z: int) -> Callable[[int], Tensor]:
+    """``sample(n)``: pictures from the first n of 128 draws that never change."""
+    fixed = torch.randn(128, z, generator=torch.Generator().manual_seed(7))
 
     def sample(n: int) -> Tensor:
         with torch.no_grad():
-            return g(fixed[:n]).view(n, 3, SIDE, SIDE)
+            return network(fixed[:n]).view(n, 3, SIDE, SIDE).clamp(-1, 1)
 
-    watch = watched(
-        total=steps,
-        sample=sample,
-        real=real,
-        held_out=held,
-        networks={"generator": g, "discriminator": d},
-        settings=settings,
-        facts={
-            "transposed": f"{o['kernel']}/2" if "kernel" in o else "",
-            "data_range": (float(shown(real).min()), float(shown(real).max())),
-        },
-    )
-    block, blind = o.get("block"), o.get("instance_noise", 0.0)
+    return sample
 
-    def hide(p: Tensor) -> Tensor:
-        return p + blind * torch.randn_like(p) if blind else p
 
-    every, wins = o.get("n_critic", 1), o.get("d_every", 1)
-    g_updates = d_updates = 0
-    for step in range(steps):
-        x = shown(real[torch.randint(len(real), (batch,))]).flatten(1)
-        if step == o.get("dies_at"):
-            with torch.no_grad():
-                for layer in d:
-                    if isinstance(layer, nn.Linear):
-                        layer.weight.mul_(0.0)
-        if step == o.get("spike_at"):
-            x = x * 8
-        fake = g(torch.randn(batch, z))
-        on_real, on_fake = d(hide(x)), d(hide(fake.detach()))
-        loss_real = F.binary_cross_entropy_with_logits(on_real, torch.full_like(on_real, o.get("smooth", 1.0)))
-        loss_fake = F.binary_cross_entropy_with_logits(on_fake, torch.zeros_like(on_fake))
-        if loss_real.requires_grad and step % wins == 0 and (block is None or step // block % 2 == 0):
-            best[1].zero_grad()
-            (loss_real + loss_fake).backward()
-            best[1].step()
-            d_updates += 1
-        score = d(hide(fake))
-        loss_g = F.binary_cross_entropy_with_logits(score, torch.ones_like(score))
-        if (
-            step % every == every - 1
-            and (block is None or step // block % 2 == 1)
-            and loss_g.requires_grad
-            and any(p.requires_grad for p in g.parameters())
-        ):
-            best[0].zero_grad()
-            loss_g.backward()
-            best[0].step()
-            g_updates += 1
-        more = {}
-        if step % 50 == 49:
-            more = {
-                "updates_per_epoch/generator": float(g_updates),
-                "updates_per_epoch/discriminator": float(d_updates),
-            }
-            g_updates = d_updates = 0
-        spread = torch.cat([on_real, on_fake]).detach().std()
-        watch(
-            step + 1, {"discriminator/score_spread": spread, **more}, D_real=loss_real, D_fake=loss_fake, loss_G=loss_g
-        )
-    watch.look()
-    with torch.no_grad():
-        return watch, g(torch.randn(512, z)).view(-1, 3, SIDE, SIDE)
+def cross_entropy(scores: Tensor, wanted: float) -> Tensor:
+    """Of logits against one label."""
+    return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, wanted))
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+@torch.no_grad()
+def kill(network: nn.Module) -> None:
+    """Every weight matrix becomes 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.zero_()
 
 
 def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Tensor]:
@@ -182,15 +175,9 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
     }
     if "clip" in o:
         settings["max_grad_norm"] = o["clip"]
-    fixed = torch.randn(128, z, generator=torch.Generator().manual_seed(7))
-
-    def sample(n: int) -> Tensor:
-        with torch.no_grad():
-            return decoder(fixed[:n]).view(n, 3, SIDE, SIDE).clamp(-1, 1)
-
     watch = watched(
         total=steps,
-        sample=sample,
+        sample=from_fixed_noise(decoder, z),
         real=real.view(-1, 3, SIDE, SIDE),
         held_out=held.view(-1, 3, SIDE, SIDE),
         networks={"encoder": encoder, "decoder": decoder},
