@@ -33,6 +33,11 @@ class Diagnosis:
     causes: tuple[Ranked, ...]
     follows: str | None = None
 
+    @property
+    def certain(self) -> bool:
+        """Whether it will not mend itself and nothing but stopping helps: a fast symptom that makes a run sick."""
+        return self.symptom.speed == "fast" and self.finding.severity == "sick"
+
     def sentence(self) -> str:
         """What, since when, and the first evidence, in one line."""
         since = f"since step {self.finding.onset:.0f}"

@@ -38,10 +38,7 @@ class DoctorCallback(TrainerCallback):
             return
         numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, int | float) and n != "epoch"}
         found = self.watch(state.global_step, numbers)
-        certain = found is not None and any(
-            d.symptom.speed == "fast" and d.finding.severity == "sick" for d in found.alarms
-        )
-        if self.stop and certain:
+        if self.stop and found is not None and any(d.certain for d in found.alarms):
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:

@@ -41,10 +41,7 @@ class DoctorCallback(Callback):
             return
         logged = {n: v for n, v in trainer.callback_metrics.items() if getattr(v, "numel", lambda: 1)() == 1}
         found = self.watch(trainer.global_step, logged)
-        certain = found is not None and any(
-            d.symptom.speed == "fast" and d.finding.severity == "sick" for d in found.alarms
-        )
-        if self.stop and certain:
+        if self.stop and found is not None and any(d.certain for d in found.alarms):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

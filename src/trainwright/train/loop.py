@@ -277,8 +277,7 @@ class Loop:
             self.display.note(f"{diagnosis.finding.severity}: {diagnosis.sentence()}")
             for ranked in diagnosis.causes[:2]:
                 self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
-            certain = diagnosis.symptom.speed == "fast" and diagnosis.finding.severity == "sick"
-            if certain and self.settings.on_sick == "stop" and not last:
+            if diagnosis.certain and self.settings.on_sick == "stop" and not last:
                 self.sick = diagnosis.sentence()
 
     def _checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
