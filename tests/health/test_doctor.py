@@ -162,3 +162,15 @@ def test_a_long_run_is_kept_in_few_rows_with_every_look_at_samples():
     assert sum("samples/coverage" in r for r in kept) == 100
     assert [r["step"] for r in kept] == sorted(r["step"] for r in kept)
     assert (kept[0]["step"], kept[-1]["step"]) == (0, 19_999)
+
+
+@pytest.mark.parametrize("updates, certain", [(0.0, True), (1.0, False)])
+def test_only_a_generator_without_any_update_is_certain(updates, certain):
+    counted = {"updates_per_epoch/generator": updates, "updates_per_epoch/critic": 40.0}
+    found = examine(History.of(({"step": 40 * i, **counted} for i in range(1, 20)), total=4000))
+    assert [(d.symptom.name, d.certain) for d in found.alarms] == [("starved_generator", certain)]
+
+
+def test_an_explosion_is_told_at_once_and_not_taken_for_certain():
+    found = examine(History.of(({"step": i, "loss": 1.0 if i < 20 else 1e4} for i in range(60)), total=4000))
+    assert [(d.symptom.name, d.certain) for d in found.alarms] == [("exploding", False)]

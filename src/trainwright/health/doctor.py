@@ -35,8 +35,8 @@ class Diagnosis:
 
     @property
     def certain(self) -> bool:
-        """Whether it will not mend itself and nothing but stopping helps: a fast symptom that makes a run sick."""
-        return self.symptom.speed == "fast" and self.finding.severity == "sick"
+        """Whether it makes the run sick and will not mend itself."""
+        return self.symptom.certain and self.finding.severity == "sick"
 
     def sentence(self) -> str:
         """What, since when, and the first evidence, in one line."""

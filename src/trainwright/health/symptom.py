@@ -70,9 +70,10 @@ class Symptom:
         what: what it is, in a sentence or two.
         measured: how it is told.
         bounds: its thresholds by name.
-        speed: ``fast`` ones stop a run at once where certain; ``slow`` ones need persistence.
+        speed: ``fast`` ones are looked for from the first steps on; ``slow`` ones need persistence.
         look: the function of the history; None is "judged, and not there".
         explains: symptoms that follow from this one and are not alarms of their own beside it.
+        certain: where it makes a run sick, it will not mend itself and a training is stopped (``on_sick``).
         raw: also looks at readings that are not finite; for the others those are taken out.
     """
 
@@ -85,6 +86,7 @@ class Symptom:
     speed: Literal["fast", "slow"] = "slow"
     explains: tuple[str, ...] = ()
     raw: bool = False
+    certain: bool = False
 
 
 # ---- what symptoms share -------------------------------------------------------------------------------------------------

@@ -55,4 +55,5 @@ SYMPTOM = Symptom(
         "discriminator_guessing",
         "critic_dominance",
     ),
+    certain=True,
 )

@@ -70,4 +70,5 @@ SYMPTOM = Symptom(
         "loss_imbalance",
         "oscillation",
     ),
+    certain=True,
 )

@@ -45,4 +45,5 @@ SYMPTOM = Symptom(
     "fast",
     explains=("exploding", "frozen_network", "dead_critic", *EXPLODING.explains),
     raw=True,
+    certain=True,
 )

@@ -28,7 +28,7 @@ def look(h: History) -> Judgement:
     value = float(total[-1])
     said = f"the generator has had {g.values[:n].sum():.0f} updates while the critic had {d.values[:n].sum():.0f}"
     seen = Evidence("updates_per_epoch/generator", value, BOUNDS["ratio"].value, said, stretch.onset, stretch.end)
-    return Finding(stretch.onset, stretch.alarm, "sick", (seen,))
+    return Finding(stretch.onset, stretch.alarm, "sick" if value == 0 else "suspect", (seen,))
 
 
 SYMPTOM = Symptom(
@@ -48,4 +48,5 @@ SYMPTOM = Symptom(
         "critic_dominance",
         "sample_lag",
     ),
+    certain=True,
 )
