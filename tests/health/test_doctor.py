@@ -174,3 +174,11 @@ def test_only_a_generator_without_any_update_is_certain(updates, certain):
 def test_an_explosion_is_told_at_once_and_not_taken_for_certain():
     found = examine(History.of(({"step": i, "loss": 1.0 if i < 20 else 1e4} for i in range(60)), total=4000))
     assert [(d.symptom.name, d.certain) for d in found.alarms] == [("exploding", False)]
+
+
+def test_a_wasserstein_estimate_that_grows_in_the_first_thousand_steps_is_healthy_and_later_is_not():
+    early = rows(600, critic__wasserstein_heldout=lambda i: 10.0 + 40.0 * min(1.0, i / 300))
+    assert examine(History.of(early, facts={"adversarial": "wasserstein"}, total=600)).alarms == ()
+    late = rows(6000, critic__wasserstein_heldout=lambda i: 10.0 if i < 2500 else 10.0 + (i - 2500) / 50)
+    found = examine(History.of(late[::50], facts={"adversarial": "wasserstein"}, total=6000))
+    assert [d.symptom.name for d in found.alarms] == ["critic_dominance"]

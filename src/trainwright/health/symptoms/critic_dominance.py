@@ -20,6 +20,9 @@ BOUNDS = {
         "authors of WGAN-GP: it should climb down",
     ),
     "warm_up": Bound(0.15, "share of the budget in which a large early estimate is healthy", "authors of WGAN-GP"),
+    "steps": Bound(
+        1000, "steps before which the estimate grows in healthy runs too", "improved_wgan_training issues 17 and 44"
+    ),
     "memory": Bound(
         0.5,
         "share of the estimate on training data that is not there on held-out data",
@@ -73,7 +76,10 @@ def _wasserstein(h: History) -> Judgement:
     trained = h.get("critic/wasserstein_train", least=4)
     if estimate is None:
         return Unknown("the critic's estimate on held-out data, and its trend")
-    after = estimate.steps > BOUNDS["warm_up"].value * h.budget
+    begin = max(BOUNDS["warm_up"].value * h.budget, BOUNDS["steps"].value)
+    if h.now <= begin:
+        return Unknown(f"a run of more than {begin:.0f} steps: until then a growing estimate is healthy")
+    after = estimate.steps > begin
     smoothed = smooth(estimate.values, 3)
     level = np.minimum.accumulate(np.where(after, smoothed, np.inf))  # the lowest since the warm-up
     early = float(np.max(smoothed[~after])) if (~after).any() else 0.0
@@ -87,9 +93,7 @@ def _wasserstein(h: History) -> Judgement:
     if trained is None:
         return None
     memory = 1 - smooth(estimate.at(trained.steps), 3) / np.maximum(smooth(trained.values, 3), 1e-9)
-    bad = (
-        (memory > BOUNDS["memory"].value) & (trained.steps > BOUNDS["warm_up"].value * h.budget) & (trained.values > 0)
-    )
+    bad = (memory > BOUNDS["memory"].value) & (trained.steps > begin) & (trained.values > 0)
     stretch = persistent(trained.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
