@@ -1,7 +1,9 @@
-"""The experiment table of several runs: what their families read off their signals, as Markdown."""
+"""The experiment table of several runs: what their families read off their signals, and what the doctor says, as Markdown."""
 
 from collections.abc import Sequence
 
+from trainwright.health.doctor import examine
+from trainwright.health.record import admit
 from trainwright.registry import family
 from trainwright.runs.folder import Run, read_lines
 
@@ -17,8 +19,18 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
         facts = run.read()
         read = family(facts["family"], str(run.folder)).read()
         cells = read(read_lines(run.metrics), run.events()) if read else {"status": facts["status"]}
-        found.append({"config": facts["recipe"].split("/")[-1], "run": run.name, **cells})
+        found.append({"config": facts["recipe"].split("/")[-1], "run": run.name, **cells, "doctor": _doctor(run)})
     return found
+
+
+def _doctor(run: Run) -> str:
+    """The verdict, with each alarm and its likeliest cause."""
+    examined = examine(admit(run.folder, {}).history)
+    alarms = [
+        f"{d.symptom.title}, because {d.causes[0].cause.title}" if d.causes else d.symptom.title
+        for d in examined.alarms
+    ]
+    return f"{examined.verdict}: {'; '.join(alarms)}" if alarms else examined.verdict
 
 
 def markdown(rows: Sequence[dict[str, str]]) -> str:
