@@ -20,10 +20,10 @@ from trainwright.train.system import Data, System
 from trainwright.train.update import Updater
 from trainwright.train.watching import facts_of
 
-SECONDS = 2.5  # for the steps of the learning-rate probe
+SECONDS = 1.0  # for the steps of the learning-rate probe
 STEPS = 50
-SEEN = 24
-FEW = 8  # samples of the first step, and of all if a whole batch would take too long
+SEEN = 16
+FEW = 4  # samples of the first step, and of all if a whole batch would take too long
 
 
 def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
