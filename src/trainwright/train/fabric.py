@@ -3,22 +3,29 @@
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
+from torch import Tensor
 
 from trainwright.errors import UserError
 from trainwright.train.config import Training
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
-def make_fabric(settings: Training) -> Fabric:
+def make_fabric(settings: Training) -> "Fabric":
     """A launched Fabric: with ``devices`` above 1 the other processes start here and run the same command.
 
     Raises:
         UserError: the machine has no such accelerator or not so many devices.
     """
+    from lightning_fabric import Fabric
+
     _limit_threads(settings)
     keep_freed_memory()
     try:
@@ -36,6 +43,27 @@ def make_fabric(settings: Training) -> Fabric:
     if settings.devices > 1:
         fabric.launch()
     return fabric
+
+
+class Alone:
+    """What an update asks of Fabric, for one process whose work nobody keeps: importing Fabric itself takes seconds."""
+
+    world_size = 1
+
+    def __init__(self, settings: Training) -> None:
+        _limit_threads(settings)
+        keep_freed_memory()
+        self.device = torch.device("cpu")
+        if settings.accelerator in ("auto", "cuda") and torch.cuda.is_available():
+            self.device = torch.device("cuda")
+
+    def to_device(self, what: Any) -> Any:
+        """A tensor or network on the device."""
+        return what.to(self.device)
+
+    def backward(self, loss: Tensor, inputs: Sequence[Tensor]) -> None:
+        """Gradients of ``inputs``."""
+        loss.backward(inputs=inputs)
 
 
 def _limit_threads(settings: Training) -> None:

@@ -8,10 +8,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from trainwright.data.stream import Prefetcher
@@ -30,6 +29,9 @@ from trainwright.train.system import Data, System
 from trainwright.train.trackers import Nothing, Tracker
 from trainwright.train.update import Updater, first_non_finite, with_ratios
 from trainwright.train.watching import Watcher
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
 
@@ -53,7 +55,7 @@ class Loop:
         system: System,
         data: Data,
         run: Run,
-        fabric: Fabric,
+        fabric: "Fabric",
         display: Display,
         stop: Callable[[], bool],
     ) -> None:

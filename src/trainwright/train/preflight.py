@@ -1,7 +1,7 @@
 """Preflight of a recipe: what settings and data say, and what the untrained networks show within a few seconds."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -12,13 +12,16 @@ from trainwright.health.preflight import Check, Plan, check
 from trainwright.health.probes.samples import texture
 from trainwright.health.recorder import Recorder
 from trainwright.train.config import RunConfig
-from trainwright.train.fabric import make_fabric
+from trainwright.train.fabric import Alone
 from trainwright.train.family import Family
 from trainwright.train.randomness import seed_step
 from trainwright.train.session import build
 from trainwright.train.system import Data, System
 from trainwright.train.update import Updater
 from trainwright.train.watching import facts_of
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SECONDS = 1.0  # for the steps of the learning-rate probe
 STEPS = 50
@@ -38,7 +41,7 @@ def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SE
     Returns:
         Checks, worst first.
     """
-    fabric = make_fabric(config.train.model_copy(update={"devices": 1}))  # the others need not start for this
+    fabric = cast("Fabric", Alone(config.train))  # other processes need not start for this
     with torch.random.fork_rng(devices=[]):
         system = build(family, config, fabric)
         system.adapt_to(data)

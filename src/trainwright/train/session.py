@@ -4,10 +4,9 @@ import errno
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.config.writing import Change, diff, to_yaml
@@ -23,6 +22,9 @@ from trainwright.train.randomness import derive
 from trainwright.train.status import Display
 from trainwright.train.system import Data, Progress, System
 from trainwright.train.trackers import KINDS, Guarded
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _train(
     family: Family,
     config: RunConfig,
     run: Run,
-    fabric: Fabric,
+    fabric: "Fabric",
     display: Display,
     stop: Callable[[], bool],
     progress: Progress | None,
@@ -134,7 +136,7 @@ def _verdict(loop: Loop, run: Run, status: str, message: str) -> dict[str, str]:
     return {"verdict": "unknown", "verdict_reason": "not judged yet"} if run.read()["verdict"] == "crashed" else {}
 
 
-def build(family: Family, config: RunConfig, fabric: Fabric | None = None) -> System:
+def build(family: Family, config: RunConfig, fabric: "Fabric | None" = None) -> System:
     """The system of a config, its first weights derived from the seed, on Fabric's device if one is given."""
     torch.manual_seed(derive("weights", config.train.seed))
     system = family.load()(config)

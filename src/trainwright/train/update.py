@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from trainwright.config.schedules import Schedule, value
@@ -15,11 +15,14 @@ from trainwright.train.ema import Average, averaged_copy
 from trainwright.train.inspect import copies, gradient_shares, update_ratios
 from trainwright.train.system import System, Terms
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 class Updater:
     """The loop's ``update`` for every group of a system. Counts updates per group; the counts belong to a checkpoint."""
 
-    def __init__(self, system: System, fabric: Fabric, recorder: Recorder, max_grad_norm: Schedule | None) -> None:
+    def __init__(self, system: System, fabric: "Fabric", recorder: Recorder, max_grad_norm: Schedule | None) -> None:
         self.fabric, self.recorder, self.max_grad_norm = fabric, recorder, max_grad_norm
         self.groups = system.groups
         self.networks = {n: [system.networks[k] for k in group.networks] for n, group in system.groups.items()}
