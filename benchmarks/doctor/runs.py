@@ -73,7 +73,7 @@ def _family(setting: Setting) -> dict[str, Any]:
     from trainwright.train.status import Silent
 
     recipe = {"wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small"}[setting.kind]
-    steps = STEPS[setting.kind]
+    steps = setting.changes.get("steps", STEPS[setting.kind])
     usual = [
         f"steps={steps}",
         "threads=1",

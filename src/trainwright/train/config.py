@@ -37,6 +37,9 @@ class Training(Config):
     batch_size: int = knob(
         64, "Samples per step, over all processes together.", hot=True, ge=2, le=65536, aliases=("BATCH_SIZE",)
     )
+    constant_batch: bool = knob(
+        False, "Show the first batch at every step: whether a network can learn even that one by heart.", hot=True
+    )
     max_grad_norm: Rate | None = knob(None, "Clip each group's gradient to this norm; null: no clipping.", hot=True)
     on_nonfinite: Literal["stop", "rollback"] = knob(
         "stop",
@@ -60,10 +63,10 @@ class Training(Config):
         ge=1,
     )
     watch_budget: float = knob(0.01, "Share of the time that watching may take.", hot=True, gt=0, le=1)
-    on_sick: Literal["stop", "go_on"] = knob(
+    on_sick: Literal["stop", "stop_early", "go_on"] = knob(
         "stop",
-        "After a failure that is certain and will not mend itself (a dead critic, a network that does not move, a generator that is "
-        "never updated): stop, or go on.",
+        "`stop` after a failure that is certain and will not mend itself (a dead critic, a network that does not move, a generator that "
+        "is never updated); `stop_early` after anything that makes the run sick; or go on.",
         hot=True,
     )
     checkpoint_every: int = knob(500, "Steps between checkpoints.", hot=True, ge=1)

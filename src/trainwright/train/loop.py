@@ -173,6 +173,7 @@ class Loop:
 
     def _fetch(self, start: int, size: int) -> Any:
         share = size // self.fabric.world_size
+        start = 0 if self.settings.constant_batch else start
         mine = start + self.fabric.global_rank * share
         return self.data.fetch(self.settings.seed, mine, share)
 
@@ -279,7 +280,10 @@ class Loop:
             self.display.note(f"{diagnosis.finding.severity}: {diagnosis.sentence()}")
             for ranked in diagnosis.causes[:2]:
                 self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
-            if diagnosis.certain and self.settings.on_sick == "stop" and not last:
+            sick = diagnosis.certain or (
+                self.settings.on_sick == "stop_early" and diagnosis.finding.severity == "sick"
+            )
+            if sick and self.settings.on_sick != "go_on" and not last:
                 self.sick = diagnosis.sentence()
 
     def _checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
@@ -300,7 +304,9 @@ class Loop:
                 "to_inspect": sorted(self.updater.to_inspect),
                 "plateau": at.plateau.state(),
             }
-            checkpoints.save(self.system, folder, state, healthy=True)
+            latest = self.watcher.latest
+            healthy = latest is None or latest.verdict not in ("sick", "crashed")
+            checkpoints.save(self.system, folder, state, healthy)
             checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
             self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
         self.fabric.barrier()
