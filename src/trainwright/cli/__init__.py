@@ -18,6 +18,7 @@ from trainwright.cli import (
     sample,
     table,
     train,
+    treat,
 )
 from trainwright.errors import UserError
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, data, check, train, resume, doctor, explain, sample, evaluate, report, table, recipes, runs):
+for verb in (demo, data, check, train, treat, resume, doctor, explain, sample, evaluate, report, table, recipes, runs):
     verb.register(app)
 
 

@@ -39,7 +39,8 @@ def build_report(run: Run) -> Path:
     rows = read_lines(run.metrics)
     patient = admit(run.folder, {})
     found = examine(patient.history)
-    page = _template().render(
+    page = template("page.html.j2").render(
+        style=style(),
         diagnosis=text(run.name, found, patient.family),
         diagnosis_picture=Markup(picture(patient.history, found) or ""),
         facts=facts,
@@ -62,9 +63,17 @@ def build_report(run: Run) -> Path:
     return run.folder / "report.html"
 
 
-def _template() -> Any:
-    source = (files("trainwright.report") / "page.html.j2").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+def style() -> Markup:
+    """What all pages look like."""
+    return Markup((files("trainwright.report") / "style.css").read_text(encoding="utf-8"))
+
+
+def template(name: str, **filters: Any) -> Any:
+    """A page's template; whatever is put into it is escaped."""
+    source = (files("trainwright.report") / name).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters)
+    return environment.from_string(source)
 
 
 def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -105,10 +114,11 @@ def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Panel
 def _views(run: Run) -> list[dict[str, str]]:
     """The newest grid of each of the family's views."""
     found = [max(folder.glob("step_*.png"), default=None) for folder in sorted(run.views.glob("*"))]
-    return [{"name": file.parent.name, "uri": _data_uri(file)} for file in found if file is not None]
+    return [{"name": file.parent.name, "uri": data_uri(file)} for file in found if file is not None]
 
 
-def _data_uri(file: Path) -> str:
+def data_uri(file: Path) -> str:
+    """A picture as text that stands in the page itself."""
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
@@ -121,7 +131,7 @@ def _grids(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "step": int(file.stem.removeprefix("step_")),
-            "uri": _data_uri(file),
+            "uri": data_uri(file),
         }
         for file in found
     ]

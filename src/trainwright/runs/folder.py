@@ -126,6 +126,20 @@ class Run:
                 f"{self.folder} is in use by another process. Wait for it, stop it, or choose another folder with --run."
             ) from None
 
+    def wait_until_free(self, seconds: float) -> None:
+        """Waits so long for another process to give the folder back.
+
+        Raises:
+            UserError: it does not.
+        """
+        if not self.folder.exists():
+            return
+        try:
+            with self._lock.acquire(timeout=seconds):
+                return
+        except Timeout:
+            raise UserError(f"{self.folder} has been in use by another process for {seconds:.0f} s. Stop it.") from None
+
     def release(self) -> None:
         """Gives the folder back."""
         self._lock.release()

@@ -132,6 +132,17 @@ def find(folder: Path) -> tuple[Checkpoint | None, list[tuple[str, str]]]:
     return None, damaged
 
 
+def good(folder: Path) -> list[Checkpoint]:
+    """Every checkpoint that passes its checksum, newest first."""
+    found = []
+    for path in _newest_first(folder):
+        try:
+            found.append(_verify(path))
+        except Refused:
+            continue
+    return found
+
+
 def latest(folder: Path) -> Checkpoint:
     """The newest good checkpoint; a UserError if there is none."""
     found, damaged = find(folder)

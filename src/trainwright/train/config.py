@@ -65,8 +65,8 @@ class Training(Config):
     watch_budget: float = knob(0.01, "Share of the time that watching may take.", hot=True, gt=0, le=1)
     on_sick: Literal["stop", "stop_early", "go_on"] = knob(
         "stop",
-        "`stop` after a failure that is certain and will not mend itself (a dead critic, a network that does not move, a generator that "
-        "is never updated); `stop_early` after anything that makes the run sick; or go on.",
+        "`stop` after a failure that is certain and will not mend itself (a dead critic, a network that does not move, a "
+        "generator that is never updated); `stop_early` after anything that makes the run sick; or go on.",
         hot=True,
     )
     checkpoint_every: int = knob(500, "Steps between checkpoints.", hot=True, ge=1)

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of how good a run of a family is, between 0 (nothing) and 1 (as real data).
+
+    Attributes:
+        signal: larger is better.
+        ceiling: what real data score: a number, or a signal that says it.
+    """
+
+    signal: str
+    ceiling: str | float = 1.0
+
+
+@dataclass(frozen=True)
 class Family:
     """A kind of model.
 
@@ -24,6 +37,7 @@ class Family:
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
         panels: the curves that its report shows before those of every family.
         reading: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.table`.
+        quality: what a run is judged by, beside alarms; see :mod:`trainwright.lab.quality`.
         package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
     """
 
@@ -34,6 +48,7 @@ class Family:
     smoke: tuple[str, ...]
     panels: tuple[Panel, ...] = ()
     reading: str = ""
+    quality: tuple[Part, ...] = ()
     package: str = ""
 
     def load(self) -> "type[System]":

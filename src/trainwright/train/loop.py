@@ -280,9 +280,7 @@ class Loop:
             self.display.note(f"{diagnosis.finding.severity}: {diagnosis.sentence()}")
             for ranked in diagnosis.causes[:2]:
                 self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
-            sick = diagnosis.certain or (
-                self.settings.on_sick == "stop_early" and diagnosis.finding.severity == "sick"
-            )
+            sick = diagnosis.certain or (self.settings.on_sick == "stop_early" and diagnosis.finding.severity == "sick")
             if sick and self.settings.on_sick != "go_on" and not last:
                 self.sick = diagnosis.sentence()
 

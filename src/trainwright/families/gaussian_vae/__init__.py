@@ -2,7 +2,7 @@
 
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig
 from trainwright.families.gaussian_vae.panels import PANELS
-from trainwright.train.family import Family
+from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="gaussian_vae",
@@ -10,6 +10,7 @@ FAMILY = Family(
     config=GaussianVaeConfig,
     system="trainwright.families.gaussian_vae.system:GaussianVae",
     panels=PANELS,
+    quality=tuple(Part(f"explained_beyond_mean/{group}") for group in ("xy", "scale", "rot", "feat")),
     reading="trainwright.families.gaussian_vae.reading:read",
     smoke=(
         "data.size=32",

@@ -2,7 +2,7 @@
 
 from trainwright.families.wgan_gp.config import WganGpConfig
 from trainwright.families.wgan_gp.panels import PANELS
-from trainwright.train.family import Family
+from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="wgan_gp",
@@ -10,6 +10,7 @@ FAMILY = Family(
     config=WganGpConfig,
     system="trainwright.families.wgan_gp.system:WganGp",
     panels=PANELS,
+    quality=(Part("samples/coverage", "real/coverage"), Part("samples/diversity_ratio")),
     smoke=(
         "data.size=32",
         "latent_dim=8",

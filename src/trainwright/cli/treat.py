@@ -1,0 +1,119 @@
+"""``trainwright treat RECIPE [key=value ...]``: train, notice, change one thing, judge, keep or revert."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trainwright import registry
+from trainwright.cli.naming import run_folder
+from trainwright.cli.study import Address, Folder, Kind, Workers, at_work, interrupted, run, seconds
+
+if TYPE_CHECKING:
+    from trainwright.config.reading import C
+    from trainwright.lab.treatment import Attempt, Treatment
+    from trainwright.train.family import Family
+
+SICK = 11
+EPILOG = """Overrides are key=value as in `trainwright train`. The same command goes on where it stopped. Exit codes: 0 the run is well,
+11 it still is not when remedies or budget are used up, 2 bad input, 130 interrupted."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command(epilog=EPILOG)(treat)
+
+
+def treat(
+    recipe: Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=pictures/ lr_g=1e-5.")] = None,
+    budget: Annotated[str, typer.Option(help="Training time of all runs together, such as 30m or 2h.")] = "24h",
+    attempts: Annotated[int, typer.Option(help="Remedies that are tried at most.", min=0)] = 8,
+    study: Folder = None,
+    root: Annotated[Path, typer.Option(help="Folder in which studies are named.")] = Path("studies"),
+    workers: Workers = 1,
+    executor: Kind = "processes",
+    address: Address = "auto",
+) -> None:
+    """Train a recipe; when the doctor finds it sick, try remedies one at a time until it is well."""
+    family, config = registry.load(recipe, overrides or ())
+    folder = study or run_folder(root, f"treat-{recipe}", overrides or (), new=False)
+    carry_out(family, config, folder, seconds(budget), attempts, workers, executor, address)
+
+
+def carry_out(
+    family: "Family",
+    config: "C",
+    folder: Path,
+    budget: float,
+    attempts: int,
+    workers: int = 1,
+    executor: str = "processes",
+    address: str = "auto",
+) -> None:
+    """Treats, writes the notebook, says what came of it, and exits with the code that fits."""
+    from trainwright.config.base import flatten
+    from trainwright.lab.study import Study
+    from trainwright.lab.table import of_treatment, write
+    from trainwright.lab.treatment import Limits, Treatment
+    from trainwright.report.notebook import build_notebook
+    from trainwright.train.config import RunConfig
+
+    assert isinstance(config, RunConfig)
+    study = Study(folder)
+    study.open(
+        "treatment", {"title": f"treatment of {config.recipe}", "family": family.name, "settings": flatten(config)}
+    )
+    try:
+        told = _Told(study)
+        treatment = Treatment(family, config, study.runs, Limits(attempts, seconds=budget), breadth=workers, told=told)
+        print(f"study: {folder}", flush=True)
+        with at_work(workers, executor, address) as (workforce, stop):
+            over = run(treatment, workforce, study, stop)
+        write(folder, of_treatment(treatment))
+        page = build_notebook(folder)
+        if not over:
+            print(f"notebook: {page}")
+            interrupted(study)
+    finally:
+        study.close()
+    _conclude(treatment, page)
+
+
+class _Told:
+    """Writes each decision once and says it."""
+
+    def __init__(self, study: "object") -> None:
+        self._study = study
+        self._known = {e["experiment"] for e in study.events() if e["event"] == "decision"}  # type: ignore[attr-defined]
+
+    def __call__(self, attempt: "Attempt") -> None:
+        name = attempt.job.name
+        if name in self._known:
+            return
+        self._known.add(name)
+        remedy = attempt.remedy.name if attempt.remedy else None
+        self._study.write(  # type: ignore[attr-defined]
+            "decision", experiment=name, kept=attempt.kept, because=attempt.because, remedy=remedy
+        )
+        if attempt.because:
+            print(f"  {'kept' if attempt.kept else 'reverted'} {name}: {attempt.because}", flush=True)
+
+
+def _conclude(treatment: "Treatment", page: Path) -> None:
+    tried = [a for a in treatment.attempts if a.remedy is not None]
+    best = treatment.winner
+    assert best.result is not None
+    steps = treatment.trained / max(1, treatment.total)
+    print()
+    print(
+        f"{'well' if treatment.healed else 'not well'} after {len(tried)} remedies and {steps:.2f} times the steps of one run"
+    )
+    for attempt in tried:
+        change = ", ".join(f"{k}={v}" for k, v in attempt.job.change.items())
+        print(f"  {'kept    ' if attempt.kept else 'reverted'} {change}  ({attempt.because})")
+    if not treatment.healed:
+        print(f"  {treatment.ending}")
+    print(f"best run: {best.job.folder} ({best.result.verdict}: {best.result.reason})")
+    print(f"notebook: {page}")
+    raise typer.Exit(0 if treatment.healed else SICK)

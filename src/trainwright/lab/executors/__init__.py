@@ -1,0 +1,1 @@
+"""Where experiments are run: processes on this machine, or a Ray cluster."""

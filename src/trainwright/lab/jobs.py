@@ -1,0 +1,201 @@
+"""One experiment as an executor sees it: a run folder to be trained to its end, from the beginning or from another run's checkpoint.
+
+A job can be given again at any time: a run that has ended is only read, one that was cut short goes on from its checkpoint.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainwright import registry
+from trainwright.config.reading import Settings, add_mapping, validate
+from trainwright.config.writing import to_yaml
+from trainwright.errors import UserError
+from trainwright.health.doctor import examine
+from trainwright.health.record import admit
+from trainwright.lab.quality import quality
+from trainwright.runs.folder import Run, read_lines
+from trainwright.train.config import RunConfig
+from trainwright.train.family import Family
+from trainwright.train.status import Display, Silent
+
+OVER = ("finished", "stopped", "crashed")
+PATIENCE = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made.
+
+    Attributes:
+        name: unique in its study; also the folder's name.
+        folder: the run folder.
+        family: by name.
+        settings: the whole config, nested, as plain values.
+        parent: folder of the run that it is compared with or forked from.
+        fork: name of the parent's checkpoint to begin from; None: from the beginning.
+        change: what differs from the parent, in words of the config.
+        hypothesis: what it is to show.
+        expectation: how that is judged.
+    """
+
+    name: str
+    folder: str
+    family: str
+    settings: Mapping[str, Any]
+    parent: str | None = None
+    fork: str | None = None
+    change: Mapping[str, Any] = field(default_factory=dict)
+    hypothesis: str = ""
+    expectation: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended.
+
+    Attributes:
+        status: ``finished``, ``stopped`` (by the doctor), ``crashed``, ``interrupted``, or ``failed`` (it could not be run).
+        verdict: the doctor's; ``reason`` in a line.
+        step: where it is; ``trained``: steps that it took itself, without those before a fork.
+        symptoms: alarms, gravest first; ``causes``: the likeliest causes of the first; ``onset``: its step.
+        score: quality between 0 and 1, with its ``parts``; None if nothing was measured.
+        levels: median of the last readings of every signal.
+        seconds: of training in this call; ``speed``: samples a second.
+    """
+
+    status: str
+    verdict: str = "unknown"
+    reason: str = ""
+    step: int = 0
+    trained: int = 0
+    symptoms: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    onset: float | None = None
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    levels: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    speed: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Result":
+        """Back from JSON."""
+        return cls(**{**values, "symptoms": tuple(values["symptoms"]), "causes": tuple(values["causes"])})
+
+
+def config_of(family: Family, settings: Mapping[str, Any]) -> RunConfig:
+    """A validated config from nested plain values."""
+    found = Settings()
+    add_mapping(found, family.config, settings, "experiment")
+    return validate(found, family.config)
+
+
+def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where: str) -> RunConfig:
+    """The config with some settings (dotted path to value) replaced.
+
+    Raises:
+        UserError: a value that the config does not take; ``where`` says whose it is.
+    """
+    found = Settings()
+    add_mapping(found, family.config, config.model_dump(mode="json"), where)
+    for path, value in values.items():
+        found.put(tuple(path.split(".")), value, where)
+    return validate(found, family.config)
+
+
+def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | None = None) -> Result:
+    """Trains a job to its end and says how it ended.
+
+    Args:
+        job: what to train.
+        stop: asked after every step; True ends it with a checkpoint, ``interrupted``.
+        display: where its status line goes.
+    """
+    from trainwright.train.session import train
+
+    run, begin = Run(Path(job.folder)), time.monotonic()
+    try:
+        family = registry.family(job.family)
+        config = config_of(family, job.settings)
+        run.wait_until_free(PATIENCE)  # a worker whose driver was killed may still be writing its checkpoint
+        if run.exists and run.read()["status"] in OVER and int(run.read().get("step", 0)) > 0:
+            _record(job, run)
+            return read(family, run)
+        if job.fork is not None and not run.exists:
+            fork(run, Run(Path(str(job.parent))), job.fork, config)
+        outcome = train(family, config, run, display or Silent(), stop)
+        _record(job, run)
+        return read(family, run, time.monotonic() - begin, outcome.message)
+    except UserError as error:
+        return Result("failed", reason=str(error), seconds=time.monotonic() - begin)
+
+
+def _record(job: Job, run: Run) -> None:
+    parent = Path(job.parent).name if job.parent else None
+    run.update(parent=parent, change=dict(job.change), hypothesis=job.hypothesis, expectation=job.expectation)
+
+
+def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
+    """Makes a run folder that goes on from a parent's checkpoint; its curves begin there."""
+    facts = parent.read()
+    shutil.rmtree(child.folder, ignore_errors=True)
+    shutil.copytree(parent.checkpoints / checkpoint, child.checkpoints / checkpoint)
+    identity = {
+        "family": facts["family"],
+        "recipe": config.recipe,
+        "hypothesis": config.hypothesis,
+        "data": facts["data"],
+        "forked_at": int(checkpoint.rpartition("_")[2]),
+    }
+    child.create(to_yaml(config), identity)
+
+
+def read(family: Family, run: Run, seconds: float = 0.0, message: str = "") -> Result:
+    """The result of a run as it lies on disk."""
+    facts = run.read()
+    history = admit(run.folder, {}).history
+    found = examine(history)
+    verdict, reason = facts["verdict"], facts["verdict_reason"]
+    if facts["status"] != "crashed":
+        verdict, reason = found.verdict, found.reason
+    first = found.alarms[0] if found.alarms else None
+    level = quality(family, history)
+    step = int(facts.get("step", 0))
+    return Result(
+        status=facts["status"],
+        verdict=verdict,
+        reason=message or reason,
+        step=step,
+        trained=step - int(facts.get("forked_at", 0)),
+        symptoms=tuple(d.symptom.name for d in found.alarms),
+        causes=tuple(r.cause.name for r in first.causes[:3]) if first else (),
+        onset=float(first.finding.onset) if first else None,
+        score=None if level.score != level.score else round(level.score, 6),
+        parts={k: round(v, 6) for k, v in level.parts.items()},
+        levels=_levels(run),
+        seconds=round(seconds, 2),
+        speed=_speed(run),
+    )
+
+
+def _levels(run: Run) -> dict[str, float]:
+    """The median of the last three readings of every signal that is finite there."""
+    last: dict[str, list[float]] = {}
+    for row in reversed(read_lines(run.metrics)):
+        for name, value in row.items():
+            if isinstance(value, int | float) and name not in ("step", "epoch") and len(last.get(name, ())) < 3:
+                last.setdefault(name, []).append(float(value))
+    return {name: sorted(values)[len(values) // 2] for name, values in sorted(last.items())}
+
+
+def _speed(run: Run) -> float | None:
+    found = sorted(r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r)
+    return round(found[len(found) // 2], 1) if found else None
