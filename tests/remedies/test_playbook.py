@@ -29,8 +29,13 @@ def base(family, remedy):
     """Settings that are on, so that there is something to multiply, and that differ from what the remedy asks for."""
     values = flatten(registry.family(family).config())
     values["data.augment.color_jitter"] = [0.1, 0.1, 0.1, 0.02]
+    values["fact.beta_threshold"] = 80.0
     values |= {"data.augment.rotation": 10.0, "train.max_grad_norm": 0.001, "train.steps": 1000}
-    return {path: value for path, value in values.items() if path in marks(family) or path in remedy.change}
+    return {
+        path: value
+        for path, value in values.items()
+        if path in marks(family) or path in remedy.change or path.startswith("fact.")
+    }
 
 
 def test_every_guide_and_the_literature_have_a_playbook():
@@ -62,7 +67,8 @@ def test_a_change_gives_a_config_that_the_family_accepts(family, remedy):
         assert "already" in str(error)
     settings = Settings()
     for path, value in values.items():
-        settings.put(tuple(path.split(".")), value, "remedy")
+        if not path.startswith("fact."):
+            settings.put(tuple(path.split(".")), value, "remedy")
     validate(settings, registry.family(family).config)
 
 
@@ -95,8 +101,26 @@ def test_every_symptom_and_every_cause_has_a_remedy():
 
 def test_the_likeliest_cause_comes_first():
     found = remedies_for("mode_collapse", ("latent_too_small", "lr_ratio"), "wgan_gp")
-    ranks = [0 if "latent_too_small" in r.causes else 1 if "lr_ratio" in r.causes else 2 for r in found]
-    assert ranks == sorted(ranks) and set(ranks) == {0, 1, 2}
+    unmeasured = [r for r in found if r.cure_rate is None and r.evidence != "contradicted"]
+    ranks = [0 if "latent_too_small" in r.causes else 1 if "lr_ratio" in r.causes else 2 for r in unmeasured]
+    assert ranks == sorted(ranks) and set(ranks) >= {0, 2}
+
+
+def test_what_was_seen_to_fail_gives_way_to_a_less_likely_cause(tmp_path, monkeypatch):
+    file = write(
+        tmp_path,
+        LINE.replace("change", "causes: [network_too_small], cure_rate: 0.0, tried: 6, change"),
+        LINE.replace("name: a", "name: b").replace("x2", "x3").replace("change", "causes: [latent_too_small], change"),
+    )
+    monkeypatch.setattr(module, "_files", lambda: {"mine": file})
+    monkeypatch.setattr(module, "_guides", lambda: tmp_path / "none")
+    assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "mine")] == ["b", "a"]
+
+
+def test_measured_cure_rates_belong_to_remedies_that_exist():
+    known = {f"{remedy.playbook}/{remedy.name}": remedy for remedy in playbook()}
+    for name, (cured, tried) in module.measured().items():
+        assert 0 <= cured <= tried and known[name].tried == tried
 
 
 def test_without_a_cause_contradicted_remedies_come_last_and_a_change_comes_once():

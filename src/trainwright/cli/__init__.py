@@ -6,16 +6,20 @@ import typer
 
 from trainwright.cli import (
     check,
+    compare,
     data,
     demo,
     doctor,
     evaluate,
     explain,
+    notebook,
+    plan,
     recipes,
     report,
     resume,
     runs,
     sample,
+    search,
     table,
     train,
     treat,
@@ -30,7 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, data, check, train, treat, resume, doctor, explain, sample, evaluate, report, table, recipes, runs):
+VERBS = (
+    demo, data, check, train, treat, plan, search, resume, doctor, explain, sample, evaluate, report, notebook, compare, table,
+    recipes, runs,
+)  # fmt: skip
+for verb in VERBS:
     verb.register(app)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright import registry
-from trainwright.config.reading import Settings, add_mapping, validate
+from trainwright.config.reading import Settings, validate
 from trainwright.config.writing import to_yaml
 from trainwright.errors import UserError
 from trainwright.health.doctor import examine
@@ -22,7 +22,6 @@ from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
 from trainwright.train.status import Display, Silent
 
-OVER = ("finished", "stopped", "crashed")
 PATIENCE = 60.0  # seconds
 
 
@@ -40,6 +39,7 @@ class Job:
         change: what differs from the parent, in words of the config.
         hypothesis: what it is to show.
         expectation: how that is judged.
+        until: pause there; by default it is trained to its end.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Job:
     change: Mapping[str, Any] = field(default_factory=dict)
     hypothesis: str = ""
     expectation: str = ""
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Result:
     """How a job ended.
 
     Attributes:
-        status: ``finished``, ``stopped`` (by the doctor), ``crashed``, ``interrupted``, or ``failed`` (it could not be run).
+        status: ``finished``, ``paused``, ``stopped`` by the doctor, ``crashed``, ``interrupted``, or ``failed`` (it could not be run).
         verdict: the doctor's; ``reason`` in a line.
         step: where it is; ``trained``: steps that it took itself, without those before a fork.
         symptoms: alarms, gravest first; ``causes``: the likeliest causes of the first; ``onset``: its step.
@@ -94,7 +95,7 @@ class Result:
 def config_of(family: Family, settings: Mapping[str, Any]) -> RunConfig:
     """A validated config from nested plain values."""
     found = Settings()
-    add_mapping(found, family.config, settings, "experiment")
+    found.values = dict(settings)
     return validate(found, family.config)
 
 
@@ -105,7 +106,7 @@ def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where:
         UserError: a value that the config does not take; ``where`` says whose it is.
     """
     found = Settings()
-    add_mapping(found, family.config, config.model_dump(mode="json"), where)
+    found.values = config.model_dump(mode="json")
     for path, value in values.items():
         found.put(tuple(path.split(".")), value, where)
     return validate(found, family.config)
@@ -126,16 +127,27 @@ def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | 
         family = registry.family(job.family)
         config = config_of(family, job.settings)
         run.wait_until_free(PATIENCE)  # a worker whose driver was killed may still be writing its checkpoint
-        if run.exists and run.read()["status"] in OVER and int(run.read().get("step", 0)) > 0:
+        if run.exists and _is_over(run, config, job.until):
             _record(job, run)
             return read(family, run)
         if job.fork is not None and not run.exists:
             fork(run, Run(Path(str(job.parent))), job.fork, config)
-        outcome = train(family, config, run, display or Silent(), stop)
+        outcome = train(family, config, run, display or Silent(), stop, until=job.until)
         _record(job, run)
         return read(family, run, time.monotonic() - begin, outcome.message)
     except UserError as error:
         return Result("failed", reason=str(error), seconds=time.monotonic() - begin)
+
+
+def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:
+    """Whether it has ended or is where it should pause; one that finished goes on if its length has grown."""
+    facts = run.read()
+    step, length = int(facts.get("step", 0)), config.train.steps
+    if facts["status"] == "finished":
+        return length is None or step >= length
+    if facts["status"] == "paused":
+        return until is not None and step >= until
+    return facts["status"] in ("stopped", "crashed") and step > 0
 
 
 def _record(job: Job, run: Run) -> None:

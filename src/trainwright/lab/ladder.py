@@ -13,6 +13,7 @@ from trainwright.lab.jobs import Job, Result, changed
 from trainwright.lab.plan import Experiment, Plan
 from trainwright.runs.folder import Run
 from trainwright.train import checkpoint as checkpoints
+from trainwright.train.config import RunConfig
 
 
 @dataclass
@@ -158,7 +159,7 @@ class Ladder:
 
     def _job(self, e: Experiment, seed: int) -> Job:
         name = e.name if len(self.plan.head.seeds) == 1 else f"{e.name}-s{seed}"
-        config, parent, start = changed(self.plan.family, e.config, {"train.seed": seed}, e.name), None, None
+        config, parent, start = _seeded(e.config, seed), None, None
         if e.entry.parent is not None:
             parent = self.runs / (e.entry.parent if name == e.name else f"{e.entry.parent}-s{seed}")
         if parent is not None and e.entry.begin != "start":
@@ -178,6 +179,10 @@ class Ladder:
             e.entry.hypothesis,
             e.entry.expect or "",
         )
+
+
+def _seeded(config: RunConfig, seed: int) -> RunConfig:
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
 
 
 def last_healthy(run: Run, onset: float | None) -> tuple[str, int] | None:

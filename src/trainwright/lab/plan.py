@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from trainwright import registry
 from trainwright.config.base import Config, flatten, knob
 from trainwright.config.names import resolve
-from trainwright.config.reading import read_yaml
+from trainwright.config.reading import C, read_yaml
 from trainwright.config.writing import diff
 from trainwright.errors import UserError, nearest
 from trainwright.lab.conditions import Condition, parse
@@ -140,17 +140,18 @@ def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
         UserError: with file and line for anything that is not sound, before anything is trained.
     """
     mapping = read_yaml(file)
-    head = _validate(PlanFile, _plain(mapping), mapping, str(file))
-    words = [f"{key}={json.dumps(value)}" for key, value in head.settings.items()]
-    family, base = registry.load(head.recipe, [*words, *overrides])
+    head = validated(PlanFile, plain_yaml(mapping), mapping, str(file))
+    family, base = registry.load(head.recipe, [*words(head.settings), *overrides])
     listed = mapping["experiments"]
     assert isinstance(listed, CommentedSeq)
     done: dict[str, Experiment] = {}
     for number, values in enumerate(head.experiments):
         where = f"{file}: line {listed.lc.item(number)[0] + 1}"
         one = listed[number]
-        entry = _validate(Entry, values, one if isinstance(one, CommentedMap) else None, where)
+        entry = validated(Entry, values, one if isinstance(one, CommentedMap) else None, where)
         done[entry.name] = _experiment(entry, family, base, done, f"{where}: {entry.name}")
+    for seed in head.seeds:
+        changed(family, base, {"train.seed": seed}, f"{file}: seeds")
     stop = parse(head.stop_when, tuple(done), f"{file}: stop_when") if head.stop_when else None
     return Plan(file, head, family, tuple(done.values()), stop)
 
@@ -186,7 +187,13 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
     return Experiment(entry, after, {k: values[k] for k in values if k in names}, when, expect, tuple(needs))
 
 
-def _validate(schema: Any, values: Any, mapping: CommentedMap | None, where: str) -> Any:
+def words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as the ``key=value`` words of a command line."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+
+
+def validated(schema: type[C], values: Any, mapping: CommentedMap | None, where: str) -> C:
+    """The file's contents, or a UserError with the place, what was expected and the nearest valid name."""
     known = {field.alias or name for name, field in schema.model_fields.items()}
     for key in values if isinstance(values, dict) else ():
         if key not in known:
@@ -201,9 +208,10 @@ def _validate(schema: Any, values: Any, mapping: CommentedMap | None, where: str
         raise UserError(f"{where}: {place + ': ' if place else ''}{message[0].lower()}{message[1:]}.") from None
 
 
-def _plain(value: Any) -> Any:
+def plain_yaml(value: Any) -> Any:
+    """YAML's node types as plain Python values."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain_yaml(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [plain_yaml(one) for one in value]
     return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), None)

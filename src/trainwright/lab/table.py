@@ -9,6 +9,7 @@ from trainwright.files import write_json
 from trainwright.lab.effect import effect
 from trainwright.lab.jobs import Result
 from trainwright.lab.ladder import Ladder, together
+from trainwright.lab.search import Search, Trial
 from trainwright.lab.study import plain
 from trainwright.lab.treatment import Attempt, Treatment, well
 
@@ -128,6 +129,38 @@ def of_treatment(treatment: Treatment) -> dict[str, Any]:
     noun = "remedy" if tried == 1 else "remedies"
     headline = f"{state} after {tried} {noun} and {steps:.2f} times the steps of one run{why}. Best run: {treatment.winner.job.name}."
     return {"headline": headline, "show": [], "rows": rows}
+
+
+def of_search(search: Search) -> dict[str, Any]:
+    """The table of a search, best trials first."""
+    best = search.best()
+    first = search.head.objectives[0]
+    sign = -1 if first.direction == "maximize" else 1
+
+    def order(trial: Trial) -> tuple[int, float]:
+        rank = 0 if trial in best else ("complete", "pruned", "infeasible", "").index(trial.outcome) + 1
+        return rank, sign * trial.values[0] if trial.values else 0.0
+
+    rows = []
+    for trial in sorted((t for t in search.trials if t.results), key=order):
+        outcome = "best" if trial in best else trial.outcome or "not over"
+        last = {trial.name: trial.results[-1]}
+        because = trial.because or ", ".join(
+            f"{o.signal} {v:.4g}" for o, v in zip(search.head.objectives, trial.values, strict=False)
+        )
+        rows.append(row(trial.name, last, outcome, because, change=trial.change))
+    counts = [
+        f"{sum(t.outcome == word for t in search.trials)} {word}" for word in ("complete", "pruned", "infeasible")
+    ]
+    said = f"{search.head.title}: {len(search.trials)} trials, {', '.join(counts)}."
+    if best:
+        change = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in best[0].change.items())
+        said += f" Best: {best[0].name} with {change}."
+        edge = search.at_the_edge(best[0])
+        if edge:
+            said += f" {', '.join(edge)}: the best value lies at the end of its range; widen it before you conclude."
+    show = [o.signal for o in search.head.objectives if o.signal != "score"]
+    return {"headline": said, "show": show, "rows": rows}
 
 
 def _word(attempt: Attempt) -> str:

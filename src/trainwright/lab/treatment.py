@@ -1,7 +1,8 @@
 """The closed loop: train until the doctor finds something, change one thing, judge the child by its quality, keep or revert, go on.
 
-A child is forked from the last healthy checkpoint if its remedy can be applied hot, else begun anew. It is kept if it is well to
-its end, or clearly better than its parent at the same step. In the end the best run is trained to its full length.
+A child is forked from the last healthy checkpoint if that had learned something and its remedy can be applied hot, else begun anew.
+It is kept if it is well to its end, or clearly better than its parent at the same step. In the end the best run is trained to its
+full length.
 """
 
 import math
@@ -25,6 +26,7 @@ from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
 
 ENOUGH = 0.3  # of real data's score: at such a quality a silent run is well even if its parent was as good; ours
+LEARNED = 0.1  # a checkpoint of at least this quality is worth going on from; ours
 FARTHER = 1.5  # times the parent's steps before another trouble came: the first one is gone; ours
 LENGTH = ("train.steps", "train.epochs")  # a remedy that only trains longer is no comparison at equal steps
 LOOKS = 20  # checkpoints over a run, at least
@@ -238,6 +240,14 @@ class Treatment:
         reason = f"the best run, to its full length ({why})"
         self._begin([self._attempt(len(self.attempts), config, None, reason, best, newest.folder.name)])
 
+    def _worth_keeping(self, parent: Attempt) -> str | None:
+        """The parent's last healthy checkpoint if it had learned something by then; what was wrong from the start is begun anew."""
+        assert parent.result is not None
+        found = last_healthy(Run(Path(parent.job.folder)), parent.result.onset)
+        if found is None or not self._quality(parent, found[1]).score >= LEARNED:
+            return None
+        return found[0]
+
     def _begin(self, attempts: list[Attempt]) -> None:
         self.attempts += attempts
         self._round = list(attempts)
@@ -259,9 +269,7 @@ class Treatment:
             differs = [c for c in diff(before, config) if c.path != "train.on_sick"]
             change = {c.path: c.new for c in differs}
             if remedy is not None and remedy.apply == "hot" and all(c.hot for c in differs):
-                assert parent.result is not None
-                found = last_healthy(Run(Path(parent.job.folder)), parent.result.onset)
-                start = found[0] if found is not None and found[1] > 0 else None
+                start = self._worth_keeping(parent)
         expectation = f"no alarm, and a quality above that of {parent.job.name}" if parent and remedy else ""
         job = Job(
             name,
@@ -278,8 +286,10 @@ class Treatment:
 
 
 def well(result: Result) -> bool:
-    """Whether a run came to its end without being sick."""
-    return result.status == "finished" and result.verdict not in ("sick", "crashed")
+    """Whether a run came to its end without being sick; a suspect one must have learned something too."""
+    if result.status != "finished" or result.verdict in ("sick", "crashed"):
+        return False
+    return result.verdict != "suspect" or result.score is None or result.score >= LEARNED
 
 
 def candidates(family: str, result: Result) -> list[Remedy]:

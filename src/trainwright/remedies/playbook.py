@@ -55,6 +55,7 @@ class Remedy(Config):
     why: str = knob(..., "One sentence: how it is meant to help.", min_length=10)
     families: Names = knob((), "In the literature's playbook: the families that it fits; none: all.")
     cure_rate: float | None = knob(None, "Share of sick runs that it cured, once measured.", ge=0, le=1)
+    tried: int = knob(0, "Sick runs on which that was measured.", ge=0)
     playbook: str = knob("", "Set on reading: the family, or `literature`.")
     line: int = knob(0, "Set on reading: its line in the file.")
 
@@ -85,8 +86,9 @@ def playbook(family: str | None = None) -> tuple[Remedy, ...]:
 def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = None) -> list[Remedy]:
     """The remedies for a symptom in the order in which they should be tried.
 
-    First those for the likeliest cause; among equals by cure rate (what is not measured counts as one half, what is contradicted
-    as 0), then evidence, then the order of the playbook. A change that an earlier one already makes is left out.
+    By the chance that they help: that of their likeliest cause (1, 1/2, 1/3 ... in the order given) times their cure rate (Laplace's
+    rule for measured ones; what is not measured counts as one half, what is contradicted as 0); among equals by cause, evidence,
+    and the order of the playbook. A change that an earlier one already makes is left out.
 
     Args:
         symptom: a symptom's name.
@@ -100,10 +102,9 @@ def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = 
     for cause in causes:
         _must_be_known("cause", cause, known_causes())
 
-    def order(remedy: Remedy) -> tuple[int, float, int]:
+    def order(remedy: Remedy) -> tuple[float, int, int]:
         rank = min((n for n, cause in enumerate(causes) if cause in remedy.causes), default=len(causes))
-        cured = UNMEASURED[remedy.evidence] if remedy.cure_rate is None else remedy.cure_rate
-        return rank, -cured, EVIDENCE.index(remedy.evidence)
+        return -_chance(remedy) / (1 + rank), rank, EVIDENCE.index(remedy.evidence)
 
     chosen: dict[str, Remedy] = {}
     for remedy in sorted((r for r in playbook(family) if symptom in r.symptoms), key=order):
@@ -111,6 +112,15 @@ def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = 
         same = json.dumps([whose, remedy.change or remedy.name], sort_keys=True)
         chosen.setdefault(same, remedy)
     return list(chosen.values())
+
+
+def _chance(remedy: Remedy) -> float:
+    """That it helps if its cause is there."""
+    if remedy.cure_rate is None:
+        return UNMEASURED[remedy.evidence]
+    if not remedy.tried:
+        return remedy.cure_rate
+    return (remedy.cure_rate * remedy.tried + 1) / (remedy.tried + 2)
 
 
 def apply(remedy: Remedy, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +219,14 @@ def _curve(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 @cache
+def measured() -> dict[str, tuple[int, int]]:
+    """(cured, tried) of each remedy that the treatment bench has measured, by ``playbook/name``."""
+    file = Path(str(files("trainwright.remedies"))) / "cure_rates.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rates": {}}
+    return {name: (int(r["cured"]), int(r["tried"])) for name, r in found["rates"].items()}
+
+
+@cache
 def load(file: Path) -> tuple[Remedy, ...]:
     """The remedies of one file, which need not exist, in its order.
 
@@ -218,6 +236,7 @@ def load(file: Path) -> tuple[Remedy, ...]:
     if not file.exists():
         return ()
     title = file.parent.name if file.name == "playbook.yaml" else file.stem
+    rates = measured()
     entries = read_yaml(file).get("remedies")
     if not isinstance(entries, CommentedSeq):
         raise UserError(f"{file}: expected a list under 'remedies:'.")
@@ -226,6 +245,9 @@ def load(file: Path) -> tuple[Remedy, ...]:
     found: dict[str, Remedy] = {}
     for line, entry in zip(lines, entries, strict=True):
         remedy = _remedy(entry, title, line, text[line - 1], f"{file}: line {line}")
+        if f"{title}/{remedy.name}" in rates:
+            cured, tried = rates[f"{title}/{remedy.name}"]
+            remedy = remedy.model_copy(update={"cure_rate": cured / tried, "tried": tried})
         if remedy.name in found:
             raise UserError(
                 f"{file}: line {line}: {remedy.name!r} is there already, on line {found[remedy.name].line}."

@@ -58,9 +58,10 @@ class Loop:
         fabric: "Fabric",
         display: Display,
         stop: Callable[[], bool],
+        until: int | None = None,
     ) -> None:
         self.system, self.data, self.run_folder, self.fabric = system, data, run, fabric
-        self.display, self.stop = display, stop
+        self.display, self.stop, self.until = display, stop, until
         self.tracker: Tracker = Nothing()  # the session puts one in once it knows where a resumed run stands
         self.settings = system.config.train
         self.recorder = Recorder()
@@ -77,7 +78,7 @@ class Loop:
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> str:
-        """Trains to the end; returns ``finished``, ``interrupted`` or ``stopped`` (by the doctor).
+        """Trains to the end; returns ``finished``, ``interrupted``, ``paused`` (at ``until``) or ``stopped`` (by the doctor).
 
         Raises:
             NonFinite: a NaN or infinity, and the policy is to stop or its rollbacks are used up.
@@ -104,6 +105,9 @@ class Loop:
                 if any_true(self.fabric, self.stop()):
                     self._checkpoint()
                     return "interrupted"
+                if self.until is not None and self.at.step >= self.until and not self.done:
+                    self._checkpoint()
+                    return "paused"
             self._finish()
             return "finished"
         finally:

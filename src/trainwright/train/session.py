@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of :func:`train` ended (``finished``, ``interrupted``, ``stopped`` by the doctor, ``crashed``) and where it is."""
+    """How a call of :func:`train` ended (``finished``, ``interrupted``, ``paused``, ``stopped`` by the doctor, ``crashed``), where."""
 
     status: str
     run: Run
@@ -44,6 +44,7 @@ def train(
     display: Display,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
+    until: int | None = None,
 ) -> Outcome:
     """Trains ``config`` in ``run``, from its newest checkpoint if it has one.
 
@@ -54,6 +55,7 @@ def train(
         display: where the status line goes.
         stop: asked after every step; True ends the run with a checkpoint.
         progress: called with (done, total) while pictures are decoded.
+        until: pause with a checkpoint after that step of the run, if it is not over by then.
 
     Raises:
         UserError: the folder is in use or holds a run of another architecture or data; bad data; a full disk.
@@ -64,7 +66,7 @@ def train(
     try:
         if main:
             run.acquire()
-        return _train(family, config, run, fabric, display, stop, progress)
+        return _train(family, config, run, fabric, display, stop, progress, until)
     except OSError as error:
         raise _disk_trouble(error, run) from error
     finally:
@@ -80,6 +82,7 @@ def _train(
     display: Display,
     stop: Callable[[], bool],
     progress: Progress | None,
+    until: int | None,
 ) -> Outcome:
     main = fabric.is_global_zero
     changes = _compare(family, config, run) if run.exists else []
@@ -90,7 +93,7 @@ def _train(
     fabric.barrier()
     system = build(family, config, fabric)
     system.adapt_to(data)
-    loop = Loop(system, data, run, fabric, display, stop)
+    loop = Loop(system, data, run, fabric, display, stop, until)
     resumed = loop.resume()
     if main:
         make = KINDS[config.train.tracker]

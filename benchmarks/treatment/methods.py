@@ -1,0 +1,96 @@
+"""Five ways to mend a broken recipe, each a source of experiments with the same budget of training steps."""
+
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trainwright.lab.jobs import Job, Result, changed
+from trainwright.lab.search import Range, Search, SearchFile
+from trainwright.lab.treatment import Limits, Treatment, well
+from trainwright.remedies.playbook import Remedy, playbook
+from trainwright.train.config import RunConfig
+from trainwright.train.family import Family
+
+METHODS = ("treatment", "shuffled", "fixed_order", "random", "tpe_hyperband")
+
+
+def treatment(family: Family, config: RunConfig, runs: Path, steps: int, order: Any = None) -> Treatment:
+    """Trainwright's."""
+    return Treatment(family, config, runs, Limits(attempts=50, steps=steps), order=order)
+
+
+def shuffled(family: Family, config: RunConfig, runs: Path, steps: int, seed: int) -> Treatment:
+    """The same loop, its remedies drawn from the whole playbook by chance, whatever was found."""
+    draw = random.Random(seed)
+    deck = [remedy for remedy in playbook(family.name) if remedy.change and remedy.symptoms]
+    draw.shuffle(deck)
+    return treatment(family, config, runs, steps, lambda name, result: deck)
+
+
+def fixed_order(family: Family, config: RunConfig, runs: Path, steps: int) -> Treatment:
+    """The guide's remedies for what was found, in the guide's own order, each from the beginning (as AutoTrainer retrains)."""
+
+    def order(name: str, result: Result) -> list[Remedy]:
+        guide = [
+            r for r in playbook(name) if r.playbook == name and set(r.symptoms) & set(result.symptoms[:1]) and r.change
+        ]
+        return [r.model_copy(update={"apply": "restart"}) for r in guide]
+
+    return treatment(family, config, runs, steps, order)
+
+
+def search(
+    family: Family, config: RunConfig, runs: Path, steps: int, space: Mapping[str, Any], sampler: str, seed: int
+) -> "Sought":
+    """Full trials drawn by chance, or TPE with Hyperband; neither listens to the doctor."""
+    length = int(config.train.steps or 0)
+    head = SearchFile.model_validate(
+        {
+            "title": sampler,
+            "recipe": config.recipe,
+            "space": space,
+            "sampler": sampler,
+            "pruner": "hyperband" if sampler == "tpe" else "none",
+            "trials": 1000,
+            "steps": length,
+            "seed": seed,
+            "doctor": False,
+            "budget": {"steps": steps - length + 1},
+        }
+    )
+    before = {name: Range.model_validate(r) for name, r in space.items()}
+    return Sought(head.model_copy(update={"space": before}), family, config, runs)
+
+
+class Sought(Search):
+    """A search that knows how many steps it had taken when each trial was over."""
+
+    taken: dict[str, int]
+
+    def ended(self, job: Job, result: Result) -> None:
+        """Keeps the steps."""
+        super().ended(job, result)
+        self.__dict__.setdefault("taken", {})[job.folder] = self.spent["steps"]
+
+
+def make(
+    method: str, family: Family, config: RunConfig, runs: Path, steps: int, space: Mapping[str, Any], seed: int
+) -> Any:
+    """The source of a method."""
+    made: dict[str, Callable[[], Any]] = {
+        "treatment": lambda: treatment(family, config, runs, steps),
+        "shuffled": lambda: shuffled(family, config, runs, steps, seed),
+        "fixed_order": lambda: fixed_order(family, config, runs, steps),
+        "random": lambda: search(family, config, runs, steps, space, "random", seed),
+        "tpe_hyperband": lambda: search(family, config, runs, steps, space, "tpe", seed),
+    }
+    return made[method]()
+
+
+def healthy(family: Family, config: RunConfig) -> RunConfig:
+    """The twin that is not broken is trained as any user would."""
+    return changed(family, config, {"train.on_sick": "go_on"}, "reference")
+
+
+__all__ = ["METHODS", "Sought", "Treatment", "healthy", "make", "well"]

@@ -1,0 +1,35 @@
+"""Cure rates from the pilot runs, which no figure of the bench is measured on, into the playbooks.
+
+``python -m benchmarks.treatment.rates`` writes ``src/trainwright/remedies/cure_rates.json``.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks.treatment.runs import HOME, TABLE
+from trainwright.files import write_json
+
+FILE = Path("src/trainwright/remedies/cure_rates.json")
+
+
+def main() -> None:
+    """Counts how often each remedy was tried and how often it left a run that was well."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for file in sorted(HOME.glob("*.json")):
+        made = json.loads(file.read_text())
+        if made["seed"] not in TABLE["seeds"]["pilot"] or made["method"] not in ("treatment", "shuffled"):
+            continue
+        for attempt in made["attempts"]:
+            if attempt["remedy"] is not None:
+                seen = counts[f"{attempt['playbook']}/{attempt['remedy']}"]
+                seen[0] += bool(attempt["kept"] and "no alarm" in attempt["because"])
+                seen[1] += 1
+    rates = {name: {"cured": cured, "tried": tried} for name, (cured, tried) in sorted(counts.items())}
+    command = "python -m benchmarks.treatment.runs --seeds pilot --methods healthy,treatment && python -m benchmarks.treatment.rates"
+    write_json(FILE, {"command": command, "rates": rates})
+    print(FILE)
+
+
+if __name__ == "__main__":
+    main()

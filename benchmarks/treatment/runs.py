@@ -1,0 +1,178 @@
+"""Runs every method on every broken recipe, two at a time with one thread each, and measures what came of it.
+
+``python -m benchmarks.treatment.runs --seeds fresh`` leaves ``runs/treatment/FAULT-SEED-METHOD.json``; a second call goes on.
+"""
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import tempfile
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from benchmarks.treatment.methods import METHODS, Sought, Treatment, make
+
+HOME = Path("runs/treatment")
+TABLE: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("cases.yaml"))
+
+
+def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
+    """(family, config) of a case or of its healthy twin."""
+    from trainwright import registry
+
+    kind = TABLE["families"][fault["family"]]
+    steps = kind["steps"]
+    usual = {
+        "data": fault["data"], "seed": seed, "steps": steps, "threads": 1, "tracker": "none", "log_every": 5,
+        "heldout_every": steps // 12, "sample_every": 10**6, "checkpoint_every": steps // 12, **kind["base"],
+    }  # fmt: skip
+    words = {**usual, **(fault["change"] if broken else {})}
+    return registry.load(
+        kind["recipe"], [f"{k}={json.dumps(v) if not isinstance(v, str) else v}" for k, v in words.items()]
+    )
+
+
+def measure(family: Any, folder: Path) -> dict[str, float]:
+    """How good a run is, by what no method sees while it works."""
+    import torch
+
+    from benchmarks.doctor.truth import quality
+    from trainwright.health.record import admit
+    from trainwright.lab.quality import quality as score
+    from trainwright.runs.folder import Run
+    from trainwright.train.session import read_config
+    from trainwright.train.trained import load
+
+    run = Run(folder)
+    if run.read()["status"] == "crashed":
+        return {"quality": 0.0}
+    if family.name == "gaussian_vae":
+        found = score(family, admit(folder, {}).history)
+        return {"quality": found.score if found.parts else 0.0, **found.parts}
+    data = family.load().open_data(read_config(family, run))
+    samples = torch.cat(list(load(family, run).samples(512, seed=1)))
+    seen = quality(samples, data.pictures("train", 10_000), data.pictures("held_out", 512))
+    return {"quality": (seen.get("coverage", 0.0) * seen.get("precision", 0.0)) ** 0.5, **seen}
+
+
+def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
+    """One method on one broken recipe, or the healthy twin."""
+    import torch
+
+    from trainwright.lab.executors.here import Here
+    from trainwright.lab.jobs import Job, work
+    from trainwright.lab.scheduler import drive
+    from trainwright.lab.study import Study
+    from trainwright.train.status import Silent
+
+    torch.set_num_threads(1)
+    begin, place = time.perf_counter(), Path(tempfile.mkdtemp())
+    family, config = config_of(fault, seed, method != "healthy")
+    steps = TABLE["families"][fault["family"]]["steps"]
+    try:
+        if method == "healthy":
+            job = Job("healthy", str(place / "healthy"), family.name, config.model_dump(mode="json"))
+            result = work(job)
+            truth = measure(family, place / "healthy")
+            return {"steps": result.trained, "verdict": result.verdict, "truth": truth, "trials": []}
+        study = Study(place / "study")
+        study.open("bench", {"title": method})
+        space = TABLE["families"][fault["family"]]["space"]
+        source = make(method, family, config, study.runs, int(TABLE["budget"] * steps), space, seed)
+        drive(source, Here(Silent(), lambda: False), study)
+        study.close()
+        made = _treated(source, family) if isinstance(source, Treatment) else _sought(source, family)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return {**made, "seconds": round(time.perf_counter() - begin, 1)}
+
+
+def _treated(source: Treatment, family: Any) -> dict[str, Any]:
+    best = source.winner
+    tried = [
+        {
+            "remedy": a.remedy.name if a.remedy else None,
+            "playbook": a.remedy.playbook if a.remedy else None,
+            "kept": a.kept,
+            "because": a.because,
+            "change": dict(a.job.change),
+            "fork": a.job.fork,
+            "trained": a.result.trained if a.result else 0,
+            "symptoms": list(a.result.symptoms) if a.result else [],
+            "causes": list(a.result.causes) if a.result else [],
+        }
+        for a in source.attempts
+    ]
+    truth = measure(family, Path(best.job.folder))
+    return {
+        "steps": source.trained,
+        "healed": source.healed,
+        "truth": truth,
+        "attempts": tried,
+        "ending": source.ending,
+    }
+
+
+def _sought(source: Sought, family: Any) -> dict[str, Any]:
+    """Every full trial is measured, so that a search is charged only up to the first that is good enough."""
+    trials = []
+    for trial in source.trials:
+        if trial.outcome == "complete":
+            folder = source.runs / trial.name
+            trials.append(
+                {"taken": source.taken[str(folder)], "change": trial.change, "truth": measure(family, folder)}
+            )
+    best = max(trials, key=lambda t: t["truth"]["quality"], default=None)
+    return {
+        "steps": source.spent["steps"], "trials": trials, "count": len(source.trials),
+        "truth": best["truth"] if best else {"quality": 0.0},
+    }  # fmt: skip
+
+
+def _job(fault: dict[str, Any], seed: int, method: str) -> str:
+    file = HOME / f"{fault['name']}-{seed}-{method}.json"
+    if file.exists():
+        return f"{file.stem}: kept"
+    try:
+        text = json.dumps(
+            {"fault": fault["name"], "seed": seed, "method": method, **case(fault, seed, method)}, default=float
+        )
+    except Exception:
+        return f"{file.stem}: {traceback.format_exc()}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".tmp")
+    draft.write_text(text)
+    draft.rename(file)
+    return f"{file.stem}: done"
+
+
+def main() -> None:
+    """Runs what was not run yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", choices=["pilot", "fresh"], default="fresh")
+    parser.add_argument("--methods", default="healthy," + ",".join(METHODS))
+    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--processes", type=int, default=2)
+    parsed = parser.parse_args()
+    chosen = [
+        (fault, seed, method)
+        for method in parsed.methods.split(",")
+        for seed in TABLE["seeds"][parsed.seeds]
+        for fault in TABLE["faults"]
+        if parsed.only in fault["name"]
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(parsed.processes, mp_context=context) as pool:
+        jobs = [pool.submit(_job, *one) for one in chosen]
+        for i, job in enumerate(as_completed(jobs), 1):
+            print(f"{i}/{len(chosen)} {job.result()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

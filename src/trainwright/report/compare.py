@@ -1,0 +1,137 @@
+"""Two or more runs side by side: what differs in config, data and code, how large the effect is, curves and samples together.
+
+Runs that differ in their seed only count as one set; over two or more seeds the effect has an interval.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainwright import registry
+from trainwright.config.base import flatten
+from trainwright.errors import UserError
+from trainwright.lab.effect import Effect, effect
+from trainwright.lab.jobs import Result, read
+from trainwright.lab.table import row
+from trainwright.report.notebook import curves, render, strips
+from trainwright.runs.folder import Run
+from trainwright.train.session import read_config
+
+PASSED_OVER = ("train.seed", "hypothesis", "recipe", "train.threads", "train.on_sick", "train.tracker")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed only: results by seed."""
+
+    name: str
+    runs: dict[int, Run]
+    results: dict[int, Result]
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups, what differs between them, and the effect of each beside the first, by signal."""
+
+    family: str
+    groups: list[Group]
+    differences: list[tuple[str, list[str]]]
+    effects: dict[str, dict[str, Effect]]
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Reads the runs and compares them.
+
+    Raises:
+        UserError: they are of different families.
+    """
+    kinds = dict.fromkeys(run.read()["family"] for run in runs)
+    if len(kinds) > 1:
+        raise UserError(f"runs of different families cannot be compared: {', '.join(kinds)}.")
+    family = registry.family(next(iter(kinds)))
+    groups: dict[str, Group] = {}
+    for run in runs:
+        flat, facts = flatten(read_config(family, run)), run.read()
+        key = repr(
+            [
+                {k: v for k, v in flat.items() if k not in PASSED_OVER},
+                facts["data"]["identity"],
+                facts["code"],
+                facts["parent"],
+            ]
+        )
+        group = groups.setdefault(key, Group(run.name, {}, {}, flat, facts))
+        seed = flat["train.seed"]
+        while seed in group.runs:  # the same run given twice, or repeated: still a repetition
+            seed += 10**9
+        group.runs[seed], group.results[seed] = run, read(family, run)
+    found = list(groups.values())
+    signals = ("score", *(part.signal for part in family.quality))
+    effects: dict[str, dict[str, Effect]] = {}
+    for other in found[1:]:
+        seen = {s: effect(_values(other, s), _values(found[0], s)) for s in signals}
+        effects[other.name] = {s: e for s, e in seen.items() if e is not None}
+    return Comparison(family.name, found, _differences(found), effects)
+
+
+def build_comparison(found: Comparison, file: Path) -> Path:
+    """Writes the page and returns its path."""
+    rows = []
+    for group in found.groups:
+        results = {run.name: group.results[seed] for seed, run in group.runs.items()}
+        made = row(group.name, results, "", "", hypothesis=group.facts.get("hypothesis", ""))
+        made["effects"] = {s: {**asdict(e), "text": str(e)} for s, e in found.effects.get(group.name, {}).items()}
+        rows.append(made)
+    show = [name for name in dict.fromkeys(s for e in found.effects.values() for s in e) if name != "score"]
+    groups = [(group.name, list(group.runs.values())) for group in found.groups]
+    return render(
+        file, title="Comparison", headline=headline(found), rows=rows, show=show, differences=found.differences,
+        columns=[group.name for group in found.groups], curves=curves(found.family, groups, show), strips=strips(groups),
+    )  # fmt: skip
+
+
+def headline(found: Comparison) -> str:
+    """What can be said of quality, in a sentence for each group beside the first."""
+    first = found.groups[0]
+    if len(found.groups) == 1:
+        scores = [r.score for r in first.results.values() if r.score is not None]
+        spread = f"quality {min(scores):.3f} to {max(scores):.3f}" if scores else "quality was not measured"
+        return f"{len(first.runs)} runs that differ in their seed only: {spread}."
+    said = []
+    for group in found.groups[1:]:
+        seen = found.effects[group.name].get("score")
+        if seen is None:
+            said.append(f"{group.name}: quality was not measured")
+        elif seen.n < 2:
+            said.append(
+                f"{group.name}: quality {seen.mean:+.3f} beside {first.name}, of one seed, so chance is not ruled out"
+            )
+        else:
+            word = ("better" if seen.mean > 0 else "worse") if seen.clear else "not clearly different"
+            said.append(f"{group.name} is {word}: quality {seen} over {seen.n} seeds")
+    return "; ".join(said) + "."
+
+
+def _differences(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
+    found = []
+    for path in dict.fromkeys(p for g in groups for p in g.settings if p not in PASSED_OVER):
+        values = [str(g.settings.get(path, "")) for g in groups]
+        if len(set(values)) > 1:
+            found.append((path, values))
+    for label, get in (
+        ("data", lambda f: f["data"]["identity"]),
+        ("code", lambda f: f["code"] or f"Trainwright {f['trainwright']}"),
+        ("forked from", lambda f: f"{f['parent']} at step {f['forked_at']}" if f.get("forked_at") else ""),
+    ):
+        values = [str(get(g.facts)) for g in groups]
+        if len(set(values)) > 1:
+            found.append((label, values))
+    return [*found, ("seeds", [", ".join(str(s) for s in g.runs) for g in groups])]
+
+
+def _values(group: Group, signal: str) -> dict[int, float]:
+    found = {s: r.score if signal == "score" else r.parts.get(signal) for s, r in group.results.items()}
+    return {s: v for s, v in found.items() if v is not None}
