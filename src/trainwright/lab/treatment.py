@@ -164,6 +164,8 @@ class Treatment:
             return "no better", f"no alarm, but quality is {_said(end)} and was {_said(stop)} at step {before.step}"
         step = min(after.step, before.step)
         now, then = self._quality(child, step), self._quality(parent, step)
+        if not then.parts:  # the parent was looked at later only
+            then = self._quality(parent)
         told = f"quality {_said(now)} at step {step}, the parent's {_said(then)}"
         trouble = ", ".join(after.symptoms[:2]) or after.reason
         if now.clearly_above(then):
