@@ -81,9 +81,9 @@ def drive(
         told: called for each that ended in this call.
 
     Returns:
-        Whether all was done; False if it was asked to stop.
+        Whether all was done; False if it, or something that ran, was asked to stop.
     """
-    known, running, losses = journal.results(), set[str](), Counter[str]()
+    known, running, losses, cut = journal.results(), set[str](), Counter[str](), False
     while not stop():
         job = source.next() if len(running) < executor.capacity else None
         if job is not None and job.name in known:
@@ -95,7 +95,7 @@ def drive(
             running.add(job.name)
             continue
         if not running:
-            return True
+            return not cut
         for done, result in executor.wait(WAIT):
             running.discard(done.name)
             if result is None:
@@ -107,6 +107,7 @@ def drive(
                     continue
                 result = Result("failed", reason=f"its worker was lost {LOSSES} times")
             if result.status == "interrupted":
+                cut = True
                 continue
             if result.status == "failed" and losses[done.name]:
                 result = replace(result, reason=f"{result.reason} (workers lost: {losses[done.name]})")

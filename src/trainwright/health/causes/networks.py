@@ -48,6 +48,9 @@ def _ema(h: History, finding: Finding) -> Weight | None:
     updates = sum(float(s.values.sum()) for n, s in h.match("updates_per_epoch/") if n == "generator") or h.now
     if decay and decay > 0:
         left = decay**updates
+        raw, averaged = h.get("raw/diversity_ratio"), h.get("samples/diversity_ratio")
+        if raw is not None and averaged is not None and raw.last < 2 * averaged.last < 0.2:
+            return Weight(0.1, f"ema_decay = {decay:g}, but samples without averaging are no more diverse")
         if left > 0.3:
             return Weight(
                 0.93,
