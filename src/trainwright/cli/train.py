@@ -49,17 +49,17 @@ def train(
         return
     folder = run or run_folder(root, recipe, overrides or (), new)
     if not is_helper() and not (folder / "run.json").exists():
-        _preflight(family, config)
+        preflight(family, config)
     outcome = run_training(family, config, folder)
     conclude(outcome)
 
 
-def _preflight(family: "Family", config: "RunConfig") -> None:
+def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
-    from trainwright.train.preflight import preflight
+    from trainwright.train.preflight import preflight as look
 
     data = family.load().open_data(config, Bar("preparing pictures"))
-    for found in preflight(family, config, data):
+    for found in look(family, config, data):
         if found.grade != "ok":
             word = "this cannot work" if found.grade == "stop" else "warning"
             print(f"{word}: {found.sentence}. Try: {found.fix}", flush=True)

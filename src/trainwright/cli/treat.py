@@ -8,10 +8,12 @@ import typer
 from trainwright import registry
 from trainwright.cli.naming import run_folder
 from trainwright.cli.study import Address, Folder, Kind, Workers, at_work, interrupted, run, seconds
+from trainwright.cli.train import newest, preflight
 
 if TYPE_CHECKING:
-    from trainwright.config.reading import C
+    from trainwright.lab.study import Study
     from trainwright.lab.treatment import Attempt, Treatment
+    from trainwright.train.config import RunConfig
     from trainwright.train.family import Family
 
 SICK = 11
@@ -43,7 +45,7 @@ def treat(
 
 def carry_out(
     family: "Family",
-    config: "C",
+    config: "RunConfig",
     folder: Path,
     budget: float,
     attempts: int,
@@ -57,10 +59,10 @@ def carry_out(
     from trainwright.lab.table import of_treatment, write
     from trainwright.lab.treatment import Limits, Treatment
     from trainwright.report.notebook import build_notebook
-    from trainwright.train.config import RunConfig
 
-    assert isinstance(config, RunConfig)
     study = Study(folder)
+    if not study.exists:
+        preflight(family, config)
     study.open(
         "treatment", {"title": f"treatment of {config.recipe}", "family": family.name, "settings": flatten(config)}
     )
@@ -70,22 +72,23 @@ def carry_out(
         print(f"study: {folder}", flush=True)
         with at_work(workers, executor, address) as (workforce, stop):
             over = run(treatment, workforce, study, stop)
-        write(folder, of_treatment(treatment))
+        table = of_treatment(treatment)
+        write(folder, table)
         page = build_notebook(folder)
         if not over:
             print(f"notebook: {page}")
             interrupted(study)
     finally:
         study.close()
-    _conclude(treatment, page)
+    _conclude(treatment, table["headline"], page)
 
 
 class _Told:
     """Writes each decision once and says it."""
 
-    def __init__(self, study: "object") -> None:
+    def __init__(self, study: "Study") -> None:
         self._study = study
-        self._known = {e["experiment"] for e in study.events() if e["event"] == "decision"}  # type: ignore[attr-defined]
+        self._known = {e["experiment"] for e in study.events() if e["event"] == "decision"}
 
     def __call__(self, attempt: "Attempt") -> None:
         name = attempt.job.name
@@ -93,27 +96,23 @@ class _Told:
             return
         self._known.add(name)
         remedy = attempt.remedy.name if attempt.remedy else None
-        self._study.write(  # type: ignore[attr-defined]
-            "decision", experiment=name, kept=attempt.kept, because=attempt.because, remedy=remedy
-        )
+        self._study.write("decision", experiment=name, kept=attempt.kept, because=attempt.because, remedy=remedy)
         if attempt.because:
             print(f"  {'kept' if attempt.kept else 'reverted'} {name}: {attempt.because}", flush=True)
 
 
-def _conclude(treatment: "Treatment", page: Path) -> None:
-    tried = [a for a in treatment.attempts if a.remedy is not None]
+def _conclude(treatment: "Treatment", headline: str, page: Path) -> None:
+    from trainwright.report.build import build_report
+    from trainwright.runs.folder import Run
+
     best = treatment.winner
     assert best.result is not None
-    steps = treatment.trained / max(1, treatment.total)
-    print()
-    print(
-        f"{'well' if treatment.healed else 'not well'} after {len(tried)} remedies and {steps:.2f} times the steps of one run"
-    )
-    for attempt in tried:
+    print(f"\n{headline}")
+    for attempt in (a for a in treatment.attempts if a.remedy is not None):
         change = ", ".join(f"{k}={v}" for k, v in attempt.job.change.items())
         print(f"  {'kept    ' if attempt.kept else 'reverted'} {change}  ({attempt.because})")
-    if not treatment.healed:
-        print(f"  {treatment.ending}")
     print(f"best run: {best.job.folder} ({best.result.verdict}: {best.result.reason})")
+    print(f"samples:  {newest(Path(best.job.folder) / 'samples')}")
+    print(f"report:   {build_report(Run(Path(best.job.folder)))}")
     print(f"notebook: {page}")
     raise typer.Exit(0 if treatment.healed else SICK)

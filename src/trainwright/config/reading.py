@@ -22,7 +22,8 @@ Path_ = tuple[str, ...]
 class Settings:
     """Values on their way to a config, each with the place it came from."""
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: str = "config") -> None:
+        self.otherwise = otherwise
         self.values: dict[str, Any] = {}
         self.places: dict[Path_, str] = {}
 
@@ -39,7 +40,7 @@ class Settings:
         for length in range(len(path), 0, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
-        return "config"
+        return self.otherwise
 
 
 def read_yaml(file: Path) -> CommentedMap:
@@ -138,6 +139,8 @@ def _explain(schema: type[Config], path: Path_, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{'.'.join(path)}: unknown key.{_similar(path[-1], known)}"
     message = message[0].lower() + message[1:]
+    if not path:  # of several settings together; it names them itself
+        return message if message.endswith(".") else f"{message}."
     return f"{name}: {message}, found {value!r}." if not message.endswith(".") else f"{name}: {message}"
 
 

@@ -105,7 +105,7 @@ def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where:
     Raises:
         UserError: a value that the config does not take; ``where`` says whose it is.
     """
-    found = Settings()
+    found = Settings(where)
     found.values = config.model_dump(mode="json")
     for path, value in values.items():
         found.put(tuple(path.split(".")), value, where)

@@ -60,7 +60,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
                 {k: v for k, v in flat.items() if k not in PASSED_OVER},
                 facts["data"]["identity"],
                 facts["code"],
-                facts["parent"],
+                facts.get("forked_at"),
             ]
         )
         group = groups.setdefault(key, Group(run.name, {}, {}, flat, facts))
