@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian bench-doctor clean
+.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -15,7 +15,7 @@ $(VENV)/%.done: pyproject.toml
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode $(if $(filter dev,$*),-e '.[dev]',-e '.[features]')
 	@touch $@
 
-demo: $(VENV)/demo.done  ## set up, train a WGAN-GP on the sprites that come with the package, show the result
+demo: $(VENV)/demo.done  ## set up, train a WGAN-GP on the sprites that come with the package, mend what goes wrong, show it
 	$(BIN)/trainwright demo
 
 test: $(VENV)/dev.done  ## set up and run the tests
@@ -43,6 +43,14 @@ bench-doctor: $(VENV)/dev.done  ## injected faults, healthy twins, baselines (ab
 	$(BIN)/python -m benchmarks.doctor.runs
 	$(BIN)/python -m benchmarks.doctor.packages
 	$(BIN)/python -m benchmarks.doctor.table
+	$(BIN)/python -m benchmarks.tables
+
+bench-lab: $(VENV)/dev.done  ## treatment beside searches, workers, kills, scheduling (about two hours)
+	$(BIN)/python -m benchmarks.treatment.runs
+	$(BIN)/python -m benchmarks.treatment.table
+	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.killing
+	$(BIN)/python -m benchmarks.scheduling
 	$(BIN)/python -m benchmarks.tables
 
 clean:

@@ -112,8 +112,8 @@ class Page:
             for kind in ("keyDown", "keyUp"):
                 self.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
             name = self.evaluate(
-                "(e => e === document.body ? '' : e.tagName + ' ' + (e.getAttribute('aria-label') || e.textContent.trim().slice(0, 40)))"
-                "(document.activeElement)"
+                "(e => e === document.body ? '' : e.tagName + ' ' + "
+                "(e.getAttribute('aria-label') || e.textContent.trim().slice(0, 40)))(document.activeElement)"
             )
             if not name or name in found[:1]:
                 break

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from trainwright.remedies.playbook import Remedy, playbook
 from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
 
+EXPLORED = 5  # remedies that a pilot tries side by side, each from the broken run
 METHODS = ("treatment", "shuffled", "fixed_order", "random", "tpe_hyperband")
 
 
@@ -64,14 +66,28 @@ def search(
 
 
 class Sought(Search):
-    """A search that knows how many steps it had taken when each trial was over."""
+    """A search that measures each full trial, knows the steps it had taken by then, and ends with the first that is good enough."""
 
-    taken: dict[str, int]
+    bar = float("inf")
+    measure: Callable[[Path], dict[str, float]]
+
+    def next(self) -> Job | None:
+        """Nothing more once a trial is good enough."""
+        good = any(t["truth"]["quality"] >= self.bar for t in self.measured)
+        return None if good else super().next()
 
     def ended(self, job: Job, result: Result) -> None:
-        """Keeps the steps."""
+        """Measures a trial that is complete."""
         super().ended(job, result)
-        self.__dict__.setdefault("taken", {})[job.folder] = self.spent["steps"]
+        trial = self._by_job[job.name]
+        if trial.outcome == "complete":
+            truth = self.measure(Path(job.folder))
+            self.measured.append({"taken": self.spent["steps"], "change": trial.change, "truth": truth})
+
+    @cached_property
+    def measured(self) -> list[dict[str, Any]]:
+        """Full trials in order."""
+        return []
 
 
 def make(
@@ -79,6 +95,7 @@ def make(
 ) -> Any:
     """The source of a method."""
     made: dict[str, Callable[[], Any]] = {
+        "explore": lambda: Treatment(family, config, runs, Limits(attempts=EXPLORED), breadth=EXPLORED),
         "treatment": lambda: treatment(family, config, runs, steps),
         "shuffled": lambda: shuffled(family, config, runs, steps, seed),
         "fixed_order": lambda: fixed_order(family, config, runs, steps),

@@ -18,15 +18,16 @@ def main() -> None:
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for file in sorted(HOME.glob("*.json")):
         made = json.loads(file.read_text())
-        if made["seed"] not in TABLE["seeds"]["pilot"] or made["method"] not in ("treatment", "shuffled"):
+        if made["seed"] not in TABLE["seeds"]["pilot"] or made["method"] not in ("treatment", "explore"):
             continue
         for attempt in made["attempts"]:
             if attempt["remedy"] is not None:
                 seen = counts[f"{attempt['playbook']}/{attempt['remedy']}"]
-                seen[0] += bool(attempt["kept"] and "no alarm" in attempt["because"])
+                seen[0] += "no alarm to its end" in attempt["because"]
                 seen[1] += 1
     rates = {name: {"cured": cured, "tried": tried} for name, (cured, tried) in sorted(counts.items())}
-    command = "python -m benchmarks.treatment.runs --seeds pilot --methods healthy,treatment && python -m benchmarks.treatment.rates"
+    runs = "python -m benchmarks.treatment.runs --seeds pilot --methods healthy,treatment,explore"
+    command = f"{runs} && python -m benchmarks.treatment.rates"
     write_json(FILE, {"command": command, "rates": rates})
     print(FILE)
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ruamel.yaml import YAML
 from benchmarks.treatment.methods import METHODS, Sought, Treatment, make
 
 HOME = Path("runs/treatment")
+SHARE = 0.95  # of the healthy reference
 TABLE: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("cases.yaml"))
 
 
@@ -85,9 +87,11 @@ def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
         study.open("bench", {"title": method})
         space = TABLE["families"][fault["family"]]["space"]
         source = make(method, family, config, study.runs, int(TABLE["budget"] * steps), space, seed)
+        if isinstance(source, Sought):
+            source.bar, source.measure = bar_of(fault["name"]), partial(measure, family)
         drive(source, Here(Silent(), lambda: False), study)
         study.close()
-        made = _treated(source, family) if isinstance(source, Treatment) else _sought(source, family)
+        made = _treated(source, family) if isinstance(source, Treatment) else _sought(source)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return {**made, "seconds": round(time.perf_counter() - begin, 1)}
@@ -119,15 +123,14 @@ def _treated(source: Treatment, family: Any) -> dict[str, Any]:
     }
 
 
-def _sought(source: Sought, family: Any) -> dict[str, Any]:
-    """Every full trial is measured, so that a search is charged only up to the first that is good enough."""
-    trials = []
-    for trial in source.trials:
-        if trial.outcome == "complete":
-            folder = source.runs / trial.name
-            trials.append(
-                {"taken": source.taken[str(folder)], "change": trial.change, "truth": measure(family, folder)}
-            )
+def bar_of(fault: str) -> float:
+    """What counts as repaired: 95 % of the weakest healthy run of the fresh seeds, which must have been made."""
+    files = [HOME / f"{fault}-{seed}-healthy.json" for seed in TABLE["seeds"]["fresh"]]
+    return SHARE * min(json.loads(file.read_text())["truth"]["quality"] for file in files)
+
+
+def _sought(source: Sought) -> dict[str, Any]:
+    trials = source.measured
     best = max(trials, key=lambda t: t["truth"]["quality"], default=None)
     return {
         "steps": source.spent["steps"], "trials": trials, "count": len(source.trials),
@@ -168,10 +171,15 @@ def main() -> None:
         if parsed.only in fault["name"]
     ]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(parsed.processes, mp_context=context) as pool:
-        jobs = [pool.submit(_job, *one) for one in chosen]
-        for i, job in enumerate(as_completed(jobs), 1):
-            print(f"{i}/{len(chosen)} {job.result()}", flush=True)
+    done = 0
+    for batch in (
+        [c for c in chosen if c[2] == "healthy"],
+        [c for c in chosen if c[2] != "healthy"],
+    ):  # what counts as repaired must be known first
+        with ProcessPoolExecutor(parsed.processes, mp_context=context) as pool:
+            for job in as_completed([pool.submit(_job, *one) for one in batch]):
+                done += 1
+                print(f"{done}/{len(chosen)} {job.result()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -288,10 +288,10 @@ class Treatment:
 
 
 def well(result: Result) -> bool:
-    """Whether a run came to its end without being sick; a suspect one must have learned something too."""
+    """Whether a run came to its end without being sick; a suspect one must be good enough too."""
     if result.status != "finished" or result.verdict in ("sick", "crashed"):
         return False
-    return result.verdict != "suspect" or result.score is None or result.score >= LEARNED
+    return result.verdict != "suspect" or result.score is None or result.score >= ENOUGH
 
 
 def candidates(family: str, result: Result) -> list[Remedy]:

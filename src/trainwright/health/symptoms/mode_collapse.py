@@ -27,7 +27,7 @@ def look(h: History) -> Judgement:
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
     late = ratio.steps > BOUNDS["warm_up"].value * h.budget
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
-    before = np.concatenate([np.full(2, np.inf), ratio.values[:-2]])[: len(ratio)]
+    before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
     bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))
     stretch = persistent(ratio.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:

@@ -1,0 +1,120 @@
+"""The table of the treatment bench, from the runs of the fresh seeds: ``python -m benchmarks.treatment.table``."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results_io import row, write
+from benchmarks.treatment.methods import METHODS
+from benchmarks.treatment.runs import HOME, SHARE, TABLE, bar_of
+
+COMMAND = "python -m benchmarks.treatment.runs && python -m benchmarks.treatment.table"
+LABELS = {
+    "treatment": "treatment",
+    "shuffled": "treatment, diagnosis shuffled",
+    "fixed_order": "guides' order, each from the beginning",
+    "random": "random search",
+    "tpe_hyperband": "TPE and Hyperband",
+}
+
+
+def load() -> dict[tuple[str, int, str], dict[str, Any]]:
+    """Every run of the fresh seeds by (fault, seed, method)."""
+    found = {}
+    for file in sorted(Path(HOME).glob("*.json")):
+        made = json.loads(file.read_text())
+        if made["seed"] in TABLE["seeds"]["fresh"]:
+            found[made["fault"], made["seed"], made["method"]] = made
+    return found
+
+
+def judged(made: dict[str, Any], bar: float, length: int) -> tuple[bool, float]:
+    """(repaired, steps in healthy runs); a search is charged up to its first trial over the bar, for all its steps if there is none."""
+    enough = [t["taken"] for t in made.get("trials", ()) if t["truth"]["quality"] >= bar]
+    repaired = made["truth"]["quality"] >= bar
+    steps = min(enough) if enough else made["steps"]
+    return repaired, steps / length
+
+
+def bootstrap(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
+    """95 % interval of the mean of paired ratios, on a logarithmic scale, pairs drawn again."""
+    logs = np.log(ratios)
+    picks = np.random.default_rng(0).integers(0, len(logs), (draws, len(logs)))
+    low, high = np.percentile(logs[picks].mean(1), [2.5, 97.5])
+    return float(np.exp(low)), float(np.exp(high))
+
+
+def main() -> None:
+    """Writes ``results/treatment.json``."""
+    runs = load()
+    lengths = {f["name"]: TABLE["families"][f["family"]]["steps"] for f in TABLE["faults"]}
+    seeds = TABLE["seeds"]["fresh"]
+    rows, detail = [], []
+    taken: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    healthy_again: list[bool] = []
+    for method in METHODS:
+        repaired, ratios, steps, tries = [], [], [], []
+        for fault, length in lengths.items():
+            references = [runs[fault, s, "healthy"]["truth"]["quality"] for s in seeds if (fault, s, "healthy") in runs]
+            here = []
+            for seed in seeds:
+                made = runs.get((fault, seed, method))
+                if made is None:
+                    continue
+                ok, used = judged(made, bar_of(fault), length)
+                repaired.append(ok)
+                steps.append(used)
+                here.append(made["truth"]["quality"] / median(references))
+                taken[method][fault, seed] = used if ok else max(used, TABLE["budget"])
+                tries.append(
+                    sum(a["remedy"] is not None for a in made["attempts"]) if "attempts" in made else made["count"]
+                )
+            ratios.append(median(here) if here else float("nan"))
+            detail.append(
+                {"method": method, "fault": fault, "quality over the reference, median": ratios[-1], "runs": len(here)}
+            )
+        n, label = len(repaired), LABELS[method]
+        ours = method == "treatment"
+        high = sum(r >= SHARE for r in ratios)
+        spread_steps, spread_tries = max(steps) - min(steps), max(tries) - min(tries)
+        rows += [
+            row(f"{label}: repaired", 100 * sum(repaired) / n, "%", 90 if ours else None, "higher", n, None),
+            row(f"{label}: faults whose median is 95 % of the healthy median", high, f"of {len(lengths)}", None, "higher", n, None),
+            row(f"{label}: steps, median, in healthy runs", median(steps), "", 1.5 if ours else None, "lower", n, spread_steps),
+            row(f"{label}: attempts, median", median(tries), "", 2 if ours else None, "lower", n, spread_tries),
+        ]  # fmt: skip
+    for method in METHODS[1:]:
+        pairs = [taken[method][key] / used for key, used in taken["treatment"].items() if key in taken[method]]
+        low, high = bootstrap(pairs)
+        label = f"steps of {LABELS[method]} over the treatment's, paired mean (unrepaired: the whole budget)"
+        target = 3 if method in ("random", "tpe_hyperband") else 1
+        rows.append(row(label, float(np.exp(np.mean(np.log(pairs)))), "x", target, "higher", len(pairs), high - low))
+        rows.append(row("... lower end of its 95 % interval (bootstrap)", low, "x", 1, "higher", len(pairs), None))
+    for fault in lengths:
+        references = [runs[fault, s, "healthy"]["truth"]["quality"] for s in seeds if (fault, s, "healthy") in runs]
+        healthy_again += [q >= SHARE * median(references) for q in references]
+    share = 100 * sum(healthy_again) / len(healthy_again)
+    rows.append(
+        row(
+            "healthy runs that reach 95 % of the median healthy run",
+            share,
+            "%",
+            None,
+            "higher",
+            len(healthy_again),
+            None,
+        )
+    )
+    print(write("treatment", COMMAND, rows, detail=detail))
+    for r in rows:
+        print(f"{r['metric']:110} {r['value']} {r['unit']}")
+    for d in detail:
+        print(f"  {d['method']:14} {d['fault']:20} {d['quality over the reference, median']:.3f} ({d['runs']})")
+
+
+if __name__ == "__main__":
+    main()

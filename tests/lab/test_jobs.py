@@ -1,0 +1,125 @@
+"""A job can be given again at any moment: what has ended is read, what was cut short goes on, a fork begins where its parent was."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import all_tensors, quick_config, signals
+from trainwright.lab.executors.processes import Processes
+from trainwright.lab.jobs import Job, changed, work
+from trainwright.lab.ladder import last_healthy
+from trainwright.runs.folder import Run
+
+
+@pytest.fixture
+def job(sprites, tmp_path):
+    def make(name, *words, **more):
+        family, config = quick_config("wgan_gp/tiny", sprites, "steps=12", "heldout_every=4", *words)
+        return Job(name, str(tmp_path / name), family.name, config.model_dump(mode="json"), **more)
+
+    return make
+
+
+def run_of(job):
+    return Run(Path(job.folder))
+
+
+def equal(one, two):
+    a, b = all_tensors(run_of(one)), all_tensors(run_of(two))
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_job_that_pauses_and_goes_on_equals_one_that_does_not(job):
+    whole, parts = job("whole"), job("parts", until=8)
+    assert work(whole).status == "finished"
+    first = work(parts)
+    assert (first.status, first.step) == ("paused", 8)
+    assert work(parts).step == 8  # given again it is only read
+    last = work(replace(parts, until=None))
+    assert (last.status, last.step, last.trained) == ("finished", 12, 12)
+    assert equal(whole, parts)
+    assert signals(run_of(whole)) == signals(run_of(parts))
+
+
+def test_a_job_that_has_ended_is_not_trained_again(job, monkeypatch):
+    one = job("one", hypothesis="it ends")
+    before = work(one)
+    monkeypatch.setattr("trainwright.train.session.train", None)
+    again = work(one)
+    assert (again.status, again.step, again.score, again.levels) == (
+        before.status,
+        before.step,
+        before.score,
+        before.levels,
+    )
+    assert run_of(one).read()["hypothesis"] == "it ends"
+
+
+def test_a_fork_goes_on_from_its_parents_checkpoint_and_counts_its_own_steps(job, tmp_path):
+    parent = job("parent", "keep_checkpoints=20")
+    work(parent)
+    middle = "step_00000006"
+    child = job("child", parent=parent.folder, fork=middle, change={"optim.lr_g": 0.1})
+    result = work(child)
+    assert (result.step, result.trained) == (12, 6)
+    assert equal(parent, child)  # nothing was changed, so it is the same run
+    assert min(row["step"] for row in signals(run_of(child))) > 6
+    facts = run_of(child).read()
+    assert (facts["parent"], facts["forked_at"], facts["change"]) == ("parent", 6, {"optim.lr_g": 0.1})
+
+
+def test_a_fork_that_was_half_made_is_made_again(job, tmp_path):
+    parent = job("parent")
+    work(parent)
+    child = job("child", parent=parent.folder, fork="step_00000012")
+    (tmp_path / "child" / "checkpoints" / "step_00000012").mkdir(parents=True)  # killed while it was copied
+    assert work(child).status == "finished"
+
+
+def test_the_last_healthy_checkpoint_lies_before_the_onset(job):
+    one = job("one", "keep_checkpoints=20")
+    work(one)
+    run = run_of(one)
+    assert last_healthy(run, None) == ("step_00000012", 12)
+    assert last_healthy(run, 7) == ("step_00000006", 6)
+    (run.checkpoints / "step_00000006" / "state.json").write_text("damaged")
+    assert last_healthy(run, 7) == ("step_00000004", 4)
+
+
+def test_what_cannot_be_trained_is_a_result_with_a_reason(job):
+    result = work(job("one", "data=/nowhere"))
+    assert result.status == "failed" and "/nowhere" in result.reason
+
+
+def test_two_workers_share_the_cores_and_one_that_is_killed_is_told(job):
+    told = []
+    crew = Processes(2, threads=1, status=lambda *line: told.append(line))
+    long = job("long", "steps=100000", "log_every=1", "checkpoint_every=5")
+    try:
+        crew.submit(job("short"))
+        crew.submit(long)
+        ended = []
+        while not any(name == "long" for name, *_ in told):
+            ended += crew.wait(1.0)
+        worker = crew._busy["long"]
+        worker.process.kill()
+        while len(ended) < 2:
+            ended += crew.wait(1.0)
+        by_name = {one.name: result for one, result in ended}
+        assert by_name["short"].status == "finished" and by_name["long"] is None
+        crew.submit(long)
+        while sum(name == "long" for name, *_ in told) < 5:
+            crew.wait(1.0)
+    finally:
+        crew.close()  # it ends with a checkpoint
+    facts = run_of(long).read()
+    assert facts["status"] == "interrupted" and facts["step"] > 5
+    assert any(e["event"] == "resumed" for e in run_of(long).events())
+
+
+def test_a_value_that_does_not_fit_is_refused_with_its_place(sprites):
+    family, config = quick_config("wgan_gp/tiny", sprites)
+    with pytest.raises(Exception, match=r"here: optim\.lr_g"):
+        changed(family, config, {"optim.lr_g": -1.0}, "here")
