@@ -125,7 +125,7 @@ def test_measured_cure_rates_belong_to_remedies_that_exist():
 
 def test_without_a_cause_contradicted_remedies_come_last_and_a_change_comes_once():
     found = remedies_for("mode_collapse", family="wgan_gp")
-    order = [("supported", "untested", "contradicted").index(r.evidence) for r in found]
+    order = [("supported", "untested", "contradicted").index(r.evidence) for r in found if r.cure_rate is None]
     assert order == sorted(order)
     changes = [str(r.change) for r in found if r.change]
     assert len(changes) == len(set(changes))

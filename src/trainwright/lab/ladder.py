@@ -33,7 +33,7 @@ class Standing:
     @property
     def result(self) -> Result | None:
         """All seeds as one; None if it was skipped."""
-        return together(list(self.results.values())) if self.results else None
+        return together([self.results[seed] for seed in sorted(self.results)]) if self.results else None
 
 
 class Ladder:
@@ -97,7 +97,7 @@ class Ladder:
         if standing.experiment.expect is None:
             return "undecided", "the plan does not say how the hypothesis is judged"
         said, reasons = Counter[str](), []
-        for seed in standing.results:
+        for seed in sorted(standing.results):  # whoever ended first, the words are the same
             shown = {n: s.results.get(seed) for n, s in self.standings.items()}
             try:
                 said["supported" if standing.experiment.expect.holds(shown) else "contradicted"] += 1
@@ -106,7 +106,8 @@ class Ladder:
                 reasons.append(str(error))
         if len(said) == 1:
             return next(iter(said)), reasons[0] if reasons else ""
-        told = ", ".join(f"{count} of {sum(said.values())} {word}" for word, count in said.most_common())
+        words = [word for word in ("supported", "contradicted", "undecided") if word in said]
+        told = ", ".join(f"{said[word]} of {sum(said.values())} {word}" for word in words)
         return "undecided", f"the seeds disagree: {told}"
 
     # ---- within ------------------------------------------------------------------------------------------------------
