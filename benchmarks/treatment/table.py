@@ -78,6 +78,8 @@ def main() -> None:
                 {"method": method, "fault": fault, "quality over the reference, median": ratios[-1], "runs": len(here)}
             )
         n, label = len(repaired), LABELS[method]
+        if not n:
+            continue  # not run yet
         ours = method == "treatment"
         high = sum(r >= SHARE for r in ratios)
         spread_steps, spread_tries = max(steps) - min(steps), max(tries) - min(tries)
@@ -87,7 +89,7 @@ def main() -> None:
             row(f"{label}: steps, median, in healthy runs", median(steps), "", 1.5 if ours else None, "lower", n, spread_steps),
             row(f"{label}: attempts, median", median(tries), "", 2 if ours else None, "lower", n, spread_tries),
         ]  # fmt: skip
-    for method in METHODS[1:]:
+    for method in (m for m in METHODS[1:] if taken[m]):
         pairs = [taken[method][key] / used for key, used in taken["treatment"].items() if key in taken[method]]
         low, high = bootstrap(pairs)
         label = f"steps of {LABELS[method]} over the treatment's, paired mean (unrepaired: the whole budget)"

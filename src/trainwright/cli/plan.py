@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, at_work, interrupted, run
+from trainwright.cli.study import Address, Folder, Kind, Workers, conduct
 
 if TYPE_CHECKING:
     from trainwright.lab.plan import Plan
@@ -77,8 +77,7 @@ def run_plan(
     from trainwright.files import write_text
     from trainwright.lab.ladder import Ladder
     from trainwright.lab.study import Study
-    from trainwright.lab.table import of_plan, write
-    from trainwright.report.notebook import build_notebook
+    from trainwright.lab.table import of_plan
 
     made = _load(file, overrides)
     folder = Study(study or run_folder(root, f"plan-{file}", overrides or (), new=False))
@@ -93,15 +92,7 @@ def run_plan(
     try:
         write_text(folder.folder / "plan.yaml", text)
         ladder = Ladder(made, folder.runs)
-        print(f"study: {folder.folder}", flush=True)
-        with at_work(workers, executor, address) as (workforce, stop):
-            over = run(ladder, workforce, folder, stop)
-        table = of_plan(ladder)
-        write(folder.folder, table)
-        page = build_notebook(folder.folder)
-        if not over:
-            print(f"notebook: {page}")
-            interrupted(folder)
+        table, page = conduct(ladder, folder, of_plan, workers, executor, address)
     finally:
         folder.close()
     print(f"\n{table['headline']}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, at_work, interrupted, run
+from trainwright.cli.study import Address, Folder, Kind, Workers, conduct
 
 EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command goes on where
 it stopped. docs/search.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
@@ -30,8 +30,7 @@ def search(
     """Search a recipe's settings; what is sick stops early."""
     from trainwright.lab.search import Search, begun, load
     from trainwright.lab.study import Study
-    from trainwright.lab.table import of_search, write
-    from trainwright.report.notebook import build_notebook
+    from trainwright.lab.table import of_search
 
     head, family, base = load(file, overrides or ())
     folder = Study(study or run_folder(root, f"search-{file}", overrides or (), new=False))
@@ -45,15 +44,7 @@ def search(
     folder.open("search", identity)
     try:
         source = Search(head, family, base, folder.runs, begun(folder.events()))
-        print(f"study: {folder.folder}", flush=True)
-        with at_work(workers, executor, address) as (workforce, stop):
-            over = run(source, workforce, folder, stop)
-        table = of_search(source)
-        write(folder.folder, table)
-        page = build_notebook(folder.folder)
-        if not over:
-            print(f"notebook: {page}")
-            interrupted(folder)
+        table, page = conduct(source, folder, of_search, workers, executor, address)
     finally:
         folder.close()
     print(f"\n{table['headline']}")

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainwright.lab.scheduler import Executor, Source
     from trainwright.lab.study import Study
 
+S = TypeVar("S", bound="Source")
 Workers = Annotated[int, typer.Option(min=1, help="Trainings at the same time; CPU cores are shared out.")]
 Kind = Annotated[
     Literal["processes", "ray"], typer.Option("--executor", help="Processes of this machine, or a Ray cluster.")
@@ -49,23 +50,31 @@ def at_work(workers: int, kind: str, address: str) -> Iterator[tuple["Executor",
             executor.close()
 
 
-def run(source: "Source", executor: "Executor", study: "Study", stop: Callable[[], bool]) -> bool:
-    """Drives a source and says how each experiment ended; False if it was asked to stop."""
+def conduct(
+    source: S, study: "Study", table_of: Callable[[S], dict[str, Any]], workers: int, kind: str, address: str
+) -> tuple[dict[str, Any], Path]:
+    """Runs a source to its end, then writes table and notebook and returns them; after Ctrl-C it says how to go on, and exits."""
     from trainwright.lab.scheduler import drive
+    from trainwright.lab.table import write
+    from trainwright.report.notebook import build_notebook
 
-    return drive(source, executor, study, stop, _say)
+    print(f"study: {study.folder}", flush=True)
+    with at_work(workers, kind, address) as (executor, stop):
+        over = drive(source, executor, study, stop, _say)
+    table = table_of(source)
+    write(study.folder, table)
+    page = build_notebook(study.folder)
+    if not over:
+        print(f"notebook: {page}")
+        print(f"stopped; what ran has a checkpoint. The same command goes on ({study.folder})", file=sys.stderr)
+        raise typer.Exit(130)
+    return table, page
 
 
 def _say(job: "Job", result: "Result") -> None:
     score = f", quality {result.score:.2f}" if result.score is not None else ""
     speed = f", {result.speed:.0f} samples/s" if result.speed is not None else ""
     print(f"{job.name}: {result.verdict} at step {result.step}{score}{speed}: {result.reason}", flush=True)
-
-
-def interrupted(study: "Study") -> None:
-    """Says how to go on, and ends."""
-    print(f"stopped; what ran has a checkpoint. The same command goes on ({study.folder})", file=sys.stderr)
-    raise typer.Exit(130)
 
 
 class _Lines:

@@ -7,7 +7,7 @@ import typer
 
 from trainwright import registry
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, at_work, interrupted, run, seconds
+from trainwright.cli.study import Address, Folder, Kind, Workers, conduct, seconds
 from trainwright.cli.train import newest, preflight
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ def carry_out(
     """Treats, writes the notebook, says what came of it, and exits with the code that fits."""
     from trainwright.config.base import flatten
     from trainwright.lab.study import Study
-    from trainwright.lab.table import of_treatment, write
+    from trainwright.lab.table import of_treatment
     from trainwright.lab.treatment import Limits, Treatment
-    from trainwright.report.notebook import build_notebook
 
     study = Study(folder)
     if not study.exists:
@@ -69,15 +68,7 @@ def carry_out(
     try:
         told = _Told(study)
         treatment = Treatment(family, config, study.runs, Limits(attempts, seconds=budget), breadth=workers, told=told)
-        print(f"study: {folder}", flush=True)
-        with at_work(workers, executor, address) as (workforce, stop):
-            over = run(treatment, workforce, study, stop)
-        table = of_treatment(treatment)
-        write(folder, table)
-        page = build_notebook(folder)
-        if not over:
-            print(f"notebook: {page}")
-            interrupted(study)
+        table, page = conduct(treatment, study, of_treatment, workers, executor, address)
     finally:
         study.close()
     _conclude(treatment, table["headline"], page)
