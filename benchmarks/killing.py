@@ -24,7 +24,7 @@ recipe: wgan_gp/tiny
 settings:
   {train.steps: 60, data.size: 16, model.generator_features: 8, model.critic_features: 8, model.latent_dim: 8, train.batch_size: 8,
    optim.n_critic: 2, train.threads: 1, train.tracker: none, train.log_every: 5, train.heldout_every: 15, train.checkpoint_every: 15,
-   train.sample_every: 30, train.sample_count: 4}
+   train.sample_every: 30, train.sample_count: 4, train.probe_stride: 1}
 seeds: [0, 1]
 show: [samples/diversity_ratio]
 experiments:

@@ -13,7 +13,7 @@ import pytest
 
 WORDS = (
     "size=16", "generator_features=8", "critic_features=8", "latent_dim=8", "batch_size=8", "n_critic=2", "threads=1",
-    "tracker=none", "log_every=2", "heldout_every=5", "checkpoint_every=5", "sample_every=10", "sample_count=4",
+    "tracker=none", "log_every=2", "heldout_every=5", "checkpoint_every=5", "sample_every=10", "sample_count=4", "probe_stride=1",
 )  # fmt: skip
 PLAN = """
 title: Rates <script>alert(1)</script>

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from trainwright.data.config import Pictures
 from trainwright.data.decode import decode
@@ -63,8 +64,13 @@ def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     try:
         folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
         if not (folder / "index.json").exists():
-            with atomic_folder(folder) as temporary:
-                _decode_all(found, config, temporary, progress or (lambda done, total: None))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(
+                folder.with_name(f"{folder.name}.lock")
+            ):  # of several workers one decodes, the others wait for it
+                if not (folder / "index.json").exists():
+                    with atomic_folder(folder) as temporary:
+                        _decode_all(found, config, temporary, progress or (lambda done, total: None))
     except OSError as error:
         raise UserError(
             f"data: the decoded pictures cannot be written to {cache_root()} ({error.strerror}). "
