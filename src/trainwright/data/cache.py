@@ -64,10 +64,9 @@ def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     try:
         folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
         if not (folder / "index.json").exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(
-                folder.with_name(f"{folder.name}.lock")
-            ):  # of several workers one decodes, the others wait for it
+            locks = cache_root() / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(locks / folder.name):  # of several workers one decodes, the others wait for it
                 if not (folder / "index.json").exists():
                     with atomic_folder(folder) as temporary:
                         _decode_all(found, config, temporary, progress or (lambda done, total: None))
