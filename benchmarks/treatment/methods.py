@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainwright.lab.jobs import Job, Result, changed
+from trainwright.lab.jobs import Job, Result
 from trainwright.lab.search import Range, Search, SearchFile
-from trainwright.lab.treatment import Limits, Treatment, well
+from trainwright.lab.treatment import Limits, Treatment
 from trainwright.remedies.playbook import Remedy, playbook
 from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
@@ -103,11 +103,3 @@ def make(
         "tpe_hyperband": lambda: search(family, config, runs, steps, space, "tpe", seed),
     }
     return made[method]()
-
-
-def healthy(family: Family, config: RunConfig) -> RunConfig:
-    """The twin that is not broken is trained as any user would."""
-    return changed(family, config, {"train.on_sick": "go_on"}, "reference")
-
-
-__all__ = ["METHODS", "Sought", "Treatment", "healthy", "make", "well"]

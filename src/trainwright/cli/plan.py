@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, conduct
+from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
 
 if TYPE_CHECKING:
     from trainwright.lab.plan import Plan
@@ -68,7 +68,7 @@ def run_plan(
         list[str] | None, typer.Argument(help="key=value for every experiment, such as data=x/.")
     ] = None,
     study: Folder = None,
-    root: Annotated[Path, typer.Option(help="Folder in which studies are named.")] = Path("studies"),
+    root: Root = Path("studies"),
     workers: Workers = 1,
     executor: Kind = "processes",
     address: Address = "auto",

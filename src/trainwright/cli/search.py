@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, conduct
+from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
 
 EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command goes on where
 it stopped. docs/search.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
@@ -22,7 +22,7 @@ def search(
     file: Annotated[Path, typer.Argument(help="A YAML file with a recipe and the ranges of its settings.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value for every trial, such as data=x/.")] = None,
     study: Folder = None,
-    root: Annotated[Path, typer.Option(help="Folder in which studies are named.")] = Path("studies"),
+    root: Root = Path("studies"),
     workers: Workers = 1,
     executor: Kind = "processes",
     address: Address = "auto",

@@ -24,6 +24,7 @@ Kind = Annotated[
     Literal["processes", "ray"], typer.Option("--executor", help="Processes of this machine, or a Ray cluster.")
 ]
 Address = Annotated[str, typer.Option(help="With --executor ray: the cluster's address.")]
+Root = Annotated[Path, typer.Option(help="Folder in which studies are named.")]
 Folder = Annotated[Path | None, typer.Option("--study", help="Folder of the study; by default named after the input.")]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from trainwright import registry
 from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Workers, conduct, seconds
+from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct, seconds
 from trainwright.cli.train import newest, preflight
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def treat(
     budget: Annotated[str, typer.Option(help="Training time of all runs together, such as 30m or 2h.")] = "24h",
     attempts: Annotated[int, typer.Option(help="Remedies that are tried at most.", min=0)] = 8,
     study: Folder = None,
-    root: Annotated[Path, typer.Option(help="Folder in which studies are named.")] = Path("studies"),
+    root: Root = Path("studies"),
     workers: Workers = 1,
     executor: Kind = "processes",
     address: Address = "auto",

@@ -83,7 +83,7 @@ def _merge(settings: Settings, schema: type[Config], mapping: Mapping[str, Any],
             continue
         name = ".".join(path)
         full = resolve(schema, name, place)
-        settings.put(full, _plain(value), place)
+        settings.put(full, plain(value), place)
 
 
 def _sections(schema: type[Config]) -> set[Path_]:
@@ -154,11 +154,12 @@ def _line(mapping: Mapping[str, Any], key: str) -> str:
     return f"line {marks.key(key)[0] + 1}" if marks is not None and marks.data else "config"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """YAML's node types as plain Python values."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -1,7 +1,7 @@
 """How much better one set of runs is than another, with an interval: what the spread over seeds allows to say."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +57,6 @@ def _paired(differences: np.ndarray) -> Effect:
     spread = float(differences.std(ddof=1))
     half = _t(n - 1) * spread / math.sqrt(n)
     return Effect(mean, mean - half, mean + half, mean / spread if spread else math.nan, n)
-
-
-def bootstrap(values: Sequence[float], draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the median of ``values`` (Efron 1979)."""
-    found = np.asarray(values, float)
-    picks = np.random.default_rng(seed).integers(0, len(found), (draws, len(found)))
-    low, high = np.percentile(np.median(found[picks], axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _t(freedom: float) -> float:

@@ -5,7 +5,6 @@ which causes. Two forks are trained from the same checkpoint, one with the chang
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,10 +15,10 @@ import numpy as np
 from pydantic import Field, JsonValue
 
 from trainwright.config.base import Config, flatten, knob
-from trainwright.config.reading import Settings, read_yaml, validate
-from trainwright.config.writing import to_yaml
+from trainwright.config.reading import read_yaml
 from trainwright.errors import UserError, nearest
 from trainwright.health.history import History
+from trainwright.lab.jobs import changed, fork
 from trainwright.remedies.playbook import concrete
 from trainwright.runs.folder import Run, read_lines
 from trainwright.train import checkpoint as checkpoints
@@ -129,13 +128,13 @@ def ask(
     values = {}
     for name, change in (("without", {}), ("with", experiment.change)):
         note(f"{experiment.name}: {steps} steps {name} the change from step {newest.step}")
-        fork = Run(run.folder / "experiments" / experiment.name / name)
-        shutil.rmtree(fork.folder, ignore_errors=True)
+        child = Run(run.folder / "experiments" / experiment.name / name)
         forked = _config(config, change, newest.step + steps, max(1, steps // LOOKS), family)
-        _prepare(family, run, fork, forked, newest, experiment)
-        outcome = train(family, forked, fork, Silent())
+        fork(child, run, newest.folder.name, forked)
+        child.update(parent=str(run.folder), change=dict(experiment.change), hypothesis=experiment.question)
+        outcome = train(family, forked, child, Silent())
         values[name] = (
-            float("nan") if outcome.status == "crashed" else _level(experiment, fork, newest.step + steps // 2)
+            float("nan") if outcome.status == "crashed" else _level(experiment, child, newest.step + steps // 2)
         )
     without, changed = values["without"], values["with"]
     if np.isnan(changed) and np.isnan(without):
@@ -154,37 +153,18 @@ def changes_anything(family: Family, run: Run, experiment: Experiment) -> bool:
 
 
 def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, family: Family) -> RunConfig:
-    flat = flatten(config)
-    new = concrete(change, flat, "experiment") if change else {}
+    new = concrete(change, flatten(config), "experiment") if change else {}
     new |= {
         "train.steps": end, "train.heldout_every": every, "train.sample_every": 10**9, "train.checkpoint_every": 10**9,
         "train.on_sick": "go_on", "train.on_nonfinite": "stop", "train.tracker": "none", "train.log_every": every,
         "train.probe_stride": 1,
         "train.plateau.early_stopping_patience": None, "train.plateau.reduce_lr_patience": None,
     }  # fmt: skip
-    settings = Settings()
-    for path, value in {**flat, **new}.items():
-        settings.put(tuple(path.split(".")), value, "experiment")
-    return validate(settings, family.config)
+    return changed(family, config, new, "experiment")
 
 
-def _prepare(
-    family: Family, run: Run, fork: Run, config: RunConfig, newest: checkpoints.Checkpoint, experiment: Experiment
-) -> None:
-    facts = run.read()
-    identity = {
-        "family": family.name,
-        "recipe": config.recipe,
-        "hypothesis": experiment.question,
-        "data": facts["data"],
-    }
-    shutil.copytree(newest.folder, fork.checkpoints / newest.folder.name)
-    fork.create(to_yaml(config), identity)
-    fork.update(parent=str(run.folder), change=dict(experiment.change))
-
-
-def _level(experiment: Experiment, fork: Run, after: int) -> float:
-    history = History.of(read_lines(fork.metrics))
+def _level(experiment: Experiment, run: Run, after: int) -> float:
+    history = History.of(read_lines(run.metrics))
     if experiment.signal.endswith("/*"):
         found = [s.after(after) for _, s in history.match(experiment.signal[:-1])]
         values = [float(np.median(s.values)) for s in found if len(s)]

@@ -5,7 +5,7 @@ A job can be given again at any time: a run that has ended is only read, one tha
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ def read(family: Family, run: Run, seconds: float = 0.0, message: str = "") -> R
     if facts["status"] != "crashed":
         verdict, reason = found.verdict, found.reason
     first = found.alarms[0] if found.alarms else None
-    level = quality(family, history)
+    level, rows = quality(family, history), read_lines(run.metrics)
     step = int(facts.get("step", 0))
     return Result(
         status=facts["status"],
@@ -192,22 +192,22 @@ def read(family: Family, run: Run, seconds: float = 0.0, message: str = "") -> R
         onset=float(first.finding.onset) if first else None,
         score=None if level.score != level.score else round(level.score, 6),
         parts={k: round(v, 6) for k, v in level.parts.items()},
-        levels=_levels(run),
+        levels=_levels(rows),
         seconds=round(seconds, 2),
-        speed=_speed(run),
+        speed=_speed(rows),
     )
 
 
-def _levels(run: Run) -> dict[str, float]:
+def _levels(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The median of the last three readings of every signal that is finite there."""
     last: dict[str, list[float]] = {}
-    for row in reversed(read_lines(run.metrics)):
+    for row in reversed(rows):
         for name, value in row.items():
             if isinstance(value, int | float) and name not in ("step", "epoch") and len(last.get(name, ())) < 3:
                 last.setdefault(name, []).append(float(value))
     return {name: sorted(values)[len(values) // 2] for name, values in sorted(last.items())}
 
 
-def _speed(run: Run) -> float | None:
-    found = sorted(r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r)
+def _speed(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    found = sorted(r["speed/samples_per_second"] for r in rows if "speed/samples_per_second" in r)
     return round(found[len(found) // 2], 1) if found else None

@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from trainwright import registry
 from trainwright.config.base import Config, flatten, knob
 from trainwright.config.names import resolve
-from trainwright.config.reading import C, read_yaml
+from trainwright.config.reading import C, plain, read_yaml
 from trainwright.config.writing import diff
 from trainwright.errors import UserError, nearest
 from trainwright.lab.conditions import Condition, parse
@@ -140,7 +140,7 @@ def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
         UserError: with file and line for anything that is not sound, before anything is trained.
     """
     mapping = read_yaml(file)
-    head = validated(PlanFile, plain_yaml(mapping), mapping, str(file))
+    head = validated(PlanFile, plain(mapping), mapping, str(file))
     family, base = registry.load(head.recipe, [*words(head.settings), *overrides])
     listed = mapping["experiments"]
     assert isinstance(listed, CommentedSeq)
@@ -206,12 +206,3 @@ def validated(schema: type[C], values: Any, mapping: CommentedMap | None, where:
         place = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"])
         raise UserError(f"{where}: {place + ': ' if place else ''}{message[0].lower()}{message[1:]}.") from None
-
-
-def plain_yaml(value: Any) -> Any:
-    """YAML's node types as plain Python values."""
-    if isinstance(value, Mapping):
-        return {str(key): plain_yaml(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [plain_yaml(one) for one in value]
-    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), None)

@@ -15,10 +15,10 @@ from pydantic import Field, JsonValue, model_validator
 from trainwright import registry
 from trainwright.config.base import Config, flatten, knob
 from trainwright.config.names import resolve
-from trainwright.config.reading import read_yaml
+from trainwright.config.reading import plain, read_yaml
 from trainwright.errors import UserError
 from trainwright.lab.jobs import Job, Result, changed
-from trainwright.lab.plan import Budget, plain_yaml, validated, words
+from trainwright.lab.plan import Budget, validated, words
 from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
 
@@ -233,7 +233,7 @@ def load(file: Path, overrides: Sequence[str] = ()) -> tuple[SearchFile, Family,
         UserError: with the file for anything that is not sound, before anything is trained.
     """
     mapping = read_yaml(file)
-    head = validated(SearchFile, plain_yaml(mapping), mapping, str(file))
+    head = validated(SearchFile, plain(mapping), mapping, str(file))
     family, base = registry.load(head.recipe, [*words(head.settings), *overrides])
     space = {".".join(resolve(family.config, name, f"{file}: space")): r for name, r in head.space.items()}
     flat = flatten(base)

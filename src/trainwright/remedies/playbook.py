@@ -19,7 +19,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_valid
 from ruamel.yaml.comments import CommentedSeq
 
 from trainwright.config.base import Config, knob
-from trainwright.config.reading import read_yaml
+from trainwright.config.reading import plain, read_yaml
 from trainwright.config.schedules import Curve
 from trainwright.errors import UserError, nearest
 from trainwright.health.causes import causes as known_causes
@@ -267,7 +267,7 @@ def _remedy(entry: Any, title: str, line: int, text: str, where: str) -> Remedy:
         if key not in keys:
             raise UserError(f"{label}: unknown key {key!r}.{nearest(str(key), keys)}")
     try:
-        remedy = Remedy.model_validate({**_plain(entry), "playbook": title, "line": line})
+        remedy = Remedy.model_validate({**plain(entry), "playbook": title, "line": line})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -288,15 +288,6 @@ def _must_be_known(kind: str, name: str, known: Iterable[str], where: str = "") 
     if name not in options:
         hint = nearest(name, options) or f" Known: {', '.join(sorted(options))}."
         raise UserError(f"{where}no {kind} {name!r}.{hint}")
-
-
-def _plain(value: Any) -> Any:
-    """YAML's node types as plain Python values."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), None)
 
 
 def _guides() -> Path:

@@ -105,10 +105,12 @@ class _Worker:
         self.job: Job | None = None
 
     def ask_to_stop(self) -> None:
+        """Lets what it trains end with a checkpoint."""
         with contextlib.suppress(OSError):
             self.pipe.send(None)
 
     def end(self) -> None:
+        """Its life; what it trains goes on from its last checkpoint elsewhere."""
         self.pipe.close()
         self.process.join(0.2)
         if self.process.is_alive():
