@@ -57,6 +57,13 @@ def history(made: dict[str, Any]) -> History:
     return derive(found) if "status" not in made else found
 
 
+def moments(made: dict[str, Any]) -> list[float]:
+    """Steps at which judges are asked: when he looked, the last row, and the step of a number that was not finite."""
+    ends = [made["rows"][-1]["step"]] if made["rows"] else []
+    event = made["facts"].get("non_finite")
+    return sorted({*made["looks"], *ends, *([event["step"]] if event else [])})
+
+
 def doctor(setting: Setting, made: dict[str, Any]) -> Verdict:
     """Trainwright's, asked at each moment at which he looked."""
     whole = history(made)
@@ -66,7 +73,7 @@ def doctor(setting: Setting, made: dict[str, Any]) -> Verdict:
     causes: tuple[str, ...] = ()
     hit: float | None = None
     non_finite = made["facts"].get("non_finite")
-    for step in sorted({*made["looks"], made["rows"][-1]["step"]}):
+    for step in moments(made):
         seen = whole.until(step)
         if non_finite and step < non_finite["step"]:
             seen.facts = {k: v for k, v in seen.facts.items() if k != "non_finite"}
@@ -92,7 +99,7 @@ def said_by(rules: Callable[[History], tuple[str, ...]]) -> Judge:
         first: float | None = None
         hit: float | None = None
         found: set[str] = set()
-        for step in sorted({*made["looks"], made["rows"][-1]["step"]}):
+        for step in moments(made):
             now = frozenset(rules(whole.until(step)))
             kept = now & before if before else frozenset()
             if kept and first is None:
@@ -113,7 +120,11 @@ def score(judge: Judge, half: str) -> tuple[dict[str, Any], list[dict[str, Any]]
         said = judge(setting, made)
         hit = bool(said.found & wanted(setting, made)) if setting.symptom else said.alarm is None
         onset = setting.onset * made["total"]
-        delay = (said.alarm - onset) / made["total"] if setting.symptom and hit and said.alarm is not None else None
+        delay = (
+            (said.alarm - onset) / made["total"] + made.get("waited_share", 0.0)
+            if setting.symptom and hit and said.alarm is not None
+            else None
+        )
         top = said.causes.index(setting.cause) + 1 if setting.cause in said.causes else None
         rows.append(
             {

@@ -186,6 +186,9 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
     )
     for step in range(steps):
         x = real[torch.randint(len(real), (settings["batch_size"],))]
+        x = (
+            x * o["scale"] if step >= o.get("scaled_at", steps) else x
+        )  # part of the data was prepared by another script
         mean, log_variance = encoder(x).chunk(2, 1)
         out = decoder(mean + torch.randn_like(mean) * (0.5 * log_variance).exp())
         error = (out - x).square().sum(1).mean() * share
@@ -208,6 +211,7 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
             "reconstruction/weighted": error,
             "kl/nats": kl,
             "grad_norm/vae": norm,
+            "data/std": x.std(),
         }
         if "clip" in o:
             more["clipped/vae"] = float(norm > o["clip"])

@@ -8,6 +8,9 @@ import json
 import multiprocessing
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -18,6 +21,7 @@ from typing import Any
 from benchmarks.doctor.settings import STEPS, Setting, settings
 
 HOME = Path("runs/doctor")
+STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from outside
 
 
 def run(setting: Setting) -> dict[str, Any]:
@@ -26,7 +30,8 @@ def run(setting: Setting) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     begin, cpu = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    made = _loop(setting) if setting.kind in ("gan", "vae") else _family(setting)
+    way = _loop if setting.kind in ("gan", "vae") else _stopped if "stopped_at" in setting.changes else _family
+    made = way(setting)
     made["seconds"] = round(time.perf_counter() - begin, 2)
     made["cpu_seconds"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - cpu, 2)
     return {"name": setting.name, **made}
@@ -64,6 +69,60 @@ def _loop(setting: Setting) -> dict[str, Any]:
     }
 
 
+def _words(setting: Setting) -> tuple[str, int, list[str]]:
+    """(recipe, steps, overrides) of one of Trainwright's own."""
+    recipe = {"wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small"}[setting.kind]
+    steps = setting.changes.get("steps", STEPS[setting.kind])
+    usual = [
+        f"steps={steps}", "threads=1", "tracker=none", "log_every=5", f"heldout_every={steps // 12}", "on_sick=go_on",
+        f"sample_every={steps}", f"checkpoint_every={steps}", *(["size=16", "n_critic=2"] if setting.kind == "wgan_gp" else []),
+    ]  # fmt: skip
+    chosen = {word.partition("=")[0]: word for word in usual} | {
+        k: f"{k}={json.dumps(v) if not isinstance(v, str) else v}"
+        for k, v in setting.changes.items()
+        if k not in STOPPED
+    }
+    return recipe, steps, list(chosen.values())
+
+
+def _stopped(setting: Setting) -> dict[str, Any]:
+    """A run in a process of its own that is stopped (``signal``) at a step; after ``seconds`` the doctor is asked from outside."""
+    from trainwright.health.record import admit
+    from trainwright.runs.folder import read_lines
+
+    recipe, steps, words = _words(setting)
+    folder = Path(tempfile.mkdtemp()) / "run"
+    command = [sys.executable, "-m", "trainwright", "train", recipe, *words, "--run", str(folder)]
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and (
+            not _rows(folder) or _rows(folder)[-1]["step"] < setting.changes["stopped_at"]
+        ):
+            time.sleep(0.2)
+        process.send_signal(signal.Signals[setting.changes["signal"]])
+        trained = time.perf_counter() - begin
+        time.sleep(setting.changes["seconds"])
+        history = admit(folder, {}).history
+        rows = read_lines(folder / "metrics.jsonl")
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    last = rows[-1]["step"]
+    return {
+        "rows": rows, "settings": dict(history.settings), "facts": dict(history.facts), "total": steps, "looks": [],
+        "cost": rows[-1].get("watch/share", 0.0), "status": "running", "truth": {"waited": setting.changes["seconds"]},
+        "waited_share": setting.changes["seconds"] / (trained * steps / last),
+    }  # fmt: skip
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    from trainwright.runs.folder import read_lines
+
+    return read_lines(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+
+
 def _family(setting: Setting) -> dict[str, Any]:
     from benchmarks.doctor.truth import quality
     from trainwright import registry
@@ -72,25 +131,8 @@ def _family(setting: Setting) -> dict[str, Any]:
     from trainwright.train.session import train
     from trainwright.train.status import Silent
 
-    recipe = {"wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small"}[setting.kind]
-    steps = setting.changes.get("steps", STEPS[setting.kind])
-    usual = [
-        f"steps={steps}",
-        "threads=1",
-        "tracker=none",
-        "log_every=5",
-        f"heldout_every={steps // 12}",
-        "on_sick=go_on",
-    ]
-    usual += (
-        ["size=16", "n_critic=2", f"sample_every={steps}", f"checkpoint_every={steps}"]
-        if setting.kind == "wgan_gp"
-        else [f"sample_every={steps}", f"checkpoint_every={steps}"]
-    )
-    chosen = {word.partition("=")[0]: word for word in usual} | {
-        k: f"{k}={json.dumps(v) if not isinstance(v, str) else v}" for k, v in setting.changes.items()
-    }
-    family, config = registry.load(recipe, list(chosen.values()))
+    recipe, steps, words = _words(setting)
+    family, config = registry.load(recipe, words)
     folder = Path(tempfile.mkdtemp()) / "run"
     try:
         outcome = train(family, config, Run(folder), Silent())

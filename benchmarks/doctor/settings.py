@@ -50,7 +50,8 @@ def settings() -> Iterator[Setting]:
     for fault in TABLE["faults"]:
         kind, symptom, cause = fault["kind"], fault["symptom"], fault["cause"]
         for i, (half, changes) in enumerate(_six(kind, fault["strengths"])):
-            onset = changes.get("dies_at", 0) / STEPS[kind]
+            begins = next((changes[key] for key in ("dies_at", "scaled_at", "stopped_at") if key in changes), 0)
+            onset = begins / STEPS[kind]
             found.append(Setting(f"{symptom}-{kind}-{cause}-{i}", half, kind, symptom, cause, "", onset, changes))
     for twin in TABLE["healthy"]:
         kind, odd = twin["kind"], twin["odd"]

@@ -111,7 +111,7 @@ HELD = {
 }
 # further signals that symptoms and causes ask for, and families of names with a free last part
 KNOWN = _set(
-    """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train discriminator/gradient_norm
+    """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train data/std discriminator/gradient_norm
     discriminator/score_spread discriminator/term generator/adversarial hyperbolic/boundary_share kl/nats kl/nats_heldout
     latent/active_share latent/prior_gap latent/scaled_std latent/shuffled_error_ratio validation/loss_at_full_beta
     real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage

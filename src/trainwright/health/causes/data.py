@@ -1,5 +1,7 @@
 """Data: too few, out of range, and a batch that does not fit them."""
 
+import numpy as np
+
 from trainwright.health.cause import Cause, Weight
 from trainwright.health.history import History
 from trainwright.health.symptom import Finding
@@ -25,6 +27,13 @@ def _long(h: History, finding: Finding) -> Weight | None:
 
 
 def _range(h: History, finding: Finding) -> Weight | None:
+    spread = h.get("data/std", least=4)
+    if spread is not None:
+        since = spread.steps >= finding.onset
+        if since.any() and not since.all():
+            before, now = (float(np.median(spread.values[part])) for part in (~since, since))
+            if max(before, now) > 1.5 * min(before, now):
+                return Weight(0.9, f"batches spread {now:.3g} since step {finding.onset:.0f}, and {before:.3g} before")
     low, high = h.facts.get("data_range", (None, None))
     if low is None:
         return None
@@ -54,7 +63,7 @@ CAUSES = [
     Cause(
         "data_range",
         "the data are not in the range of the output",
-        ("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse"),
+        ("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse", "spike"),
         _range,
     ),
     Cause("colour_jitter", "colour augmentation is too strong", ("colour_cast",), _augmentation),
