@@ -13,14 +13,18 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import kept, row, write
 
-RECIPES = {"small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1"}
-LOSS = {"wgan_gp": "critic/loss", "gaussian_vae": "vae/loss"}
-BLOCK = {"wgan_gp": 5, "gaussian_vae": 40}  # steps; one whole cycle of n_critic
+RECIPES = {
+    "small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1",
+    "sequence_vae": "sequence_vae/full_size",
+}  # fmt: skip
+LOSS = {"wgan_gp": "critic/loss", "gaussian_vae": "vae/loss", "sequence_vae": "vae/loss"}
+BLOCK = {"wgan_gp": 5, "gaussian_vae": 40, "sequence_vae": 3}  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
 
@@ -38,20 +42,27 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     system, data = build(family, config), family.load().open_data(config)
     system.adapt_to(data)
     loop = BARE[family.name](system, config)
-    samples = (data.values if family.name == "gaussian_vae" else data.images.pixels)[:]  # in memory
+    fetch = fetch_from(family.name, data, config.train.seed)
     step, batch = 0, config.train.batch_size
-    from trainwright.data.stream import batch_indices
-
     while (count := pipe.recv()) is not None:
         losses, begin = [], time.perf_counter()
         for _ in range(count):
             seed_step(config.train.seed, step, 0, 0)
-            index = data.train[batch_indices(config.train.seed, step * batch, batch, len(data))]
-            real = data.prepare(torch.from_numpy(samples[index])).contiguous()
+            real = data.prepare(torch.from_numpy(fetch(step * batch, batch))).contiguous()
             losses.append(loop.step(step, real))
             step += 1
         seconds = time.perf_counter() - begin
         pipe.send((seconds, [float(d) for d, _ in losses], peak_memory()))
+
+
+def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
+    """The batch at a position, of samples that lie in memory; levels are made on the fly, as in training."""
+    from trainwright.data.stream import batch_indices
+
+    if family == "sequence_vae":
+        return lambda start, size: data.fetch(seed, start, size)
+    samples = (data.values if family == "gaussian_vae" else data.images.pixels)[:]
+    return lambda start, size: samples[data.train[batch_indices(seed, start, size, len(data))]]
 
 
 def bare_wgan(system: Any, config: Any) -> Any:
@@ -73,7 +84,15 @@ def bare_vae(system: Any, config: Any) -> Any:
     return BareVae(system.encoder, system.decoder, system.form.groups, beta, config.optim.learning_rate)
 
 
-BARE = {"wgan_gp": bare_wgan, "gaussian_vae": bare_vae}
+def bare_sequence(system: Any, config: Any) -> Any:
+    """The hand-written sequence VAE on the first weights of a system, at the KL weight of the first epoch."""
+    from benchmarks.bare_sequence import BareSequence
+    from trainwright.config.schedules import value
+
+    return BareSequence(system, value(config.optim.beta, 0, 0.0), config.optim.learning_rate)
+
+
+BARE = {"wgan_gp": bare_wgan, "gaussian_vae": bare_vae, "sequence_vae": bare_sequence}
 
 
 def ours(title: str, pipe: Any, threads: int) -> None:

@@ -54,9 +54,10 @@ def quick(tmp_path: Path, sprites: Path):
 
 
 def quick_config(title: str, sprites: Path, *overrides: str):
-    """A recipe shrunk for tests, on real sprites."""
+    """A recipe shrunk for tests, on real sprites, or on its own data where pictures will not do."""
     family = registry.family(title.split("/")[0])
-    words = (*family.smoke, *SMOKE, f"data={sprites}", "tracker=none", *overrides)
+    data = [f"data={sprites}"] if family.trains_on == "pictures" else []
+    words = (*family.smoke, *SMOKE, *data, "tracker=none", *overrides)
     return registry.load(title, words)
 
 

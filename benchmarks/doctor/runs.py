@@ -21,6 +21,10 @@ from typing import Any
 from benchmarks.doctor.settings import STEPS, Setting, settings
 
 HOME = Path("runs/doctor")
+RECIPES = {
+    "wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small", "sequence_vae": "sequence_vae/gaussian_mixture_sound",
+    "sequence_tiles": "sequence_vae/sokoban",
+}  # fmt: skip
 STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from outside
 
 
@@ -71,7 +75,7 @@ def _loop(setting: Setting) -> dict[str, Any]:
 
 def _words(setting: Setting) -> tuple[str, int, list[str]]:
     """(recipe, steps, overrides) of one of Trainwright's own."""
-    recipe = {"wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small"}[setting.kind]
+    recipe = RECIPES[setting.kind]
     steps = setting.changes.get("steps", STEPS[setting.kind])
     usual = [
         f"steps={steps}", "threads=1", "tracker=none", "log_every=5", f"heldout_every={steps // 12}", "on_sick=go_on",
@@ -124,7 +128,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _family(setting: Setting) -> dict[str, Any]:
-    from benchmarks.doctor.truth import quality
+    from benchmarks.doctor.truth import levels_truth, quality
     from trainwright import registry
     from trainwright.config.base import flatten
     from trainwright.runs.folder import Run, read_lines
@@ -144,7 +148,11 @@ def _family(setting: Setting) -> dict[str, Any]:
         trained = load(family, Run(folder))
         import torch
 
-        made = torch.cat(list(trained.samples(512, seed=1)))
+        if setting.kind.startswith("sequence"):
+            truth = levels_truth(trained.system, data)
+        else:
+            made = torch.cat(list(trained.samples(512, seed=1)))
+            truth = quality(made, data.pictures("train", 10_000), data.pictures("held_out", 512))
         events = [e for e in Run(folder).events() if e["event"] in ("non_finite",)]
     finally:
         shutil.rmtree(folder.parent, ignore_errors=True)
@@ -166,7 +174,7 @@ def _family(setting: Setting) -> dict[str, Any]:
         "looks": looks,
         "cost": facts.get("watch_share", 0.0),
         "status": outcome.status,
-        "truth": quality(made, data.pictures("train", 10_000), data.pictures("held_out", 512)),
+        "truth": truth,
     }
 
 

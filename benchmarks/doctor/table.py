@@ -1,6 +1,7 @@
 """The committed table: the doctor beside others on the frozen half, and by symptom.
 
-``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs``; writes ``results/doctor.json``.
+``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs`` and ``python -m benchmarks.doctor.packages``; writes
+``results/doctor.json``.
 """
 
 from collections.abc import Callable
@@ -8,9 +9,12 @@ from typing import Any
 
 from benchmarks.doctor import baselines
 from benchmarks.doctor.judge import Judge, doctor, history, load, said_by, score
-from benchmarks.results_io import row, write
+from benchmarks.results_io import kept, row, write
 
-COMMAND = "python -m benchmarks.doctor.runs && python -m benchmarks.doctor.table"
+WARNED = ("faulty runs with a warning", "healthy twins with a warning")
+COMMAND = (
+    "python -m benchmarks.doctor.runs && python -m benchmarks.doctor.packages && python -m benchmarks.doctor.table"
+)
 TARGETS = {
     "recall": (0.95, "higher"),
     "false alarms": (0.05, "lower"),
@@ -31,6 +35,14 @@ def judges() -> dict[str, Judge]:
         "a decision tree on raw losses": tree,
     }
     return {"the doctor": doctor, **{name: said_by(rule) for name, rule in rules.items()}}
+
+
+def others() -> list[dict[str, Any]]:
+    """torchmortem and thermoclaw on those of the runs that they were attached to; any warning counts as the right one."""
+    return [
+        {**r, "metric": r["metric"].replace(WARNED[0], "recall").replace(WARNED[1], "false alarms")}
+        for r in kept("packages", "-")
+    ]
 
 
 def main() -> None:
@@ -56,6 +68,7 @@ def main() -> None:
             ]
             print(write("doctor_symptoms", COMMAND, listed))
         print(name, totals, flush=True)
+    rows += others()
     print(write("doctor", COMMAND, rows))
 
 

@@ -1,10 +1,13 @@
 """What the doctor does not see: how good the samples are in the features of a network, and how many kinds of pictures they show."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from trainwright.measure.features import Features
 from trainwright.measure.neighbours import manifold_metrics, nearest_distance
+from trainwright.measure.two_sample import nearest_neighbour_accuracy
 
 KINDS = 20
 
@@ -25,6 +28,14 @@ def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]
     found["spread"] = float(_bytes(samples).float().var(0).mean() / _bytes(real).float().var(0).mean())
     found["finite"] = 1.0
     return found
+
+
+def levels_truth(system: Any, data: Any) -> dict[str, float]:
+    """Of 512 levels: whether a nearest-neighbour test tells them from real ones, and what z tells of a level in nats."""
+    made, real = system.levels(512, 1), data.some("train", 512)
+    if not bool(torch.isfinite(made).all()):
+        return {"finite": 0.0}
+    return {"nearest_accuracy": nearest_neighbour_accuracy(made.flatten(1), real.flatten(1)), "finite": 1.0}
 
 
 def _bytes(x: Tensor) -> Tensor:

@@ -165,7 +165,9 @@ def main() -> None:
     parsed = parser.parse_args()
     chosen = [
         (fault, seed, method)
-        for seed in TABLE["seeds"][parsed.seeds]  # all methods of a seed before the next, so that what is there can be compared
+        for seed in TABLE["seeds"][
+            parsed.seeds
+        ]  # all methods of a seed before the next, so that what is there can be compared
         for method in parsed.methods.split(",")
         for fault in TABLE["faults"]
         if parsed.only in fault["name"]

@@ -49,6 +49,7 @@ def test_every_symptom_that_these_families_can_have_is_among_the_cases():
         "latent_scale",
         "ball_boundary",
         "stalled",
+        "averaging",
         "spike",
         "non_finite",
         "variance_collapse",

@@ -119,7 +119,7 @@ KNOWN = _set(
     samples/nyquist_ratio samples/precision samples/top_octave_ratio schedule/train_sample_distance"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
-    r"^(samples|raw|real|reconstructions|explained|explained_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
+    r"^(samples|prior|raw|real|reconstructions|explained|explained_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
     r"share|clipped|updates_per_epoch|schedule|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")

@@ -1,5 +1,6 @@
 """What can be known before the first step, from settings and facts alone: pure functions, one for each check."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -103,7 +104,7 @@ def _schedules(p: Plan) -> list[Check]:
                 Check(
                     "schedule",
                     "warn",
-                    f"{name} reaches its end at {unit} {need:g}, the run ends at {length:.0f}",
+                    f"{name} reaches its end at {unit} {need:g}, the run ends at {length:.0f}{_where(value, length)}",
                     f"a shorter {name}, or a longer run",
                 )
             )
@@ -127,6 +128,17 @@ def _schedules(p: Plan) -> list[Check]:
             )
         )
     return found
+
+
+def _where(schedule: Mapping[str, Any], length: float) -> str:
+    """For the tanh, which is nearly flat for long: what it gets to."""
+    if schedule["kind"] != "tanh":
+        return ""
+    top = float(schedule.get("end", 1.0))
+    there = (
+        top * 0.5 * (math.tanh(length / float(schedule.get("scale", 200.0)) - float(schedule.get("shift", 2.5))) + 1)
+    )
+    return f" with {there:.3g} of {top:g}"
 
 
 def _end(schedule: Mapping[str, Any]) -> float | None:
@@ -304,6 +316,22 @@ def _probe(p: Plan) -> list[Check]:
     return [Check("lr_probe", "ok", f"{probe['steps']} steps at the configured rates stay calm")]
 
 
+def _sides(p: Plan) -> list[Check]:
+    differing = p.facts.get("asymmetric")
+    if not differing:
+        return []
+    said = f"encoder and decoder differ ({differing}); the sequence VAE guide found that worse than equal sides"
+    return [Check("sides", "warn", said, "the same for both, or compare the two in a plan")]
+
+
+def _canvas(p: Plan) -> list[Check]:
+    fit, of = p.facts.get("levels_fit", (0, 0))
+    if fit == of:
+        return []
+    said = f"{fit} of {of} different levels fit the canvas of {' x '.join(map(str, p.get('data.size') or ()))} tiles"
+    return [Check("canvas", "ok" if fit > 100 else "warn", said, "a larger data.size")]
+
+
 def _pair(p: Plan) -> list[Check]:
     distance = p.facts.get("schedule_distance")
     if distance is None:
@@ -321,5 +349,5 @@ def _pair(p: Plan) -> list[Check]:
 
 
 CHECKS: tuple[Callable[[Plan], list[Check]], ...] = (
-    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair,
+    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _sides, _canvas,
 )  # fmt: skip

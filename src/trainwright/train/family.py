@@ -37,6 +37,7 @@ class Family:
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
         panels: the curves that its report shows before those of every family.
         reading: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.table`.
+        trains_on: ``pictures`` if any folder of pictures will do as ``data``; else the word for what its recipes bring along.
         quality: what a run is judged by, beside alarms; see :mod:`trainwright.lab.quality`.
         package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
     """
@@ -48,6 +49,7 @@ class Family:
     smoke: tuple[str, ...]
     panels: tuple[Panel, ...] = ()
     reading: str = ""
+    trains_on: str = "pictures"
     quality: tuple[Part, ...] = ()
     package: str = ""
 

@@ -34,7 +34,14 @@ def status_line(
     left = signals.get("speed/seconds_left", 0.0)
     terms = " ".join(f"{label} {signals[name]:+.2f}" for label, name in headline.items() if name in signals)
     watching = signals.get("watch/share", 0.0)
-    parts = [f"step {step}/{total}", f"epoch {epoch:.1f}", f"{speed:.0f} img/s", f"ETA {_clock(left)}", terms, verdict]
+    parts = [
+        f"step {step}/{total}",
+        f"epoch {epoch:.1f}",
+        f"{speed:.0f} samples/s",
+        f"ETA {_clock(left)}",
+        terms,
+        verdict,
+    ]
     return " · ".join(part for part in [*parts, f"watching {watching:.1%}"] if part)
 
 

@@ -147,6 +147,10 @@ class System(ABC):
         """Signals measured on held-out beside training data; must not touch weights or torch's global generator."""
         return {}
 
+    def probe(self, data: Data, count: int, seed: int) -> dict[str, float]:
+        """Further signals of ``count`` samples beside real data, looked at as often as samples; rules as for :meth:`hold_out`."""
+        return {}
+
     def views(self, data: Data) -> dict[str, View]:
         """Further picture grids beside the samples, by name: originals over reconstructions, say."""
         return {}

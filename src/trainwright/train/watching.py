@@ -63,6 +63,7 @@ class Watcher:
         found = self.samples.ceiling() if first else {}
         self.system.before_samples(self.data)
         found.update(self.samples.look(self.system.sample(count, SEED)))
+        found.update(self.system.probe(self.data, count, SEED))
         if self.system.averaged:
             found.update(self.samples.glance(self.system.sample(count, SEED, averaged=False), "raw"))
         return found
@@ -74,6 +75,7 @@ class Watcher:
         few = max(1, self.settings.probe_count // PART)
         begin = time.perf_counter()
         self.system.sample(few, SEED)
+        self.system.probe(self.data, few, SEED)
         probe_seconds = (time.perf_counter() - begin) * self.settings.probe_count / few
         allowed = SHARE * self.settings.watch_budget * step_seconds * self.settings.heldout_every
         self.stride = max(1, math.ceil(probe_seconds / max(allowed, 1e-9)))

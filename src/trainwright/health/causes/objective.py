@@ -154,7 +154,31 @@ def _decay(h: History, finding: Finding) -> Weight | None:
     return Weight(0.93, f"weight decay is {decay:g}: it pulls the weights to 0 faster than the loss moves them")
 
 
+def _averaging(h: History, finding: Finding) -> Weight | None:
+    likelihood, decoder = h.setting("likelihood"), h.setting("model.decoder")
+    if likelihood == "gaussian":
+        alone = " of its own, without the steps before" if decoder == "repeat" else ""
+        return Weight(
+            0.92, f"the likelihood is one Gaussian a step, so each step gives the mean of what is possible{alone}"
+        )
+    if decoder == "repeat":
+        return Weight(0.85, "steps are drawn without knowing each other: each may choose another possibility")
+    return Weight(0.3, "the likelihood is not known") if likelihood is None else None
+
+
+def _strong(h: History, finding: Finding) -> Weight | None:
+    if h.setting("model.decoder") != "autoregressive":
+        return None
+    dropped = h.number("word_dropout") or 0.0
+    return Weight(
+        0.75 if dropped < 0.2 else 0.4,
+        f"the decoder sees what came before and can do without z (word dropout: {dropped:g})",
+    )
+
+
 CAUSES = [
+    Cause("averaging_decoder", "the decoder cannot choose among possibilities", ("averaging",), _averaging),
+    Cause("strong_decoder", "the decoder does without z", ("posterior_collapse",), _strong),
     Cause(
         "reduction_mismatch",
         "errors are averaged and the KL is not",
@@ -170,7 +194,7 @@ CAUSES = [
     Cause(
         "beta_too_small",
         "the KL weight is too small for the prior to matter",
-        ("aggregate_mismatch", "overfitting"),
+        ("aggregate_mismatch", "overfitting", "averaging"),
         _beta_small,
     ),
     Cause("group_weight", "a group weighs too little", ("loss_imbalance",), _group_weight),

@@ -6,6 +6,8 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 BOUNDS = {
     "gap": Bound(0.5, "nats a dimension between the codes' own Gaussian and the prior that samples come from", "ours"),
     "shuffled": Bound(1.2, "above it z is used: error with another picture's z over that with its own", "ours"),
+    "times": Bound(3.0, "distance of samples from real data over that of reconstructions", "ours"),
+    "far": Bound(1.5, "and over that of other real data", "ours; 1 is as good as real"),
     "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),
 }
@@ -20,9 +22,23 @@ def look(h: History) -> Judgement:
     bad = (gap.values > BOUNDS["gap"].value) & (shuffled.at(gap.steps) > BOUNDS["shuffled"].value) & late
     stretch = persistent(gap.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
-        return None
+        return _by_samples(h)
     said = "codes of real pictures lie {value} nats a dimension from the prior that samples are drawn from (healthy: below {against})"
     return finding(stretch, "sick", evidence("latent/prior_gap", gap, stretch, BOUNDS["gap"].value, said))
+
+
+def _by_samples(h: History) -> Judgement:
+    """Moments of the codes agree with the prior's, but samples are far from real data and reconstructions are not."""
+    samples, again = h.get("prior/two_sample_ratio"), h.get("reconstructions/two_sample_ratio")
+    if samples is None or again is None:
+        return None
+    late = samples.steps > BOUNDS["warm_up"].value * h.budget
+    far = (samples.values > BOUNDS["far"].value) & (samples.values > BOUNDS["times"].value * again.at(samples.steps))
+    stretch = persistent(samples.steps, far & late, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "samples are {value} times as far from real data as other real data, reconstructions are not (healthy: below {against})"
+    return finding(stretch, "sick", evidence("prior/two_sample_ratio", samples, stretch, BOUNDS["far"].value, said))
 
 
 SYMPTOM = Symptom(

@@ -1,0 +1,69 @@
+"""The ``data`` section of a recipe for families that train on levels: sets of points, or maps of tiles."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from trainwright.config.base import Config, knob
+
+SYMBOLS = "# $.*@+"  # XSB: wall, floor, box, goal, box on goal, player, player on goal
+ALPHABET = SYMBOLS + "_"  # with what lies outside of the walls as it is printed
+KINDS = ("uniform", "gaussian_mixture", "links", "half", "polygon", "diagonal")
+
+
+class LevelData(Config):
+    """Where levels come from and how they become sequences."""
+
+    shorthand: ClassVar[str | None] = "source"
+
+    source: str = knob(
+        "uniform",
+        "Points made on the fly: `uniform`, `gaussian_mixture`, `links`, `half` (of the first two), `polygon`, `diagonal`; points "
+        "of your own, a .npy file of (levels, points, 2); `sokoban`, 921 levels that come along; or text levels, a file or folder "
+        "(.txt, .sok, .xsb).",
+        aliases=("distribution",),
+    )
+    points: int = knob(50, "Points of a level that is made on the fly.", ge=4, le=4096)
+    epoch_size: int = knob(
+        2**16, "Levels that are made on the fly and called an epoch; each epoch draws new ones.", ge=2, le=2**30
+    )
+    clusters: Annotated[tuple[int, int], Field(strict=False)] = knob(
+        (3, 6), "`gaussian_mixture`: fewest and most clusters."
+    )
+    cluster_distance: float = knob(
+        50.0, "`gaussian_mixture`: side of the square of the centres, in standard deviations of a cluster.", gt=0
+    )
+    order: Literal["x", "clusters", "drawn"] = knob(
+        "x",
+        "Points: `x`, sorted by their first coordinate; `clusters`, one group of neighbours after the other, the leftmost first; "
+        "`drawn`, as they come.",
+    )
+    size: Annotated[
+        tuple[Annotated[int, Field(ge=3, le=128)], Annotated[int, Field(ge=3, le=128)]], Field(strict=False)
+    ] = knob((10, 10), "Tiles: rows and columns of the canvas; levels that do not fit are left out.")
+    symbols: str | None = knob(
+        None, "Tiles: the alphabet of levels that are not Sokoban, one character a tile; the first is the padding."
+    )
+    symmetries: bool = knob(True, "Tiles: train on the mirrored and turned copies of each level too.")
+    held_out: float = knob(0.1, "Share of levels kept from training, a level with all its copies.", ge=0, lt=1)
+
+    @property
+    def sokoban(self) -> bool:
+        """Whether tiles are Sokoban's."""
+        return self.symbols in (None, SYMBOLS, ALPHABET)
+
+    @property
+    def alphabet(self) -> str:
+        """The symbols of tiles."""
+        return ALPHABET if self.sokoban else str(self.symbols)
+
+    @property
+    def of_points(self) -> bool:
+        """Whether levels are points; tiles otherwise."""
+        return self.source in KINDS or self.source.endswith(".npy")
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> "LevelData":
+        if not 1 <= self.clusters[0] <= self.clusters[1] <= 64:
+            raise ValueError("clusters should be two numbers from 1 to 64, the fewest first")
+        return self

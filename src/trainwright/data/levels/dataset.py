@@ -1,0 +1,183 @@
+"""Levels as the loop sees them: training batches by position, held-out levels, pictures."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainwright.data.levels import points as made
+from trainwright.data.levels import tiles
+from trainwright.data.levels.config import KINDS, LevelData
+from trainwright.data.levels.drawing import draw_points, draw_tiles
+from trainwright.data.split import split
+from trainwright.data.stream import batch_indices
+from trainwright.errors import UserError
+
+STREAMS = {"train": 1, "held_out": 2}  # of the random table; 0 is what batches are drawn from
+FIXED = 0x5EED
+
+
+def open_levels(config: LevelData) -> "MadePoints | Kept":
+    """The levels of a config.
+
+    Raises:
+        UserError: no such source, no levels, or none that fits.
+    """
+    if config.source in KINDS:
+        return MadePoints(config)
+    return _own_points(config) if config.of_points else _tiles(config)
+
+
+class Drawn:
+    """Levels as pictures: dots or tiles."""
+
+    def __init__(self, config: LevelData, symbols: str) -> None:
+        self.config, self.symbols = config, symbols
+        self.left_out: list[tuple[str, str]] = []
+
+    def draw(self, levels: Tensor) -> Tensor:
+        """(B, T, 2) points or (B, H, W) symbols -> (B, C, h, w) in [-1, 1]."""
+        if not self.symbols:
+            return draw_points(levels)
+        return draw_tiles(levels, len(self.symbols), self.config.sokoban)
+
+
+class MadePoints(Drawn):
+    """Levels that are made when they are asked for; no two batches of a run hold the same."""
+
+    def __init__(self, config: LevelData) -> None:
+        super().__init__(config, "")
+
+    def __len__(self) -> int:
+        return self.config.epoch_size
+
+    @property
+    def identity(self) -> str:
+        """Hash of what is made."""
+        kept = self.config.model_dump(
+            mode="json", include={"source", "points", "clusters", "cluster_distance", "order"}
+        )
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _make(self, seed: int, stream: int, start: int, size: int) -> np.ndarray:
+        c = self.config
+        found = made.draw(c.source, seed, stream, start, size, c.points, c.clusters, c.cluster_distance)
+        return made.ordered(found, c.order)
+
+    def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
+        """Levels ``start`` to ``start + size`` of the run's own endless row: (size, T, 2)."""
+        return self._make(seed, 0, start, size)
+
+    def prepare(self, raw: Tensor) -> Tensor:
+        """(B, T, 2) as they are."""
+        return raw
+
+    def some(self, part: str, count: int) -> Tensor:
+        """(count, T, 2) that are the same in every run and in no batch."""
+        return torch.from_numpy(self._make(FIXED, STREAMS[part], 0, count))
+
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The same as dots."""
+        return self.draw(self.some(part, min(count, 4096)))
+
+
+@dataclass
+class Table:
+    """(N, ...) levels with the two sides of the split, in an order that does not depend on files; ``fit``: so many, of so many."""
+
+    levels: np.ndarray
+    digests: list[str]
+    train: np.ndarray
+    held_out: np.ndarray
+    fit: tuple[int, int]
+
+
+class Kept(Drawn):
+    """Levels that are there: of files, or of the package."""
+
+    def __init__(self, config: LevelData, symbols: str, table: Table) -> None:
+        super().__init__(config, symbols)
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self.table.train)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all levels."""
+        return hashlib.sha256(np.ascontiguousarray(self.table.levels).tobytes()).hexdigest()[:16]
+
+    def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
+        """A shuffled batch: (size, T, 2) float32 or (size, H, W) uint8."""
+        return self.table.levels[self.table.train[batch_indices(seed, start, size, len(self))]]
+
+    def prepare(self, raw: Tensor) -> Tensor:
+        """Points as they are, symbols as long."""
+        return raw if not self.symbols else raw.long()
+
+    def some(self, part: str, count: int) -> Tensor:
+        """Up to ``count`` fixed levels, spread over the part."""
+        chosen: np.ndarray = getattr(self.table, part)
+        few = (
+            chosen[np.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().astype(int)]
+            if len(chosen)
+            else chosen
+        )
+        return self.prepare(torch.from_numpy(self.table.levels[few]))
+
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The same as pictures."""
+        return self.draw(self.some(part, count))
+
+
+def _own_points(config: LevelData) -> Kept:
+    path = Path(config.source).expanduser()
+    try:
+        found = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"data: no file {config.source!r}.") from None
+    except (OSError, ValueError, EOFError):
+        raise UserError(f"data: {config.source} is no .npy file of plain numbers; save one with numpy.save.") from None
+    if found.ndim != 3 or found.shape[2] != 2 or len(found) < 4 or not np.issubdtype(found.dtype, np.number):
+        raise UserError(
+            f"data: {config.source} has the shape {found.shape}; points are (levels, points, 2), at least 4 levels."
+        )
+    if not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
+        raise UserError(
+            f"data: {config.source} has numbers from {found.min():.3g} to {found.max():.3g}; scale the points to [0, 1]."
+        )
+    levels = made.ordered(found.astype(np.float32), config.order)
+    digests = [hashlib.sha256(level.tobytes()).hexdigest() for level in levels]
+    train, held_out = split(digests, config.held_out)
+    return Kept(config, "", Table(levels, digests, train, held_out, (len(levels), len(levels))))
+
+
+def _tiles(config: LevelData) -> Kept:
+    levels, symbols = tiles.read(config.source, config.alphabet), config.alphabet
+    pad = tiles.OUTSIDE if config.sokoban else 0
+    rows, columns = config.size
+    boards: dict[str, np.ndarray] = {}
+    for level in levels:
+        board = tiles.place(level, rows, columns, pad)
+        if board is not None:
+            boards.setdefault(tiles.digest(board, pad), board)
+    if len(boards) < 4:
+        raise UserError(
+            f"data: {len(boards)} of the {len(levels)} levels in {config.source!r} fit {rows} x {columns} tiles; "
+            "at least 4 are needed. Give a larger data.size."
+        )
+    copies = [(digest, copy) for digest in sorted(boards) for copy in _copies(boards[digest], config.symmetries)]
+    digests = [digest for digest, _ in copies]
+    train, held_out = split(digests, config.held_out)
+    table = Table(np.stack([c for _, c in copies]), digests, train, held_out, (len(boards), len(levels)))
+    return Kept(config, symbols, table)
+
+
+def _copies(board: np.ndarray, symmetries: bool) -> Any:
+    return tiles.symmetries(board) if symmetries else board[None]

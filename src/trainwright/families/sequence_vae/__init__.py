@@ -1,0 +1,27 @@
+"""LSTM VAEs on levels as sequences: points in the unit square, and maps of tiles."""
+
+from trainwright.families.sequence_vae.config import SequenceVaeConfig
+from trainwright.families.sequence_vae.panels import PANELS
+from trainwright.train.family import Family, Part
+
+FAMILY = Family(
+    name="sequence_vae",
+    summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the guide's) or one after the other",
+    config=SequenceVaeConfig,
+    system="trainwright.families.sequence_vae.system:SequenceVae",
+    panels=PANELS,
+    trains_on="levels",
+    quality=(Part("prior/closeness"), Part("samples/coverage", "real/coverage")),
+    reading="trainwright.families.sequence_vae.reading:read",
+    smoke=(
+        "data.points=12",
+        "data.size=[7, 7]",
+        "data.symmetries=false",
+        "epoch_size=32",
+        "hidden_dim=16",
+        "latent_dim=8",
+        "batch_size=8",
+        "components=4",
+        "embedding=8",
+    ),
+)

@@ -1,0 +1,88 @@
+"""What an element may know of a level that is made one after the other: a tile, the neighbours that came before it and how many of
+each symbol there are; a point, the one before it and those around that one.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+OFFSETS = ((0, -1), (0, -2), (-1, -1), (-1, 0), (-1, 1), (-2, 0))  # rows and columns of the neighbours
+NEIGHBOURS = len(OFFSETS)
+REACH = 2
+MANY = 8.0
+
+
+def board_context(boards: Tensor, symbols: int) -> tuple[Tensor, Tensor]:
+    """Context of every tile of finished maps.
+
+    Args:
+        boards: (B, H, W) symbol numbers.
+        symbols: how many there are; that number itself stands for what lies outside of the map.
+
+    Returns:
+        (B, H, W, NEIGHBOURS) symbol numbers, and (B, H, W, symbols): how many of each came before.
+    """
+    b, h, w = boards.shape
+    padded = F.pad(boards, (REACH, REACH, REACH, 0), value=symbols)
+    near = torch.stack([padded[:, REACH + r : REACH + r + h, REACH + c : REACH + c + w] for r, c in OFFSETS], -1)
+    one_hot = F.one_hot(boards, symbols).flatten(1, 2)
+    counts = one_hot.cumsum(1) - one_hot
+    return near, counts.float().view(b, h, w, symbols)
+
+
+def counted(counts: Tensor) -> Tensor:
+    """(..., S) counts as inputs (..., 2 S): the logarithm tells few of them apart, the counts themselves a difference of two."""
+    return torch.cat([torch.log1p(counts), counts / MANY], -1)
+
+
+POINT_WIDTH = 8
+AROUND = 0.1  # points nearer than that to the point before are around it; clusters of the mixture have a deviation of about .02
+SCALE = 10.0
+
+
+def point_context(points: Tensor, told: Tensor) -> Tensor:
+    """Context of every point of finished levels.
+
+    Args:
+        points: (B, T, 2) in the unit square.
+        told: (B, T) in {0, 1}: whether a step sees what came before it.
+
+    Returns:
+        (B, T, POINT_WIDTH): the middle of the earlier points around the point before (2), that point relative to it in tenths (2),
+        how many lie around it, as logarithm and in tens (2), whether all that is told (1), and the share of the level that is done
+        (1). The first step sees zeros.
+    """
+    b, length = points.shape[:2]
+    told = told.to(points).clone()
+    told[:, 0] = 0
+    last = torch.cat([torch.zeros_like(points[:, :1]), points[:, :-1]], 1)
+    earlier = torch.ones(length, length, device=points.device).tril(-1).bool()
+    near = (torch.cdist(last, points) < AROUND) & earlier
+    number = near.sum(-1, keepdim=True).to(points)
+    middle = (near.to(points) @ points) / number.clamp_min(1)
+    seen = torch.cat([middle, (last - middle) * SCALE, torch.log1p(number), number / SCALE], -1) * told[..., None]
+    done = (torch.arange(length, device=points.device) / length).expand(b, length)
+    return torch.cat([seen, told[..., None], done[..., None]], -1)
+
+
+class Canvas:
+    """A batch of maps that are filled in row by row; the same context, one tile at a time."""
+
+    def __init__(self, batch: int, rows: int, columns: int, symbols: int, device: torch.device) -> None:
+        self.padded = torch.full((batch, rows + REACH, columns + 2 * REACH), symbols, dtype=torch.long, device=device)
+        self.counts = torch.zeros(batch, symbols, device=device)
+        self.rows, self.columns = rows, columns
+
+    def near(self, row: int, column: int) -> Tensor:
+        """(B, NEIGHBOURS) symbol numbers."""
+        return torch.stack([self.padded[:, REACH + row + r, REACH + column + c] for r, c in OFFSETS], -1)
+
+    def put(self, row: int, column: int, symbol: Tensor) -> None:
+        """Sets the tile of every map: (B,)."""
+        self.padded[:, REACH + row, REACH + column] = symbol
+        self.counts += F.one_hot(symbol, self.counts.shape[1])
+
+    @property
+    def boards(self) -> Tensor:
+        """(B, H, W)."""
+        return self.padded[:, REACH:, REACH : REACH + self.columns]

@@ -1,0 +1,60 @@
+"""Levels from codes: all steps at once, or one after the other, each step seeing what was drawn before it."""
+
+import torch
+from torch import Tensor
+
+from trainwright.families.sequence_vae.config import Networks
+from trainwright.families.sequence_vae.context import Canvas, counted, point_context
+from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
+from trainwright.families.sequence_vae.moves import Moves
+from trainwright.families.sequence_vae.networks import Decoder
+from trainwright.families.sequence_vae.rules import SokobanRules, mend
+
+
+def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Networks, way: Moves) -> Tensor:
+    """(B, latent) -> (B, T, 2): the mean of a Gaussian, a draw of a mixture."""
+    steps = int(decoder.length)
+    raw = None if decoder.sees else decoder(z, steps)
+    if raw is not None and model.likelihood == "gaussian":
+        return raw.transpose(0, 1)
+    points, told = torch.zeros(len(z), steps, 2, device=z.device), torch.ones(len(z), steps, device=z.device)
+    last, states = points[:, 0], None
+    for t in range(steps):
+        seen = None
+        if raw is None:
+            seen = point_context(points, told)[:, t]
+            out, states = decoder.run(z, 1, seen[None], states)
+            now = out[0]
+        else:
+            now = raw[t]
+        if model.likelihood == "gaussian":
+            last = now
+        else:
+            said = Mixture.of(now, model.components, way.bounds(steps), way.around(seen))
+            last = way.after(last, said.draw(own), steps)
+        points[:, t] = last
+    return points
+
+
+def generate_tiles(decoder: Decoder, z: Tensor, own: torch.Generator, ruled: bool) -> Tensor:
+    """(B, latent) -> (B, H, W) symbol numbers, drawn row by row; the decoder that sees nothing draws all of them at once."""
+    rows, columns = decoder.rows, decoder.columns
+    canvas = Canvas(len(z), rows, columns, decoder.symbols, z.device)
+    rules = SokobanRules(canvas) if ruled else None
+    all_logits = None if decoder.sees else decoder(z, rows * columns)
+    states, said = None, []
+    for row in range(rows):
+        for column in range(columns):
+            if all_logits is not None:
+                logits = all_logits[row * columns + column]
+            else:
+                near = decoder.embed(canvas.near(row, column)).flatten(1)
+                place = torch.cat([decoder.row.weight[row], decoder.column.weight[column]]).expand(len(z), -1)
+                seen = torch.cat([near, place, counted(canvas.counts)], -1)
+                raw, states = decoder.run(z, 1, seen[None], states)
+                logits = raw[0]
+            allowed = None if rules is None else rules.allowed(row, column)
+            canvas.put(row, column, draw_symbol(logits.float(), allowed, own))
+            said.append(logits)
+    boards = canvas.boards.clone()
+    return mend(boards, torch.stack(said, 1).unflatten(1, (rows, columns))) if ruled else boards

@@ -1,0 +1,101 @@
+"""Encoder and decoders over sequences, time first: (T, B, ...).
+
+The encoder gives the mean and log-variance of z, (B, latent) each. Decoders give (T, B, width): what the likelihood makes of a step.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.families.sequence_vae.config import Networks
+from trainwright.families.sequence_vae.context import NEIGHBOURS, POINT_WIDTH, board_context, counted, point_context
+from trainwright.nn.recurrent import Recurrent, State
+
+PLACE = 8  # length of the vector of a row or column
+
+
+class Encoder(nn.Module):
+    """LSTM over the level; the last layer's cell (or output) at the end; two linear heads."""
+
+    def __init__(self, model: Networks, symbols: int) -> None:
+        super().__init__()
+        hidden = model.encoder_hidden or model.hidden_dim
+        self.embed = nn.Embedding(symbols, model.embedding) if symbols else None
+        width = model.embedding if symbols else 2
+        self.lstm = Recurrent(width, 0, hidden, model.encoder_layers, model.encoder_dropout)
+        self.mean, self.log_variance = nn.Linear(hidden, model.latent_dim), nn.Linear(hidden, model.latent_dim)
+        self.cell = model.summary == "cell"
+
+    def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, 2) points or (B, T) symbols -> two (B, latent)."""
+        x = levels if self.embed is None else self.embed(levels)
+        _, states = self.lstm(x.transpose(0, 1))
+        output, cell = states[-1]
+        seen = cell if self.cell else output
+        return self.mean(seen), self.log_variance(seen)
+
+
+class Decoder(nn.Module):
+    """z, and with ``autoregressive`` what came before, to one vector a step.
+
+    Args:
+        model: sizes.
+        out: numbers a step.
+        symbols: of the alphabet; 0 for points.
+        columns: of the map; symbols know their row and column, and what lies above them.
+        rows: of the map.
+        points: of a level, where there are no symbols; the buffer ``length`` holds the number of steps, which samples need.
+    """
+
+    length: Tensor
+
+    def __init__(self, model: Networks, out: int, symbols: int, rows: int, columns: int, points: int) -> None:
+        super().__init__()
+        self.register_buffer("length", torch.tensor(rows * columns if symbols else points))
+        hidden, latent = model.decoder_hidden or model.hidden_dim, model.latent_dim
+        self.before = nn.Sequential(nn.Linear(latent, latent), nn.ReLU()) if model.decoder_input_layer else None
+        self.sees = model.decoder == "autoregressive"
+        width = 0
+        if self.sees and symbols:
+            self.embed = nn.Embedding(symbols + 1, model.embedding)  # one more: nothing there, or not told
+            self.row, self.column = nn.Embedding(rows, PLACE), nn.Embedding(columns, PLACE)
+            width = NEIGHBOURS * model.embedding + 2 * PLACE + 2 * symbols
+        elif self.sees:
+            width = POINT_WIDTH
+        self.lstm = Recurrent(width, latent, hidden, model.decoder_layers, model.decoder_dropout)
+        self.out = nn.Linear(hidden, out)
+        # a decoder that sees the level so far forgets z unless it has a short way to what it says (Dieng et al. 2019)
+        self.skip = nn.Linear(latent, out, bias=False) if self.sees else None
+        self.symbols, self.rows, self.columns = symbols, rows, columns
+
+    def forward(self, z: Tensor, steps: int, before: Tensor | None = None) -> Tensor:
+        """(B, latent) -> (T, B, out); ``before``: (T, B, width), what each step may see."""
+        return self.run(z, steps, before, None)[0]
+
+    def run(
+        self, z: Tensor, steps: int, before: Tensor | None, states: list[State] | None
+    ) -> tuple[Tensor, list[State]]:
+        """The same from given states on, with those after the last step."""
+        given = z if self.before is None else self.before(z)
+        output, states = self.lstm(before, given, steps, states)
+        said: Tensor = self.out(output)
+        return said if self.skip is None else said + self.skip(z), states
+
+    # ---- what a step may see -------------------------------------------------------------------------------------------
+
+    def points_before(self, points: Tensor, told: Tensor) -> Tensor:
+        """(B, T, 2) and (B, T) in {0, 1} -> (T, B, POINT_WIDTH)."""
+        return point_context(points, told).transpose(0, 1)
+
+    def symbols_before(self, boards: Tensor, told: Tensor) -> Tensor:
+        """(B, H, W) symbol numbers and (B, H, W) in {0, 1} -> (T, B, width): neighbours that came before, place, counts so far."""
+        near, counts = board_context(boards, self.symbols)
+        near = torch.where(told[..., None].bool(), near, self.symbols)
+        place = self.places(len(boards))
+        seen = torch.cat([self.embed(near).flatten(3), place, counted(counts)], -1)
+        return seen.flatten(1, 2).transpose(0, 1)
+
+    def places(self, batch: int) -> Tensor:
+        """(B, H, W, 2 * PLACE)."""
+        rows = self.row.weight[:, None].expand(self.rows, self.columns, PLACE)
+        columns = self.column.weight[None].expand(self.rows, self.columns, PLACE)
+        return torch.cat([rows, columns], -1).expand(batch, -1, -1, -1)

@@ -1,0 +1,48 @@
+"""What sets of points are like, whatever their order: nearness, clusters, and what their order should be."""
+
+import torch
+from torch import Tensor
+
+TOGETHER = 0.08  # points nearer than that belong to one cluster; clusters of the mixture have a standard deviation of about .02
+MOST_CLUSTERS = 12
+NEAREST = 3
+
+
+def nearness(points: Tensor) -> Tensor:
+    """(B, T, 2) -> (B, 3 T): each level's distances to the first, second and third nearest point, sorted: how it is clustered."""
+    between = torch.cdist(points, points)
+    between.diagonal(dim1=1, dim2=2).fill_(float("inf"))
+    count = min(NEAREST, points.shape[1] - 1)
+    near = between.topk(count, largest=False).values  # (B, T, 3)
+    return near.transpose(1, 2).sort(-1).values.flatten(1)
+
+
+def clusters(points: Tensor, together: float = TOGETHER) -> Tensor:
+    """(B, T, 2) -> (B,): groups of points that are connected by steps shorter than ``together``."""
+    near = torch.cdist(points, points) < together
+    label = torch.arange(points.shape[1], device=points.device).expand(points.shape[:2]).clone()
+    for _ in range(points.shape[1]):
+        following = torch.where(near, label[:, None, :], points.shape[1]).amin(-1)
+        if bool((following == label).all()):
+            break
+        label = following
+    return (label == torch.arange(points.shape[1], device=points.device)).sum(1)
+
+
+def cluster_count_distance(a: Tensor, b: Tensor) -> float:
+    """Total variation between the distributions of the number of clusters of two sets of levels: 0 alike, 1 nothing in common."""
+    p, q = (torch.bincount(clusters(x).clamp_max(MOST_CLUSTERS), minlength=MOST_CLUSTERS + 1) / len(x) for x in (a, b))
+    return float(0.5 * (p - q).abs().sum())
+
+
+def order_violations(points: Tensor) -> float:
+    """Share of neighbours in (B, T, 2) whose first number falls although levels are sorted by it."""
+    return float((points[:, 1:, 0] < points[:, :-1, 0] - 1e-6).float().mean())
+
+
+def marginal_distance(a: Tensor, b: Tensor) -> float:
+    """Kolmogorov and Smirnov's distance between two sets (n, T, 2) and (m, T, 2), averaged over every step and axis."""
+    x, y = (s.flatten(1).t().contiguous().sort(-1).values for s in (a, b))  # (2 T, n), (2 T, m)
+    both = torch.cat([x, y], -1).sort(-1).values
+    p, q = (torch.searchsorted(s, both, right=True) / s.shape[1] for s in (x, y))
+    return float((p - q).abs().amax(-1).mean())
