@@ -159,17 +159,19 @@ class Search:
         sick = self.head.doctor and result.verdict in ("sick", "crashed")
         if result.status not in ("finished", "paused") or sick:
             self._infeasible(trial, result)
-        elif any(math.isnan(v) for v in values):
-            self._infeasible(trial, result, "nothing was measured")
         elif trial.rung + 1 < len(self.rungs):
-            trial.handle.report(values[0], self.rungs[trial.rung])
-            if trial.handle.should_prune():
+            known = not math.isnan(values[0])  # what was not measured yet is no reason to give up
+            if known:
+                trial.handle.report(values[0], self.rungs[trial.rung])
+            if known and trial.handle.should_prune():
                 self.study.tell(trial.handle, state=self._optuna.trial.TrialState.PRUNED)
                 trial.outcome, trial.values = "pruned", values
                 trial.because = f"{values[0]:.3g} after {result.step} steps: others were better there"
             else:
                 trial.rung += 1
                 self._waiting.append(trial)
+        elif any(math.isnan(v) for v in values):
+            self._infeasible(trial, result, "nothing was measured")
         else:
             self.study.tell(trial.handle, list(values))
             trial.outcome, trial.values = "complete", values
