@@ -107,6 +107,9 @@ class System(ABC):
     networks: dict[str, nn.Module]
     groups: dict[str, Group]
     losses_csv: ClassVar[Mapping[str, str]] = {}  # column of losses.csv -> signal; epoch means
+    pictorial: ClassVar[bool] = (
+        True  # whether texture and colour of samples mean anything; not if they are drawings of something
+    )
     headline: ClassVar[Mapping[str, str]] = {}  # label on the status line -> signal
 
     def __init__(self, config: RunConfig) -> None:

@@ -53,7 +53,8 @@ class Watcher:
         if self.settings.probe_count and self.samples is None:
             real = self.data.pictures("train", REAL)
             if len(real) > 1:
-                self.samples = SampleProbe(real, self.data.pictures("held_out", REAL))
+                held_out = self.data.pictures("held_out", REAL)
+                self.samples = SampleProbe(real, held_out, appearance=self.system.pictorial)
                 self.samples.look(real[: self.settings.probe_count])
         warm_up()
 

@@ -32,6 +32,7 @@ class SequenceVae(System):
         "total_loss": "vae/loss", "recon_loss": "vae/reconstruction", "kl_loss": "vae/kl",
         "val_loss": "validation/loss", "val_recon_loss": "validation/reconstruction", "val_kl_loss": "validation/kl",
     }  # fmt: skip
+    pictorial: ClassVar = False
     headline: ClassVar = {
         "loss": "vae/loss",
         "rec": "vae/reconstruction",

@@ -24,9 +24,10 @@ class SampleProbe:
         real: (n, C, H, W) in [-1, 1], training pictures that samples are held beside; vectors (n, D) do too, without texture.
         held_out: (m, C, H, W), real pictures that training never sees; may be empty.
         train: (N, C, H, W), the training pictures that copies are looked for among; by default ``real``.
+        appearance: whether texture and colour mean anything; not for drawings of something else.
     """
 
-    def __init__(self, real: Tensor, held_out: Tensor, train: Tensor | None = None) -> None:
+    def __init__(self, real: Tensor, held_out: Tensor, train: Tensor | None = None, *, appearance: bool = True) -> None:
         real = real.float()
         pooled = _pool(real)
         self.mean = pooled.mean(0)
@@ -39,7 +40,7 @@ class SampleProbe:
         self.k = min(NEIGHBOURS, len(self.real) - 1)
         self.radius = radii(self.real, self.k)
         self.spread = _pairwise(self.real)
-        self.texture = texture(real) if real.ndim == 4 else None
+        self.texture = texture(real) if appearance and real.ndim == 4 else None
         self.channels = real.mean((2, 3)) if real.ndim == 4 else None
         self.bins = _means(self.real, BINS)
         self.counts = _share(self.real, self.bins)
