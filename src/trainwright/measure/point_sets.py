@@ -6,15 +6,18 @@ from torch import Tensor
 TOGETHER = 0.08  # points nearer than that belong to one cluster; clusters of the mixture have a standard deviation of about .02
 MOST_CLUSTERS = 12
 NEAREST = 3
+SMALL = 0.005
 
 
 def nearness(points: Tensor) -> Tensor:
-    """(B, T, 2) -> (B, 3 T): each level's distances to the first, second and third nearest point, sorted: how it is clustered."""
+    """(B, T, 2) -> (B, 3 T): logarithms of each level's distances to the first, second and third nearest point, sorted: how it is
+    clustered. Of logarithms, because else a single stray point would outweigh all others.
+    """
     between = torch.cdist(points, points)
     between.diagonal(dim1=1, dim2=2).fill_(float("inf"))
     count = min(NEAREST, points.shape[1] - 1)
     near = between.topk(count, largest=False).values  # (B, T, 3)
-    return near.transpose(1, 2).sort(-1).values.flatten(1)
+    return torch.log(near.transpose(1, 2).sort(-1).values.flatten(1) + SMALL)
 
 
 def clusters(points: Tensor, together: float = TOGETHER) -> Tensor:

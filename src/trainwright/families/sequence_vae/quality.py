@@ -12,17 +12,15 @@ from trainwright.data.levels import sokoban, tiles
 from trainwright.measure.point_sets import cluster_count_distance, marginal_distance, nearness, order_violations
 from trainwright.measure.two_sample import energy_ratio, nearest_neighbour_accuracy
 
+View = Callable[[Tensor], Tensor]
 MOST = 512
 NODES = 20_000  # states that the search for a solution may look at
 SOLVED = 100  # samples that it is tried on
 
 
-def _ratios(
-    views: dict[str, Callable[[Tensor], Tensor]], levels: Tensor, real: Tensor, other: Tensor
-) -> dict[str, float]:
-    found = {f"{name}_ratio": energy_ratio(*(view(x) for x in (levels, real, other))) for name, view in views.items()}
-    largest = max(found.values())
-    return {"two_sample_ratio": largest, "closeness": min(1.0, 1 / max(largest, 1e-9)), **found}
+def _ratios(whole: View, structure: View, levels: Tensor, real: Tensor, other: Tensor) -> dict[str, float]:
+    ratio, shape = (energy_ratio(*(view(x) for x in (levels, real, other))) for view in (whole, structure))
+    return {"two_sample_ratio": ratio, "structure_ratio": shape, "closeness": min(1.0, 1 / max(ratio, 1e-9))}
 
 
 def _beside(data: Any, count: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +34,7 @@ def point_signals(levels: Tensor, data: Any, prefix: str, thorough: bool = False
         return {}
     in_order = order_violations(levels)
     levels, real, other = (_sorted(x) for x in (levels, *_beside(data, len(levels))))
-    found = _ratios({"sequence": lambda x: x.flatten(1), "structure": nearness}, levels, real, other)
+    found = _ratios(lambda x: x.flatten(1), nearness, levels, real, other)
     found["marginal_distance"] = marginal_distance(levels, real)
     found["cluster_count_distance"] = cluster_count_distance(levels, real)
     if data.config.order == "x":
@@ -55,16 +53,18 @@ def tile_signals(levels: Tensor, data: Any, prefix: str, thorough: bool = False)
     """Signals of (n, H, W) symbol numbers; of Sokoban also what makes a level valid."""
     real, other = _beside(data, len(levels))
     count = len(data.symbols)
-    views = {
-        "sequence": lambda x: F.one_hot(x, count).flatten(1).float(),
-        "structure": lambda x: F.one_hot(x, count).sum((1, 2)).float(),
-    }
-    found = _ratios(views, levels, real, other)
+    found = _ratios(
+        lambda x: F.one_hot(x, count).flatten(1).float(),
+        lambda x: F.one_hot(x, count).sum((1, 2)).float(),
+        levels,
+        real,
+        other,
+    )
     boards, beside = levels.numpy().astype(np.uint8), real.numpy().astype(np.uint8)
     found["symbol_divergence"] = sokoban.ngram_divergence(boards, beside, count, n=1)
     found["pattern_divergence"] = sokoban.ngram_divergence(boards, beside, count, n=2)
     pad = tiles.OUTSIDE if data.config.sokoban else 0
-    known = set(data.table.digests)
+    known = {data.table.digests[i] for i in data.table.train}
     found["copy_share"] = float(np.mean([tiles.digest(b, pad) in known for b in boards]))
     if data.config.sokoban:
         checks = sokoban.checks(boards)

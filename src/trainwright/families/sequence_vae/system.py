@@ -297,9 +297,8 @@ class SequenceVae(System):
 
 
 MEANINGS = {
-    "two_sample_ratio": "energy distance of samples from real levels over that of other real levels; the larger of order and structure",
-    "sequence_ratio": "the same of levels as sequences",
-    "structure_ratio": "the same of what levels are like whatever their order",
+    "two_sample_ratio": "energy distance of samples from real levels over that of other real levels",
+    "structure_ratio": "the same of what levels are like whatever their order: nearness of points, counts of symbols",
     "closeness": "one over the ratio, at most 1",
     "nearest_accuracy": "share whose nearest neighbour is of its own kind; .5 for samples like real levels",
     "marginal_distance": "Kolmogorov and Smirnov's distance, mean over steps and axes",
