@@ -1,0 +1,80 @@
+"""Samples of the sequence VAE beside real levels: clustered points with the guide's recipe and with the sound one, and Sokoban.
+
+``python -m benchmarks.sequence`` trains each recipe with its own settings on one thread, leaves the runs in ``runs/sequence`` (a second
+call goes on with them) and writes ``results/sequence.json``. 512 samples of each, three times with other noise.
+"""
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.results_io import row, write
+from trainwright import registry
+from trainwright.data.levels import sokoban
+from trainwright.families.sequence_vae.quality import SOLVED, point_signals, tile_signals
+from trainwright.runs.folder import Run
+from trainwright.train.session import train
+from trainwright.train.status import Silent
+from trainwright.train.trained import load
+
+SAMPLES, DRAWS = 512, 3
+POINTS = {
+    "prior/two_sample_ratio": ("x", 1.2, "lower"), "prior/structure_ratio": ("x", None, "lower"),
+    "prior/nearest_accuracy": ("", None, "lower"), "prior/cluster_count_distance": ("", None, "lower"),
+}  # fmt: skip
+TILES = {
+    "prior/valid_share": ("", 0.9, "higher"), "prior/one_player_share": ("", None, "higher"),
+    "prior/boxes_match_share": ("", None, "higher"), "prior/closed_share": ("", None, "higher"),
+    "prior/copy_share": ("", 0.05, "lower"), "prior/two_sample_ratio": ("x", None, "lower"),
+    "prior/pattern_divergence": ("nats", None, "lower"), "prior/solvable_share": ("of valid", None, "higher"),
+}  # fmt: skip
+
+
+def trained(title: str) -> tuple[Any, Any]:
+    """(system, data) of a recipe, trained now or found."""
+    family, config = registry.load(title, ("threads=1", "tracker=none"))
+    run = Run(Path("runs") / "sequence" / title.split("/")[1])
+    train(family, config, run, Silent())
+    print(title, "done", flush=True)
+    return load(family, run).system, family.load().open_data(config)
+
+
+def several(
+    system: Any, data: Any, wanted: dict[str, Any], label: str, targets: bool = True
+) -> Iterator[dict[str, Any]]:
+    """A row a signal: median and range over draws of the noise."""
+    measure = tile_signals if system.symbols else point_signals
+    seen = [measure(system.levels(SAMPLES, seed).cpu(), data, "prior", thorough=True) for seed in range(1, DRAWS + 1)]
+    for signal, (unit, target, better) in wanted.items():
+        values = [s[signal] for s in seen if signal in s]
+        name = f"{label}: {signal.removeprefix('prior/').replace('_', ' ')}"
+        goal = target if targets else None
+        yield row(name, statistics.median(values), unit, goal, better, SAMPLES * DRAWS, max(values) - min(values))
+
+
+def main() -> None:
+    """Trains what is not trained yet and writes the result."""
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    for name, label, sound in (
+        ("gaussian_mixture", "clusters, the guide's recipe", False),
+        ("gaussian_mixture_sound", "clusters, sound", True),
+    ):
+        system, data = trained(f"sequence_vae/{name}")
+        rows += several(system, data, POINTS, label, sound)
+    system, data = trained("sequence_vae/sokoban")
+    rows += several(system, data, TILES, "Sokoban")
+    system.model = system.model.model_copy(update={"rules": "none"})
+    rows += several(system, data, TILES, "Sokoban, without rules", False)
+    real = data.some("held_out", SOLVED).numpy().astype(np.uint8)
+    solved = float(np.mean([sokoban.solvable(board, 20_000) is True for board in real]))
+    rows.append(row("Sokoban: held-out levels that the same search solves", solved, "", None, "", len(real), None))
+    print(write("sequence", "python -m benchmarks.sequence", rows))
+
+
+if __name__ == "__main__":
+    main()
