@@ -8,6 +8,7 @@ import torch
 from tests.conftest import quick_config
 from trainwright import registry
 from trainwright.data.levels import sokoban, tiles
+from trainwright.data.levels.dataset import open_levels
 from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
@@ -121,6 +122,23 @@ def test_samples_are_a_pure_function_of_the_seed_and_sizes_may_differ_on_both_si
     assert torch.equal(made.levels(3, 5), made.levels(3, 5))
     assert made.encoder.lstm.layers[0].hidden_size == 12 and made.decoder.lstm.layers[1].hidden_size == 20
     assert made.facts(made.open_data(made.config))["asymmetric"] == "layers 1 and 2, hidden 12 and 20"
+
+
+@pytest.mark.parametrize(("title", "name"), [(SOUND, "points.npy"), (TILES, "levels.txt")])
+def test_samples_as_files_can_be_trained_on_again(title, name, tmp_path):
+    made, _ = system(title)
+    file = tmp_path / name
+    file.write_bytes(made.as_files(8, [3, 4])[name])
+    words = ("data.order=drawn",) if name == "points.npy" else ()
+    _, config = quick_config(title, None, f"data.source={file}", *words)
+    if name == "points.npy":
+        levels = torch.from_numpy(open_levels(config.data).table.levels)
+        torch.testing.assert_close(levels, torch.cat([made.levels(8, 3), made.levels(8, 4)]))
+    else:
+        boards = [tiles.place(level, 7, 7) for level in tiles.read(str(file))]
+        assert len(boards) == 16
+        same = [tiles.digest(a) == tiles.digest(b) for a, b in zip(boards[:8], made.levels(8, 3).numpy(), strict=True)]
+        assert sum(same) >= 6  # a map of an untrained network may hold walls in the outside, which are cut away
 
 
 def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():

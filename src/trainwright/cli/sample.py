@@ -21,9 +21,10 @@ def sample(
     raw: Annotated[bool, typer.Option("--raw", help="Use the last weights instead of their average (EMA).")] = False,
     best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
 ) -> None:
-    """Write COUNT pictures as PNG files, and a grid of the first 64."""
+    """Write COUNT pictures as PNG files, and a grid of the first 64; levels also as a file that can be trained on."""
     from trainwright import registry
     from trainwright.errors import UserError
+    from trainwright.files import atomic_path
     from trainwright.runs.folder import open_run
     from trainwright.train.grids import save_grid, save_png, to_bytes, to_image
     from trainwright.train.trained import load
@@ -41,6 +42,10 @@ def sample(
             for picture in to_bytes(images):
                 save_png(to_image(picture), target / f"{written:05d}.png")
                 written += 1
+        files = trained.files(count, seed, averaged=not raw)
+        for name, content in files.items():
+            with atomic_path(target / name) as temporary:
+                temporary.write_bytes(content)
     except OSError as error:
         raise UserError(
             f"the pictures cannot be written to {target}: {(error.strerror or str(error)).lower()}."
@@ -48,3 +53,5 @@ def sample(
     kind = "averaged weights" if trained.has_average and not raw else "raw weights"
     print(f"{written} pictures from step {trained.step} ({kind}, seed {seed}): {target}")
     print(f"grid: {target / 'grid.png'}")
+    for name in files:
+        print(f"the same as data: {target / name}")

@@ -1,7 +1,7 @@
 """The contract between a family and the loop: networks in groups, one step, samples, held-out signals, data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -128,6 +128,12 @@ class System(ABC):
     @abstractmethod
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """``count`` samples in [-1, 1], a pure function of weights and seed; leaves training as it was."""
+
+    def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
+        """What :meth:`sample` draws with ``count`` and each of the seeds, by file name in the form that data come in; for families
+        whose pictures are only drawings of their samples.
+        """
+        return {}
 
     def adapt_to(self, data: Data) -> None:
         """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""

@@ -29,8 +29,17 @@ class Trained:
 
     def samples(self, count: int, seed: int, averaged: bool = True) -> Iterator[Tensor]:
         """``count`` samples in parts of up to 64, each (n, C, H, W) in [-1, 1]; sample i depends on seed and i alone."""
-        for part, start in enumerate(range(0, count, CHUNK)):
-            yield self.system.sample(CHUNK, derive("sample", seed, part), averaged)[: min(CHUNK, count - start)]
+        for own in self._seeds(count, seed):
+            yield self.system.sample(CHUNK, own, averaged)[:count]
+            count -= CHUNK
+
+    def files(self, count: int, seed: int, averaged: bool = True) -> dict[str, bytes]:
+        """At least these samples (whole parts) in the form that data come in, by file name; see :meth:`System.as_files`."""
+        return self.system.as_files(CHUNK, self._seeds(count, seed), averaged)
+
+    @staticmethod
+    def _seeds(count: int, seed: int) -> list[int]:
+        return [derive("sample", seed, part) for part in range(-(-count // CHUNK))]
 
 
 def load(family: Family, run: Run, best: bool = False) -> Trained:

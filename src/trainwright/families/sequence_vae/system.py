@@ -1,13 +1,17 @@
 """A VAE over sequences (Kingma & Welling 2014; step by step: Bowman et al. 2016): one step is one batch, one update."""
 
+import io
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainwright.config.schedules import value
 from trainwright.data.levels.dataset import Kept, MadePoints, open_levels
 from trainwright.data.levels.drawing import draw_points, draw_tiles
+from trainwright.data.levels.tiles import board_text
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
 from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
 from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
@@ -142,6 +146,16 @@ class SequenceVae(System):
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """The same as pictures: (count, C, H, W) in [-1, 1]."""
         return self.draw(self.levels(count, seed, averaged))
+
+    def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
+        """``points.npy``, (n, T, 2), or ``levels.txt``; both can be trained on again."""
+        made = torch.cat([self.levels(count, seed, averaged) for seed in seeds]).cpu().numpy()
+        if not self.symbols:
+            file = io.BytesIO()
+            np.save(file, made.astype(np.float32))
+            return {"points.npy": file.getvalue()}
+        boards = [f"; {i}\n{board_text(board, self.data.alphabet)}\n" for i, board in enumerate(made)]
+        return {"levels.txt": "\n".join(boards).encode()}
 
     def draw(self, levels: Tensor) -> Tensor:
         """Levels as pictures."""
