@@ -75,9 +75,11 @@ class Watcher:
             return
         few = max(1, self.settings.probe_count // PART)
         begin = time.perf_counter()
+        self.system.before_samples(self.data)
+        once, begin = time.perf_counter() - begin, time.perf_counter()
         self.system.sample(few, SEED)
         self.system.probe(self.data, few, SEED)
-        probe_seconds = (time.perf_counter() - begin) * self.settings.probe_count / few
+        probe_seconds = once + (time.perf_counter() - begin) * self.settings.probe_count / few
         allowed = SHARE * self.settings.watch_budget * step_seconds * self.settings.heldout_every
         self.stride = max(1, math.ceil(probe_seconds / max(allowed, 1e-9)))
 

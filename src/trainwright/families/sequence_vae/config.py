@@ -37,6 +37,11 @@ class Networks(Config):
     decoder_input_layer: bool = knob(False, "A dense layer between z and the decoder.")
     components: int = knob(16, "With `mixture`: Gaussians a step.", ge=1, le=256)
     embedding: int = knob(24, "With `categorical`: length of a symbol's vector.", ge=1, le=1024)
+    prior: Literal["standard", "posteriors"] = knob(
+        "standard",
+        "What z is drawn from for samples. `standard`: N(0, I); `posteriors`: the posterior of a training level that is chosen at "
+        "random, which is where the decoder was trained (ex-post density, Ghosh et al. 2020; 512 levels are kept).",
+    )
     rules: Literal["none", "sokoban"] = knob(
         "none",
         "With `categorical`: `sokoban` draws no tile that opens the walls or adds a second player, and then makes the likeliest edits "

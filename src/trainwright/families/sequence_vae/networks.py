@@ -10,6 +10,7 @@ from trainwright.families.sequence_vae.config import Networks
 from trainwright.families.sequence_vae.context import NEIGHBOURS, POINT_WIDTH, board_context, counted, point_context
 from trainwright.nn.recurrent import Recurrent, State
 
+KEPT = 512  # posteriors of training levels that samples are drawn from
 PLACE = 8  # length of the vector of a row or column
 
 
@@ -47,6 +48,8 @@ class Decoder(nn.Module):
     """
 
     length: Tensor
+    codes: Tensor  # (KEPT, L) means of training levels' posteriors, or none
+    widths: Tensor  # their standard deviations
 
     def __init__(self, model: Networks, out: int, symbols: int, rows: int, columns: int, points: int) -> None:
         super().__init__()
@@ -66,6 +69,9 @@ class Decoder(nn.Module):
         # a decoder that sees the level so far forgets z unless it has a short way to what it says (Dieng et al. 2019)
         self.skip = nn.Linear(latent, out, bias=False) if self.sees else None
         self.symbols, self.rows, self.columns = symbols, rows, columns
+        kept = KEPT if model.prior == "posteriors" else 0
+        self.register_buffer("codes", torch.zeros(kept, latent))
+        self.register_buffer("widths", torch.ones(kept, latent))
 
     def forward(self, z: Tensor, steps: int, before: Tensor | None = None) -> Tensor:
         """(B, latent) -> (T, B, out); ``before``: (T, B, width), what each step may see."""
@@ -79,6 +85,29 @@ class Decoder(nn.Module):
         output, states = self.lstm(before, given, steps, states)
         said: Tensor = self.out(output)
         return said if self.skip is None else said + self.skip(z), states
+
+    # ---- what samples are made of --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def follow(self, mean: Tensor, log_variance: Tensor) -> None:
+        """Keeps posteriors (B, L) of training levels, some of them twice if there are fewer than places."""
+        index = torch.arange(len(self.codes), device=mean.device) % len(mean)
+        self.codes.copy_(mean[index])
+        self.widths.copy_((0.5 * log_variance[index]).exp())
+
+    def prior(self, count: int, own: torch.Generator) -> Tensor:
+        """``count`` draws of z for samples: (count, L)."""
+        noise = torch.randn(count, self.codes.shape[1], generator=own).to(self.codes)
+        if not len(self.codes):
+            return noise
+        chosen = torch.randint(len(self.codes), (count,), generator=own).to(self.codes.device)
+        return self.codes[chosen] + self.widths[chosen] * noise
+
+    def prior_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (L,) of what samples are drawn from."""
+        if not len(self.codes):
+            return self.codes.new_zeros(self.codes.shape[1]), self.codes.new_ones(self.codes.shape[1])
+        return self.codes.mean(0), self.codes.var(0) + self.widths.square().mean(0)
 
     # ---- what a step may see -------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from trainwright.families.sequence_vae.config import SequenceVaeConfig
 from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
 from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
 from trainwright.families.sequence_vae.moves import Moves
-from trainwright.families.sequence_vae.networks import Decoder, Encoder
+from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
 from trainwright.families.sequence_vae.quality import point_signals, tile_signals
 from trainwright.health.posterior_threshold import predict
 from trainwright.measure.explained import explained
@@ -135,11 +135,16 @@ class SequenceVae(System):
         decoder.train(training)
         return found
 
+    def before_samples(self, data: Any) -> None:
+        """Brings the posteriors that samples are drawn from up to date with the weights, where the recipe has them."""
+        if len(self.decoder.codes):
+            self.decoder.follow(*self._encode(data.some("train", KEPT)))
+
     @torch.no_grad()
     def levels(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """``count`` levels from draws of N(0, I)."""
-        own = torch.Generator().manual_seed(seed)
-        z = torch.randn(count, self.model.latent_dim, generator=own).to(self.device)
+        """``count`` levels, z from the recipe's prior."""
+        decoder: Any = self.network("decoder", averaged)
+        z = decoder.prior(count, torch.Generator().manual_seed(seed))
         return self.generate(z, seed + 1, averaged)
 
     @torch.no_grad()
@@ -234,10 +239,9 @@ class SequenceVae(System):
             return {}
         mean, log_variance = self._encode(levels)
         own, other = self._errors(mean, levels).mean(), self._errors(mean.roll(1, 0), levels).mean()
-        zeros, ones = torch.zeros_like(mean[0]), torch.ones_like(mean[0])
         found = {
             **latent_signals(mean, log_variance, self._draw(mean, log_variance)),
-            "latent/prior_gap": prior_gap(mean, log_variance, zeros, ones),
+            "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
             "validation/element": float(own),
         }
         if self.model.likelihood == "gaussian":
