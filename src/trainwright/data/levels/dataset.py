@@ -168,9 +168,10 @@ def _tiles(config: LevelData) -> Kept:
         if board is not None:
             boards.setdefault(tiles.digest(board, pad), board)
     if len(boards) < 4:
+        advice = "a larger data.size" if len(levels) >= 4 else "more levels"
         raise UserError(
-            f"data: {len(boards)} of the {len(levels)} levels in {config.source!r} fit {rows} x {columns} tiles; "
-            "at least 4 are needed. Give a larger data.size."
+            f"data: {len(boards)} different ones of the {len(levels)} levels in {config.source!r} fit {rows} x {columns} tiles; "
+            f"at least 4 are needed. Give {advice}."
         )
     copies = [(digest, copy) for digest in sorted(boards) for copy in _copies(boards[digest], config.symmetries)]
     digests = [digest for digest, _ in copies]
