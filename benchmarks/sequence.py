@@ -48,12 +48,24 @@ def several(
 ) -> Iterator[dict[str, Any]]:
     """A row a signal: median and range over draws of the noise."""
     measure = tile_signals if system.symbols else point_signals
+    system.before_samples(data)
     seen = [measure(system.levels(SAMPLES, seed).cpu(), data, "prior", thorough=True) for seed in range(1, DRAWS + 1)]
     for signal, (unit, target, better) in wanted.items():
         values = [s[signal] for s in seen if signal in s]
         name = f"{label}: {signal.removeprefix('prior/').replace('_', ' ')}"
         goal = target if targets else None
         yield row(name, statistics.median(values), unit, goal, better, SAMPLES * DRAWS, max(values) - min(values))
+
+
+def floor(data: Any) -> Iterator[dict[str, Any]]:
+    """The same of levels that are real: what chance makes of a perfect generator."""
+    seen = [
+        point_signals(torch.from_numpy(data.fetch(seed, 0, SAMPLES)), data, "prior", thorough=True) for seed in range(9)
+    ]
+    for signal, (unit, _, better) in POINTS.items():
+        values = [s[signal] for s in seen]
+        name = f"clusters, other real levels: {signal.removeprefix('prior/').replace('_', ' ')}"
+        yield row(name, statistics.median(values), unit, None, better, SAMPLES * len(values), max(values) - min(values))
 
 
 def main() -> None:
@@ -66,6 +78,7 @@ def main() -> None:
     ):
         system, data = trained(f"sequence_vae/{name}")
         rows += several(system, data, POINTS, label, sound)
+    rows += floor(data)
     system, data = trained("sequence_vae/sokoban")
     rows += several(system, data, TILES, "Sokoban")
     system.model = system.model.model_copy(update={"rules": "none"})

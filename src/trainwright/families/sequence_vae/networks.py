@@ -70,8 +70,8 @@ class Decoder(nn.Module):
         self.skip = nn.Linear(latent, out, bias=False) if self.sees else None
         self.symbols, self.rows, self.columns = symbols, rows, columns
         kept = KEPT if model.prior == "posteriors" else 0
-        self.register_buffer("codes", torch.zeros(kept, latent))
-        self.register_buffer("widths", torch.ones(kept, latent))
+        self.register_buffer("codes", torch.zeros(kept, latent), persistent=kept > 0)
+        self.register_buffer("widths", torch.ones(kept, latent), persistent=kept > 0)
 
     def forward(self, z: Tensor, steps: int, before: Tensor | None = None) -> Tensor:
         """(B, latent) -> (T, B, out); ``before``: (T, B, width), what each step may see."""

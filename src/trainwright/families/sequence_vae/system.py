@@ -137,8 +137,8 @@ class SequenceVae(System):
 
     def before_samples(self, data: Any) -> None:
         """Brings the posteriors that samples are drawn from up to date with the weights, where the recipe has them."""
-        if len(self.decoder.codes):
-            self.decoder.follow(*self._encode(data.some("train", KEPT)))
+        if len(self.decoder.codes):  # of other levels than those that samples are held beside, where there are enough
+            self.decoder.follow(*self._encode(data.some("train", MOST + KEPT)[-KEPT:]))
 
     @torch.no_grad()
     def levels(self, count: int, seed: int, averaged: bool = True) -> Tensor:

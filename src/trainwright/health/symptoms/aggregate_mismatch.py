@@ -6,7 +6,9 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 BOUNDS = {
     "gap": Bound(0.5, "nats a dimension between the codes' own Gaussian and the prior that samples come from", "ours"),
     "shuffled": Bound(1.2, "above it z is used: error with another picture's z over that with its own", "ours"),
-    "times": Bound(2.0, "distance of samples from real data over that of reconstructions", "ours; a sound recipe stays below"),
+    "times": Bound(
+        2.0, "distance of samples from real data over that of reconstructions", "ours; a sound recipe stays below"
+    ),
     "far": Bound(1.5, "and over that of other real data", "ours; 1 is as good as real"),
     "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),
