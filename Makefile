@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab clean
+.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -29,6 +29,11 @@ bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loo
 	$(BIN)/python -m benchmarks.fitting
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.listing
+	$(BIN)/python -m benchmarks.tables
+
+bench-sequence: $(VENV)/dev.done  ## the sequence guide's claims over three seeds, samples beside real levels (about an hour)
+	$(BIN)/python -m benchmarks.sequence_guide
+	$(BIN)/python -m benchmarks.sequence
 	$(BIN)/python -m benchmarks.tables
 
 bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model, collapse thresholds (about three hours)
