@@ -1,7 +1,7 @@
 """Samples of the sequence VAE beside real levels: clustered points with the guide's recipe and with the sound one, and Sokoban.
 
 ``python -m benchmarks.sequence`` trains each recipe with its own settings on one thread, leaves the runs in ``runs/sequence`` (a second
-call goes on with them) and writes ``results/sequence.json``. 512 samples of each, three times with other noise.
+call goes on with them) and writes ``results/sequence.json``. 512 samples of each, nine times with other noise.
 """
 
 import statistics
@@ -15,13 +15,13 @@ import torch
 from benchmarks.results_io import row, write
 from trainwright import registry
 from trainwright.data.levels import sokoban
-from trainwright.families.sequence_vae.quality import SOLVED, point_signals, tile_signals
+from trainwright.families.sequence_vae.quality import SOLVED, level_signals
 from trainwright.runs.folder import Run
 from trainwright.train.session import train
 from trainwright.train.status import Silent
 from trainwright.train.trained import load
 
-SAMPLES, DRAWS = 512, 3
+SAMPLES, DRAWS = 512, 9
 POINTS = {
     "prior/two_sample_ratio": ("x", 1.2, "lower"), "prior/structure_ratio": ("x", None, "lower"),
     "prior/nearest_accuracy": ("", None, "lower"), "prior/cluster_count_distance": ("", None, "lower"),
@@ -47,9 +47,8 @@ def several(
     system: Any, data: Any, wanted: dict[str, Any], label: str, targets: bool = True
 ) -> Iterator[dict[str, Any]]:
     """A row a signal: median and range over draws of the noise."""
-    measure = tile_signals if system.symbols else point_signals
     system.before_samples(data)
-    seen = [measure(system.levels(SAMPLES, seed).cpu(), data, "prior", thorough=True) for seed in range(1, DRAWS + 1)]
+    seen = [level_signals(system.levels(SAMPLES, seed).cpu(), data, thorough=True) for seed in range(1, DRAWS + 1)]
     for signal, (unit, target, better) in wanted.items():
         values = [s[signal] for s in seen if signal in s]
         name = f"{label}: {signal.removeprefix('prior/').replace('_', ' ')}"
@@ -59,9 +58,7 @@ def several(
 
 def floor(data: Any) -> Iterator[dict[str, Any]]:
     """The same of levels that are real: what chance makes of a perfect generator."""
-    seen = [
-        point_signals(torch.from_numpy(data.fetch(seed, 0, SAMPLES)), data, "prior", thorough=True) for seed in range(9)
-    ]
+    seen = [level_signals(torch.from_numpy(data.fetch(seed, 0, SAMPLES)), data, thorough=True) for seed in range(DRAWS)]
     for signal, (unit, _, better) in POINTS.items():
         values = [s[signal] for s in seen]
         name = f"clusters, other real levels: {signal.removeprefix('prior/').replace('_', ' ')}"

@@ -17,6 +17,12 @@ def kl_per_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
+def posterior_draw(mean: Tensor, log_variance: Tensor, seed: int) -> Tensor:
+    """(B, L): one draw from each posterior, always the same for the same seed; torch's global generator is left alone."""
+    own = torch.Generator().manual_seed(seed)
+    return mean + torch.randn(mean.shape, generator=own).to(mean) * torch.exp(0.5 * log_variance)
+
+
 def active_units(mean: Tensor) -> int:
     """Dimensions whose posterior mean varies by more than :data:`ACTIVE` over the data (Burda et al. 2016)."""
     return int((mean.var(0) > ACTIVE).sum()) if len(mean) > 1 else 0

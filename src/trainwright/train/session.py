@@ -122,9 +122,10 @@ def _end(loop: Loop, run: Run, main: bool) -> Outcome:
             _best_effort(lambda: run.update(status="interrupted"))
         raise
     if main:
-        run.update(
-            status=status, watch_share=round(loop.clock.watch_share(), 5), **_verdict(loop, run, status, message)
-        )
+        share = (
+            {"watch_share": round(loop.clock.watch_share(), 5)} if loop.clock.whole else {}
+        )  # a finished run keeps its own
+        run.update(status=status, **share, **_verdict(loop, run, status, message))
         run.event(status, loop.at.step, **({"message": message} if message else {}))
     return Outcome(status, run, loop.at.step, message)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +15,14 @@ from torch import Tensor
 from trainwright.data.levels import points as made
 from trainwright.data.levels import tiles
 from trainwright.data.levels.config import KINDS, LevelData
-from trainwright.data.levels.drawing import draw_points, draw_tiles
+from trainwright.data.levels.drawing import draw_levels
 from trainwright.data.split import split
 from trainwright.data.stream import batch_indices
 from trainwright.errors import UserError
 
 STREAMS = {"train": 1, "held_out": 2}  # of the random table; 0 is what batches are drawn from
 FIXED = 0x5EED
+MOST_PICTURES = 4096  # of levels that there is no end of
 
 
 def open_levels(config: LevelData) -> "MadePoints | Kept":
@@ -34,21 +36,23 @@ def open_levels(config: LevelData) -> "MadePoints | Kept":
     return _own_points(config) if config.of_points else _tiles(config)
 
 
-class Drawn:
-    """Levels as pictures: dots or tiles."""
+class Levels(ABC):
+    """What both kinds of levels have."""
 
     def __init__(self, config: LevelData, symbols: str) -> None:
         self.config, self.symbols = config, symbols
         self.left_out: list[tuple[str, str]] = []
 
-    def draw(self, levels: Tensor) -> Tensor:
-        """(B, T, 2) points or (B, H, W) symbols -> (B, C, h, w) in [-1, 1]."""
-        if not self.symbols:
-            return draw_points(levels)
-        return draw_tiles(levels, len(self.symbols), self.config.sokoban)
+    @abstractmethod
+    def some(self, part: str, count: int) -> Tensor:
+        """Fixed levels of ``train`` or ``held_out``."""
+
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The same as :meth:`some` as pictures: (n, C, h, w) in [-1, 1]."""
+        return draw_levels(self.some(part, min(count, MOST_PICTURES)), self.config)
 
 
-class MadePoints(Drawn):
+class MadePoints(Levels):
     """Levels that are made when they are asked for; no two batches of a run hold the same."""
 
     def __init__(self, config: LevelData) -> None:
@@ -82,10 +86,6 @@ class MadePoints(Drawn):
         """(count, T, 2) that are the same in every run and in no batch."""
         return torch.from_numpy(self._make(FIXED, STREAMS[part], 0, count))
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The same as dots."""
-        return self.draw(self.some(part, min(count, 4096)))
-
 
 @dataclass
 class Table:
@@ -98,7 +98,7 @@ class Table:
     fit: tuple[int, int]
 
 
-class Kept(Drawn):
+class Kept(Levels):
     """Levels that are there: of files, or of the package."""
 
     def __init__(self, config: LevelData, symbols: str, table: Table) -> None:
@@ -130,10 +130,6 @@ class Kept(Drawn):
             else chosen
         )
         return self.prepare(torch.from_numpy(self.table.levels[few]))
-
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The same as pictures."""
-        return self.draw(self.some(part, count))
 
 
 def _own_points(config: LevelData) -> Kept:

@@ -5,6 +5,8 @@ import colorsys
 import torch
 from torch import Tensor
 
+from trainwright.data.levels.config import LevelData
+
 SIDE = 64
 DOT = 1.2  # standard deviation of a dot, in pixels of a picture of 64
 REACH = 3
@@ -13,6 +15,13 @@ REACH = 3
 SOKOBAN = (
     (92, 84, 78), (236, 228, 208), (196, 132, 56), (224, 120, 120), (120, 168, 72), (56, 104, 192), (128, 88, 184), (250, 250, 250),
 )  # fmt: skip
+
+
+def draw_levels(levels: Tensor, config: LevelData) -> Tensor:
+    """(B, T, 2) points or (B, H, W) symbols, whichever the config has, -> (B, C, h, w) in [-1, 1]."""
+    if config.of_points:
+        return draw_points(levels)
+    return draw_tiles(levels, len(config.alphabet), config.sokoban)
 
 
 def draw_points(points: Tensor, side: int = SIDE) -> Tensor:

@@ -148,10 +148,12 @@ class _Search:
         self.blocks = {square: self._blocks(square) for square in _each(self.room)}
 
     def bits(self, cells: np.ndarray) -> int:
+        """(H, W) bool as one number, a bit a cell, with a border of zeros."""
         packed = np.packbits(np.pad(cells, 1), bitorder="little")
         return int.from_bytes(packed.tobytes(), "little")
 
     def run(self, boxes: int, player: int, nodes: int) -> bool | None:
+        """Whether every box reaches a goal from there; None if ``nodes`` states did not decide it."""
         if boxes & ~self.alive:
             return False
         estimate = sum(self.distance[box] for box in _each(boxes))

@@ -23,7 +23,7 @@ from trainwright.families.gaussian_vae.objective import (
 )
 from trainwright.health.posterior_threshold import Threshold, predict
 from trainwright.measure.explained import explained
-from trainwright.measure.latent import latent_signals, prior_gap
+from trainwright.measure.latent import latent_signals, posterior_draw, prior_gap
 from trainwright.train.system import Group, Moment, Progress, System, View
 
 MOST = 256  # held-out sets that an evaluation looks at
@@ -169,7 +169,7 @@ class GaussianVae(System):
         if not len(sets):
             return {}
         mean, log_variance = self._encode(sets)
-        output = torch.cat([self._decode(z) for z in self._draw(mean, log_variance).split(64)])
+        output = torch.cat([self._decode(z) for z in posterior_draw(mean, log_variance, VALIDATION_SEED).split(64)])
         terms = reconstruction(sets.to(output), output, self.form.groups, self.optim.reduction)
         kl = float(divergence(mean, log_variance, self.optim.reduction))
         found = {f"validation/{name}": float(term) for name, term in terms.items()}
@@ -194,7 +194,7 @@ class GaussianVae(System):
 
     def _probe(self, sets: Tensor, data: Any, shown: int) -> dict[str, float]:
         mean, log_variance = self._encode(sets)
-        z = self._draw(mean, log_variance)
+        z = posterior_draw(mean, log_variance, VALIDATION_SEED)
         output = torch.cat([self._decode(part) for part in mean.split(64)])
         shuffled = torch.cat([self._decode(part) for part in mean.roll(1, 0).split(64)])
         target = sets.to(output)
@@ -209,10 +209,6 @@ class GaussianVae(System):
             "rendered/psnr": float(psnr(drawn, wanted).mean()),
             "rendered/ssim": float(ssim(drawn, wanted).mean()),
         }
-
-    def _draw(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        own = torch.Generator().manual_seed(VALIDATION_SEED)
-        return mean + torch.randn(mean.shape, generator=own).to(mean) * torch.exp(0.5 * log_variance)
 
     @torch.no_grad()
     def views(self, data: Any) -> dict[str, View]:

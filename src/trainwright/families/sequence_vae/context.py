@@ -40,28 +40,29 @@ AROUND = 0.1  # points nearer than that to the point before are around it; clust
 SCALE = 10.0
 
 
-def point_context(points: Tensor, told: Tensor) -> Tensor:
-    """Context of every point of finished levels.
+def point_context(points: Tensor, told: Tensor, length: int) -> Tensor:
+    """Context of every point of the levels so far.
 
     Args:
-        points: (B, T, 2) in the unit square.
+        points: (B, T, 2) in the unit square; the last one is not looked at.
         told: (B, T) in {0, 1}: whether a step sees what came before it.
+        length: of a whole level.
 
     Returns:
         (B, T, POINT_WIDTH): the middle of the earlier points around the point before (2), that point relative to it in tenths (2),
         how many lie around it, as logarithm and in tens (2), whether all that is told (1), and the share of the level that is done
         (1). The first step sees zeros.
     """
-    b, length = points.shape[:2]
+    b, steps = points.shape[:2]
     told = told.to(points).clone()
     told[:, 0] = 0
     last = torch.cat([torch.zeros_like(points[:, :1]), points[:, :-1]], 1)
-    earlier = torch.ones(length, length, device=points.device).tril(-1).bool()
+    earlier = torch.ones(steps, steps, device=points.device).tril(-1).bool()
     near = (torch.cdist(last, points) < AROUND) & earlier
     number = near.sum(-1, keepdim=True).to(points)
     middle = (near.to(points) @ points) / number.clamp_min(1)
     seen = torch.cat([middle, (last - middle) * SCALE, torch.log1p(number), number / SCALE], -1) * told[..., None]
-    done = (torch.arange(length, device=points.device) / length).expand(b, length)
+    done = (torch.arange(steps, device=points.device) / length).expand(b, steps)
     return torch.cat([seen, told[..., None], done[..., None]], -1)
 
 

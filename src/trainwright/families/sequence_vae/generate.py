@@ -22,7 +22,7 @@ def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Ne
     for t in range(steps):
         seen = None
         if raw is None:
-            seen = point_context(points, told)[:, t]
+            seen = point_context(points[:, : t + 1], told[:, : t + 1], steps)[:, -1]
             out, states = decoder.run(z, 1, seen[None], states)
             now = out[0]
         else:

@@ -113,7 +113,7 @@ class Decoder(nn.Module):
 
     def points_before(self, points: Tensor, told: Tensor) -> Tensor:
         """(B, T, 2) and (B, T) in {0, 1} -> (T, B, POINT_WIDTH)."""
-        return point_context(points, told).transpose(0, 1)
+        return point_context(points, told, points.shape[1]).transpose(0, 1)
 
     def symbols_before(self, boards: Tensor, told: Tensor) -> Tensor:
         """(B, H, W) symbol numbers and (B, H, W) in {0, 1} -> (T, B, width): neighbours that came before, place, counts so far."""

@@ -10,20 +10,19 @@ from torch import Tensor
 
 from trainwright.config.schedules import value
 from trainwright.data.levels.dataset import Kept, MadePoints, open_levels
-from trainwright.data.levels.drawing import draw_points, draw_tiles
+from trainwright.data.levels.drawing import draw_levels
 from trainwright.data.levels.tiles import board_text
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
 from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
 from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
-from trainwright.families.sequence_vae.quality import point_signals, tile_signals
+from trainwright.families.sequence_vae.quality import MOST, level_signals, two_sample_ratio
 from trainwright.health.posterior_threshold import predict
 from trainwright.measure.explained import explained
-from trainwright.measure.latent import kl_per_dimension, latent_signals, prior_gap
+from trainwright.measure.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.train.system import Group, Moment, Progress, System, View, now
 
-MOST = 512  # held-out levels that an evaluation looks at
 MOST_EACH_TIME = 128  # the same for the probe of a running training
 SHOWN = 8
 VALIDATION_SEED = 20151119  # one draw of z for all measurements on held-out levels
@@ -150,7 +149,7 @@ class SequenceVae(System):
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """The same as pictures: (count, C, H, W) in [-1, 1]."""
-        return self.draw(self.levels(count, seed, averaged))
+        return draw_levels(self.levels(count, seed, averaged), self.data)
 
     def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
         """``points.npy``, (n, T, 2), or ``levels.txt``; both can be trained on again."""
@@ -162,30 +161,17 @@ class SequenceVae(System):
         boards = [f"; {i}\n{board_text(board, self.data.alphabet)}\n" for i, board in enumerate(made)]
         return {"levels.txt": "\n".join(boards).encode()}
 
-    def draw(self, levels: Tensor) -> Tensor:
-        """Levels as pictures."""
-        if not self.symbols:
-            return draw_points(levels)
-        return draw_tiles(levels, self.symbols, self.data.sokoban)
-
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
         """Levels drawn from the prior, and levels made again from held-out ones, beside real levels."""
-        measure = tile_signals if self.symbols else point_signals
-        found = measure(self.levels(count, seed).cpu(), data, "prior")
+        found = level_signals(self.levels(count, seed).cpu(), data)
         held = data.some("held_out", count)
         if (
             len(held) > 1 and self.model.likelihood != "gaussian"
-        ):  # those of one Gaussian a step cost nothing: see hold_out
-            found |= self._again(self.generate(self._encode(held)[0], seed), data)
+        ):  # of one Gaussian a step hold_out has them for nothing
+            again = self.generate(self._encode(held)[0], seed)
+            found |= _again(again.cpu(), data)
         return found
-
-    def _again(self, levels: Tensor, data: Any) -> dict[str, float]:
-        """How far levels that were made again from their codes are from real ones."""
-        measure = tile_signals if self.symbols else point_signals
-        name = "reconstructions/two_sample_ratio"
-        found = measure(levels.cpu(), data, "reconstructions")
-        return {name: found[name]} if name in found else {}
 
     # ---- held-out data -----------------------------------------------------------------------------------------------
 
@@ -212,10 +198,6 @@ class SequenceVae(System):
         self.decoder.train(training)
         return found
 
-    def _draw(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        own = torch.Generator().manual_seed(VALIDATION_SEED)
-        return mean + torch.randn(mean.shape, generator=own).to(mean) * torch.exp(0.5 * log_variance)
-
     @torch.no_grad()
     def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
         """The objective on held-out levels with one fixed draw of z, at the β in force."""
@@ -223,7 +205,9 @@ class SequenceVae(System):
         if not len(levels):
             return {}
         mean, log_variance = self._encode(levels)
-        error = float(self._errors(self._draw(mean, log_variance), levels).mean()) * self.error_scale(levels)
+        error = float(
+            self._errors(posterior_draw(mean, log_variance, VALIDATION_SEED), levels).mean()
+        ) * self.error_scale(levels)
         kl = float(kl_per_dimension(mean, log_variance).sum(1).mean()) / self.kl_scale
         return {
             "validation/reconstruction": error,
@@ -240,13 +224,13 @@ class SequenceVae(System):
         mean, log_variance = self._encode(levels)
         own, other = self._errors(mean, levels).mean(), self._errors(mean.roll(1, 0), levels).mean()
         found = {
-            **latent_signals(mean, log_variance, self._draw(mean, log_variance)),
+            **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, VALIDATION_SEED)),
             "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
             "validation/element": float(own),
         }
         if self.model.likelihood == "gaussian":
             again = self.generate(mean, VALIDATION_SEED)
-            found |= self._again(again, data)
+            found |= _again(again.cpu(), data)
             output = again.transpose(1, 2)
             target = levels.to(output).transpose(1, 2)
             middle = data.some("train", MOST).to(output).mean(0).t()
@@ -263,7 +247,7 @@ class SequenceVae(System):
         part = "held_out" if len(data.some("held_out", 1)) else "train"
         levels = data.some(part, SHOWN)
         again = self.generate(self._encode(levels)[0], VALIDATION_SEED).cpu()
-        return {"reconstructions": View(torch.cat([self.draw(levels), self.draw(again)]), len(levels))}
+        return {"reconstructions": View(draw_levels(torch.cat([levels, again]), self.data), len(levels))}
 
     def facts(self, data: Any) -> dict[str, Any]:
         """The predicted threshold of the KL weight where errors are squares, and what the schedule of β reaches within the run."""
@@ -299,8 +283,7 @@ class SequenceVae(System):
     @torch.no_grad()
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Samples beside real levels, more of them than a running training looks at."""
-        measure = tile_signals if self.symbols else point_signals
-        found = measure(self.levels(MOST, 1).cpu(), data, "prior", thorough=True)
+        found = level_signals(self.levels(MOST, 1).cpu(), data, thorough=True)
         return [
             {
                 "metric": name,
@@ -312,6 +295,12 @@ class SequenceVae(System):
             }
             for name, number in found.items()
         ]
+
+
+def _again(levels: Tensor, data: Any) -> dict[str, float]:
+    """How far levels that were made again from their codes are from real ones, if they are numbers at all."""
+    finite = bool(torch.isfinite(levels).all())
+    return {"reconstructions/two_sample_ratio": two_sample_ratio(levels, data)} if finite else {}
 
 
 MEANINGS = {
