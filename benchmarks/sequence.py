@@ -40,7 +40,7 @@ def trained(title: str) -> tuple[Any, Any]:
     run = Run(Path("runs") / "sequence" / title.split("/")[1])
     train(family, config, run, Silent())
     print(title, "done", flush=True)
-    return load(family, run).system, family.load().open_data(config)
+    return load(family, run).system, family.load(config).open_data(config)
 
 
 def several(

@@ -39,7 +39,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
 
     torch.set_num_threads(threads)
     family, config = registry.load(title)
-    system, data = build(family, config), family.load().open_data(config)
+    system, data = build(family, config), family.load(config).open_data(config)
     system.adapt_to(data)
     loop = BARE[family.name](system, config)
     fetch = fetch_from(family.name, data, config.train.seed)

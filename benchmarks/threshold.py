@@ -58,7 +58,7 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
     family, config = registry.load(
         f"gaussian_vae/{MODELS[name]}", ("data=sprites", f"reduction={reduction}", "batch_size=32", "latent_dim=64")
     )
-    system, data = build(family, config), family.load().open_data(config)
+    system, data = build(family, config), family.load(config).open_data(config)
     if name == "mlp":
         numbers = system.form.width * system.count
         system.encoder, system.decoder = encoder(numbers), decoder(numbers, system.form.width)

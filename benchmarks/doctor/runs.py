@@ -142,7 +142,7 @@ def _family(setting: Setting) -> dict[str, Any]:
         outcome = train(family, config, Run(folder), Silent())
         rows = read_lines(Run(folder).metrics)
         facts = Run(folder).read()
-        data = family.load().open_data(config)
+        data = family.load(config).open_data(config)
         from trainwright.train.trained import load
 
         trained = load(family, Run(folder))

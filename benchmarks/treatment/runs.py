@@ -57,7 +57,7 @@ def measure(family: Any, folder: Path) -> dict[str, float]:
     if family.name == "gaussian_vae":
         found = score(family, admit(folder, {}).history)
         return {"quality": found.score if found.parts else 0.0, **found.parts}
-    data = family.load().open_data(read_config(family, run))
+    data = family.load(read_config(family, run)).open_data(read_config(family, run))
     samples = torch.cat(list(load(family, run).samples(512, seed=1)))
     seen = quality(samples, data.pictures("train", 10_000), data.pictures("held_out", 512))
     return {"quality": (seen.get("coverage", 0.0) * seen.get("precision", 0.0)) ** 0.5, **seen}

@@ -85,8 +85,10 @@ def load(title: str, overrides: Iterable[str] = ()) -> tuple[Family, RunConfig]:
     chosen, name = _collect(title, settings, seen=(), otherwise=given)
     settings.put(("family",), chosen.name, title)
     settings.put(("recipe",), name, title)
+    before = dict(settings.places)
     add_overrides(settings, chosen.config, overrides)
-    return chosen, validate(settings, chosen.config)
+    given = frozenset(path for path, place in settings.places.items() if before.get(path) != place)
+    return chosen, validate(settings, chosen.config).resolved(given)
 
 
 def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: str | None = None) -> tuple[Family, str]:

@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors
+from trainwright import registry
 from trainwright.runs.folder import read_lines
 from trainwright.train.loop import Loop
 from trainwright.train.session import build
 
 
-def poison(monkeypatch, family, *, at_step: int, where: str, times: int = 1) -> None:
+def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> None:
     """From ``at_step`` on, ``times`` times: a NaN in the batch, or in the first gradient of every group."""
     left = {"n": times}
-    system = family.load()
+    family, config = registry.load(title)
+    system = family.load(config)
     step = system.step
 
     def poisoned(self, batch, at):
@@ -41,7 +43,7 @@ def test_a_nan_stops_before_the_optimizer_and_the_same_command_goes_on(family, w
     title = next(iter(recipes_of(family)))
     whole = all_tensors(quick(title, run=tmp_path / "whole").run)
     with monkeypatch.context() as context:
-        poison(context, family, at_step=5, where=where)
+        poison(context, title, at_step=5, where=where)
         crashed = quick(title, run=tmp_path / "hurt")
     assert crashed.status == "crashed"
     assert crashed.step == 5
@@ -63,13 +65,13 @@ def test_a_nan_stops_before_the_optimizer_and_the_same_command_goes_on(family, w
 def test_rollback_takes_another_path_and_is_bounded(family, quick, monkeypatch, tmp_path):
     title = next(iter(recipes_of(family)))
     with monkeypatch.context() as context:
-        poison(context, family, at_step=3, where="batch")
+        poison(context, title, at_step=3, where="batch")
         outcome = quick(title, "on_nonfinite=rollback", run=tmp_path / "one")
     assert outcome.status == "finished"
     kinds = [e["event"] for e in outcome.run.events()]
     assert kinds == ["started", "non_finite", "rollback", "finished"]
     with monkeypatch.context() as context:
-        poison(context, family, at_step=3, where="batch", times=10**9)
+        poison(context, title, at_step=3, where="batch", times=10**9)
         outcome = quick(title, "on_nonfinite=rollback", "max_rollbacks=2", run=tmp_path / "all")
     assert outcome.status == "crashed"
     assert [e["event"] for e in outcome.run.events()].count("rollback") == 2
@@ -100,7 +102,7 @@ def test_broken_weights_are_never_saved_as_a_checkpoint(family, quick, monkeypat
 def test_metrics_never_hold_a_nan(family, quick, monkeypatch, tmp_path):
     title = next(iter(recipes_of(family)))
     with monkeypatch.context() as context:
-        poison(context, family, at_step=2, where="batch")
+        poison(context, title, at_step=2, where="batch")
         outcome = quick(title, "log_every=1", run=tmp_path / "run")
     for row in read_lines(outcome.run.metrics):
         assert all(math.isfinite(v) for v in row.values())

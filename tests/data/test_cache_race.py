@@ -10,7 +10,7 @@ def _open(source: str, cache: str) -> str:
 
     os.environ["TRAINWRIGHT_CACHE"] = cache
     family, config = registry.load("wgan_gp/tiny", (f"data={source}", "size=64"))
-    return family.load().open_data(config).identity
+    return family.load(config).open_data(config).identity
 
 
 def test_workers_that_open_new_pictures_together_read_the_same(sprites, tmp_path):

@@ -126,7 +126,7 @@ def test_without_weight_nothing_is_rendered_and_with_it_pictures_come_closer(qui
 
 def test_exchanged_colours_are_the_same_pictures_in_other_colours(sprites):
     family, config = quick_config("gaussian_vae/sound", sprites, "exchange_colours=1")
-    data, system = family.load().open_data(config), build(family, config)
+    data, system = family.load(config).open_data(config), build(family, config)
     system.adapt_to(data)
     sets = data.some("train", 6)
     torch.manual_seed(0)
@@ -193,7 +193,7 @@ def test_nats_are_nats_whatever_the_reduction(quick, tmp_path):
 def test_the_normalisation_is_in_the_checkpoint(quick, sprites):
     outcome = quick("gaussian_vae/sound")
     family, config = quick_config("gaussian_vae/sound", sprites)
-    data = family.load().open_data(config)
+    data = family.load(config).open_data(config)
     decoder = load(family, outcome.run).system.decoder
     assert torch.allclose(decoder.shift, data.mean.expand_as(decoder.shift))
     sets = data.form.decode(decoder.values(data.some("train", 5)), data.canvas)
@@ -260,14 +260,14 @@ def test_views_show_originals_fits_and_reconstructions(quick, sprites):
 
 def build_data(sprites):
     family, config = quick_config("gaussian_vae/sound", sprites)
-    return family.load().open_data(config)
+    return family.load(config).open_data(config)
 
 
 def test_the_threshold_knows_the_reduction(sprites):
     found = {}
     for reduction in ("sum", "mean", "group_mean"):
         family, config = quick_config("gaussian_vae/sound", sprites, f"reduction={reduction}")
-        found[reduction] = build(family, config).threshold(family.load().open_data(config)).beta
+        found[reduction] = build(family, config).threshold(family.load(config).open_data(config)).beta
     assert found["mean"] == pytest.approx(found["sum"] / (9 * 32), rel=1e-4)
     assert found["group_mean"] > 0
 

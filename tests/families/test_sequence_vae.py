@@ -22,7 +22,7 @@ SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 
 def system(title, *words):
     family, config = quick_config(title, None, *words)
-    return build(family, config), family.load().open_data(config)
+    return build(family, config), family.load(config).open_data(config)
 
 
 def test_a_tile_at_a_time_sees_what_a_finished_map_shows_it():
@@ -148,7 +148,7 @@ def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
     family, config = quick_config("sequence_vae/uniform", None, "steps=null", "epochs=200", "epoch_size=64")
     at = {epoch: value(config.optim.beta, 0, epoch) for epoch in (0, 100, 200, 500)}
     assert [round(v, 4) for v in at.values()] == [0.0067, 0.018, 0.0474, 0.5]
-    found = preflight(family, config, family.load().open_data(config), seconds=0.2)
+    found = preflight(family, config, family.load(config).open_data(config), seconds=0.2)
     said = next(c.sentence for c in found if c.name == "schedule")
     assert "ends at 200 with 0.0474 of 1" in said
 

@@ -12,6 +12,7 @@ from trainwright.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     notebook,
     plan,
     recipes,
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    demo, data, check, train, treat, plan, search, resume, doctor, explain, sample, evaluate, report, notebook, compare, table,
+    demo, data, check, train, treat, plan, search, resume, doctor, explain, sample, export, evaluate, report, notebook, compare, table,
     recipes, runs,
 )  # fmt: skip
 for verb in VERBS:

@@ -25,7 +25,7 @@ def check(
     from trainwright.train.preflight import preflight
 
     family, config = registry.load(recipe, overrides or ())
-    data = family.load().open_data(config, Bar("preparing pictures"))
+    data = family.load(config).open_data(config, Bar("preparing pictures"))
     found = preflight(family, config, data)
     if as_json:
         print(json.dumps([vars(c) for c in found], indent=2))

@@ -58,7 +58,7 @@ def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
     from trainwright.train.preflight import preflight as look
 
-    data = family.load().open_data(config, Bar("preparing pictures"))
+    data = family.load(config).open_data(config, Bar("preparing pictures"))
     for found in look(family, config, data):
         if found.grade != "ok":
             word = "this cannot work" if found.grade == "stop" else "warning"

@@ -69,7 +69,11 @@ class Images:
 
     def some(self, part: str, count: int) -> Tensor:
         """The first ``count`` pictures of ``train`` or ``held_out`` in content order: (n, C, H, W) in [-1, 1]."""
-        return to_signed(torch.from_numpy(self.images.pixels[np.sort(self._by_content[part][:count])]))
+        return to_signed(torch.from_numpy(self.images.pixels[self.first(part, count)]))
+
+    def first(self, part: str, count: int) -> np.ndarray:
+        """Indices of the first ``count`` pictures of a part in content order, sorted."""
+        return np.sort(self._by_content[part][:count])
 
     def pictures(self, part: str, count: int) -> Tensor:
         """The same as :meth:`some`: the samples are pictures."""

@@ -116,11 +116,12 @@ KNOWN = _set(
     latent/active_share latent/prior_gap latent/scaled_std latent/shuffled_error_ratio validation/loss_at_full_beta
     real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage
     samples/diversity_ratio samples/duplicate_share samples/lattice_ratio samples/lattice_share samples/nearest_training_ratio
-    samples/nyquist_ratio samples/precision samples/top_octave_ratio schedule/train_sample_distance"""
+    samples/nyquist_ratio samples/precision samples/top_octave_ratio sample_diversity/ratio
+    schedule/train_sample_distance"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|explained|explained_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
-    r"share|clipped|updates_per_epoch|schedule|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
+    r"share|clipped|updates_per_epoch|schedule|sample_diversity|real_diversity|loss_bin|overfit|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
 

@@ -336,18 +336,29 @@ def _pair(p: Plan) -> list[Check]:
     distance = p.facts.get("schedule_distance")
     if distance is None:
         return []
+    mean, variance = p.facts.get("toy_mean_ratio"), p.facts.get("toy_variance_ratio")
+    proof = ""
+    if mean is not None and variance is not None:
+        proof = f"; of a Gaussian an ideal network and this sampler make {mean:.2f} of its mean and {variance:.2f} of its variance"
     if distance > 0.05:
-        return [
-            Check(
-                "schedule_pair",
-                "stop",
-                f"training and sampling use noise schedules that differ by {distance:.2g}",
-                "the same schedule for both",
-            )
-        ]
-    return [Check("schedule_pair", "ok", "training and sampling use one noise schedule")]
+        said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
+        return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
+    if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
+        steps = p.number("sampler_steps") or 20
+        return [Check("schedule_pair", "warn", f"the sampler is too coarse{proof}", f"sampler_steps={2 * steps:.0f}")]
+    return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
+
+
+def _latent_scale(p: Plan) -> list[Check]:
+    scaled = p.facts.get("latent_scaled_std")
+    if scaled is None:
+        return []
+    if not 0.5 < scaled < 2:
+        said = f"scaled latents have a standard deviation of {scaled:.2g}, and the noise schedule assumes 1"
+        return [Check("latent_scale", "stop", said, "latent_scale=null, which measures it")]
+    return [Check("latent_scale", "ok", f"scaled latents have a standard deviation of {scaled:.2f}")]
 
 
 CHECKS: tuple[Callable[[Plan], list[Check]], ...] = (
-    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _sides, _canvas,
+    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides, _canvas,
 )  # fmt: skip

@@ -25,7 +25,7 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
     """
     trained = load(family, run, best)
     config = read_config(family, run)
-    data = family.load().open_data(config)
+    data = family.load(config).open_data(config)
     train, held_out = (_bytes(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:
         raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")

@@ -93,6 +93,10 @@ class RunConfig(Config):
     hypothesis: str = knob("", "What this run is expected to show, in one sentence.", hot=True)
     train: Training = Training()
 
+    def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "RunConfig":
+        """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths of overrides."""
+        return self
+
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> "RunConfig":
         if self.train.batch_size % self.train.devices:

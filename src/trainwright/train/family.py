@@ -33,7 +33,8 @@ class Family:
         name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
         summary: one line for ``--help`` and the docs.
         config: its recipe's schema.
-        system: ``module:class`` of its :class:`~trainwright.train.system.System`, imported when it is first needed.
+        system: ``module:class`` of its :class:`~trainwright.train.system.System`, imported when it is first needed; or
+            ``module:function`` that returns the class for a config, if the family trains in stages.
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
         panels: the curves that its report shows before those of every family.
         reading: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.table`.
@@ -53,9 +54,10 @@ class Family:
     quality: tuple[Part, ...] = ()
     package: str = ""
 
-    def load(self) -> "type[System]":
-        """Imports and returns the system class (and with it PyTorch)."""
-        return _named(self.system)
+    def load(self, config: RunConfig) -> "type[System]":
+        """Imports and returns the system class of a config (and with it PyTorch)."""
+        found = _named(self.system)
+        return found if isinstance(found, type) else found(config)
 
     def read(self) -> Callable[..., Any] | None:
         """Imports and returns the function that ``reading`` names, if any."""

@@ -87,7 +87,7 @@ def _train(
     main = fabric.is_global_zero
     changes = _compare(family, config, run) if run.exists else []
     with fabric.rank_zero_first():
-        data = family.load().open_data(config, progress if main else None)
+        data = family.load(config).open_data(config, progress if main else None)
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
@@ -143,7 +143,7 @@ def _verdict(loop: Loop, run: Run, status: str, message: str) -> dict[str, str]:
 def build(family: Family, config: RunConfig, fabric: "Fabric | None" = None) -> System:
     """The system of a config, its first weights derived from the seed, on Fabric's device if one is given."""
     torch.manual_seed(derive("weights", config.train.seed))
-    system = family.load()(config)
+    system = family.load(config)(config)
     if fabric is not None:
         for network in system.networks.values():
             fabric.to_device(network)

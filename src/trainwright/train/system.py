@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.config.schedules import Schedule, value
+from trainwright.errors import UserError
 from trainwright.train.config import RunConfig
 
 Terms = Mapping[str, tuple[float, Tensor]]
@@ -66,14 +68,15 @@ class Group:
         networks: names in ``System.networks``.
         optimizer: over exactly their parameters.
         lr: learning-rate schedule, put into force at every update, so a changed config takes effect on resume.
-        settings: optimizer settings beside the rate (``betas``), put into force in the same way.
+        settings: optimizer settings beside the rate (``betas``), put into force in the same way; several, if the optimizer's
+            parameter groups differ in them.
         ema_decay: decay of the averaged copy after the n-th update of this group (n from 1); None: no copy.
     """
 
     networks: tuple[str, ...]
     optimizer: torch.optim.Optimizer
     lr: Schedule
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ema_decay: Callable[[int], float] | None = None
 
 
@@ -134,6 +137,14 @@ class System(ABC):
         whose pictures are only drawings of their samples.
         """
         return {}
+
+    def export(self, folder: Path, averaged: bool = True) -> str:
+        """Writes the trained model into an empty folder in a form that others load, and says in a sentence how.
+
+        Raises:
+            UserError: the family has no such form.
+        """
+        raise UserError(f"the family of this run ({self.config.family}) has no form that other programs load.")
 
     def adapt_to(self, data: Data) -> None:
         """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""

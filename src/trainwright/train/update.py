@@ -1,7 +1,7 @@
 """One optimizer step: sum the terms, go backward, check that all is finite, clip, step, average, record."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,8 +74,10 @@ class Updater:
         rate = configured = value(group.lr, step, epoch)
         if self.rate_scale != 1.0:
             rate = max(rate * self.rate_scale, min(rate, self.rate_floor))
-        for settings in group.optimizer.param_groups:
-            settings.update(lr=rate, **group.settings)
+        own = group.optimizer.param_groups
+        wanted = [group.settings] * len(own) if isinstance(group.settings, Mapping) else group.settings
+        for in_force, settings in zip(own, wanted, strict=True):
+            in_force.update(lr=rate, **settings)
         group.optimizer.step()
         if inspecting:
             self.recorder.add(update_ratios(before, self.named[name]))

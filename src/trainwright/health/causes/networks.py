@@ -139,7 +139,20 @@ def _curvature(h: History, finding: Finding) -> Weight | None:
 
 
 def _sampler(h: History, finding: Finding) -> Weight | None:
-    return Weight(0.9, "the sampler is built from other settings than the training loss")
+    distance = h.get("schedule/train_sample_distance")
+    if distance is not None and distance.last < 1e-3:
+        return None
+    kept = " (training keeps the whole signal beside the noise)" if h.setting("keep_signal") else ""
+    return Weight(0.9, f"the sampler undoes other noise than training adds{kept}")
+
+
+def _temperature(h: History, finding: Finding) -> Weight | None:
+    temperature = h.number("temperature")
+    if temperature is None:
+        return Weight(0.2, "the size of the noise that sampling begins with is not known")
+    if temperature > 1:
+        return Weight(0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1")
+    return None
 
 
 def _scale_factor(h: History, finding: Finding) -> Weight | None:
@@ -205,7 +218,8 @@ CAUSES = [
     Cause("network_too_small", "the network is too small", ("blur", "plateau"), _small),
     Cause("precision", "the arithmetic overflows", ("non_finite", "exploding"), _overflow),
     Cause("curvature", "curvature or inputs of hyperbolic maps", ("ball_boundary",), _curvature),
-    Cause("sampler_schedule", "the sampler uses another schedule", ("schedule_mismatch",), _sampler),
+    Cause("sampler_schedule", "the sampler uses another schedule", ("schedule_mismatch", "over_dispersion"), _sampler),
+    Cause("temperature", "sampling begins with too much noise", ("over_dispersion",), _temperature),
     Cause("latent_not_scaled", "latents are not scaled", ("latent_scale",), _scale_factor),
     Cause("hanging", "the process hangs or is gone", ("stalled",), _hangs),
     Cause(

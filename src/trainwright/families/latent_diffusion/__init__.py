@@ -1,0 +1,26 @@
+"""Latent diffusion: a KL autoencoder, and a UNet that learns to undo noise in its latents (Rombach et al. 2022)."""
+
+from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.panels import PANELS
+from trainwright.train.family import Family, Part
+
+FAMILY = Family(
+    name="latent_diffusion",
+    summary="latent diffusion on pictures: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
+    config=LatentDiffusionConfig,
+    system="trainwright.families.latent_diffusion.system:stage",
+    panels=PANELS,
+    quality=(Part("samples/coverage", "real/coverage"), Part("samples/precision", "real/precision")),
+    smoke=(
+        "data.size=32",
+        "vae.widths=[8, 8, 8]",
+        "autoencoder_steps=2",
+        "base_channels=8",
+        "multipliers=[1, 2]",
+        "blocks=1",
+        "critic_features=8",
+        "critic_after=0",
+        "batch_size=8",
+        "sampler_steps=3",
+    ),
+)

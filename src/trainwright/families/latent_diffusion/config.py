@@ -1,0 +1,206 @@
+"""What a latent diffusion recipe can set: both stages, the noise that training and sampling share, the sampler, the objective."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from trainwright.config.base import Config, knob
+from trainwright.config.schedules import Rate
+from trainwright.data.config import ImageData
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion import folders
+from trainwright.train.config import RunConfig
+
+Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=2048)], ...], Field(strict=False, min_length=2, max_length=6)]
+Factors = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(strict=False, min_length=2, max_length=6)]
+Sides = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(strict=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Mode = Literal["full_train", "overfit_one", "overfit_16", "overfit_32"]
+OVERFIT: dict[Mode, int] = {"overfit_one": 1, "overfit_16": 16, "overfit_32": 32}
+
+
+class Autoencoder(Config):
+    """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
+
+    widths: Widths = knob((24, 48, 64), "Channels at each resolution; the picture is halved between two of them.")
+    latent_channels: int = knob(4, "Channels of the latent.", ge=1, le=64)
+    encoder_blocks: int = knob(1, "Residual blocks at each resolution.", ge=1, le=8)
+    middle_attention: bool = knob(True, "Self-attention at the lowest resolution.")
+    imported: str = knob("", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above.")
+
+
+class StageOne(Config):
+    """What the autoencoder is trained for: L1 of the pixels, a small KL, and if wanted a patch discriminator."""
+
+    kl_weight: Rate = knob(1e-5, "Weight of the KL to N(0, I), in nats a picture, beside the mean L1.", hot=True)
+    critic_weight: float = knob(
+        0.0,
+        "Weight of the patch discriminator relative to the L1 term, by the norms of their gradients at the last layer "
+        "(Esser et al. 2021); 0: none is built.",
+        ge=0,
+    )
+    critic_after: int = knob(2000, "Steps before the discriminator comes in.", hot=True, ge=0)
+    critic_features: int = knob(32, "Channels of its first layer.", ge=4, le=512)
+
+
+class UNet(Config):
+    """The noise predictor of stage two. All of these change the architecture, so they need a restart."""
+
+    base_channels: int = knob(
+        32, "Channels at the highest resolution.", ge=4, le=1024, aliases=("LDM_BASE_CH", "ldm_base_ch")
+    )
+    multipliers: Factors = knob((1, 2, 4), "Factors on them, one a resolution.")
+    blocks: int = knob(2, "Residual blocks at each resolution.", ge=1, le=8)
+    attention: Sides = knob((16, 8), "Sides of the latent at which there is self-attention; the middle always has it.")
+    head_channels: int = knob(32, "Channels of a head of attention; narrower layers have one head.", ge=1, le=256)
+    dropout: float = knob(0.0, "Dropout in the residual blocks.", ge=0, lt=1)
+    imported: str = knob("", "The config.json of a diffusers UNet2DModel, in one line; overrules the settings above.")
+
+
+class NoiseSettings(Config):
+    """How a latent is noised: α(t) z + σ(t) ε. Training and sampling read it from one table."""
+
+    schedule: Literal["linear", "cosine"] = knob(
+        "cosine", "`linear`: β from .0001 to .02 (Ho et al. 2020); `cosine`: of Nichol & Dhariwal 2021, offset .008."
+    )
+    prediction: Literal["epsilon", "v"] = knob(
+        "v", "What the network predicts: the noise, or v = α ε - σ z (Salimans & Ho 2022)."
+    )
+    keep_signal: bool = knob(
+        False,
+        "Train on z + σ ε, without α, as the guide's authors did by mistake: sampling then undoes something else. For showing that.",
+    )
+
+
+class Sampler(Config):
+    """How samples are drawn."""
+
+    sampler: Literal["ddpm", "ddim", "dpm_solver"] = knob(
+        "dpm_solver", "DDPM (random), DDIM, or DPM-Solver++ of second order.", hot=True
+    )
+    sampler_steps: int = knob(20, "Evaluations of the network for a sample.", hot=True, ge=2, le=1000)
+    sampler_schedule: Literal["same", "linear", "cosine"] = knob(
+        "same", "The noise that sampling undoes; anything but `same` is for showing what a wrong pair does.", hot=True
+    )
+    temperature: float = knob(
+        1.0, "Standard deviation of the noise that sampling begins with. Above 1 samples spread further.", hot=True, gt=0
+    )
+
+
+class Objective(Config):
+    """The optimizer of either stage."""
+
+    learning_rate: Rate = knob(1e-4, "Learning rate of AdamW.", hot=True, aliases=("lr",))
+    weight_decay: float = knob(
+        0.01, "Decoupled weight decay of matrices and kernels; biases and norms have none.", hot=True, ge=0
+    )
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = knob((0.9, 0.999), "AdamW's two betas.", hot=True)
+    ema_decay: float = knob(0.999, "Decay of the averaged weights; 0 switches averaging off.", hot=True, ge=0, lt=1)
+    ema_warmup: bool = knob(
+        True, "Use min(ema_decay, (1+n)/(10+n)) at the n-th update, so that a short run forgets its first weights.", hot=True
+    )
+
+
+class LatentDiffusionConfig(RunConfig):
+    """A latent diffusion recipe, of either stage."""
+
+    stage: Literal["autoencoder", "diffusion"] = knob("diffusion", "What is trained.")
+    mode: Mode = knob(
+        "full_train",
+        "`overfit_one`, `_16`, `_32`: stage two on so many pictures, to see whether it can learn them by heart. They set the batch, "
+        "the pictures, and switch flips off, whatever else is given.",
+    )
+    autoencoder: str = knob(
+        "latent_diffusion/autoencoder",
+        "Stage one: a run folder, a diffusers folder, or a recipe that is trained first and kept for the next time.",
+    )
+    autoencoder_steps: int | None = knob(
+        None, "Steps of an autoencoder that is trained on the way; null: its recipe's.", ge=1
+    )
+    begin_from: str = knob("", "A diffusers folder with the UNet to begin from.")
+    latent_scale: float | None = knob(
+        None, "Factor on latents; null: one over their standard deviation, which is what the noise assumes.", gt=0
+    )
+    subset: int | None = knob(None, "Train stage two on the first so many training pictures.", ge=1)
+    data: ImageData = ImageData()
+    vae: Autoencoder = Autoencoder()
+    stage_one: StageOne = StageOne()
+    model: UNet = UNet()
+    noise: NoiseSettings = NoiseSettings()
+    sampling: Sampler = Sampler()
+    optim: Objective = Objective()
+
+    follows: ClassVar[tuple[str, ...]] = ("size", "channels", "background", "fit", "interpolation", "source", "held_out")
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "LatentDiffusionConfig":
+        halvings = len(self.vae.widths) - 1
+        if not self.vae.imported and self.data.size >> halvings < 4:
+            raise ValueError(
+                f"vae.widths has {len(self.vae.widths)} resolutions, which leaves less than 4 x 4 of {self.data.size} pixels; "
+                "give fewer widths or a larger data.size"
+            )
+        needed = 2 ** (len(self.model.multipliers) - 1)
+        if self.stage == "diffusion" and not self.vae.imported and (self.data.size >> halvings) % needed:
+            raise ValueError(
+                f"model.multipliers has {len(self.model.multipliers)} resolutions, so the side of the latent must be a multiple of "
+                f"{needed}, not {self.data.size >> halvings}"
+            )
+        augment = self.data.augment
+        if self.stage == "diffusion" and (augment.rotation or any(augment.color_jitter)):
+            raise ValueError(
+                "latents are encoded once, so of data.augment only flip can be used with stage two; set rotation and color_jitter to 0"
+            )
+        return self
+
+    def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "LatentDiffusionConfig":
+        """The same with what the mode presets, and with what the folders in ``autoencoder`` and ``begin_from`` prescribe.
+
+        Raises:
+            UserError: there is no such folder, or it holds something else.
+        """
+        update: dict[str, Any] = {}
+        if self.stage == "diffusion":
+            update |= self._of_autoencoder(given) | self._of_unet()
+        if self.stage == "diffusion" and self.mode != "full_train":
+            update |= self._preset(update.get("data", self.data))
+        return type(self).model_validate(self.model_copy(update=update).model_dump()) if update else self
+
+    def _preset(self, data: ImageData) -> dict[str, Any]:
+        still = data.augment.model_copy(update={"flip": 0.0})
+        return {
+            "subset": OVERFIT[self.mode],
+            "data": data.model_copy(update={"augment": still}),
+            "train": self.train.model_copy(update={"batch_size": 16}),
+        }
+
+    def _of_autoencoder(self, given: frozenset[tuple[str, ...]]) -> dict[str, Any]:
+        place = Path(self.autoencoder).expanduser()
+        if not place.is_dir():
+            if self.autoencoder.count("/") == 1 and self.autoencoder.startswith("latent_diffusion/"):
+                return {}
+            raise UserError(
+                f"autoencoder: {self.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder, a diffusers folder, or "
+                "leave it out: then one is trained first."
+            )
+        found = folders.diffusers_config(place, "AutoencoderKL", ("vae", "vqvae"))
+        if found is not None:
+            return {"vae": self.vae.model_copy(update={"imported": found})}
+        settings = folders.run_settings(place)
+        if settings is None or settings.get("stage") != "autoencoder":
+            raise UserError(
+                f"autoencoder: {place} holds neither a run of stage one nor a diffusers AutoencoderKL. Train one with "
+                "`trainwright train latent_diffusion/autoencoder`."
+            )
+        theirs = LatentDiffusionConfig.model_validate(settings, strict=False)
+        taken = {key: getattr(theirs.data, key) for key in self.follows if ("data", key) not in given}
+        return {"vae": theirs.vae, "data": self.data.model_copy(update=taken)}
+
+    def _of_unet(self) -> dict[str, Any]:
+        if not self.begin_from:
+            return {}
+        found = folders.diffusers_config(Path(self.begin_from).expanduser(), "UNet2DModel", ("unet",))
+        if found is None:
+            raise UserError(f"begin_from: {self.begin_from!r} is no folder with a diffusers UNet2DModel.")
+        return {"model": self.model.model_copy(update={"imported": found})}

@@ -1,0 +1,60 @@
+"""Distances between latents of samples, beside the same of real latents: the guide's ``sample_diversity/metrics``, with a target.
+
+The mean distance of independent vectors with variance v in each dimension is 2 v: it has no upper limit that would be healthy, so
+alone it calls noise and over-dispersed samplers healthy. Beside real latents it has one: the ratio 1.
+"""
+
+import torch
+from torch import Tensor
+
+SEEN = 16  # samples, as in the guide
+BLOCKS = 16  # of so many real latents each
+
+
+def pairwise_mse(latents: Tensor) -> dict[str, float]:
+    """Mean squared differences a dimension over all pairs of (n, ...) latents.
+
+    Returns:
+        ``pairwise_mse_mean``, ``_std``, ``_min``, ``_max``.
+    """
+    flat = latents.flatten(1).double()
+    distances = torch.pdist(flat).square() / flat.shape[1]
+    found = {"mean": distances.mean(), "std": distances.std(), "min": distances.min(), "max": distances.max()}
+    return {f"pairwise_mse_{name}": float(value) for name, value in found.items()}
+
+
+def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
+    """Signals of up to 16 sampled latents beside up to 256 real ones, both scaled.
+
+    The real statistics are means over blocks of as many latents as there are samples: the smallest and the largest distance
+    depend on the number.
+    """
+    samples = samples[:SEEN]
+    if len(samples) < 3 or len(real) < 3 or not bool(torch.isfinite(samples).all()):
+        return {}
+    own = pairwise_mse(samples)
+    size = min(len(samples), len(real))
+    blocks = [pairwise_mse(block) for block in real.split(size)[:BLOCKS] if len(block) == size]
+    beside = {name: sum(block[name] for block in blocks) / len(blocks) for name in own}
+    return {
+        **{f"sample_diversity/{name}": value for name, value in own.items()},
+        **{f"real_diversity/{name}": value for name, value in beside.items()},
+        "sample_diversity/ratio": own["pairwise_mse_mean"] / max(beside["pairwise_mse_mean"], 1e-12),
+    }
+
+
+def reproduced(samples: Tensor, pictures: Tensor) -> dict[str, float]:
+    """How well samples give back the few pictures of an overfitting run, both (n, C, H, W) in [-1, 1].
+
+    Returns:
+        ``overfit/psnr``: dB of samples to their nearest picture; ``overfit/least_psnr``: of the picture that is reproduced worst, by
+        its nearest sample; ``overfit/reproduced_share``: pictures with a sample above 25 dB.
+    """
+    errors = torch.cdist(samples.flatten(1).double(), pictures.flatten(1).double()).square() / samples[0].numel()
+    decibels = 10 * torch.log10(4 / errors.clamp_min(1e-12))
+    best = decibels.max(0).values
+    return {
+        "overfit/psnr": float(decibels.max(1).values.mean()),
+        "overfit/least_psnr": float(best.min()),
+        "overfit/reproduced_share": float((best > 25).double().mean()),
+    }

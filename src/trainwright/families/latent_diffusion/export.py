@@ -1,0 +1,32 @@
+"""A trained model as a diffusers folder: the measured scale is its ``scaling_factor``, and the scheduler has training's table."""
+
+from pathlib import Path
+from typing import Any
+
+from diffusers import LDMPipeline
+from torch import nn
+
+from trainwright.families.latent_diffusion.config import Sampler
+from trainwright.families.latent_diffusion.networks import Codec
+from trainwright.families.latent_diffusion.noise import Noise
+
+
+def save_pipeline(folder: Path, unet: nn.Module, codec: Codec, noise: Noise, sampling: Sampler) -> str:
+    """UNet, autoencoder and scheduler as diffusers' ``LDMPipeline``."""
+    whole: Any = LDMPipeline(vqvae=_scaled(codec), unet=unet, scheduler=noise.scheduler(sampling))
+    whole.save_pretrained(str(folder))
+    return (
+        f"diffusers.DiffusionPipeline.from_pretrained({str(folder)!r})(batch_size=16, "
+        f"num_inference_steps={sampling.sampler_steps}).images"
+    )
+
+
+def save_autoencoder(folder: Path, codec: Codec) -> str:
+    """The autoencoder alone."""
+    _scaled(codec).save_pretrained(str(folder))
+    return f"diffusers.AutoencoderKL.from_pretrained({str(folder)!r})"
+
+
+def _scaled(codec: Codec) -> Any:
+    codec.vae.register_to_config(scaling_factor=float(codec.scale))
+    return codec.vae

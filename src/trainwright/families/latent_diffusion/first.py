@@ -1,0 +1,143 @@
+"""Stage one for a run of stage two: taken from a run or a diffusers folder, or trained now and kept for the next time."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderKL
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
+from trainwright.data.cache import cache_root
+from trainwright.data.images import Images
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion import folders
+from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.networks import Codec
+from trainwright.runs.folder import Run
+from trainwright.train import checkpoint as checkpoints
+from trainwright.train.session import train
+from trainwright.train.system import Progress
+
+DECIDES = ("seed", "epochs", "steps", "batch_size", "max_grad_norm", "precision")  # of the train section
+
+
+def codec_for(config: LatentDiffusionConfig, images: Images, progress: Progress | None) -> Codec:
+    """The trained autoencoder that ``config`` names, frozen.
+
+    Raises:
+        UserError: the folder is gone or does not fit; or the autoencoder could not be trained.
+    """
+    place = Path(config.autoencoder).expanduser()
+    inside = folders.diffusers_folder(place, "AutoencoderKL", ("vae", "vqvae")) if place.is_dir() else None
+    codec = Codec(config.vae, config.data.channels, config.data.size)
+    if inside is not None:
+        codec.vae = _brought_in(inside, config)
+    else:
+        _fill(codec, place if place.is_dir() else trained(config, images, progress))
+    return codec.requires_grad_(False).eval()
+
+
+def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | None) -> Path:
+    """The run folder of the recipe that ``config.autoencoder`` names on these pictures; trained if that was not done yet.
+
+    It lies in the cache under a key of all that decides what comes out. Interrupted, it goes on where it stopped.
+    """
+    first = stage_one(config)
+    dumped = first.model_dump(mode="json")
+    decides = {key: dumped[key] for key in ("data", "vae", "stage_one", "optim")}
+    decides["train"] = {key: dumped["train"][key] for key in DECIDES}
+    text = json.dumps([decides, images.identity], sort_keys=True)
+    folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / folder.name):  # of several workers one trains, the others wait for it
+        run = Run(folder)
+        if not run.exists or run.read()["status"] != "finished":
+            from trainwright.families.latent_diffusion import FAMILY
+
+            outcome = train(FAMILY, first, run, _Counted(progress, folder))
+            if outcome.status != "finished":
+                raise UserError(
+                    f"the autoencoder did not train to its end ({outcome.status}: {outcome.message}). "
+                    f"`trainwright doctor {folder}` says why."
+                )
+    return folder
+
+
+def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
+    """The recipe of the autoencoder with this run's pictures, network and device."""
+    name = config.autoencoder.removeprefix("latent_diffusion/")
+    file = Path(__file__).parent / "recipes" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError(
+            f"autoencoder: no recipe {config.autoencoder!r} and no such folder. latent_diffusion/autoencoder is one."
+        )
+    settings = Settings()
+    add_mapping(settings, LatentDiffusionConfig, _inherited(file), str(file))
+    first = validate(settings, LatentDiffusionConfig)
+    if first.stage != "autoencoder":
+        raise UserError(f"autoencoder: {config.autoencoder} does not train an autoencoder.")
+    here = config.train
+    training: dict[str, Any] = {
+        "seed": here.seed, "threads": here.threads, "accelerator": here.accelerator, "tracker": "none", "devices": 1,
+    }  # fmt: skip
+    if config.autoencoder_steps is not None:
+        training |= {"steps": config.autoencoder_steps}
+    flip = first.data.augment
+    return first.model_copy(
+        update={
+            "family": "latent_diffusion",
+            "recipe": config.autoencoder,
+            "data": config.data.model_copy(update={"augment": flip}),
+            "vae": config.vae,
+            "train": first.train.model_copy(update=training),
+        }
+    )
+
+
+def _inherited(file: Path) -> dict[str, Any]:
+    found = {k: v for k, v in read_yaml(file).items() if k != "family"}
+    base = found.pop("extends", None)
+    return {**_inherited(file.with_name(f"{base}.yaml")), **found} if base else found
+
+
+def _fill(codec: Codec, folder: Path) -> None:
+    newest = checkpoints.latest(Run(folder).checkpoints)
+    tensors = checkpoints.load_tensors(newest.folder / checkpoints.TENSORS)
+    averaged = "average.autoencoder."
+    prefix = averaged if any(key.startswith(averaged) for key in tensors) else "network.autoencoder."
+    checkpoints.restore_network(codec, tensors, prefix, newest.folder)
+
+
+def _brought_in(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
+    try:
+        vae = AutoencoderKL.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(
+            f"autoencoder: {folder} cannot be loaded ({reason}). It needs config.json and "
+            "diffusion_pytorch_model.safetensors as diffusers saves them."
+        ) from None
+    if vae.config["in_channels"] != config.data.channels:
+        raise UserError(
+            f"autoencoder: {folder} is for pictures of {vae.config['in_channels']} channels; set data.channels to that."
+        )
+    return vae
+
+
+class _Counted:
+    """The training of stage one as one more thing that is prepared, for a progress bar."""
+
+    def __init__(self, progress: Progress | None, folder: Path) -> None:
+        self.progress, self.folder = progress, folder
+
+    def status(self, text: str, done: int, total: int) -> None:
+        """Moves the bar."""
+        if self.progress is not None:
+            self.progress(done, total)
+
+    def note(self, text: str) -> None:
+        """Nothing: the run's events have it."""

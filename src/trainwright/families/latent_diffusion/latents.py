@@ -1,0 +1,150 @@
+"""Pictures as latents: encoded once into a memory-mapped array, then a training batch is a slice of it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from trainwright.data.cache import cache_root
+from trainwright.data.images import Images, to_signed
+from trainwright.data.stream import batch_indices
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.first import codec_for
+from trainwright.families.latent_diffusion.networks import Codec
+from trainwright.files import atomic_folder, sha256
+from trainwright.train.system import Progress
+
+VERSION = 1
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The latents of a picture set.
+
+    Attributes:
+        images: the pictures; their split is the latents' too.
+        codec: the frozen autoencoder, its scale and moments measured on the training pictures.
+        moments: (N, V, 2c, h, w) float32, memory-mapped: means and standard deviations of q(z | x), not scaled, of the picture and,
+            if there is flipping (V = 2), of its mirror image.
+        train: indices of training pictures.
+        identity: of pictures and autoencoder.
+        flip: probability of the mirror image.
+    """
+
+    images: Images
+    codec: Codec
+    moments: np.ndarray
+    train: np.ndarray
+    identity: str
+    flip: float
+
+    @classmethod
+    def open(cls, config: LatentDiffusionConfig, progress: Progress | None = None) -> "Latents":
+        """Encodes the pictures, or finds that done; trains the autoencoder first if ``config`` names only a recipe.
+
+        Raises:
+            UserError: from the pictures or the autoencoder.
+        """
+        images = Images.open(config.data, progress)
+        with torch.random.fork_rng(devices=[]):
+            codec = codec_for(config, images, progress)
+        flip = config.data.augment.flip
+        key = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec), flip > 0]).encode())
+        folder = cache_root() / "latents" / key.hexdigest()[:32]
+        if not (folder / "index.json").exists():
+            locks = cache_root() / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(locks / folder.name):
+                if not (folder / "index.json").exists():
+                    with atomic_folder(folder) as temporary:
+                        _encode(images, codec, flip > 0, temporary, progress or (lambda done, total: None))
+        moments = _open(folder)
+        train = images.first("train", config.subset) if config.subset else images.train
+        found = cls(images, codec, moments, train, key.hexdigest()[:16], flip)
+        codec.measure(found.unscaled(images.train))
+        if config.latent_scale is not None:
+            codec.scale.fill_(config.latent_scale)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """(name, reason) of every file that ``on_error: skip`` passed over."""
+        return self.images.left_out
+
+    def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
+        """Moments of a batch: (size, V, 2c, h, w)."""
+        return self.moments[self.train[batch_indices(seed, start, size, len(self.train))]]
+
+    def prepare(self, raw: Tensor) -> Tensor:
+        """Moments (B, V, 2c, h, w) -> one draw of each scaled latent, (B, c, h, w), some of them of the mirror image."""
+        chosen = raw[:, 0]
+        if raw.shape[1] > 1:
+            mirrored = (torch.rand(len(raw), 1, 1, 1) < self.flip).to(raw.device)
+            chosen = torch.where(mirrored, raw[:, 1], chosen)
+        mean, deviation = chosen.chunk(2, 1)
+        noise = torch.randn(mean.shape).to(raw.device)
+        return (mean + deviation * noise) * float(self.codec.scale)
+
+    def some(self, part: str, count: int) -> Tensor:
+        """Scaled means of the first pictures of ``train`` or ``held_out`` in content order: (n, c, h, w)."""
+        return self.unscaled(self._first(part, count)) * float(self.codec.scale)
+
+    def pictures(self, part: str, count: int) -> Tensor:
+        """The pictures themselves, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+        return to_signed(torch.from_numpy(self.images.images.pixels[np.sort(self._first(part, count))]))
+
+    def unscaled(self, indices: np.ndarray) -> Tensor:
+        """Means of q(z | x) of pictures by index, sorted: (n, c, h, w)."""
+        means = self.moments[np.sort(indices), 0, : self.codec.shape[0]]
+        return torch.from_numpy(means)
+
+    def _first(self, part: str, count: int) -> np.ndarray:
+        if part == "train" and len(self.train) < len(self.images.train):
+            return self.train[:count]
+        return self.images.first(part, count)
+
+
+def _fingerprint(codec: Codec) -> str:
+    """A hash of the autoencoder's weights."""
+    found = hashlib.sha256()
+    for name, tensor in codec.vae.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _encode(images: Images, codec: Codec, mirrored: bool, folder: Path, progress: Progress) -> None:
+    pixels = images.images.pixels
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    codec.to(device)
+    shape: list[Any] = []
+    with (folder / "moments.bin").open("wb") as out, torch.no_grad():
+        for begin in range(0, len(pixels), CHUNK):
+            pictures = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK])).to(device)
+            views = [pictures, pictures.flip(-1)] if mirrored else [pictures]
+            found = [torch.cat([mean, (0.5 * spread).exp()], 1) for mean, spread in map(codec.moments, views)]
+            moments = torch.stack(found, 1).float().cpu().contiguous()
+            out.write(moments.numpy().tobytes())
+            shape = [len(pixels), *moments.shape[1:]]
+            progress(min(begin + CHUNK, len(pixels)), len(pixels))
+    codec.to("cpu")
+    index = {"shape": shape, "sha256": sha256(folder / "moments.bin")}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _open(folder: Path) -> np.ndarray:
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    if sha256(folder / "moments.bin") != index["sha256"]:
+        raise UserError(f"data: the encoded pictures in {folder} are damaged; remove that folder and run again.")
+    return np.memmap(folder / "moments.bin", dtype=np.float32, mode="r", shape=tuple(index["shape"]))

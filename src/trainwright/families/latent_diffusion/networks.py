@@ -1,0 +1,122 @@
+"""The networks, all by diffusers but the patch discriminator: autoencoder with its measured scale, and noise predictor."""
+
+import json
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DModel
+from torch import Tensor, nn
+
+from trainwright.families.latent_diffusion.config import Autoencoder, UNet
+
+GROUPS = 32
+
+
+class Codec(nn.Module):
+    """KL autoencoder (Rombach et al. 2022) and what was measured of its latents.
+
+    Buffers: ``scale``, one over the standard deviation of the training pictures' latents, so that ``scale * z`` has unit
+    variance; ``centre`` and ``spread`` (c, h, w), mean and standard deviation of each number of a latent.
+    """
+
+    scale: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, settings: Autoencoder, channels: int, size: int) -> None:
+        super().__init__()
+        self.vae = _autoencoder(settings, channels, size)
+        halvings = len(self.vae.config["block_out_channels"]) - 1
+        self.shape = (int(self.vae.config["latent_channels"]), size >> halvings, size >> halvings)
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(self.shape))
+        self.register_buffer("spread", torch.ones(self.shape))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, C, H, W) -> (reconstruction from one draw, mean, log variance), the latter (B, c, h, w) and not scaled."""
+        mean, log_variance = self.moments(pictures)
+        noise = torch.randn(mean.shape).to(mean)
+        return self.vae.decode(mean + noise * torch.exp(0.5 * log_variance)).sample, mean, log_variance
+
+    def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | x), each (B, c, h, w), not scaled."""
+        posterior = self.vae.encode(pictures).latent_dist
+        return posterior.mean, posterior.logvar
+
+    def decode(self, scaled: Tensor) -> Tensor:
+        """Scaled latents (B, c, h, w) -> pictures (B, C, H, W), clamped to [-1, 1]."""
+        return self.vae.decode(scaled / self.scale).sample.clamp(-1, 1)
+
+    @torch.no_grad()
+    def measure(self, latents: Tensor) -> None:
+        """Sets scale, centre and spread from latents (n, c, h, w) that are not scaled."""
+        self.scale.copy_(1 / latents.std().clamp_min(1e-8))
+        self.centre.copy_(latents.mean(0))
+        self.spread.copy_(latents.std(0) if len(latents) > 1 else torch.zeros_like(self.centre))
+
+
+def _autoencoder(settings: Autoencoder, channels: int, size: int) -> AutoencoderKL:
+    if settings.imported:
+        return AutoencoderKL.from_config(json.loads(settings.imported))
+    levels = len(settings.widths)
+    return AutoencoderKL(
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=settings.widths,
+        layers_per_block=settings.encoder_blocks,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=groups(settings.widths),
+        sample_size=size,
+        mid_block_add_attention=settings.middle_attention,
+    )
+
+
+def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
+    """The noise predictor for latents of ``shape``; its last convolution begins at 0 unless it is brought in."""
+    if settings.imported:
+        return UNet2DModel.from_config(json.loads(settings.imported))
+    channels, side, _ = shape
+    widths = tuple(settings.base_channels * factor for factor in settings.multipliers)
+    sides = [side >> level for level in range(len(widths))]
+    attends = [s in settings.attention for s in sides]
+    network = UNet2DModel(
+        sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=settings.blocks,
+        block_out_channels=widths,
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        attention_head_dim=min(settings.head_channels, widths[0]),
+        norm_num_groups=groups(widths),
+        dropout=settings.dropout,
+    )
+    nn.init.zeros_(network.conv_out.weight)
+    nn.init.zeros_(network.conv_out.bias)
+    return network
+
+
+def groups(widths: tuple[int, ...]) -> int:
+    """The most groups, up to 32, that divide every width."""
+    return next(g for g in range(min(GROUPS, *widths), 0, -1) if all(w % g == 0 for w in widths))
+
+
+def patch_discriminator(features: int, channels: int, size: int) -> nn.Module:
+    """PatchGAN (Isola et al. 2017): (B, C, H, W) -> (B, 1, h, w) scores, two halvings for 32 pixels and three from 64 on."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
+    width = features
+    for _ in range(1 if size <= 32 else 2):
+        layers += [nn.Conv2d(width, 2 * width, 4, 2, 1), nn.GroupNorm(groups((2 * width,)), 2 * width), nn.LeakyReLU(0.2)]
+        width *= 2
+    return nn.Sequential(*layers, nn.Conv2d(width, 1, 3, 1, 1))
+
+
+def split_decay(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW: matrices and kernels with ``decay``, biases and norms without."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

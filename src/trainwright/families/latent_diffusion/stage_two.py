@@ -1,0 +1,213 @@
+"""Stage two: a UNet that predicts the noise in scaled latents (Ho et al. 2020; Rombach et al. 2022). One step is one update."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import UNet2DModel
+from safetensors import SafetensorError
+from torch import Tensor
+
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion import folders
+from trainwright.families.latent_diffusion.common import group
+from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
+from trainwright.families.latent_diffusion.export import save_pipeline
+from trainwright.families.latent_diffusion.latents import Latents
+from trainwright.families.latent_diffusion.networks import Codec, make_unet
+from trainwright.families.latent_diffusion.noise import TIMES, Noise
+from trainwright.train.system import Moment, Progress, System, View
+
+BINS = 4  # of time, for the loss
+HELD = 32  # latents that the held-out loss is measured on, each at one time of each bin
+CHUNK = 64
+REAL = 256
+SHOWN = 8
+SEED = 20201219
+
+
+class DiffusionStage(System):
+    """The noise predictor with its optimizer, and the frozen autoencoder, so that a checkpoint can be sampled from alone."""
+
+    losses_csv: ClassVar = {"loss": "unet/loss", "val_loss": "validation/loss"}
+    headline: ClassVar = {"loss": "unet/loss", "held out": "validation/loss", "diversity": "sample_diversity/ratio"}
+
+    def __init__(self, config: LatentDiffusionConfig) -> None:
+        super().__init__(config)
+        self.noise = Noise(config.noise)
+        self.codec = Codec(config.vae, config.data.channels, config.data.size).requires_grad_(False).eval()
+        self.unet = make_unet(config.model, self.codec.shape)
+        self.networks = {"unet": self.unet, "autoencoder": self.codec}
+        self.groups = {"unet": group("unet", self.unet, config.optim)}
+        self._drawn: tuple[Any, Tensor] | None = None  # the newest samples' latents, for a probe of the same samples
+
+    @staticmethod
+    def open_data(config: Any, progress: Progress | None = None) -> Latents:
+        """The pictures as latents of the autoencoder that ``config`` names; trains that first if it must."""
+        return Latents.open(config, progress)
+
+    def adapt_to(self, data: Any) -> None:
+        """Puts the trained autoencoder in, with its measured scale, and the weights to begin from."""
+        self.codec.load_state_dict(data.codec.state_dict())
+        if self.config.begin_from and Path(self.config.begin_from).expanduser().is_dir():
+            self.unet.load_state_dict(_begin_from(Path(self.config.begin_from).expanduser()).state_dict())
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def step(self, batch: Tensor, at: Moment) -> None:
+        """E ‖network(α z + σ ε, t) - target‖², t spread evenly over a batch: one in each of its B stretches (Kingma et al. 2021)."""
+        count = len(batch)
+        times = ((torch.arange(count) + torch.rand(count)) / count * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
+        noise = torch.randn(batch.shape).to(batch.device)
+        losses = self._losses(self.unet, batch, noise, times)
+        at.update("unet", noise=(1.0, losses.mean()))
+        bins = losses.detach().tensor_split(BINS) if count >= BINS else ()
+        at.record(**{f"loss_bin__{i}": part.mean() for i, part in enumerate(bins)})
+
+    def _losses(self, network: Any, z: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        alpha, sigma = self.noise.at(times)
+        predicted = network(alpha * z + sigma * noise, times).sample
+        squared: Tensor = (predicted.float() - self.noise.target(z, noise, alpha, sigma)).square()
+        return squared.mean((1, 2, 3))
+
+    # ---- samples -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def latents(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """Sampled latents, scaled: (count, c, h, w)."""
+        unet = self.network("unet", averaged)
+        training = unet.training
+        unet.eval()
+        own = torch.Generator().manual_seed(seed)
+        start = torch.randn(count, *self.codec.shape, generator=own)
+        parts = []
+        for part in start.split(CHUNK):
+            parts.append(self.noise.sample(self._predict(unet), part.to(self.device), self.config.sampling, own))
+        unet.train(training)
+        return torch.cat(parts)
+
+    def _predict(self, unet: Any) -> Any:
+        def predict(x: Tensor, time: int) -> Tensor:
+            said: Tensor = unet(x, time).sample
+            return said
+
+        return predict
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """(count, C, S, S) in [-1, 1] by the recipe's sampler."""
+        found = self.latents(count, seed, averaged)
+        self._drawn = ((count, seed, averaged), found)
+        return torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
+
+    # ---- signals -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
+        """The loss on held-out latents with fixed noise and times."""
+        z = data.some("held_out", HELD)
+        if not len(z):
+            return {}
+        losses = self._fixed(z)
+        return {
+            "validation/loss": float(losses.mean()),
+            **{f"loss_bin/heldout_{i}": float(part.mean()) for i, part in enumerate(losses)},
+        }
+
+    def _fixed(self, z: Tensor) -> Tensor:
+        """Losses (bins, n) of latents, each at one time in each bin."""
+        own = torch.Generator().manual_seed(SEED)
+        width = TIMES // BINS
+        within = torch.randint(width, (BINS, len(z)), generator=own)
+        times = (torch.arange(BINS)[:, None] * width + within).to(self.device)
+        training = self.unet.training
+        self.unet.eval()
+        losses = []
+        for row in times:
+            noise = torch.randn(z.shape, generator=own).to(self.device)
+            losses.append(self._losses(self.unet, z.to(self.device), noise, row))
+        self.unet.train(training)
+        return torch.stack(losses)
+
+    @torch.no_grad()
+    def hold_out(self, data: Any) -> dict[str, float]:
+        """The held-out loss by time, the scale of the latents, how far sampling's schedule is from training's; for a few pictures, how
+        well samples reproduce them.
+        """
+        real = data.some("train", REAL)
+        found = {
+            **self.validate(data, 0, 0.0),
+            "latent/scaled_mean": float(real.mean()),
+            "schedule/train_sample_distance": self.noise.distance(self.config.sampling),
+        }
+        if len(real) > SHOWN:  # the spread of a few pictures is not that of the set that they come from
+            found["latent/scaled_std"] = float(real.std())
+        if self.config.mode != "full_train":
+            pictures = data.pictures("train", len(data))
+            found |= reproduced(self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu(), pictures)
+        return found
+
+    @torch.no_grad()
+    def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
+        """Distances between 16 samples' latents beside those between real ones."""
+        kept = self._drawn if self._drawn is not None and self._drawn[0] == (count, seed, True) else None
+        samples = kept[1] if kept is not None else self.latents(min(count, 16), seed)
+        self._drawn = None
+        return beside_real(samples.cpu(), data.some("train", REAL))
+
+    @torch.no_grad()
+    def views(self, data: Any) -> dict[str, View]:
+        """With few pictures: these over the samples that are nearest to each."""
+        if self.config.mode == "full_train":
+            return {}
+        pictures = data.pictures("train", len(data))
+        samples = self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu()
+        nearest = torch.cdist(pictures.flatten(1), samples.flatten(1)).argmin(1)
+        return {"reproduced": View(torch.cat([pictures, samples[nearest]]), len(pictures))}
+
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+        """Distances between samples' latents beside real ones, and the held-out loss."""
+        found = beside_real(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validate(data, 0, 0.0)
+        beside = {"sample_diversity/pairwise_mse_mean": found.get("real_diversity/pairwise_mse_mean")}
+        return [
+            {
+                "metric": name, "value": found[name], "spread": None, "better": better, "floor": beside.get(name),
+                "meaning": meaning,
+            }
+            for name, (better, meaning) in MEANINGS.items()
+            if name in found
+        ]  # fmt: skip
+
+    def export(self, folder: Path, averaged: bool = True) -> str:
+        """As a diffusers pipeline."""
+        return save_pipeline(folder, self.network("unet", averaged), self.codec, self.noise, self.config.sampling)
+
+    def facts(self, data: Any) -> dict[str, Any]:
+        """How far apart the schedules of training and sampling are, what the sampler makes of a Gaussian, the scale of the latents."""
+        sampling = self.config.sampling
+        mean, variance = self.noise.toy(sampling)
+        real = data.some("train", REAL)
+        return {
+            "schedule_distance": self.noise.distance(sampling),
+            "toy_mean_ratio": round(mean, 4),
+            "toy_variance_ratio": round(variance, 4),
+            "latent_scaled_std": round(float(real.std()), 4) if len(real) > SHOWN else None,
+            "few_on_purpose": self.config.mode != "full_train",
+        }
+
+
+def _begin_from(place: Path) -> UNet2DModel:
+    folder = folders.diffusers_folder(place, "UNet2DModel", ("unet",))
+    try:
+        found: UNet2DModel = UNet2DModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"begin_from: {place} cannot be loaded ({str(error).splitlines()[0][:160]}).") from None
+    return found
+
+
+MEANINGS = {
+    "sample_diversity/pairwise_mse_mean": ("", "mean squared distance of two samples' latents; beside it that of real ones"),
+    "sample_diversity/ratio": ("", "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse"),
+    "validation/loss": ("lower", "error of the predicted target on held-out latents"),
+}

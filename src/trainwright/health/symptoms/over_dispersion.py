@@ -1,0 +1,38 @@
+"""Diffusion: samples spread further than real data."""
+
+from trainwright.health.history import History
+from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+
+BOUNDS = {
+    "ratio": Bound(
+        1.3,
+        "mean squared distance of two samples' latents over that of two real ones",
+        "2 v for independent latents of variance v; sixteen samples scatter by about 5 % (ours)",
+    ),
+    "warm_up": Bound(0.15, "share of the budget before it is judged: an untrained sampler gives back noise", "ours"),
+    "readings": Bound(2, "readings in a row; one if it is twice that", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """Two samples differ by far more than two real latents do, which a bare distance would praise as diversity."""
+    ratio = h.get("sample_diversity/ratio")
+    if ratio is None:
+        return Unknown("distances between samples' latents, beside those between real ones")
+    bad = (ratio.values > BOUNDS["ratio"].value) & (ratio.steps > BOUNDS["warm_up"].value * h.budget)
+    plain = ratio.last > 2 * BOUNDS["ratio"].value
+    stretch = persistent(ratio.steps, bad, 1 if plain else int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "two samples differ {value} times as much as two real latents do (healthy: 1)"
+    return finding(stretch, "sick", evidence("sample_diversity/ratio", ratio, stretch, BOUNDS["ratio"].value, said))
+
+
+SYMPTOM = Symptom(
+    "over_dispersion",
+    "samples that spread too far",
+    "Samples differ from each other more than real data do: what looks like diversity is noise that was not taken out, or too much of it.",
+    "Mean squared distance of two samples' latents over that of two real latents.",
+    BOUNDS,
+    look,
+)
