@@ -12,7 +12,7 @@ $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || $(BIN)/python -m pip install uv
 	@echo "installing trainwright and its dependencies into $(VENV)"
-	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode $(if $(filter dev,$*),-e '.[dev]',-e '.[features]')
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode $(if $(filter dev,$*),-e '.[dev]',-e '.[features,diffusion]')
 	@touch $@
 
 demo: $(VENV)/demo.done  ## set up, train a WGAN-GP on the sprites that come with the package, mend what goes wrong, show it

@@ -21,10 +21,21 @@ from benchmarks.results_io import kept, row, write
 
 RECIPES = {
     "small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1",
-    "sequence_vae": "sequence_vae/full_size",
+    "sequence_vae": "sequence_vae/full_size", "unet_96": "latent_diffusion/experiment_1",
+    "unet_128": "latent_diffusion/experiment_2",
 }  # fmt: skip
-LOSS = {"wgan_gp": "critic/loss", "gaussian_vae": "vae/loss", "sequence_vae": "vae/loss"}
-BLOCK = {"wgan_gp": 5, "gaussian_vae": 40, "sequence_vae": 3}  # steps; one whole cycle of n_critic
+LOSS = {
+    "wgan_gp": "critic/loss",
+    "gaussian_vae": "vae/loss",
+    "sequence_vae": "vae/loss",
+    "latent_diffusion": "unet/loss",
+}
+BLOCK = {
+    "wgan_gp": 5,
+    "gaussian_vae": 40,
+    "sequence_vae": 3,
+    "latent_diffusion": 4,
+}  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
 
@@ -61,7 +72,8 @@ def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
 
     if family == "sequence_vae":
         return lambda start, size: data.fetch(seed, start, size)
-    samples = (data.values if family == "gaussian_vae" else data.images.pixels)[:]
+    samples = {"gaussian_vae": "values", "latent_diffusion": "moments"}.get(family)
+    samples = (getattr(data, samples) if samples else data.images.pixels)[:]
     return lambda start, size: samples[data.train[batch_indices(seed, start, size, len(data))]]
 
 
@@ -92,7 +104,18 @@ def bare_sequence(system: Any, config: Any) -> Any:
     return BareSequence(system, value(config.optim.beta, 0, 0.0), config.optim.learning_rate)
 
 
-BARE = {"wgan_gp": bare_wgan, "gaussian_vae": bare_vae, "sequence_vae": bare_sequence}
+def bare_diffusion(system: Any, config: Any) -> Any:
+    """The hand-written noise predictor's loop on the UNet of a system."""
+    from benchmarks.bare_diffusion import BareDiffusion
+
+    optim, noise = config.optim, system.noise
+    rates = (optim.learning_rate, optim.weight_decay, optim.ema_decay)
+    return BareDiffusion(system.unet, noise.alpha, noise.sigma, *rates)
+
+
+BARE = {
+    "wgan_gp": bare_wgan, "gaussian_vae": bare_vae, "sequence_vae": bare_sequence, "latent_diffusion": bare_diffusion,
+}  # fmt: skip
 
 
 def ours(title: str, pipe: Any, threads: int) -> None:

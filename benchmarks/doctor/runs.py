@@ -23,7 +23,14 @@ from benchmarks.doctor.settings import STEPS, Setting, settings
 HOME = Path("runs/doctor")
 RECIPES = {
     "wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small", "sequence_vae": "sequence_vae/gaussian_mixture_sound",
-    "sequence_tiles": "sequence_vae/sokoban",
+    "sequence_tiles": "sequence_vae/sokoban", "latent_diffusion": "latent_diffusion/small",
+}  # fmt: skip
+SMALL = {  # what makes a recipe small enough for the bench
+    "wgan_gp": ["size=16", "n_critic=2"],
+    "latent_diffusion": [
+        "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=12",
+        "probe_count=64", "probe_stride=2", "learning_rate=0.001", "ema_decay=0.98",
+    ],
 }  # fmt: skip
 STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from outside
 
@@ -79,7 +86,7 @@ def _words(setting: Setting) -> tuple[str, int, list[str]]:
     steps = setting.changes.get("steps", STEPS[setting.kind])
     usual = [
         f"steps={steps}", "threads=1", "tracker=none", "log_every=5", f"heldout_every={steps // 12}", "on_sick=go_on",
-        f"sample_every={steps}", f"checkpoint_every={steps}", *(["size=16", "n_critic=2"] if setting.kind == "wgan_gp" else []),
+        f"sample_every={steps}", f"checkpoint_every={steps}", *SMALL.get(setting.kind, []),
     ]  # fmt: skip
     chosen = {word.partition("=")[0]: word for word in usual} | {
         k: f"{k}={json.dumps(v) if not isinstance(v, str) else v}"

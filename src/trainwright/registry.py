@@ -87,8 +87,8 @@ def load(title: str, overrides: Iterable[str] = ()) -> tuple[Family, RunConfig]:
     settings.put(("recipe",), name, title)
     before = dict(settings.places)
     add_overrides(settings, chosen.config, overrides)
-    given = frozenset(path for path, place in settings.places.items() if before.get(path) != place)
-    return chosen, validate(settings, chosen.config).resolved(given)
+    typed = frozenset(path for path, place in settings.places.items() if before.get(path) != place)
+    return chosen, validate(settings, chosen.config).resolved(typed)
 
 
 def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: str | None = None) -> tuple[Family, str]:

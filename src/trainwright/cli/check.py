@@ -25,6 +25,8 @@ def check(
     from trainwright.train.preflight import preflight
 
     family, config = registry.load(recipe, overrides or ())
+    if config.beforehand():
+        print(config.beforehand(), flush=True)
     data = family.load(config).open_data(config, Bar("preparing pictures"))
     found = preflight(family, config, data)
     if as_json:

@@ -65,7 +65,7 @@ class Bar:
         self._what, self._shown = what, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        """Shows progress: live in a terminal, at the end in a pipe; nothing for work that is over at once."""
+        """Shows progress: live in a terminal; in a pipe now and then and at the end."""
         live = sys.stderr.isatty()
         elapsed = time.monotonic() - self._shown
         if live and (elapsed > 0.1 or done == total):
@@ -78,5 +78,6 @@ class Bar:
                 flush=True,
             )
             self._shown = time.monotonic()
-        elif not live and done == total:
+        elif not live and (done == total or elapsed > PLAIN_EVERY):
+            self._shown = time.monotonic()
             print(f"{self._what}: {done}/{total}", file=sys.stderr, flush=True)

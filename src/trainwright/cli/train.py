@@ -58,6 +58,8 @@ def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
     from trainwright.train.preflight import preflight as look
 
+    if config.beforehand():
+        print(config.beforehand(), flush=True)
     data = family.load(config).open_data(config, Bar("preparing pictures"))
     for found in look(family, config, data):
         if found.grade != "ok":

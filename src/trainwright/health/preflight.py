@@ -339,13 +339,15 @@ def _pair(p: Plan) -> list[Check]:
     mean, variance = p.facts.get("toy_mean_ratio"), p.facts.get("toy_variance_ratio")
     proof = ""
     if mean is not None and variance is not None:
-        proof = f"; of a Gaussian an ideal network and this sampler make {mean:.2f} of its mean and {variance:.2f} of its variance"
+        made = f"{mean:.2f} of its mean and {variance:.2f} of its variance"
+        proof = f"; of a Gaussian, an ideal network and this sampler make {made}"
     if distance > 0.05:
         said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
         return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
     if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
         steps = p.number("sampler_steps") or 20
-        return [Check("schedule_pair", "warn", f"the sampler is too coarse{proof}", f"sampler_steps={2 * steps:.0f}")]
+        said = f"the sampler is too coarse{proof}"
+        return [Check("schedule_pair", "warn", said, f"sampler_steps={2 * steps:.0f}")]
     return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
 
 

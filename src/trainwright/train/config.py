@@ -97,6 +97,10 @@ class RunConfig(Config):
         """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths of overrides."""
         return self
 
+    def beforehand(self) -> str:
+        """What opening the data may do beside reading it, in a sentence for the user; empty if nothing."""
+        return ""
+
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> "RunConfig":
         if self.train.batch_size % self.train.devices:

@@ -24,7 +24,7 @@ class Autoencoder(Config):
     """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
 
     widths: Widths = knob((24, 48, 64), "Channels at each resolution; the picture is halved between two of them.")
-    latent_channels: int = knob(4, "Channels of the latent.", ge=1, le=64)
+    latent_channels: int = knob(8, "Channels of the latent.", ge=1, le=64)
     encoder_blocks: int = knob(1, "Residual blocks at each resolution.", ge=1, le=8)
     middle_attention: bool = knob(True, "Self-attention at the lowest resolution.")
     imported: str = knob("", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above.")
@@ -84,7 +84,10 @@ class Sampler(Config):
         "same", "The noise that sampling undoes; anything but `same` is for showing what a wrong pair does.", hot=True
     )
     temperature: float = knob(
-        1.0, "Standard deviation of the noise that sampling begins with. Above 1 samples spread further.", hot=True, gt=0
+        1.0,
+        "Standard deviation of the noise that sampling begins with. Above 1 samples spread further.",
+        hot=True,
+        gt=0,
     )
 
 
@@ -98,7 +101,9 @@ class Objective(Config):
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = knob((0.9, 0.999), "AdamW's two betas.", hot=True)
     ema_decay: float = knob(0.999, "Decay of the averaged weights; 0 switches averaging off.", hot=True, ge=0, lt=1)
     ema_warmup: bool = knob(
-        True, "Use min(ema_decay, (1+n)/(10+n)) at the n-th update, so that a short run forgets its first weights.", hot=True
+        True,
+        "Use min(ema_decay, (1+n)/(10+n)) at the n-th update, so that a short run forgets its first weights.",
+        hot=True,
     )
 
 
@@ -131,7 +136,15 @@ class LatentDiffusionConfig(RunConfig):
     sampling: Sampler = Sampler()
     optim: Objective = Objective()
 
-    follows: ClassVar[tuple[str, ...]] = ("size", "channels", "background", "fit", "interpolation", "source", "held_out")
+    follows: ClassVar[tuple[str, ...]] = (
+        "size",
+        "channels",
+        "background",
+        "fit",
+        "interpolation",
+        "source",
+        "held_out",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "LatentDiffusionConfig":
@@ -166,6 +179,12 @@ class LatentDiffusionConfig(RunConfig):
         if self.stage == "diffusion" and self.mode != "full_train":
             update |= self._preset(update.get("data", self.data))
         return type(self).model_validate(self.model_copy(update=update).model_dump()) if update else self
+
+    def beforehand(self) -> str:
+        """That stage one comes first, if it has to be trained."""
+        if self.stage == "autoencoder" or Path(self.autoencoder).expanduser().is_dir():
+            return ""
+        return f"stage one, {self.autoencoder}, is trained first unless it was on these pictures before"
 
     def _preset(self, data: ImageData) -> dict[str, Any]:
         still = data.augment.model_copy(update={"flip": 0.0})

@@ -108,7 +108,11 @@ def patch_discriminator(features: int, channels: int, size: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
     width = features
     for _ in range(1 if size <= 32 else 2):
-        layers += [nn.Conv2d(width, 2 * width, 4, 2, 1), nn.GroupNorm(groups((2 * width,)), 2 * width), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.GroupNorm(groups((2 * width,)), 2 * width),
+            nn.LeakyReLU(0.2),
+        ]
         width *= 2
     return nn.Sequential(*layers, nn.Conv2d(width, 1, 3, 1, 1))
 

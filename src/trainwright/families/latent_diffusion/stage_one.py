@@ -137,7 +137,14 @@ class AutoencoderStage(System):
         """Reconstructions of held-out pictures."""
         found = self.hold_out(data)
         return [
-            {"metric": name, "value": found[name], "spread": None, "better": "higher", "floor": None, "meaning": meaning}
+            {
+                "metric": name,
+                "value": found[name],
+                "spread": None,
+                "better": "higher",
+                "floor": None,
+                "meaning": meaning,
+            }
             for name, meaning in MEANINGS.items()
             if name in found
         ]

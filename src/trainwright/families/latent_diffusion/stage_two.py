@@ -207,7 +207,13 @@ def _begin_from(place: Path) -> UNet2DModel:
 
 
 MEANINGS = {
-    "sample_diversity/pairwise_mse_mean": ("", "mean squared distance of two samples' latents; beside it that of real ones"),
-    "sample_diversity/ratio": ("", "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse"),
+    "sample_diversity/pairwise_mse_mean": (
+        "",
+        "mean squared distance of two samples' latents; beside it that of real ones",
+    ),
+    "sample_diversity/ratio": (
+        "",
+        "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse",
+    ),
     "validation/loss": ("lower", "error of the predicted target on held-out latents"),
 }

@@ -1,14 +1,23 @@
 """Latent diffusion: one family, two stages; which one a config trains stands in it."""
 
+import importlib
+from importlib.util import find_spec
 from typing import Any
 
-from trainwright.families.latent_diffusion.stage_one import AutoencoderStage
-from trainwright.families.latent_diffusion.stage_two import DiffusionStage
+from trainwright.errors import UserError
 from trainwright.train.system import System
 
-STAGES: dict[str, type[System]] = {"autoencoder": AutoencoderStage, "diffusion": DiffusionStage}
+STAGES = {"autoencoder": "stage_one:AutoencoderStage", "diffusion": "stage_two:DiffusionStage"}
 
 
 def stage(config: Any) -> type[System]:
-    """The system of the stage that ``config`` trains."""
-    return STAGES[config.stage]
+    """The system of the stage that ``config`` trains.
+
+    Raises:
+        UserError: the library that its networks and samplers come from is not installed.
+    """
+    if find_spec("diffusers") is None:
+        raise UserError("latent diffusion needs the library diffusers: pip install 'trainwright[diffusion]'.")
+    module, _, name = STAGES[config.stage].partition(":")
+    found: type[System] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    return found

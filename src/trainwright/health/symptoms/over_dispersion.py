@@ -31,7 +31,7 @@ def look(h: History) -> Judgement:
 SYMPTOM = Symptom(
     "over_dispersion",
     "samples that spread too far",
-    "Samples differ from each other more than real data do: what looks like diversity is noise that was not taken out, or too much of it.",
+    "Samples differ from each other more than real data do: what a bare distance praises as diversity is too much noise.",
     "Mean squared distance of two samples' latents over that of two real latents.",
     BOUNDS,
     look,

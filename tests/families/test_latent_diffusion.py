@@ -1,0 +1,299 @@
+"""One table of noise, a proof of the pair, latents that are encoded once, folders that come in and go out, and stage one on the way."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import quick_config
+from trainwright import registry
+from trainwright.data.cache import cache_root
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
+from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
+from trainwright.families.latent_diffusion.noise import TIMES, Noise
+from trainwright.runs.folder import Run
+from trainwright.train.preflight import preflight
+from trainwright.train.session import build, train
+from trainwright.train.status import Silent
+from trainwright.train.trained import load
+
+SMALL, FIRST = "latent_diffusion/small", "latent_diffusion/autoencoder"
+
+
+def opened(sprites, *words, title=SMALL):
+    family, config = quick_config(title, sprites, *words)
+    data = family.load(config).open_data(config)
+    made = build(family, config)
+    made.adapt_to(data)
+    return made, data
+
+
+# ---- noise -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(("sampler", "steps"), [("ddim", 200), ("dpm_solver", 40)])
+def test_a_right_pair_gives_a_gaussian_back(schedule, prediction, sampler, steps):
+    noise = Noise(NoiseSettings(schedule=schedule, prediction=prediction))
+    mean, variance = noise.toy(Sampler(sampler=sampler, sampler_steps=steps), variance=0.5)
+    assert mean == pytest.approx(1, abs=0.02)
+    assert variance == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize(("variance", "mean", "spread"), [(1.0, 3.96, 5.88), (0.5, 2.22, 1.97), (0.1, 1.23, 1.11)])
+def test_the_wrong_pair_of_the_guide_inflates_as_worked_out_for_it(variance, mean, spread):
+    """Values of an ideal network under the authors' own sampler; theirs takes 700 Euler steps, ours 1000 of DDPM."""
+    noise = Noise(NoiseSettings(schedule="linear", prediction="epsilon", keep_signal=True))
+    found = noise.toy(Sampler(sampler="ddpm", sampler_steps=TIMES), variance=variance)
+    assert found[0] == pytest.approx(mean, rel=0.05)
+    assert found[1] == pytest.approx(spread, rel=0.15)  # 512 draws
+    assert noise.distance(Sampler()) > 0.9
+
+
+def test_training_and_every_sampler_read_one_table():
+    for schedule in ("linear", "cosine"):
+        noise = Noise(NoiseSettings(schedule=schedule))
+        for sampler in ("ddpm", "ddim", "dpm_solver"):
+            assert noise.distance(Sampler(sampler=sampler)) < 1e-6
+        assert noise.distance(Sampler(sampler_schedule="linear")) == pytest.approx(
+            0 if schedule == "linear" else 0.23, abs=0.05
+        )
+        assert torch.allclose(noise.alpha**2 + noise.sigma**2, torch.ones(TIMES), atol=1e-6)
+    cosine = Noise(NoiseSettings(schedule="cosine"))
+    wanted = math.cos((0.5 + 0.008) / 1.008 * math.pi / 2) / math.cos(0.008 / 1.008 * math.pi / 2)
+    assert float(cosine.alpha[499]) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_v_turns_back_into_noise_and_latent():
+    noise = Noise(NoiseSettings(prediction="v"))
+    z, eps = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
+    alpha, sigma = noise.at(torch.tensor([0, 300, 700, 999]))
+    x, v = alpha * z + sigma * eps, noise.target(z, eps, alpha, sigma)
+    assert torch.allclose(alpha * x - sigma * v, z, atol=1e-5)
+    assert torch.allclose(sigma * x + alpha * v, eps, atol=1e-5)
+
+
+def test_preflight_stops_a_wrong_pair_and_proves_the_right_one(sprites):
+    def pair(*words):
+        family, config = quick_config(SMALL, sprites, "sampler_steps=20", *words)
+        data = family.load(config).open_data(config)
+        return next(c for c in preflight(family, config, data, seconds=0.1) if c.name == "schedule_pair")
+
+    assert pair().grade == "ok"
+    assert "1.00 of its mean" in pair().sentence
+    assert pair("keep_signal=true").grade == "stop"
+    assert pair("sampler_schedule=linear").grade == "stop"
+    assert pair("sampler=ddim", "sampler_steps=3").grade == "warn"
+
+
+def test_the_doctor_names_the_wrong_pair_at_the_first_look(quick):
+    run = quick("latent_diffusion/mixed_up", "schedule=linear").run
+    event = next(e for e in run.events() if e["event"] == "finding")
+    assert (event["symptom"], event["step"]) == ("schedule_mismatch", 4)  # the row after the look at 3
+    assert event["causes"][0]["cause"] == "sampler_schedule"
+    assert run.read()["verdict"] == "sick"
+
+
+# ---- diversity -------------------------------------------------------------------------------------------------------
+
+
+def test_pairwise_distances_are_twice_the_variance_and_have_their_target_beside_them():
+    real = torch.randn(256, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    same = beside_real(torch.randn(16, 4, 8, 8, generator=torch.Generator().manual_seed(1)), real)
+    assert same["sample_diversity/pairwise_mse_mean"] == pytest.approx(2, abs=0.1)
+    assert same["sample_diversity/ratio"] == pytest.approx(1, abs=0.05)
+    assert same["sample_diversity/pairwise_mse_min"] == pytest.approx(same["real_diversity/pairwise_mse_min"], abs=0.15)
+    wide = beside_real(1.5 * real[:16], real)
+    assert wide["sample_diversity/ratio"] == pytest.approx(2.25, abs=0.1)
+    flat = [(a - b).square().mean() for i, a in enumerate(real[:4]) for b in real[i + 1 : 4]]
+    assert pairwise_mse(real[:4])["pairwise_mse_mean"] == pytest.approx(float(torch.stack(flat).mean()), rel=1e-6)
+
+
+def test_reproduced_counts_pictures_not_samples():
+    pictures = torch.rand(4, 3, 8, 8) * 2 - 1
+    found = reproduced(pictures[[0, 0, 1, 2]], pictures)
+    assert found["overfit/reproduced_share"] == 0.75
+    assert found["overfit/psnr"] > 100
+    assert found["overfit/least_psnr"] < 25
+
+
+# ---- stage one, latents ----------------------------------------------------------------------------------------------
+
+
+def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites):
+    made, data = opened(sprites)
+    again = opened(sprites)[1]
+    assert again.identity == data.identity
+    assert data.moments.shape[1:] == (2, 16, 8, 8)
+    assert float(data.some("train", 1000).std()) == pytest.approx(1, abs=1e-3)
+    assert float(made.codec.scale) == float(data.codec.scale) != 1.0
+    picture = data.images.some("train", 1)
+    index = data.images.first("train", 1)[0]
+    for view, shown in enumerate((picture, picture.flip(-1))):
+        mean, log_variance = made.codec.moments(shown)
+        stored = torch.from_numpy(np.asarray(data.moments[index, view]))
+        assert torch.allclose(stored, torch.cat([mean, (0.5 * log_variance).exp()], 1)[0], atol=1e-5)
+
+
+def test_a_damaged_latent_cache_is_named(sprites):
+    data = opened(sprites, "seed=5", "flip=0.0")[1]
+    folder = next(
+        f for f in (cache_root() / "latents").iterdir() if (f / "moments.bin").samefile(data.moments.filename)
+    )
+    with (folder / "moments.bin").open("r+b") as handle:
+        handle.write(b"damaged!")
+    with pytest.raises(UserError, match="damaged; remove that folder"):
+        opened(sprites, "seed=5", "flip=0.0")
+
+
+def test_an_autoencoder_of_ones_own_prescribes_pictures_and_network(quick, sprites, tmp_path):
+    first = quick(FIRST, "vae.widths=[8, 16]", "latent_channels=3", run=tmp_path / "ae").run
+    family, config = registry.load(SMALL, (f"autoencoder={first.folder}", "multipliers=[1, 2]", "base_channels=8"))
+    assert (config.vae.widths, config.vae.latent_channels, config.data.source) == ((8, 16), 3, str(sprites))
+    made, data = build(family, config), family.load(config).open_data(config)
+    assert made.codec.shape == (3, 16, 16)
+    trained = load(family, first).system
+    picture = data.images.some("held_out", 2)
+    mean = trained.network("autoencoder", True).moments(picture)[0]
+    assert torch.allclose(mean * data.codec.scale, data.some("held_out", 2), atol=1e-5)
+    with pytest.raises(UserError, match="neither a run of stage one"):
+        registry.load(SMALL, (f"autoencoder={sprites}",))
+    with pytest.raises(UserError, match="is no folder"):
+        registry.load(SMALL, ("autoencoder=nowhere",))
+
+
+def test_only_what_latents_allow_can_be_set(sprites):
+    with pytest.raises(UserError, match="only flip can be used"):
+        quick_config(SMALL, sprites, "rotation=10.0")
+    with pytest.raises(UserError, match="must be a multiple of 8"):
+        quick_config(SMALL, sprites, "size=32", "vae.widths=[8, 8, 8, 8]", "multipliers=[1, 2, 4, 8]")
+
+
+def test_modes_of_the_launcher_win_over_flags(sprites):
+    for mode, count in (("overfit_one", 1), ("overfit_16", 16), ("overfit_32", 32)):
+        config = quick_config(SMALL, sprites, f"mode={mode}", "batch_size=4", "flip=0.5")[1]
+        assert (config.subset, config.train.batch_size, config.data.augment.flip) == (count, 16, 0.0)
+    data = opened(sprites, "mode=overfit_16")[1]
+    assert len(data) == len(data.pictures("train", 99)) == 16
+
+
+def test_the_scale_can_be_forced_and_the_doctor_sees_it(sprites):
+    made, data = opened(sprites, "latent_scale=0.01")
+    assert float(made.codec.scale) == pytest.approx(0.01)
+    found = made.hold_out(data)
+    assert found["latent/scaled_std"] < 0.5
+    assert made.facts(data)["latent_scaled_std"] < 0.5
+
+
+# ---- samples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm_solver"])
+def test_samplers_are_pure_functions_of_the_seed(sprites, sampler):
+    made, _ = opened(sprites, f"sampler={sampler}")
+    with torch.no_grad():
+        made.unet.conv_out.weight.normal_(0, 0.1)
+    torch.manual_seed(1)
+    one = made.sample(3, seed=7)
+    torch.manual_seed(2)
+    assert torch.equal(one, made.sample(3, seed=7))
+    assert not torch.equal(one, made.sample(3, seed=8))
+
+
+def test_decay_is_for_matrices_and_kernels_alone(sprites):
+    made, _ = opened(sprites, "weight_decay=0.3")
+    for group in made.groups["unet"].optimizer.param_groups:
+        shapes = {p.ndim > 1 for p in group["params"]}
+        assert shapes == {group["weight_decay"] > 0}
+
+
+# ---- diffusers -------------------------------------------------------------------------------------------------------
+
+
+def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quick, sprites, tmp_path, capsys):
+    from diffusers import DiffusionPipeline
+
+    from trainwright.cli import app
+
+    run = quick(SMALL, "sampler_steps=5", run=tmp_path / "run").run
+    folder = tmp_path / "exported"
+    app(["export", str(run.folder), str(folder)], standalone_mode=False)
+    assert "DiffusionPipeline.from_pretrained" in capsys.readouterr().out
+    pipe = DiffusionPipeline.from_pretrained(str(folder))
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe(
+        batch_size=4, generator=torch.Generator().manual_seed(3), num_inference_steps=5, output_type="np"
+    ).images
+    trained = load(registry.family("latent_diffusion"), run)
+    ours = trained.system.sample(4, seed=3)
+    assert np.allclose(made, ours.permute(0, 2, 3, 1).numpy() / 2 + 0.5, atol=1e-4)
+    with pytest.raises(UserError, match="is there already"):
+        app(["export", str(run.folder), str(folder)], standalone_mode=False)
+
+    family, config = quick_config(SMALL, sprites, f"autoencoder={folder}", f"begin_from={folder}")
+    data = family.load(config).open_data(config)
+    again = build(family, config)
+    again.adapt_to(data)
+    for name, tensor in trained.system.network("unet", True).state_dict().items():
+        assert torch.equal(tensor, again.unet.state_dict()[name])
+    outcome = train(family, config, Run(tmp_path / "more"), Silent())
+    assert outcome.status == "finished"
+
+
+def test_an_autoencoder_alone_can_be_exported(quick, tmp_path):
+    from diffusers import AutoencoderKL
+
+    run = quick(FIRST, run=tmp_path / "run").run
+    system = load(registry.family("latent_diffusion"), run).system
+    (tmp_path / "out").mkdir()
+    system.export(tmp_path / "out")
+    vae = AutoencoderKL.from_pretrained(str(tmp_path / "out"))
+    assert vae.config["scaling_factor"] == pytest.approx(float(system.network("autoencoder", True).scale))
+
+
+def test_a_pickle_in_a_diffusers_folder_is_not_opened(sprites, quick, tmp_path):
+    run = quick(FIRST, run=tmp_path / "run").run
+    (tmp_path / "out").mkdir()
+    load(registry.family("latent_diffusion"), run).system.export(tmp_path / "out")
+    weights = tmp_path / "out" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    mark = tmp_path / "executed"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(mark), "w"))
+
+    torch.save({"bomb": Bomb()}, tmp_path / "out" / "diffusion_pytorch_model.bin")
+    family, config = quick_config(SMALL, sprites, f"autoencoder={tmp_path / 'out'}")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        family.load(config).open_data(config)
+    assert not mark.exists()
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch, sprites):
+    family, config = quick_config(SMALL, sprites)
+    monkeypatch.setattr("trainwright.families.latent_diffusion.system.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'trainwright\[diffusion\]'"):
+        family.load(config)
+
+
+def test_other_families_say_that_they_have_no_form_to_export(quick, tmp_path):
+    run = quick("wgan_gp/tiny", run=tmp_path / "run").run
+    system = load(registry.family("wgan_gp"), run).system
+    with pytest.raises(UserError, match="no form that other programs load"):
+        system.export(tmp_path / "out")
+
+
+def test_the_patch_discriminator_comes_in_late_and_weighs_as_much_as_l1(quick, tmp_path):
+    rows = [
+        json.loads(line)
+        for line in quick("latent_diffusion/autoencoder_sharp", "critic_after=3", "log_every=1", run=tmp_path / "run")
+        .run.metrics.read_text()
+        .splitlines()
+    ]
+    assert ["discriminator/loss" in row for row in rows] == [False] * 3 + [True] * 3
+    assert all(row["weight/autoencoder/adversarial"] > 0 for row in rows[3:])
