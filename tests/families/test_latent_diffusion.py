@@ -60,7 +60,7 @@ def test_training_and_every_sampler_read_one_table():
         for sampler in ("ddpm", "ddim", "dpm_solver"):
             assert noise.distance(Sampler(sampler=sampler)) < 1e-6
         assert noise.distance(Sampler(sampler_schedule="linear")) == pytest.approx(
-            0 if schedule == "linear" else 0.23, abs=0.05
+            0 if schedule == "linear" else 0.43, abs=0.01
         )
         assert torch.allclose(noise.alpha**2 + noise.sigma**2, torch.ones(TIMES), atol=1e-6)
     cosine = Noise(NoiseSettings(schedule="cosine"))
@@ -115,7 +115,8 @@ def test_pairwise_distances_are_twice_the_variance_and_have_their_target_beside_
 
 def test_reproduced_counts_pictures_not_samples():
     pictures = torch.rand(4, 3, 8, 8) * 2 - 1
-    found = reproduced(pictures[[0, 0, 1, 2]], pictures)
+    found = reproduced(pictures[[0, 0, 1, 2]], pictures, 0.9 * pictures)
+    assert 25 < found["overfit/decoded_psnr"] < 35
     assert found["overfit/reproduced_share"] == 0.75
     assert found["overfit/psnr"] > 100
     assert found["overfit/least_psnr"] < 25
@@ -128,7 +129,7 @@ def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites):
     made, data = opened(sprites)
     again = opened(sprites)[1]
     assert again.identity == data.identity
-    assert data.moments.shape[1:] == (2, 16, 8, 8)
+    assert data.moments.shape[1:] == (2, 8, 8, 8)
     assert float(data.some("train", 1000).std()) == pytest.approx(1, abs=1e-3)
     assert float(made.codec.scale) == float(data.codec.scale) != 1.0
     picture = data.images.some("train", 1)
@@ -176,7 +177,7 @@ def test_only_what_latents_allow_can_be_set(sprites):
 def test_modes_of_the_launcher_win_over_flags(sprites):
     for mode, count in (("overfit_one", 1), ("overfit_16", 16), ("overfit_32", 32)):
         config = quick_config(SMALL, sprites, f"mode={mode}", "batch_size=4", "flip=0.5")[1]
-        assert (config.subset, config.train.batch_size, config.data.augment.flip) == (count, 16, 0.0)
+        assert (config.subset, config.train.batch_size, config.data.augment.flip) == (count, 8, 0.0)
     data = opened(sprites, "mode=overfit_16")[1]
     assert len(data) == len(data.pictures("train", 99)) == 16
 

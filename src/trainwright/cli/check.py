@@ -19,6 +19,7 @@ def check(
 ) -> None:
     """Check a recipe on its data before training: settings, ranges, collapse threshold, a few steps."""
     import json
+    import sys
 
     from trainwright import registry
     from trainwright.cli.display import Bar
@@ -26,7 +27,7 @@ def check(
 
     family, config = registry.load(recipe, overrides or ())
     if config.beforehand():
-        print(config.beforehand(), flush=True)
+        print(config.beforehand(), file=sys.stderr, flush=True)
     data = family.load(config).open_data(config, Bar("preparing pictures"))
     found = preflight(family, config, data)
     if as_json:

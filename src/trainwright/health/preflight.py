@@ -362,5 +362,6 @@ def _latent_scale(p: Plan) -> list[Check]:
 
 
 CHECKS: tuple[Callable[[Plan], list[Check]], ...] = (
-    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides, _canvas,
+    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides,
+    _canvas,
 )  # fmt: skip

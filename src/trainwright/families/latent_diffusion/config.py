@@ -23,17 +23,19 @@ OVERFIT: dict[Mode, int] = {"overfit_one": 1, "overfit_16": 16, "overfit_32": 32
 class Autoencoder(Config):
     """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
 
-    widths: Widths = knob((24, 48, 64), "Channels at each resolution; the picture is halved between two of them.")
-    latent_channels: int = knob(8, "Channels of the latent.", ge=1, le=64)
+    widths: Widths = knob((24, 48), "Channels at each resolution; the picture is halved between two of them.")
+    latent_channels: int = knob(4, "Channels of the latent.", ge=1, le=64)
     encoder_blocks: int = knob(1, "Residual blocks at each resolution.", ge=1, le=8)
-    middle_attention: bool = knob(True, "Self-attention at the lowest resolution.")
+    middle_attention: bool = knob(False, "Self-attention at the lowest resolution.")
     imported: str = knob("", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above.")
 
 
 class StageOne(Config):
     """What the autoencoder is trained for: L1 of the pixels, a small KL, and if wanted a patch discriminator."""
 
-    kl_weight: Rate = knob(1e-5, "Weight of the KL to N(0, I), in nats a picture, beside the mean L1.", hot=True)
+    kl_weight: Rate = knob(
+        1e-5, "Weight of the KL to N(0, I), averaged over the numbers of a latent, beside the mean L1.", hot=True
+    )
     critic_weight: float = knob(
         0.0,
         "Weight of the patch discriminator relative to the L1 term, by the norms of their gradients at the last layer "
@@ -191,7 +193,7 @@ class LatentDiffusionConfig(RunConfig):
         return {
             "subset": OVERFIT[self.mode],
             "data": data.model_copy(update={"augment": still}),
-            "train": self.train.model_copy(update={"batch_size": 16}),
+            "train": self.train.model_copy(update={"batch_size": 8}),
         }
 
     def _of_autoencoder(self, given: frozenset[tuple[str, ...]]) -> dict[str, Any]:

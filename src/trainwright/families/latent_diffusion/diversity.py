@@ -43,18 +43,30 @@ def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
     }
 
 
-def reproduced(samples: Tensor, pictures: Tensor) -> dict[str, float]:
-    """How well samples give back the few pictures of an overfitting run, both (n, C, H, W) in [-1, 1].
+def reproduced(samples: Tensor, pictures: Tensor, decoded: Tensor) -> dict[str, float]:
+    """How well samples give back the few pictures of an overfitting run, all (n, C, H, W) in [-1, 1].
+
+    Args:
+        samples: of stage two.
+        pictures: the originals.
+        decoded: the same through the autoencoder: the best that stage two can do.
 
     Returns:
-        ``overfit/psnr``: dB of samples to their nearest picture; ``overfit/least_psnr``: of the picture that is reproduced worst, by
-        its nearest sample; ``overfit/reproduced_share``: pictures with a sample above 25 dB.
+        ``overfit/psnr``: dB of samples to their nearest picture; ``overfit/least_psnr``: of the picture that comes out worst, by its
+        nearest sample; ``overfit/reproduced_share``: pictures with a sample above 25 dB; ``overfit/decoded_psnr``: dB of samples to
+        the nearest decoded picture, which leaves the autoencoder's loss out.
     """
-    errors = torch.cdist(samples.flatten(1).double(), pictures.flatten(1).double()).square() / samples[0].numel()
-    decibels = 10 * torch.log10(4 / errors.clamp_min(1e-12))
-    best = decibels.max(0).values
+    to_pictures, to_decoded = _decibels(samples, pictures), _decibels(samples, decoded)
+    best = to_pictures.max(0).values
     return {
-        "overfit/psnr": float(decibels.max(1).values.mean()),
+        "overfit/psnr": float(to_pictures.max(1).values.mean()),
         "overfit/least_psnr": float(best.min()),
         "overfit/reproduced_share": float((best > 25).double().mean()),
+        "overfit/decoded_psnr": float(to_decoded.max(1).values.mean()),
     }
+
+
+def _decibels(samples: Tensor, pictures: Tensor) -> Tensor:
+    """PSNR of every sample to every picture, (m, n)."""
+    errors = torch.cdist(samples.flatten(1).double(), pictures.flatten(1).double()).square() / samples[0].numel()
+    return 10 * torch.log10(4 / errors.clamp_min(1e-12))

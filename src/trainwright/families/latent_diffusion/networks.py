@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainwright.families.latent_diffusion.config import Autoencoder, UNet
 
 GROUPS = 32
+NARROW = -6.0  # log variance of q(z | x) at the beginning: noise of variance 1 would drown what is to be learned first
 
 
 class Codec(nn.Module):
@@ -59,7 +60,7 @@ def _autoencoder(settings: Autoencoder, channels: int, size: int) -> Autoencoder
     if settings.imported:
         return AutoencoderKL.from_config(json.loads(settings.imported))
     levels = len(settings.widths)
-    return AutoencoderKL(
+    network = AutoencoderKL(
         in_channels=channels,
         out_channels=channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
@@ -71,6 +72,8 @@ def _autoencoder(settings: Autoencoder, channels: int, size: int) -> Autoencoder
         sample_size=size,
         mid_block_add_attention=settings.middle_attention,
     )
+    nn.init.constant_(network.quant_conv.bias[settings.latent_channels :], NARROW)
+    return network
 
 
 def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:

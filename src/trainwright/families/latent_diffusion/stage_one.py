@@ -49,10 +49,10 @@ class AutoencoderStage(System):
         return Images.open(config.data, progress)
 
     def step(self, batch: Tensor, at: Moment) -> None:
-        """|x - x̂| averaged over all numbers + β·KL in nats a picture (+ w·r·(-E D(x̂)), r from the gradients)."""
+        """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""
         again, mean, log_variance = self.codec(batch)
         l1 = (again - batch).abs().mean()
-        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).flatten(1).sum(1).mean()
+        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
         terms = {"l1": (1.0, l1), "kl": (now(self.one.kl_weight, at), kl)}
         critical = self.one.critic_weight > 0 and at.step >= self.one.critic_after
         if critical:

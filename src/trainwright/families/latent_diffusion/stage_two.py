@@ -145,7 +145,8 @@ class DiffusionStage(System):
             found["latent/scaled_std"] = float(real.std())
         if self.config.mode != "full_train":
             pictures = data.pictures("train", len(data))
-            found |= reproduced(self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu(), pictures)
+            wanted = self.codec.decode(data.some("train", len(data)).to(self.device)).cpu()
+            found |= reproduced(self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu(), pictures, wanted)
         return found
 
     @torch.no_grad()

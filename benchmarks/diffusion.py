@@ -1,0 +1,190 @@
+"""Latent diffusion on the sprites at 32 px beside a WGAN-GP that trained for as long, what overfitting runs give back, and what the
+guide's measure says of samplers that are wrong.
+
+``python -m benchmarks.diffusion`` trains what is missing, one thread each, leaves the runs in ``runs/diffusion`` (a second call goes on
+with them) and writes ``results/diffusion.json``. 512 samples of each, three times with other noise.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.results_io import row, write
+from trainwright import registry
+from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
+from trainwright.health.probes.samples import SampleProbe
+from trainwright.measure.evaluate import evaluate_pictures
+from trainwright.runs.folder import Run, read_lines
+from trainwright.train.grids import save_grid, to_bytes
+from trainwright.train.session import train
+from trainwright.train.status import Silent
+from trainwright.train.trained import load
+
+HOME = Path("runs/diffusion")
+COMMAND = "python -m benchmarks.diffusion"
+SAMPLES, DRAWS = 512, 3
+METRICS = {"KID x1000": "lower", "coverage": "higher", "precision": "higher", "recall": "higher", "density": "higher"}
+
+
+def seconds(run: Run) -> float:
+    """What a run took, from the speed that its rows say."""
+    rows = [r for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
+    batch = registry.load("latent_diffusion/small")[1].train.batch_size if not rows else _batch(run)
+    steps = [b["step"] - a["step"] for a, b in zip([{"step": 0}, *rows], rows, strict=False)]
+    return sum(n * batch / r["speed/samples_per_second"] for n, r in zip(steps, rows, strict=True))
+
+
+def _batch(run: Run) -> int:
+    from trainwright.train.session import read_config
+
+    return read_config(registry.family(run.read()["family"]), run).train.batch_size
+
+
+def trained(title: str, name: str, *words: str, stop: Callable[[], bool] = lambda: False) -> Run:
+    """The run of a recipe, trained now or found."""
+    family, config = registry.load(title, ("threads=1", "tracker=none", *words))
+    run = Run(HOME / name)
+    if not run.exists or run.read()["status"] != "finished":
+        train(family, config, run, Silent(), stop)
+    print(name, run.read()["verdict"], flush=True)
+    return run
+
+
+def opened(run: Run) -> tuple[Any, Any]:
+    """(trained, data) of a run."""
+    from trainwright.train.session import read_config
+
+    family = registry.family(run.read()["family"])
+    config = read_config(family, run)
+    return load(family, run), family.load(config).open_data(config)
+
+
+def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
+    """KID, coverage and so on of a run's samples: medians and ranges over draws."""
+    system = opened(run)[0]
+    found: dict[str, list[float]] = {}
+    for seed in range(1, DRAWS + 1):
+        made = torch.cat(list(system.samples(SAMPLES, seed)))
+        if seed == 1:
+            save_grid(made[:64], HOME / f"{run.folder.name}.png")
+        for line in evaluate_pictures(_bytes(made), train_set, held, seed):
+            found.setdefault(str(line["metric"]), []).append(float(line["value"] or 0.0))
+            if seed == 1 and line["floor"] is not None and label == "latent diffusion":
+                floor = float(line["floor"])
+                yield row(
+                    f"two halves of the real pictures: {line['metric']}", floor, "", None, "", len(train_set), None
+                )
+    for metric, better in {**METRICS, "nearest_training_ratio": ""}.items():
+        values = found[metric]
+        name = f"{label}: {metric.replace('_', ' ')}"
+        yield row(name, statistics.median(values), "", None, better, SAMPLES * DRAWS, max(values) - min(values))
+
+
+def _bytes(pictures: Tensor) -> Tensor:
+    return torch.from_numpy(to_bytes(pictures)).permute(0, 3, 1, 2)
+
+
+def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
+    """What an overfitting run makes of its pictures, sixteen samples for each."""
+    made, data = opened(run)
+    pictures, count = data.pictures("train", len(data)), 16 * len(data)
+    decoded = made.system.codec.decode(data.some("train", len(data)))
+    samples = made.system.sample(count, 1)
+    found = reproduced(samples, pictures, decoded)
+    nearest = torch.cdist(pictures.flatten(1), samples.flatten(1)).argmin(1)
+    save_grid(torch.cat([pictures, decoded, samples[nearest]]), HOME / f"{name}.png", len(pictures))
+    target = 30.0 if name == "overfit_one" else None
+    yield row(f"{name}: samples to the nearest picture", found["overfit/psnr"], "dB", target, "higher", count, None)
+    yield row(f"{name}: samples to it as decoded", found["overfit/decoded_psnr"], "dB", None, "higher", count, None)
+    yield row(
+        f"{name}: the picture that comes out worst", found["overfit/least_psnr"], "dB", None, "higher", count, None
+    )
+    share = found["overfit/reproduced_share"]
+    yield row(f"{name}: pictures that come out above 25 dB", share, "", 1.0, "higher", len(data), None)
+
+
+def blind_spots(sound: Run, few: Run) -> Iterator[dict[str, Any]]:
+    """The guide's distance and ours, of samplers that are right and wrong in known ways."""
+    system, data = opened(sound)
+    narrow = opened(few)[0]
+    real, pictures = data.some("train", 256), data.pictures("train", 10_000)
+    probe = SampleProbe(pictures[:256], data.pictures("held_out", 256), pictures)
+    own = system.system
+
+    def hot() -> Any:
+        before = own.config
+        warmer = before.sampling.model_copy(update={"temperature": 1.6})
+        own.config = before.model_copy(update={"sampling": warmer})
+        made = own.latents(128, 1)
+        own.config = before
+        return made
+
+    noise = torch.randn(128, *own.codec.shape, generator=torch.Generator().manual_seed(1))
+    cases = {
+        "the sampler": own.latents(128, 1),
+        "one that knows 16 pictures": narrow.system.latents(128, 1),
+        "one that begins with too much noise": hot(),
+        "plain noise for latents": 1.3 * noise,
+    }
+    for label, latents in cases.items():
+        scale = narrow.system.codec.scale if label.startswith("one that knows") else own.codec.scale
+        made = torch.cat([own.codec.decode(part * own.codec.scale / scale) for part in latents.split(64)]).cpu()
+        found = beside_real(latents * own.codec.scale / scale, real) | probe.look(made)
+        for signal, name in {
+            "sample_diversity/pairwise_mse_mean": "mean pairwise distance",
+            "sample_diversity/ratio": "its ratio to real latents",
+            "samples/coverage": "coverage",
+            "samples/precision": "precision",
+            "samples/duplicate_share": "share with a near copy",
+        }.items():
+            yield row(f"{label}: {name}", found[signal], "", None, "", 16 if "distance" in signal else 128, None)
+
+
+def speed_of_sampling(sound: Run) -> Iterator[dict[str, Any]]:
+    """Pictures a second with DPM-Solver++ at 20 steps, decoding included, two threads."""
+    own = opened(sound)[0].system
+    torch.set_num_threads(2)
+    own.sample(64, 0)
+    speeds = []
+    for seed in range(5):
+        begin = time.perf_counter()
+        own.sample(64, seed)
+        speeds.append(64 / (time.perf_counter() - begin))
+    torch.set_num_threads(1)
+    median, spread = statistics.median(speeds), max(speeds) - min(speeds)
+    yield row("DPM-Solver++, 20 steps, base 32", median, "pictures/s", None, "higher", 5, spread)
+
+
+def main() -> None:
+    """Trains what is not trained yet and writes the result."""
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    small = trained("latent_diffusion/small", "small")
+    from trainwright.families.latent_diffusion.first import trained as first_stage
+
+    system, data = opened(small)
+    first = Run(first_stage(system.system.config, data.images, None))
+    took = seconds(small) + seconds(first)
+    ends = time.monotonic() + took
+    gan = trained("wgan_gp/small", "wgan", "size=32", "steps=1000000", stop=lambda: time.monotonic() > ends)
+    train_set, held = (_bytes(data.images.some(part, 10_000)) for part in ("train", "held_out"))
+    psnr = [r["reconstructions/psnr"] for r in read_lines(first.metrics) if "reconstructions/psnr" in r][-1]
+    rows.append(row("autoencoder: PSNR of held-out pictures", psnr, "dB", None, "higher", 64, None))
+    rows.append(row("both stages, one thread", took / 60, "minutes", None, "", 1, None))
+    rows.append(row("WGAN-GP small, one thread", seconds(gan) / 60, "minutes", None, "", 1, None))
+    rows += fidelity("latent diffusion", small, train_set, held)
+    rows += fidelity("WGAN-GP", gan, train_set, held)
+    for name in ("overfit_one", "overfit_16"):
+        rows += given_back(name, trained(f"latent_diffusion/{name}", name))
+    rows += blind_spots(small, Run(HOME / "overfit_16"))
+    rows += speed_of_sampling(small)
+    print(write("diffusion", COMMAND, rows))
+
+
+if __name__ == "__main__":
+    main()
