@@ -115,8 +115,8 @@ class LatentDiffusionConfig(RunConfig):
     stage: Literal["autoencoder", "diffusion"] = knob("diffusion", "What is trained.")
     mode: Mode = knob(
         "full_train",
-        "`overfit_one`, `_16`, `_32`: stage two on so many pictures, to see whether it can learn them by heart. They set the batch, "
-        "the pictures, and switch flips off, whatever else is given.",
+        "`overfit_one`, `_16`, `_32`: stage two on so many pictures, to see whether it can learn them by heart. They set "
+        "`subset` and switch flips off, whatever else is given.",
     )
     autoencoder: str = knob(
         "latent_diffusion/autoencoder",
@@ -193,7 +193,6 @@ class LatentDiffusionConfig(RunConfig):
         return {
             "subset": OVERFIT[self.mode],
             "data": data.model_copy(update={"augment": still}),
-            "train": self.train.model_copy(update={"batch_size": 8}),
         }
 
     def _of_autoencoder(self, given: frozenset[tuple[str, ...]]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _encode(images: Images, codec: Codec, mirrored: bool, folder: Path, progress
     shape: list[Any] = []
     with (folder / "moments.bin").open("wb") as out, torch.no_grad():
         for begin in range(0, len(pixels), CHUNK):
-            pictures = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK])).to(device)
+            pictures = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK].copy())).to(device)
             views = [pictures, pictures.flip(-1)] if mirrored else [pictures]
             found = [torch.cat([mean, (0.5 * spread).exp()], 1) for mean, spread in map(codec.moments, views)]
             moments = torch.stack(found, 1).float().cpu().contiguous()
