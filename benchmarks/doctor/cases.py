@@ -37,9 +37,16 @@ def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One run for each symptom and cause that the doctor names rightly, one twin for each oddity."""
-    chosen: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for setting, made in load("tuning"):
+    """One run for each symptom and cause that the doctor names rightly, one twin for each oddity; of kinds whose runs are not here
+    the cases stay as they are.
+    """
+    runs = list(load("tuning"))
+    here = {setting.kind for setting, _ in runs}
+    before = json.loads(gzip.decompress(FILE.read_bytes())) if FILE.exists() else []
+    chosen: dict[tuple[str, str, str], dict[str, Any]] = {
+        (c["kind"], c["symptom"] or "healthy", c["cause"] or c["odd"]): c for c in before if c["kind"] not in here
+    }
+    for setting, made in runs:
         key = (setting.kind, setting.symptom or "healthy", setting.cause or setting.odd)
         said = doctor(setting, made)
         right = bool(said.found & wanted(setting, made)) if setting.symptom else said.alarm is None

@@ -113,10 +113,12 @@ def said_by(rules: Callable[[History], tuple[str, ...]]) -> Judge:
     return judge
 
 
-def score(judge: Judge, half: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Totals and one row a run."""
+def score(judge: Judge, half: str, kind: str | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Totals and one row a run, of one kind of runs if it is given."""
     rows = []
     for setting, made in load(half):
+        if kind is not None and setting.kind != kind:
+            continue
         said = judge(setting, made)
         hit = bool(said.found & wanted(setting, made)) if setting.symptom else said.alarm is None
         onset = setting.onset * made["total"]

@@ -1,9 +1,10 @@
 """The committed table: the doctor beside others on the frozen half, and by symptom.
 
 ``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs`` and ``python -m benchmarks.doctor.packages``; writes
-``results/doctor.json``.
+``results/doctor.json``. With ``--kind latent_diffusion`` only the doctor on such runs, in ``results/doctor_KIND.json``.
 """
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,28 @@ def others() -> list[dict[str, Any]]:
     ]
 
 
+def of_kind(kind: str) -> None:
+    """The doctor on the frozen runs of one kind: totals, and what of each symptom was found."""
+    totals, runs = score(doctor, "frozen", kind)
+    rows = []
+    for metric, (target, better) in TARGETS.items():
+        n = totals["healthy twins"] if metric == "false alarms" else totals["faulty runs"]
+        rows.append(row(metric, totals[metric], "", target, better, n, None))
+    for symptom in sorted({r["symptom"] for r in runs if r["symptom"]}):
+        hits = [r["hit"] for r in runs if r["symptom"] == symptom]
+        rows.append(row(f"{symptom}: found", sum(hits) / len(hits), "", None, "higher", len(hits), None))
+    command = f"python -m benchmarks.doctor.runs --only {kind} && python -m benchmarks.doctor.table --kind {kind}"
+    print(write(f"doctor_{kind}", command, rows))
+
+
 def main() -> None:
     """Writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", help="only runs of this kind")
+    kind = parser.parse_args().kind
+    if kind is not None:
+        of_kind(kind)
+        return
     rows = []
     for name, judge in judges().items():
         totals, runs = score(judge, "frozen")

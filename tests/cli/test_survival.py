@@ -19,10 +19,10 @@ from trainwright.runs.folder import Run, read_lines
 LONG = ("steps=300", "checkpoint_every=10", "log_every=5", "sample_every=1000", "heldout_every=1000")
 
 
-def command(folder: Path, sprites: Path, *overrides: str) -> list[str]:
-    smoke = registry.family("wgan_gp").smoke
+def command(folder: Path, sprites: Path, *overrides: str, title: str = "wgan_gp/small") -> list[str]:
+    smoke = registry.family(title.split("/")[0]).smoke
     words = (*smoke, *SMOKE, f"data={sprites}", "tracker=none", "threads=1", *overrides)
-    return [sys.executable, "-m", "trainwright", "train", "wgan_gp/small", *words, "--run", str(folder)]
+    return [sys.executable, "-m", "trainwright", "train", title, *words, "--run", str(folder)]
 
 
 def start(words: list[str], **kwargs) -> subprocess.Popen[str]:
@@ -120,9 +120,10 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path, sprites):
     assert Run(folder).read()["status"] == "running"
 
 
-def test_two_processes_train_one_model_and_resume(tmp_path, sprites):
+@pytest.mark.parametrize("title", ["wgan_gp/small", "latent_diffusion/small"])
+def test_two_processes_train_one_model_and_resume(title, tmp_path, sprites):
     folder = tmp_path / "run"
-    words = command(folder, sprites, "devices=2", "accelerator=cpu", "steps=8")
+    words = command(folder, sprites, "devices=2", "accelerator=cpu", "steps=8", "held_out=0.2", title=title)
     first = subprocess.run(words, capture_output=True, text=True, timeout=280)
     assert first.returncode == 0, first.stderr
     longer = [w.replace("steps=8", "steps=12") for w in words]
@@ -132,6 +133,27 @@ def test_two_processes_train_one_model_and_resume(tmp_path, sprites):
     assert run.read()["step"] == 12
     assert [row["step"] for row in read_lines(run.metrics)] == [2, 4, 6, 8, 10, 12]
     assert all(torch.isfinite(t.float()).all() for t in all_tensors(run).values())
+
+
+def test_stage_one_on_the_way_survives_kill_9_and_goes_on(tmp_path, sprites):
+    from trainwright.data.cache import cache_root
+
+    words = command(tmp_path / "run", sprites, "autoencoder_steps=60", "held_out=0.3", title="latent_diffusion/small")
+    before = set((cache_root() / "autoencoders").glob("*"))
+    process = start(words)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        new = set((cache_root() / "autoencoders").glob("*")) - before
+        if any((folder / "metrics.jsonl").exists() for folder in new):
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=30)
+    (first,) = new
+    again = subprocess.run(words, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stderr
+    assert [e["event"] for e in Run(first).events()] == ["started", "resumed", "finished"]
+    assert Run(tmp_path / "run").read()["status"] == "finished"
 
 
 def test_wandb_offline_needs_no_account(tmp_path, sprites):

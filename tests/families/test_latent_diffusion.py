@@ -205,6 +205,10 @@ def test_samplers_are_pure_functions_of_the_seed(sprites, sampler):
     assert not torch.equal(one, made.sample(3, seed=8))
 
 
+def test_a_batch_may_be_smaller_than_the_stretches_of_time(quick, tmp_path):
+    assert quick(SMALL, "batch_size=2", run=tmp_path / "run").status == "finished"
+
+
 def test_decay_is_for_matrices_and_kernels_alone(sprites):
     made, _ = opened(sprites, "weight_decay=0.3")
     for group in made.groups["unet"].optimizer.param_groups:

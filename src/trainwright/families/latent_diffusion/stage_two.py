@@ -62,8 +62,9 @@ class DiffusionStage(System):
         noise = torch.randn(batch.shape).to(batch.device)
         losses = self._losses(self.unet, batch, noise, times)
         at.update("unet", noise=(1.0, losses.mean()))
-        bins = losses.detach().tensor_split(BINS) if count >= BINS else ()
-        at.record(**{f"loss_bin__{i}": part.mean() for i, part in enumerate(bins)})
+        if count >= BINS:
+            bins = losses.detach().tensor_split(BINS)
+            at.record(**{f"loss_bin__{i}": part.mean() for i, part in enumerate(bins)})
 
     def _losses(self, network: Any, z: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         alpha, sigma = self.noise.at(times)
