@@ -6,7 +6,7 @@ import torch
 from trainwright.data.config import ImageData
 from trainwright.data.images import Images, to_bytes
 from trainwright.measure.evaluate import evaluate_pictures
-from trainwright.measure.kid import kid
+from trainwright.measure.kid import kernel_distance, kid
 from trainwright.measure.neighbours import manifold_metrics, memorisation
 
 
@@ -66,3 +66,10 @@ def test_metrics_grow_worse_with_noise(halves):
         values.append((rows["KID x1000"], -rows["coverage"]))
     assert values == sorted(values)
     assert values[2][0] > values[0][0] + 100
+
+
+def test_the_quick_kernel_distance_is_kid_on_whole_sets():
+    own = torch.Generator().manual_seed(4)
+    real, fake = torch.randn(80, 6, generator=own), 1.3 * torch.randn(80, 6, generator=own) + 0.2
+    assert kernel_distance(real, fake) == pytest.approx(kid(real, fake, subsets=1, subset_size=80)[0], rel=1e-6)
+    assert kernel_distance(real, fake[:30]) > 100
