@@ -63,8 +63,9 @@ class SampleProbe:
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density", "kid")}
 
     def look(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
-        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few. ``kid`` is the kernel distance
-        in these features, not the published one, which ``trainwright evaluate`` measures.
+        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few.
+
+        ``kid`` is the kernel distance in these features; the one in a network's is what ``trainwright evaluate`` measures.
         """
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
