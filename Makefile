@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence clean
+.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -34,6 +34,11 @@ bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loo
 bench-sequence: $(VENV)/dev.done  ## the sequence guide's claims over three seeds, samples beside real levels (about an hour)
 	$(BIN)/python -m benchmarks.sequence_guide
 	$(BIN)/python -m benchmarks.sequence
+	$(BIN)/python -m benchmarks.tables
+
+bench-diffusion: $(VENV)/dev.done  ## latent diffusion beside a WGAN-GP, the guide's ladder, overfitting (about three hours)
+	$(BIN)/python -m benchmarks.diffusion
+	$(BIN)/python -m benchmarks.ldm_stability
 	$(BIN)/python -m benchmarks.tables
 
 bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model, collapse thresholds (about three hours)

@@ -1,0 +1,52 @@
+"""The latent diffusion guide's five experiments at a size for two cores: what it expected beside what happened.
+
+``python -m benchmarks.ldm_stability`` leaves the study in ``runs/ldm_stability`` (a second call goes on with it) and writes
+``results/ldm_stability.json``.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results_io import row, write
+
+STUDY = Path("runs/ldm_stability")
+COMMAND = "python -m benchmarks.ldm_stability"
+SHOWN = {
+    "pairwise MSE": "sample_diversity/pairwise_mse_mean", "its ratio": "sample_diversity/ratio", "coverage": "samples/coverage",
+    "precision": "samples/precision", "KID": "samples/kid", "loss": "unet/loss", "held-out loss": "validation/loss",
+}  # fmt: skip
+BETTER = {"coverage": "higher", "precision": "higher", "KID": "lower", "loss": "lower", "held-out loss": "lower"}
+
+
+def line(made: dict[str, Any]) -> dict[str, str]:
+    """Cells of an experiment."""
+    levels = made.get("levels", {})
+    cells = {name: f"{levels[signal]:.3g}" if signal in levels else "" for name, signal in SHOWN.items()}
+    changes = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in made["change"].items())
+    symptoms = ", ".join(made.get("symptoms", ()))
+    verdict = made.get("verdict", "not run") + (f" ({symptoms})" if symptoms else "")
+    return {
+        "experiment": made["name"], "change": changes or "none", "the guide expected": made["hypothesis"],
+        "outcome": made["outcome"] if levels else f"{made['outcome']}: {made['because']}", "verdict": verdict, **cells,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Runs what is missing and writes the result."""
+    words = ["latent_diffusion/ldm_stability_small", "threads=1", "tracker=none", "--study", str(STUDY)]
+    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
+    made = json.loads((STUDY / "table.json").read_text())["rows"]
+    rows = [
+        row(f"{r['name']}: {name}", r["levels"][signal], "", None, BETTER.get(name, ""), len(r["runs"]), None)
+        for r in made
+        for name, signal in SHOWN.items()
+        if signal in r.get("levels", {})
+    ]
+    print(write("ldm_stability", COMMAND, rows, table=[line(r) for r in made]))
+
+
+if __name__ == "__main__":
+    main()
