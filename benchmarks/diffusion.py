@@ -16,7 +16,10 @@ from torch import Tensor
 
 from benchmarks.results_io import row, write
 from trainwright import registry
+from trainwright.config.base import flatten
 from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
+from trainwright.health.doctor import examine
+from trainwright.health.history import History
 from trainwright.health.probes.samples import SampleProbe
 from trainwright.measure.evaluate import evaluate_pictures
 from trainwright.runs.folder import Run, read_lines
@@ -28,6 +31,7 @@ from trainwright.train.trained import load
 HOME = Path("runs/diffusion")
 COMMAND = "python -m benchmarks.diffusion"
 SAMPLES, DRAWS = 512, 3
+HEALTHY = 0.1  # of the guide's companion: a mean distance above it is good
 FAIR = (
     "size=32",
     "rotation=0.0",
@@ -114,41 +118,52 @@ def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
     yield row(f"{name}: pictures that come out above 25 dB", share, "", 1.0, "higher", len(data), None)
 
 
-def blind_spots(sound: Run, few: Run) -> Iterator[dict[str, Any]]:
-    """The guide's distance and ours, of samplers that are right and wrong in known ways."""
-    system, data = opened(sound)
-    narrow = opened(few)[0]
+def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
+    """The guide's distance beside real latents' and other measures, of samplers that are right and wrong in known ways, and what the
+    doctor says of a run whose looks show this four times in a row.
+    """
+    made, data = opened(sound)
+    own, narrow = made.system, opened(few)[0].system
     real, pictures = data.some("train", 256), data.pictures("train", 10_000)
     probe = SampleProbe(pictures[:256], data.pictures("held_out", 256), pictures)
-    own = system.system
-
-    def hot() -> Any:
-        before = own.config
-        warmer = before.sampling.model_copy(update={"temperature": 1.6})
-        own.config = before.model_copy(update={"sampling": warmer})
-        made = own.latents(128, 1)
-        own.config = before
-        return made
-
+    temperature = own.config.sampling.model_copy(update={"temperature": 1.6})
+    hot = own.config.model_copy(update={"sampling": temperature})
     noise = torch.randn(128, *own.codec.shape, generator=torch.Generator().manual_seed(1))
     cases = {
-        "the sampler": own.latents(128, 1),
-        "one that knows 16 pictures": narrow.system.latents(128, 1),
-        "one that begins with too much noise": hot(),
-        "plain noise for latents": 1.3 * noise,
+        "as trained": (own.latents(128, 1), own.config),
+        "one that knows 16 pictures": (
+            narrow.latents(128, 1) * own.codec.scale / narrow.codec.scale,
+            own.config,
+        ),
+        "one that begins with noise of 1.6": (_with(own, hot).latents(128, 1), hot),
+        "noise in place of latents": (noise, own.config),
     }
-    for label, latents in cases.items():
-        scale = narrow.system.codec.scale if label.startswith("one that knows") else own.codec.scale
-        made = torch.cat([own.codec.decode(part * own.codec.scale / scale) for part in latents.split(64)]).cpu()
-        found = beside_real(latents * own.codec.scale / scale, real) | probe.look(made)
-        for signal, name in {
-            "sample_diversity/pairwise_mse_mean": "mean pairwise distance",
-            "sample_diversity/ratio": "its ratio to real latents",
-            "samples/coverage": "coverage",
-            "samples/precision": "precision",
-            "samples/duplicate_share": "share with a near copy",
-        }.items():
-            yield row(f"{label}: {name}", found[signal], "", None, "", 16 if "distance" in signal else 128, None)
+    own.config = cases["as trained"][1]
+    lines = []
+    for label, (latents, config) in cases.items():
+        pixels = torch.cat([own.codec.decode(part) for part in latents.split(64)]).cpu()
+        save_grid(pixels[:32], HOME / f"blind_{label.replace(' ', '_')}.png")
+        found = {**probe.ceiling(), **beside_real(latents, real), **probe.look(pixels)}
+        found["schedule/train_sample_distance"] = own.noise.distance(config.sampling)
+        looks = [{"step": step, **found} for step in (700, 800, 900, 1000)]
+        said = examine(History.of(looks, flatten(config), {"training": len(data)}, 1000))
+        guide = found["sample_diversity/pairwise_mse_mean"]
+        lines.append(
+            {
+                "sampler": label, "pairwise MSE": f"{guide:.2f}",
+                "the guide says": "healthy" if guide > HEALTHY else "collapse",
+                "over that of real latents": f"{found['sample_diversity/ratio']:.2f}",
+                "coverage": f"{found['samples/coverage']:.2f}", "precision": f"{found['samples/precision']:.2f}",
+                "with a near copy": f"{found['samples/duplicate_share']:.2f}", "kernel distance": f"{found['samples/kid']:.0f}",
+                "the doctor says": ", ".join(d.symptom.name for d in said.alarms) or "nothing",
+            }
+        )  # fmt: skip
+    return lines
+
+
+def _with(system: Any, config: Any) -> Any:
+    system.config = config
+    return system
 
 
 def speed_of_sampling(sound: Run) -> Iterator[dict[str, Any]]:
@@ -189,9 +204,8 @@ def main() -> None:
     rows += fidelity("WGAN-GP", gan, train_set, held)
     for name in ("overfit_one", "overfit_16"):
         rows += given_back(name, trained(f"latent_diffusion/{name}", name))
-    rows += blind_spots(small, Run(HOME / "overfit_16"))
     rows += speed_of_sampling(small)
-    print(write("diffusion", COMMAND, rows))
+    print(write("diffusion", COMMAND, rows, table=blind_spots(small, Run(HOME / "overfit_16"))))
 
 
 if __name__ == "__main__":

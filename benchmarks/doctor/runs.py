@@ -28,7 +28,7 @@ RECIPES = {
 SMALL = {  # what makes a recipe small enough for the bench
     "wgan_gp": ["size=16", "n_critic=2"],
     "latent_diffusion": [
-        "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=12",
+        "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=20",
         "probe_count=64", "probe_stride=2", "learning_rate=0.001", "ema_decay=0.98",
     ],
 }  # fmt: skip

@@ -27,15 +27,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Like :func:`atomic_path` for a folder that does not exist yet; every file in it is synced before the rename."""
+    """Like :func:`atomic_path` for a folder that does not exist yet; everything in it is synced before the rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
-            sync(file)
+        for path in temporary.rglob("*"):
+            sync(path)
         sync(temporary)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(temporary, target)

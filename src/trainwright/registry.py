@@ -85,9 +85,9 @@ def load(title: str, overrides: Iterable[str] = ()) -> tuple[Family, RunConfig]:
     chosen, name = _collect(title, settings, seen=(), otherwise=given)
     settings.put(("family",), chosen.name, title)
     settings.put(("recipe",), name, title)
-    before = dict(settings.places)
     add_overrides(settings, chosen.config, overrides)
-    typed = frozenset(path for path, place in settings.places.items() if before.get(path) != place)
+    shipped = tuple(f"{known} (" for known in recipes())
+    typed = frozenset(p for p, place in settings.places.items() if place != title and not place.startswith(shipped))
     return chosen, validate(settings, chosen.config).resolved(typed)
 
 

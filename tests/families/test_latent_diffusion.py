@@ -2,18 +2,21 @@
 
 import json
 import math
+import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import quick_config
+from tests.conftest import SMOKE, quick_config
 from trainwright import registry
 from trainwright.data.cache import cache_root
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
 from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
+from trainwright.lab.jobs import changed
 from trainwright.runs.folder import Run
 from trainwright.train.preflight import preflight
 from trainwright.train.session import build, train
@@ -29,6 +32,13 @@ def opened(sprites, *words, title=SMALL):
     made = build(family, config)
     made.adapt_to(data)
     return made, data
+
+
+def beside_folder(sprites, *words):
+    """A smoke config without what an autoencoder's own folder settles."""
+    family = registry.family("latent_diffusion")
+    smoke = [w for w in (*family.smoke, *SMOKE) if not w.startswith(("vae.", "critic_"))]
+    return registry.load(SMALL, (*smoke, f"data={sprites}", "tracker=none", *words))
 
 
 # ---- noise -----------------------------------------------------------------------------------------------------------
@@ -87,7 +97,10 @@ def test_preflight_stops_a_wrong_pair_and_proves_the_right_one(sprites):
     assert "1.00 of its mean" in pair().sentence
     assert pair("keep_signal=true").grade == "stop"
     assert pair("sampler_schedule=linear").grade == "stop"
-    assert pair("sampler=ddim", "sampler_steps=3").grade == "warn"
+    coarse = pair("sampler=ddim", "sampler_steps=4")
+    assert (coarse.grade, coarse.fix) == ("warn", "sampler_steps=20")
+    with pytest.raises(UserError, match="600 does not divide"):
+        quick_config(SMALL, sprites, "sampler=ddim", "sampler_steps=600")
 
 
 def test_the_doctor_names_the_wrong_pair_at_the_first_look(quick):
@@ -125,8 +138,11 @@ def test_reproduced_counts_pictures_not_samples():
 # ---- stage one, latents ----------------------------------------------------------------------------------------------
 
 
-def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites):
+def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites, monkeypatch):
     made, data = opened(sprites)
+    monkeypatch.setattr(
+        "trainwright.families.latent_diffusion.latents._encode", None
+    )  # a second time would be an error
     again = opened(sprites)[1]
     assert again.identity == data.identity
     assert data.moments.shape[1:] == (2, 8, 8, 8)
@@ -165,6 +181,43 @@ def test_an_autoencoder_of_ones_own_prescribes_pictures_and_network(quick, sprit
         registry.load(SMALL, (f"autoencoder={sprites}",))
     with pytest.raises(UserError, match="is no folder"):
         registry.load(SMALL, ("autoencoder=nowhere",))
+    with pytest.raises(UserError, match=r"vae\.widths is settled by the autoencoder"):
+        registry.load(SMALL, (f"autoencoder={first.folder}", "vae.widths=[8, 8]"))
+    with pytest.raises(UserError, match="must be a multiple of 32"):
+        registry.load(SMALL, (f"autoencoder={first.folder}", "multipliers=[1, 2, 2, 2, 2, 2]"))
+    own = tmp_path / "own.yaml"
+    own.write_text(f"family: latent_diffusion\nextends: small\nautoencoder: {first.folder}\ndata: {{source: photos}}\n")
+    assert registry.load(str(own), ("multipliers=[1, 2]",))[1].data.source == "photos"
+    first.update(status="interrupted")
+    with pytest.raises(UserError, match="is interrupted at step 6 of 6; finish it first"):
+        registry.load(SMALL, (f"autoencoder={first.folder}",))
+
+
+def test_an_autoencoder_in_a_relative_folder_is_found_from_elsewhere(quick, tmp_path, monkeypatch):
+    quick(FIRST, run=tmp_path / "ae")
+    monkeypatch.chdir(tmp_path)
+    words = ("autoencoder=ae", "multipliers=[1, 2]", "base_channels=8")
+    assert registry.load(SMALL, words)[1].autoencoder == str(tmp_path / "ae")
+
+
+def test_a_plan_can_change_the_mode_and_it_prescribes_the_same(sprites):
+    family, config = quick_config(SMALL, sprites)
+    few = changed(family, config, {"mode": "overfit_one"}, "a plan")
+    assert (few.subset, few.data.augment.flip) == (1, 0.0)
+    assert changed(family, few, {"mode": "full_train"}, "a plan").subset is None
+    assert changed(family, few, {"optim.weight_decay": 0.5}, "a plan").subset == 1
+
+
+def test_mirror_images_can_be_switched_off_in_a_running_run(quick, tmp_path):
+    quick(SMALL, "steps=4", run=tmp_path / "run")
+    assert quick(SMALL, "flip=0.0", run=tmp_path / "run").step == 6
+
+
+def test_settings_of_stage_one_reach_the_autoencoder_on_the_way(sprites):
+    from trainwright.families.latent_diffusion.first import stage_one
+
+    made = stage_one(quick_config(SMALL, sprites, "kl_weight=0.5", "autoencoder=latent_diffusion/autoencoder_sharp")[1])
+    assert (made.stage_one.kl_weight, made.stage_one.critic_weight, made.stage) == (0.5, 0.5, "autoencoder")
 
 
 def test_only_what_latents_allow_can_be_set(sprites):
@@ -227,8 +280,8 @@ def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quic
     run = quick(SMALL, "sampler_steps=5", run=tmp_path / "run").run
     folder = tmp_path / "exported"
     app(["export", str(run.folder), str(folder)], standalone_mode=False)
-    assert "DiffusionPipeline.from_pretrained" in capsys.readouterr().out
-    pipe = DiffusionPipeline.from_pretrained(str(folder))
+    printed = re.search(r"from_pretrained\('([^']+)'\)", capsys.readouterr().out)
+    pipe = DiffusionPipeline.from_pretrained(printed[1])
     pipe.set_progress_bar_config(disable=True)
     made = pipe(
         batch_size=4, generator=torch.Generator().manual_seed(3), num_inference_steps=5, output_type="np"
@@ -239,7 +292,7 @@ def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quic
     with pytest.raises(UserError, match="is there already"):
         app(["export", str(run.folder), str(folder)], standalone_mode=False)
 
-    family, config = quick_config(SMALL, sprites, f"autoencoder={folder}", f"begin_from={folder}")
+    family, config = beside_folder(sprites, f"autoencoder={folder}", f"begin_from={folder}")
     data = family.load(config).open_data(config)
     again = build(family, config)
     again.adapt_to(data)
@@ -247,6 +300,31 @@ def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quic
         assert torch.equal(tensor, again.unet.state_dict()[name])
     outcome = train(family, config, Run(tmp_path / "more"), Silent())
     assert outcome.status == "finished"
+
+
+def test_a_diffusers_folder_that_does_not_fit_is_said_in_a_sentence(quick, sprites, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    run = quick(SMALL, run=tmp_path / "run").run
+    (tmp_path / "whole").mkdir()
+    load(registry.family("latent_diffusion"), run).system.export(tmp_path / "whole")
+
+    def refused(match, *words, make=lambda *words: beside_folder(sprites, *words)):
+        with pytest.raises(UserError, match=match):
+            family, config = make(*words)
+            build(family, config).adapt_to(family.load(config).open_data(config))
+
+    broken = shutil.copytree(tmp_path / "whole", tmp_path / "broken")
+    weights = broken / "vqvae" / "diffusion_pytorch_model.safetensors"
+    save_file({k: v for k, v in load_file(weights).items() if "conv_out" not in k}, weights)
+    refused("lacks weights that its config.json asks for, first ", f"autoencoder={broken}")
+    settings = json.loads((broken / "vqvae" / "config.json").read_text())
+    (broken / "vqvae" / "config.json").write_text(json.dumps({**settings, "block_out_channels": "8"}))
+    refused("no AutoencoderKL can be built", f"autoencoder={broken}")
+    refused("that UNet is for 4 channels", f"begin_from={tmp_path / 'whole'}", "latent_channels=3",
+            make=lambda *words: quick_config(SMALL, sprites, *words))  # fmt: skip
+    shutil.rmtree(broken / "unet")
+    refused("no folder with a diffusers UNet2DModel", f"begin_from={broken}")
 
 
 def test_an_autoencoder_alone_can_be_exported(quick, tmp_path):
@@ -273,7 +351,7 @@ def test_a_pickle_in_a_diffusers_folder_is_not_opened(sprites, quick, tmp_path):
             return (open, (str(mark), "w"))
 
     torch.save({"bomb": Bomb()}, tmp_path / "out" / "diffusion_pytorch_model.bin")
-    family, config = quick_config(SMALL, sprites, f"autoencoder={tmp_path / 'out'}")
+    family, config = beside_folder(sprites, f"autoencoder={tmp_path / 'out'}")
     with pytest.raises(UserError, match="cannot be loaded"):
         family.load(config).open_data(config)
     assert not mark.exists()
@@ -301,4 +379,13 @@ def test_the_patch_discriminator_comes_in_late_and_weighs_as_much_as_l1(quick, t
         .splitlines()
     ]
     assert ["discriminator/loss" in row for row in rows] == [False] * 3 + [True] * 3
-    assert all(row["weight/autoencoder/adversarial"] > 0 for row in rows[3:])
+
+
+def test_the_adversarial_term_weighs_half_as_much_as_l1_at_the_last_layer(sprites):
+    made, data = opened(sprites, "critic_after=0", title="latent_diffusion/autoencoder_sharp")
+    again, _, _ = made.codec(data.some("train", 4))
+    l1, score = (again - data.some("train", 4)).abs().mean(), -made.critic(again).mean()
+    ratio = 0.5 * made._ratio(l1, score)
+    last = made.codec.vae.decoder.conv_out.weight
+    one, other = (torch.autograd.grad(t, last, retain_graph=True)[0].norm() for t in (l1, score))
+    assert float(ratio * other) == pytest.approx(0.5 * float(one), rel=0.05)

@@ -18,20 +18,23 @@ def export(
     best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
 ) -> None:
     """Write a trained model as a folder that Hugging Face diffusers loads."""
+    from safetensors import SafetensorError
+
     from trainwright import registry
     from trainwright.errors import UserError
     from trainwright.files import atomic_folder
     from trainwright.runs.folder import open_run
     from trainwright.train.trained import load
 
-    opened = open_run(run)
+    opened, folder = open_run(run), folder.expanduser().resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already; give the name of a new folder.")
     trained = load(registry.family(opened.read()["family"], str(run)), opened, best)
     try:
         with atomic_folder(folder) as temporary:
             how = trained.system.export(temporary, averaged=not raw)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}.") from None
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{folder} cannot be written: {reason.lower()}.") from None
     print(f"exported step {trained.step}: {folder}")
-    print(how)
+    print(how.replace(str(temporary), str(folder)))

@@ -332,6 +332,9 @@ def _canvas(p: Plan) -> list[Check]:
     return [Check("canvas", "ok" if fit > 100 else "warn", said, "a larger data.size")]
 
 
+DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the thousand times of training
+
+
 def _pair(p: Plan) -> list[Check]:
     distance = p.facts.get("schedule_distance")
     if distance is None:
@@ -345,9 +348,9 @@ def _pair(p: Plan) -> list[Check]:
         said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
         return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
     if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
-        steps = p.number("sampler_steps") or 20
+        steps = next((n for n in DIVISORS if n > (p.number("sampler_steps") or 0)), 1000)
         said = f"the sampler is too coarse{proof}"
-        return [Check("schedule_pair", "warn", said, f"sampler_steps={2 * steps:.0f}")]
+        return [Check("schedule_pair", "warn", said, f"sampler_steps={steps}")]
     return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
 
 

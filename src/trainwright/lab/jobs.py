@@ -109,7 +109,10 @@ def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where:
     found.values = config.model_dump(mode="json")
     for path, value in values.items():
         found.put(tuple(path.split(".")), value, where)
-    return validate(found, family.config)
+    made = validate(found, family.config)
+    if family.config.prescribing.isdisjoint(values):
+        return made
+    return made.resolved(frozenset(tuple(path.split(".")) for path in values))
 
 
 def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | None = None) -> Result:
@@ -137,6 +140,10 @@ def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | 
         return read(family, run, time.monotonic() - begin, outcome.message)
     except UserError as error:
         return Result("failed", reason=str(error), seconds=time.monotonic() - begin)
+    except KeyboardInterrupt:
+        if not stop():
+            raise
+        return Result("interrupted", seconds=time.monotonic() - begin)  # while the data were prepared
 
 
 def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:

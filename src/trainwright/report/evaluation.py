@@ -26,6 +26,10 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
     trained = load(family, run, best)
     config = read_config(family, run)
     data = family.load(config).open_data(config)
+    if data.identity != run.read()["data"]["identity"]:
+        raise UserError(
+            f"the data of {run.folder} is not what it was trained on, so nothing can be measured beside it."
+        )
     train, held_out = (_bytes(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:
         raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")

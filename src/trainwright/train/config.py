@@ -1,6 +1,6 @@
 """The ``train`` section that every recipe has, and the base of every family's recipe."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -86,7 +86,9 @@ class Training(Config):
 
 
 class RunConfig(Config):
-    """What every recipe has. Families add sections of their own."""
+    """What every recipe has. Families add sections of their own; ``prescribing`` are settings that prescribe others."""
+
+    prescribing: ClassVar[frozenset[str]] = frozenset()
 
     family: str = knob("", "The family that the recipe trains.")
     recipe: str = knob("", "Name of the recipe that the settings started from.", hot=True)
@@ -94,7 +96,7 @@ class RunConfig(Config):
     train: Training = Training()
 
     def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "RunConfig":
-        """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths of overrides."""
+        """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths that a user typed."""
         return self
 
     def beforehand(self) -> str:

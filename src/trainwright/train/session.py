@@ -87,7 +87,7 @@ def _train(
     main = fabric.is_global_zero
     changes = _compare(family, config, run) if run.exists else []
     with fabric.rank_zero_first():
-        data = family.load(config).open_data(config, progress if main else None)
+        data = family.load(config).open_data(config, _until(stop, progress if main else None))
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
@@ -109,6 +109,18 @@ def _train(
         else:
             run.event("started", 0)
     return _end(loop, run, main)
+
+
+def _until(stop: Callable[[], bool], progress: Progress | None) -> Progress:
+    """The same progress, interrupted when a stop is asked for: preparing may take as long as a training."""
+
+    def shown(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done, total)
+        if stop():
+            raise KeyboardInterrupt
+
+    return shown
 
 
 def _end(loop: Loop, run: Run, main: bool) -> Outcome:

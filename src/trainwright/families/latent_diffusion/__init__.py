@@ -21,6 +21,6 @@ FAMILY = Family(
         "critic_features=8",
         "critic_after=0",
         "batch_size=8",
-        "sampler_steps=3",
+        "sampler_steps=4",
     ),
 )

@@ -1,15 +1,13 @@
 """What a latent diffusion recipe can set: both stages, the noise that training and sampling share, the sampler, the objective."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 from trainwright.data.config import ImageData
-from trainwright.errors import UserError
-from trainwright.families.latent_diffusion import folders
 from trainwright.train.config import RunConfig
 
 Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=2048)], ...], Field(strict=False, min_length=2, max_length=6)]
@@ -125,7 +123,11 @@ class LatentDiffusionConfig(RunConfig):
     autoencoder_steps: int | None = knob(
         None, "Steps of an autoencoder that is trained on the way; null: its recipe's.", ge=1
     )
-    begin_from: str = knob("", "A diffusers folder with the UNet to begin from.")
+    begin_from: str = knob(
+        "",
+        "A diffusers folder with the UNet whose weights the first step begins with; later it is not looked at.",
+        hot=True,
+    )
     latent_scale: float | None = knob(
         None, "Factor on latents; null: one over their standard deviation, which is what the noise assumes.", gt=0
     )
@@ -138,15 +140,17 @@ class LatentDiffusionConfig(RunConfig):
     sampling: Sampler = Sampler()
     optim: Objective = Objective()
 
-    follows: ClassVar[tuple[str, ...]] = (
-        "size",
-        "channels",
-        "background",
-        "fit",
-        "interpolation",
-        "source",
-        "held_out",
-    )
+    prescribing: ClassVar[frozenset[str]] = frozenset({"mode", "autoencoder", "begin_from"})
+
+    @model_validator(mode="after")
+    def _steps_divide_time(self) -> "LatentDiffusionConfig":
+        sampling = self.sampling
+        if sampling.sampler != "dpm_solver" and 1000 % sampling.sampler_steps:
+            raise ValueError(
+                f"sampling.sampler_steps: with {sampling.sampler} the 1000 times of training must be a multiple of it (20, 25, 40, 50, "
+                f"100, 200, 250, 500, 1000), which {sampling.sampler_steps} does not divide"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "LatentDiffusionConfig":
@@ -170,57 +174,13 @@ class LatentDiffusionConfig(RunConfig):
         return self
 
     def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "LatentDiffusionConfig":
-        """The same with what the mode presets, and with what the folders in ``autoencoder`` and ``begin_from`` prescribe.
+        """The same with what the mode presets, and with what the folders in ``autoencoder`` and ``begin_from`` prescribe."""
+        from trainwright.families.latent_diffusion.prescribed import resolve
 
-        Raises:
-            UserError: there is no such folder, or it holds something else.
-        """
-        update: dict[str, Any] = {}
-        if self.stage == "diffusion":
-            update |= self._of_autoencoder(given) | self._of_unet()
-        if self.stage == "diffusion" and self.mode != "full_train":
-            update |= self._preset(update.get("data", self.data))
-        return type(self).model_validate(self.model_copy(update=update).model_dump()) if update else self
+        return resolve(self, given)
 
     def beforehand(self) -> str:
         """That stage one comes first, if it has to be trained."""
         if self.stage == "autoencoder" or Path(self.autoencoder).expanduser().is_dir():
             return ""
         return f"stage one, {self.autoencoder}, is trained first unless it was on these pictures before"
-
-    def _preset(self, data: ImageData) -> dict[str, Any]:
-        still = data.augment.model_copy(update={"flip": 0.0})
-        return {
-            "subset": OVERFIT[self.mode],
-            "data": data.model_copy(update={"augment": still}),
-        }
-
-    def _of_autoencoder(self, given: frozenset[tuple[str, ...]]) -> dict[str, Any]:
-        place = Path(self.autoencoder).expanduser()
-        if not place.is_dir():
-            if self.autoencoder.count("/") == 1 and self.autoencoder.startswith("latent_diffusion/"):
-                return {}
-            raise UserError(
-                f"autoencoder: {self.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder, a diffusers folder, or "
-                "leave it out: then one is trained first."
-            )
-        found = folders.diffusers_config(place, "AutoencoderKL", ("vae", "vqvae"))
-        if found is not None:
-            return {"vae": self.vae.model_copy(update={"imported": found})}
-        settings = folders.run_settings(place)
-        if settings is None or settings.get("stage") != "autoencoder":
-            raise UserError(
-                f"autoencoder: {place} holds neither a run of stage one nor a diffusers AutoencoderKL. Train one with "
-                "`trainwright train latent_diffusion/autoencoder`."
-            )
-        theirs = LatentDiffusionConfig.model_validate(settings, strict=False)
-        taken = {key: getattr(theirs.data, key) for key in self.follows if ("data", key) not in given}
-        return {"vae": theirs.vae, "data": self.data.model_copy(update=taken)}
-
-    def _of_unet(self) -> dict[str, Any]:
-        if not self.begin_from:
-            return {}
-        found = folders.diffusers_config(Path(self.begin_from).expanduser(), "UNet2DModel", ("unet",))
-        if found is None:
-            raise UserError(f"begin_from: {self.begin_from!r} is no folder with a diffusers UNet2DModel.")
-        return {"model": self.model.model_copy(update={"imported": found})}

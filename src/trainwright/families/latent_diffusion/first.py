@@ -7,7 +7,6 @@ from typing import Any
 
 from diffusers import AutoencoderKL
 from filelock import FileLock
-from safetensors import SafetensorError
 
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.data.cache import cache_root
@@ -15,12 +14,14 @@ from trainwright.data.images import Images
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.runs.folder import Run
 from trainwright.train import checkpoint as checkpoints
 from trainwright.train.session import train
 from trainwright.train.system import Progress
 
+VERSION = 1  # of what stage one does: other numbers, other autoencoders
 DECIDES = ("seed", "epochs", "steps", "batch_size", "max_grad_norm", "precision")  # of the train section
 
 
@@ -47,9 +48,10 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
     """
     first = stage_one(config)
     dumped = first.model_dump(mode="json")
-    decides = {key: dumped[key] for key in ("data", "vae", "stage_one", "optim")}
+    decides = {key: dumped[key] for key in ("vae", "stage_one", "optim")}
     decides["train"] = {key: dumped["train"][key] for key in DECIDES}
-    text = json.dumps([decides, images.identity], sort_keys=True)
+    pictures = [images.identity, dumped["data"]["held_out"], dumped["data"]["augment"]]
+    text = json.dumps([VERSION, decides, pictures], sort_keys=True)
     folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
     locks = cache_root() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,10 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
         if not run.exists or run.read()["status"] != "finished":
             from trainwright.families.latent_diffusion import FAMILY
 
-            outcome = train(FAMILY, first, run, _Counted(progress, folder))
+            shown = _Counted(progress)
+            outcome = train(FAMILY, first, run, shown, stop=lambda: shown.stopped)
+            if outcome.status == "interrupted":
+                raise KeyboardInterrupt
             if outcome.status != "finished":
                 raise UserError(
                     f"the autoencoder did not train to its end ({outcome.status}: {outcome.message}). "
@@ -76,7 +81,7 @@ def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
             f"autoencoder: no recipe {config.autoencoder!r} and no such folder. latent_diffusion/autoencoder is one."
         )
     settings = Settings()
-    add_mapping(settings, LatentDiffusionConfig, _inherited(file), str(file))
+    _add(settings, file)
     first = validate(settings, LatentDiffusionConfig)
     if first.stage != "autoencoder":
         raise UserError(f"autoencoder: {config.autoencoder} does not train an autoencoder.")
@@ -86,22 +91,26 @@ def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
     }  # fmt: skip
     if config.autoencoder_steps is not None:
         training |= {"steps": config.autoencoder_steps}
-    flip = first.data.augment
+    own = {k: v for k, v in config.stage_one if v != type(config.stage_one).model_fields[k].default}
     return first.model_copy(
         update={
             "family": "latent_diffusion",
             "recipe": config.autoencoder,
-            "data": config.data.model_copy(update={"augment": flip}),
+            "data": config.data.model_copy(update={"augment": first.data.augment}),
             "vae": config.vae,
+            "stage_one": first.stage_one.model_copy(update=own),
             "train": first.train.model_copy(update=training),
         }
     )
 
 
-def _inherited(file: Path) -> dict[str, Any]:
+def _add(settings: Settings, file: Path) -> None:
+    """A shipped recipe, after the one that it extends."""
     found = {k: v for k, v in read_yaml(file).items() if k != "family"}
     base = found.pop("extends", None)
-    return {**_inherited(file.with_name(f"{base}.yaml")), **found} if base else found
+    if base:
+        _add(settings, file.with_name(f"{base}.yaml"))
+    add_mapping(settings, LatentDiffusionConfig, found, str(file))
 
 
 def _fill(codec: Codec, folder: Path) -> None:
@@ -113,14 +122,7 @@ def _fill(codec: Codec, folder: Path) -> None:
 
 
 def _brought_in(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
-    try:
-        vae = AutoencoderKL.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0][:160]
-        raise UserError(
-            f"autoencoder: {folder} cannot be loaded ({reason}). It needs config.json and "
-            "diffusion_pytorch_model.safetensors as diffusers saves them."
-        ) from None
+    vae = weights(AutoencoderKL, folder, "autoencoder")
     if vae.config["in_channels"] != config.data.channels:
         raise UserError(
             f"autoencoder: {folder} is for pictures of {vae.config['in_channels']} channels; set data.channels to that."
@@ -129,15 +131,18 @@ def _brought_in(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
 
 
 class _Counted:
-    """The training of stage one as one more thing that is prepared, for a progress bar."""
+    """The training of stage one as one more thing that is prepared, for a progress bar; interrupted there, it saves a checkpoint."""
 
-    def __init__(self, progress: Progress | None, folder: Path) -> None:
-        self.progress, self.folder = progress, folder
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.stopped = progress, False
 
     def status(self, text: str, done: int, total: int) -> None:
         """Moves the bar."""
-        if self.progress is not None:
-            self.progress(done, total)
+        try:
+            if self.progress is not None:
+                self.progress(done, total)
+        except KeyboardInterrupt:
+            self.stopped = True
 
     def note(self, text: str) -> None:
         """Nothing: the run's events have it."""

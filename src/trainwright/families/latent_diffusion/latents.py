@@ -57,18 +57,20 @@ class Latents:
         with torch.random.fork_rng(devices=[]):
             codec = codec_for(config, images, progress)
         flip = config.data.augment.flip
-        key = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec), flip > 0]).encode())
-        folder = cache_root() / "latents" / key.hexdigest()[:32]
+        identity = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec)]).encode()).hexdigest()
+        folder = cache_root() / "latents" / f"{identity[:32]}-{'mirrored' if flip > 0 else 'plain'}"
         if not (folder / "index.json").exists():
             locks = cache_root() / "locks"
             locks.mkdir(parents=True, exist_ok=True)
             with FileLock(locks / folder.name):
                 if not (folder / "index.json").exists():
                     with atomic_folder(folder) as temporary:
-                        _encode(images, codec, flip > 0, temporary, progress or (lambda done, total: None))
+                        _encode(
+                            images, codec, flip > 0, _device(config), temporary, progress or (lambda done, total: None)
+                        )
         moments = _open(folder)
         train = images.first("train", config.subset) if config.subset else images.train
-        found = cls(images, codec, moments, train, key.hexdigest()[:16], flip)
+        found = cls(images, codec, moments, train, identity[:16], flip)
         codec.measure(found.unscaled(images.train))
         if config.latent_scale is not None:
             codec.scale.fill_(config.latent_scale)
@@ -124,9 +126,15 @@ def _fingerprint(codec: Codec) -> str:
     return found.hexdigest()
 
 
-def _encode(images: Images, codec: Codec, mirrored: bool, folder: Path, progress: Progress) -> None:
+def _device(config: LatentDiffusionConfig) -> torch.device:
+    wanted = config.train.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if wanted else "cpu")
+
+
+def _encode(
+    images: Images, codec: Codec, mirrored: bool, device: torch.device, folder: Path, progress: Progress
+) -> None:
     pixels = images.images.pixels
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     codec.to(device)
     shape: list[Any] = []
     with (folder / "moments.bin").open("wb") as out, torch.no_grad():
@@ -144,7 +152,12 @@ def _encode(images: Images, codec: Codec, mirrored: bool, folder: Path, progress
 
 
 def _open(folder: Path) -> np.ndarray:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    if sha256(folder / "moments.bin") != index["sha256"]:
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        intact = sha256(folder / "moments.bin") == index["sha256"]
+        shape = tuple(index["shape"])
+    except (OSError, ValueError, KeyError, TypeError):
+        intact = False
+    if not intact:
         raise UserError(f"data: the encoded pictures in {folder} are damaged; remove that folder and run again.")
-    return np.memmap(folder / "moments.bin", dtype=np.float32, mode="r", shape=tuple(index["shape"]))
+    return np.memmap(folder / "moments.bin", dtype=np.float32, mode="r", shape=shape)

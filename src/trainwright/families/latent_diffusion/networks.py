@@ -7,7 +7,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DModel
 from torch import Tensor, nn
 
+from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import Autoencoder, UNet
+from trainwright.families.latent_diffusion.imported import build
 
 GROUPS = 32
 NARROW = -6.0  # log variance of q(z | x) at the beginning: noise of variance 1 would drown what is to be learned first
@@ -58,7 +60,7 @@ class Codec(nn.Module):
 
 def _autoencoder(settings: Autoencoder, channels: int, size: int) -> AutoencoderKL:
     if settings.imported:
-        return AutoencoderKL.from_config(json.loads(settings.imported))
+        return build(AutoencoderKL, json.loads(settings.imported), "autoencoder")
     levels = len(settings.widths)
     network = AutoencoderKL(
         in_channels=channels,
@@ -78,10 +80,14 @@ def _autoencoder(settings: Autoencoder, channels: int, size: int) -> Autoencoder
 
 def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
     """The noise predictor for latents of ``shape``; its last convolution begins at 0 unless it is brought in."""
-    if settings.imported:
-        return UNet2DModel.from_config(json.loads(settings.imported))
     channels, side, _ = shape
+    if settings.imported:
+        return _fitting(build(UNet2DModel, json.loads(settings.imported), "begin_from"), channels, side)
     widths = tuple(settings.base_channels * factor for factor in settings.multipliers)
+    if side % 2 ** (len(widths) - 1):
+        raise UserError(
+            f"model.multipliers has {len(widths)} resolutions, which latents of {side} x {side} cannot be halved to; give fewer."
+        )
     sides = [side >> level for level in range(len(widths))]
     attends = [s in settings.attention for s in sides]
     network = UNet2DModel(
@@ -99,6 +105,19 @@ def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
     nn.init.zeros_(network.conv_out.weight)
     nn.init.zeros_(network.conv_out.bias)
     return network
+
+
+def _fitting(unet: UNet2DModel, channels: int, side: int) -> UNet2DModel:
+    own, halvings = unet.config, len(unet.config["block_out_channels"]) - 1
+    if (own["in_channels"], own["out_channels"]) != (channels, channels):
+        raise UserError(
+            f"begin_from: that UNet is for {own['in_channels']} channels, the autoencoder's latents have {channels}."
+        )
+    if side % 2**halvings:
+        raise UserError(
+            f"begin_from: that UNet halves {halvings} times, which latents of {side} x {side} cannot be; set data.size."
+        )
+    return unet
 
 
 def groups(widths: tuple[int, ...]) -> int:

@@ -31,7 +31,7 @@ PANELS = (
     ),
     Panel(
         "Autoencoder",
-        "L1 over all numbers of a picture, and the KL in nats a picture.",
+        "L1 over all numbers of a picture.",
         (("L1", "autoencoder/l1"), ("held out", "validation/l1")),
     ),
 )

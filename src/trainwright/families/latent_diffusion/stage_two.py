@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
 from torch import Tensor
 
 from trainwright.errors import UserError
@@ -14,13 +13,14 @@ from trainwright.families.latent_diffusion.common import group
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
 from trainwright.families.latent_diffusion.export import save_pipeline
+from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.latents import Latents
 from trainwright.families.latent_diffusion.networks import Codec, make_unet
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.train.system import Moment, Progress, System, View
 
 BINS = 4  # of time, for the loss
-HELD = 32  # latents that the held-out loss is measured on, each at one time of each bin
+HELD = 16  # latents that the held-out loss is measured on, each at one time of each bin
 CHUNK = 64
 REAL = 256
 SHOWN = 8
@@ -50,8 +50,14 @@ class DiffusionStage(System):
     def adapt_to(self, data: Any) -> None:
         """Puts the trained autoencoder in, with its measured scale, and the weights to begin from."""
         self.codec.load_state_dict(data.codec.state_dict())
-        if self.config.begin_from and Path(self.config.begin_from).expanduser().is_dir():
-            self.unet.load_state_dict(_begin_from(Path(self.config.begin_from).expanduser()).state_dict())
+        if self.config.begin_from:
+            place = Path(self.config.begin_from)
+            folder = folders.diffusers_folder(place, "UNet2DModel", ("unet",))
+            if folder is None:
+                raise UserError(
+                    f"begin_from: {place} is gone. Put it back; for a run that has begun, begin_from= does too."
+                )
+            self.unet.load_state_dict(weights(UNet2DModel, folder, "begin_from").state_dict())
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
@@ -197,15 +203,6 @@ class DiffusionStage(System):
             "latent_scaled_std": round(float(real.std()), 4) if len(real) > SHOWN else None,
             "few_on_purpose": self.config.mode != "full_train",
         }
-
-
-def _begin_from(place: Path) -> UNet2DModel:
-    folder = folders.diffusers_folder(place, "UNet2DModel", ("unet",))
-    try:
-        found: UNet2DModel = UNet2DModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"begin_from: {place} cannot be loaded ({str(error).splitlines()[0][:160]}).") from None
-    return found
 
 
 MEANINGS = {

@@ -1,0 +1,49 @@
+"""diffusers networks that come in from a folder: what is not as it must be is said in a sentence, and nothing is unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from trainwright.errors import UserError
+
+TROUBLE = (OSError, ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, SafetensorError)
+
+
+def build(kind: Any, settings: dict[str, Any], name: str) -> Any:
+    """A network of diffusers' class ``kind`` with these settings, its weights new.
+
+    Raises:
+        UserError: settings that the class cannot be built with; ``name`` is the setting that brought them.
+    """
+    try:
+        return kind.from_config(settings)
+    except TROUBLE as error:
+        raise UserError(
+            f"{name}: no {kind.__name__} can be built from its config.json ({_first_line(error)})."
+        ) from None
+
+
+def weights(kind: Any, folder: Path, name: str) -> Any:
+    """The network in a folder with its weights.
+
+    Raises:
+        UserError: weights are missing, damaged, of another network, or not safetensors.
+    """
+    try:
+        found, info = kind.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
+        )
+    except TROUBLE as error:
+        raise UserError(
+            f"{name}: {folder} cannot be loaded ({_first_line(error)}). It needs config.json and "
+            "diffusion_pytorch_model.safetensors as diffusers saves them."
+        ) from None
+    missing = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
+    if missing:
+        raise UserError(f"{name}: {folder} lacks weights that its config.json asks for, first {missing[0]}.")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

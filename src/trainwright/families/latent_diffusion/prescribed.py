@@ -1,0 +1,87 @@
+"""What a mode and the folders that a recipe names prescribe for the rest of its settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainwright.errors import UserError
+from trainwright.families.latent_diffusion import folders
+from trainwright.families.latent_diffusion.config import OVERFIT, LatentDiffusionConfig
+from trainwright.runs.folder import Run
+
+Given = frozenset[tuple[str, ...]]
+PICTURES = ("size", "channels", "background", "fit", "interpolation", "source", "held_out")  # an autoencoder's own kind
+
+
+def resolve(config: LatentDiffusionConfig, given: Given) -> LatentDiffusionConfig:
+    """The config with all of it filled in; what the user typed (``given``) wins, but not over a mode.
+
+    Raises:
+        UserError: there is no such folder, it holds something else, or it does not go with what was typed.
+    """
+    if config.stage != "diffusion":
+        return config
+    update: dict[str, Any] = {**_autoencoder(config, given), **_unet(config)}
+    if config.mode != "full_train":
+        data = update.get("data", config.data)
+        still = data.augment.model_copy(update={"flip": 0.0})
+        update |= {"subset": OVERFIT[config.mode], "data": data.model_copy(update={"augment": still})}
+    elif ("mode",) in given and ("subset",) not in given:
+        update |= {"subset": None}
+    if not update:
+        return config
+    return _checked(config.autoencoder, config.model_copy(update=update).model_dump())
+
+
+def _checked(where: str, values: Mapping[str, Any]) -> LatentDiffusionConfig:
+    try:
+        return LatentDiffusionConfig.model_validate(values, strict=False)
+    except ValidationError as error:
+        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise UserError(f"with {where}: {place + ': ' if place else ''}{said}.") from None
+
+
+def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
+    place = Path(config.autoencoder).expanduser()
+    if not place.is_dir():
+        if config.autoencoder.count("/") == 1 and config.autoencoder.startswith("latent_diffusion/"):
+            return {}
+        raise UserError(
+            f"autoencoder: {config.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder, a diffusers folder, or "
+            "leave it out: then one is trained first."
+        )
+    typed = sorted(".".join(path) for path in given if path[0] in ("vae", "stage_one"))
+    if typed:
+        raise UserError(f"{typed[0]} is settled by the autoencoder in {place}; leave one of the two out.")
+    found = folders.diffusers_config(place, "AutoencoderKL", ("vae", "vqvae"))
+    where = {"autoencoder": str(place.resolve())}
+    if found is not None:
+        return {**where, "vae": config.vae.model_copy(update={"imported": found})}
+    settings = folders.run_settings(place)
+    if settings is None or settings.get("stage") != "autoencoder":
+        raise UserError(
+            f"autoencoder: {place} holds neither a run of stage one nor a diffusers AutoencoderKL. Train one with "
+            "`trainwright train latent_diffusion/autoencoder`."
+        )
+    facts = Run(place).read()
+    if facts["status"] != "finished":
+        raise UserError(
+            f"autoencoder: {place} is {facts['status']} at step {facts['step']} of {facts['steps']}; finish it first, with "
+            f"`trainwright resume {place}`."
+        )
+    theirs = _checked(str(place), settings)
+    taken = {key: getattr(theirs.data, key) for key in PICTURES if ("data", key) not in given}
+    return {**where, "vae": theirs.vae, "data": config.data.model_copy(update=taken)}
+
+
+def _unet(config: LatentDiffusionConfig) -> dict[str, Any]:
+    if not config.begin_from:
+        return {}
+    place = Path(config.begin_from).expanduser()
+    found = folders.diffusers_config(place, "UNet2DModel", ("unet",))
+    if found is None:
+        raise UserError(f"begin_from: {config.begin_from!r} is no folder with a diffusers UNet2DModel.")
+    return {"begin_from": str(place.resolve()), "model": config.model.model_copy(update={"imported": found})}
