@@ -154,7 +154,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
                 "the guide says": "healthy" if guide > HEALTHY else "collapse",
                 "over that of real latents": f"{found['sample_diversity/ratio']:.2f}",
                 "coverage": f"{found['samples/coverage']:.2f}", "precision": f"{found['samples/precision']:.2f}",
-                "with a near copy": f"{found['samples/duplicate_share']:.2f}", "kernel distance": f"{found['samples/kid']:.0f}",
+                "with a near copy": f"{found['samples/duplicate_share']:.2f}",
                 "the doctor says": ", ".join(d.symptom.name for d in said.alarms) or "nothing",
             }
         )  # fmt: skip

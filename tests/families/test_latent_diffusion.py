@@ -126,6 +126,16 @@ def test_pairwise_distances_are_twice_the_variance_and_have_their_target_beside_
     assert pairwise_mse(real[:4])["pairwise_mse_mean"] == pytest.approx(float(torch.stack(flat).mean()), rel=1e-6)
 
 
+def test_a_look_measures_kid_in_the_features_of_an_evaluation(sprites):
+    made, data = opened(sprites)
+    found = made.probe(data, 16, 3)
+    assert found["samples/kid"] > 100  # an untrained network
+    again = made.probe(data, 16, 3)
+    assert again["samples/kid"] == found["samples/kid"]
+    real = data.pictures("train", 16)
+    assert made._kid(data, real)["samples/kid"] < 0.5 * found["samples/kid"]
+
+
 def test_reproduced_counts_pictures_not_samples():
     pictures = torch.rand(4, 3, 8, 8) * 2 - 1
     found = reproduced(pictures[[0, 0, 1, 2]], pictures, 0.9 * pictures)

@@ -44,6 +44,11 @@ class Features(nn.Module):
         return torch.cat([self(part).double().cpu() for part in pictures.split(batch)])
 
 
+def installed() -> bool:
+    """Whether the network's weights are there."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
 def _weights() -> Path:
     found = importlib.util.find_spec(PACKAGE)
     folders = list(found.submodule_search_locations or ()) if found else []

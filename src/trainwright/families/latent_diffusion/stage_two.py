@@ -17,6 +17,9 @@ from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.latents import Latents
 from trainwright.families.latent_diffusion.networks import Codec, make_unet
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
+from trainwright.measure.features import Features, installed
+from trainwright.measure.kid import kernel_distance
+from trainwright.train.grids import to_bytes
 from trainwright.train.system import Moment, Progress, System, View
 
 BINS = 4  # of time, for the loss
@@ -40,7 +43,8 @@ class DiffusionStage(System):
         self.unet = make_unet(config.model, self.codec.shape)
         self.networks = {"unet": self.unet, "autoencoder": self.codec}
         self.groups = {"unet": group("unet", self.unet, config.optim)}
-        self._drawn: tuple[Any, Tensor] | None = None  # the newest samples' latents, for a probe of the same samples
+        self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, for a probe of the same ones
+        self._features: tuple[Features, Tensor] | None = None  # the network and the real pictures in it
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Latents:
@@ -105,8 +109,9 @@ class DiffusionStage(System):
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """(count, C, S, S) in [-1, 1] by the recipe's sampler."""
         found = self.latents(count, seed, averaged)
-        self._drawn = ((count, seed, averaged), found)
-        return torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
+        pictures = torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
+        self._drawn = ((count, seed, averaged), found, pictures)
+        return pictures
 
     # ---- signals -----------------------------------------------------------------------------------------------------
 
@@ -158,11 +163,26 @@ class DiffusionStage(System):
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
-        """Distances between 16 samples' latents beside those between real ones."""
-        kept = self._drawn if self._drawn is not None and self._drawn[0] == (count, seed, True) else None
-        samples = kept[1] if kept is not None else self.latents(min(count, 16), seed)
+        """Distances between 16 samples' latents beside those between real ones, and KID if the feature network is installed."""
+        if self._drawn is None or self._drawn[0] != (count, seed, True):
+            self.sample(count, seed)
+        assert self._drawn is not None
+        _, latents, pictures = self._drawn
         self._drawn = None
-        return beside_real(samples.cpu(), data.some("train", REAL))
+        return {**beside_real(latents.cpu(), data.some("train", REAL)), **self._kid(data, pictures)}
+
+    def _kid(self, data: Any, pictures: Tensor) -> dict[str, float]:
+        if not installed() or len(pictures) < 2 or not bool(torch.isfinite(pictures).all()):
+            return {}
+        found = {}
+        if self._features is None:
+            network = Features()
+            real = network.of(_bytes(data.pictures("train", 2 * REAL)))
+            self._features = (network, real[:REAL])
+            if len(real) > REAL:
+                found["real/kid"] = kernel_distance(real[:REAL], real[REAL:])
+        network, real = self._features
+        return {**found, "samples/kid": kernel_distance(real, network.of(_bytes(pictures)))}
 
     @torch.no_grad()
     def views(self, data: Any) -> dict[str, View]:
@@ -203,6 +223,10 @@ class DiffusionStage(System):
             "latent_scaled_std": round(float(real.std()), 4) if len(real) > SHOWN else None,
             "few_on_purpose": self.config.mode != "full_train",
         }
+
+
+def _bytes(pictures: Tensor) -> Tensor:
+    return torch.from_numpy(to_bytes(pictures)).permute(0, 3, 1, 2)
 
 
 MEANINGS = {

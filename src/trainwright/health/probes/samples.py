@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainwright.measure.kid import kernel_distance
 from trainwright.measure.neighbours import manifold_metrics, nearest_distance, radii
 
 POOLED = 8  # side of the pooled picture; 8 x 8 keeps what a thumbnail shows
@@ -59,20 +58,15 @@ class SampleProbe:
         if half <= NEIGHBOURS:
             return {}
         found = manifold_metrics(self.real[:half], self.real[half : 2 * half], NEIGHBOURS)
-        found["kid"] = kernel_distance(self.real[:half], self.real[half : 2 * half])
-        return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density", "kid")}
+        return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
 
     def look(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
-        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few.
-
-        ``kid`` is the kernel distance in these features; the one in a network's is what ``trainwright evaluate`` measures.
-        """
+        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few."""
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
             return {}
         features = self._features(fake)
         found = manifold_metrics(self.real, features, self.k, self.radius)
-        found["kid"] = kernel_distance(self.real, features)
         found["diversity_ratio"] = _pairwise(features) / max(self.spread, 1e-12)
         found["ndb"] = _different(_share(features, self.bins), len(features), self.counts, len(self.real))
         found["duplicate_share"] = float((_nearest_other(features) < DUPLICATE * self.own_nearest).float().mean())
