@@ -17,7 +17,8 @@ from torch import Tensor
 from benchmarks.results_io import row, write
 from trainwright import registry
 from trainwright.config.base import flatten
-from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
+from trainwright.families.latent_diffusion.diversity import beside_real
+from trainwright.families.latent_diffusion.stage_two import SEED
 from trainwright.health.doctor import examine
 from trainwright.health.history import History
 from trainwright.health.probes.samples import SampleProbe
@@ -104,8 +105,8 @@ def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
     made, data = opened(run)
     pictures, count = data.pictures("train", len(data)), 16 * len(data)
     decoded = made.system.codec.decode(data.some("train", len(data)))
-    samples = made.system.sample(count, 1)
-    found = reproduced(samples, pictures, decoded)
+    samples = made.system.sample(count, SEED)
+    found = made.system.given_back(data, count)
     nearest = torch.cdist(pictures.flatten(1), samples.flatten(1)).argmin(1)
     save_grid(torch.cat([pictures, decoded, samples[nearest]]), HOME / f"{name}.png", len(pictures))
     target = 30.0 if name == "overfit_one" else None

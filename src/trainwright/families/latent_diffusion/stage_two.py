@@ -20,7 +20,7 @@ from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.measure.features import Features, installed
 from trainwright.measure.kid import kernel_distance
 from trainwright.train.grids import to_bytes
-from trainwright.train.system import Moment, Progress, System, View
+from trainwright.train.system import Moment, Progress, System
 
 BINS = 4  # of time, for the loss
 HELD = 16  # latents that the held-out loss is measured on, each at one time of each bin
@@ -156,9 +156,8 @@ class DiffusionStage(System):
         if len(real) > SHOWN:  # the spread of a few pictures is not that of the set that they come from
             found["latent/scaled_std"] = float(real.std())
         if self.config.mode != "full_train":
-            pictures = data.pictures("train", len(data))
-            wanted = self.codec.decode(data.some("train", len(data)).to(self.device)).cpu()
-            found |= reproduced(self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu(), pictures, wanted)
+            seen = self.given_back(data, max(SHOWN, 2 * len(data)))
+            found |= {name: seen[name] for name in ("overfit/psnr", "overfit/decoded_psnr")}
         return found
 
     @torch.no_grad()
@@ -185,18 +184,17 @@ class DiffusionStage(System):
         return {**found, "samples/kid": kernel_distance(real, network.of(_bytes(pictures)))}
 
     @torch.no_grad()
-    def views(self, data: Any) -> dict[str, View]:
-        """With few pictures: these over the samples that are nearest to each."""
-        if self.config.mode == "full_train":
-            return {}
+    def given_back(self, data: Any, count: int) -> dict[str, float]:
+        """How well so many samples give back the pictures of an overfitting run; sixteen for each find all of them almost surely."""
         pictures = data.pictures("train", len(data))
-        samples = self.sample(max(SHOWN, 4 * len(pictures)), SEED).cpu()
-        nearest = torch.cdist(pictures.flatten(1), samples.flatten(1)).argmin(1)
-        return {"reproduced": View(torch.cat([pictures, samples[nearest]]), len(pictures))}
+        decoded = torch.cat([self.codec.decode(z.to(self.device)) for z in data.some("train", len(data)).split(CHUNK)])
+        return reproduced(self.sample(count, SEED).cpu(), pictures, decoded.cpu())
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Distances between samples' latents beside real ones, and the held-out loss."""
+        """Distances between samples' latents beside real ones, the held-out loss, and whether a few pictures are given back."""
         found = beside_real(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validate(data, 0, 0.0)
+        if self.config.mode != "full_train":
+            found |= self.given_back(data, 16 * len(data))
         beside = {"sample_diversity/pairwise_mse_mean": found.get("real_diversity/pairwise_mse_mean")}
         return [
             {
@@ -238,5 +236,9 @@ MEANINGS = {
         "",
         "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse",
     ),
+    "overfit/psnr": ("higher", "dB of samples to the nearest of the few pictures"),
+    "overfit/decoded_psnr": ("higher", "the same to the pictures as the autoencoder gives them back"),
+    "overfit/least_psnr": ("higher", "dB of the picture that comes out worst"),
+    "overfit/reproduced_share": ("higher", "share of the pictures that come out above 25 dB"),
     "validation/loss": ("lower", "error of the predicted target on held-out latents"),
 }
