@@ -140,7 +140,7 @@ def test_reproduced_counts_pictures_not_samples():
     pictures = torch.rand(4, 3, 8, 8) * 2 - 1
     found = reproduced(pictures[[0, 0, 1, 2]], pictures, 0.9 * pictures)
     assert 25 < found["overfit/decoded_psnr"] < 35
-    assert found["overfit/reproduced_share"] == 0.75
+    assert found["overfit/found_share"] == 0.75
     assert found["overfit/psnr"] > 100
     assert found["overfit/least_psnr"] < 25
 

@@ -239,6 +239,6 @@ MEANINGS = {
     "overfit/psnr": ("higher", "dB of samples to the nearest of the few pictures"),
     "overfit/decoded_psnr": ("higher", "the same to the pictures as the autoencoder gives them back"),
     "overfit/least_psnr": ("higher", "dB of the picture that comes out worst"),
-    "overfit/reproduced_share": ("higher", "share of the pictures that come out above 25 dB"),
+    "overfit/found_share": ("higher", "share of the pictures that some sample is, and no other picture"),
     "validation/loss": ("lower", "error of the predicted target on held-out latents"),
 }
