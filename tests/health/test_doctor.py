@@ -131,6 +131,7 @@ def test_smoothing_and_thinning_look_back_only():
 ONE_SIGNAL = [
     ("schedule_mismatch", "schedule/train_sample_distance", 0.4, 0.0),
     ("latent_scale", "latent/scaled_std", 5.0, 1.02),
+    ("over_dispersion", "sample_diversity/ratio", 1.5, 1.1),
     ("ball_boundary", "hyperbolic/boundary_share", 0.3, 0.001),
     ("variance_collapse", "std_ratio/places", 0.02, 0.9),
 ]

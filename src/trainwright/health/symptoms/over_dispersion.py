@@ -9,8 +9,9 @@ BOUNDS = {
         "mean squared distance of two samples' latents over that of two real ones",
         "2 v for independent latents of variance v; sixteen samples scatter by about 5 % (ours)",
     ),
-    "warm_up": Bound(0.15, "share of the budget before it is judged: an untrained sampler gives back noise", "ours"),
-    "readings": Bound(2, "readings in a row; one if it is twice that", "ours"),
+    "plain": Bound(2.6, "the same: so far off that one reading is enough, and half of the warm-up", "ours"),
+    "warm_up": Bound(0.3, "share of the budget before it is judged: an untrained sampler gives back noise", "ours"),
+    "readings": Bound(2, "readings in a row", "ours"),
 }
 
 
@@ -19,9 +20,10 @@ def look(h: History) -> Judgement:
     ratio = h.get("sample_diversity/ratio")
     if ratio is None:
         return Unknown("distances between samples' latents, beside those between real ones")
-    bad = (ratio.values > BOUNDS["ratio"].value) & (ratio.steps > BOUNDS["warm_up"].value * h.budget)
-    plain = ratio.last > 2 * BOUNDS["ratio"].value
-    stretch = persistent(ratio.steps, bad, 1 if plain else int(BOUNDS["readings"].value))
+    warm_up = BOUNDS["warm_up"].value * h.budget
+    plain = (ratio.values > BOUNDS["plain"].value) & (ratio.steps > 0.5 * warm_up)
+    bad = plain | ((ratio.values > BOUNDS["ratio"].value) & (ratio.steps > warm_up))
+    stretch = persistent(ratio.steps, bad, 1 if plain[-1] else int(BOUNDS["readings"].value))
     if stretch is None:
         return None
     said = "two samples differ {value} times as much as two real latents do (healthy: 1)"
