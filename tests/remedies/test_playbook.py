@@ -28,11 +28,9 @@ def marks(family):
 def base(family, remedy):
     """Settings that are on, so that there is something to multiply, and that differ from what the remedy asks for."""
     values = flatten(registry.family(family).config())
-    on = {
-        "data.augment.color_jitter": [0.1, 0.1, 0.1, 0.02], "data.augment.rotation": 10.0, "train.max_grad_norm": 0.001,
-        "train.steps": 1000,
-    }  # fmt: skip
-    values |= {path: value for path, value in on.items() if path in remedy.change}
+    augmented = {"data.augment.color_jitter": [0.1, 0.1, 0.1, 0.02], "data.augment.rotation": 10.0}
+    values |= {path: value for path, value in augmented.items() if path in remedy.change}
+    values |= {"train.max_grad_norm": 0.001, "train.steps": 1000}
     values["fact.beta_threshold"] = 80.0
     return {
         path: value
