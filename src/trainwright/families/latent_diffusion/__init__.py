@@ -22,5 +22,6 @@ FAMILY = Family(
         "critic_after=0",
         "batch_size=8",
         "sampler_steps=4",
+        "probe_count=16",
     ),
 )
