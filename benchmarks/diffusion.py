@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmarks.results_io import row, write
 from trainwright import registry
 from trainwright.config.base import flatten
+from trainwright.data.images import to_byte_tensor
 from trainwright.families.latent_diffusion.diversity import beside_real
 from trainwright.families.latent_diffusion.stage_two import SEED
 from trainwright.health.doctor import examine
@@ -24,7 +25,7 @@ from trainwright.health.history import History
 from trainwright.health.probes.samples import SampleProbe
 from trainwright.measure.evaluate import evaluate_pictures
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.grids import save_grid, to_bytes
+from trainwright.train.grids import save_grid
 from trainwright.train.session import train
 from trainwright.train.status import Silent
 from trainwright.train.trained import load
@@ -83,7 +84,7 @@ def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[
         made = torch.cat(list(system.samples(SAMPLES, seed)))
         if seed == 1:
             save_grid(made[:64], HOME / f"{run.folder.name}.png")
-        for line in evaluate_pictures(_bytes(made), train_set, held, seed):
+        for line in evaluate_pictures(to_byte_tensor(made), train_set, held, seed):
             found.setdefault(str(line["metric"]), []).append(float(line["value"] or 0.0))
             if seed == 1 and line["floor"] is not None and label == "latent diffusion":
                 floor = float(line["floor"])
@@ -94,10 +95,6 @@ def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[
         values = found[metric]
         name = f"{label}: {metric.replace('_', ' ')}"
         yield row(name, statistics.median(values), "", None, better, SAMPLES * DRAWS, max(values) - min(values))
-
-
-def _bytes(pictures: Tensor) -> Tensor:
-    return torch.from_numpy(to_bytes(pictures)).permute(0, 3, 1, 2)
 
 
 def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
@@ -187,7 +184,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     small = trained("latent_diffusion/small", "small")
-    from trainwright.families.latent_diffusion.first import trained as first_stage
+    from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
 
     system, data = opened(small)
     first = Run(first_stage(system.system.config, data.images, None))
@@ -196,7 +193,7 @@ def main() -> None:
     ends = time.monotonic() + took - (seconds(gan) if gan.exists else 0.0)
     if ends > time.monotonic() + 0.02 * took:
         trained("wgan_gp/small", "wgan", *FAIR, stop=lambda: time.monotonic() > ends)
-    train_set, held = (_bytes(data.images.some(part, 10_000)) for part in ("train", "held_out"))
+    train_set, held = (to_byte_tensor(data.images.some(part, 10_000)) for part in ("train", "held_out"))
     psnr = [r["reconstructions/psnr"] for r in read_lines(first.metrics) if "reconstructions/psnr" in r][-1]
     rows.append(row("autoencoder: PSNR of held-out pictures", psnr, "dB", None, "higher", 64, None))
     rows.append(row("both stages, one thread", took / 60, "minutes", None, "", 1, None))

@@ -224,7 +224,7 @@ def test_mirror_images_can_be_switched_off_in_a_running_run(quick, tmp_path):
 
 
 def test_settings_of_stage_one_reach_the_autoencoder_on_the_way(sprites):
-    from trainwright.families.latent_diffusion.first import stage_one
+    from trainwright.families.latent_diffusion.trained_autoencoder import stage_one
 
     made = stage_one(quick_config(SMALL, sprites, "kl_weight=0.5", "autoencoder=latent_diffusion/autoencoder_sharp")[1])
     assert (made.stage_one.kl_weight, made.stage_one.critic_weight, made.stage) == (0.5, 0.5, "autoencoder")

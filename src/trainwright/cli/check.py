@@ -19,17 +19,13 @@ def check(
 ) -> None:
     """Check a recipe on its data before training: settings, ranges, collapse threshold, a few steps."""
     import json
-    import sys
 
     from trainwright import registry
-    from trainwright.cli.display import Bar
+    from trainwright.cli.train import prepared
     from trainwright.train.preflight import preflight
 
     family, config = registry.load(recipe, overrides or ())
-    if config.beforehand():
-        print(config.beforehand(), file=sys.stderr, flush=True)
-    data = family.load(config).open_data(config, Bar("preparing pictures"))
-    found = preflight(family, config, data)
+    found = preflight(family, config, prepared(family, config))
     if as_json:
         print(json.dumps([vars(c) for c in found], indent=2))
     else:

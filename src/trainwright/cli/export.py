@@ -37,4 +37,4 @@ def export(
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{folder} cannot be written: {reason.lower()}.") from None
     print(f"exported step {trained.step}: {folder}")
-    print(how.replace(str(temporary), str(folder)))
+    print(how.format(folder=str(folder)))

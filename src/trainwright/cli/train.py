@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainwright.train.family import Family
     from trainwright.train.session import Outcome
     from trainwright.train.status import Display
+    from trainwright.train.system import Data
 
 CRASHED, SICK = 3, 11
 EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
@@ -58,13 +59,17 @@ def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
     from trainwright.train.preflight import preflight as look
 
-    if config.beforehand():
-        print(config.beforehand(), flush=True)
-    data = family.load(config).open_data(config, Bar("preparing pictures"))
-    for found in look(family, config, data):
+    for found in look(family, config, prepared(family, config)):
         if found.grade != "ok":
             word = "this cannot work" if found.grade == "stop" else "warning"
             print(f"{word}: {found.sentence}. Try: {found.fix}", flush=True)
+
+
+def prepared(family: "Family", config: "RunConfig") -> "Data":
+    """The data of a config; says so first if that may take long."""
+    if config.beforehand():
+        print(config.beforehand(), file=sys.stderr, flush=True)
+    return family.load(config).open_data(config, Bar("preparing pictures"))
 
 
 def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":

@@ -4,6 +4,7 @@ The key is a hash of every file's name and content and of every setting that cha
 another size makes a new array and an unchanged one is found again. Interrupted work leaves no half-written array.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -54,6 +55,15 @@ def cache_root() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainwright"
 
 
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """While one process makes the entry ``name`` of the cache, others wait here. A process that is killed lets go."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / name):
+        yield
+
+
 def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     """The decoded pictures of ``config.source``, from the cache or made now.
 
@@ -64,9 +74,7 @@ def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     try:
         folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
         if not (folder / "index.json").exists():
-            locks = cache_root() / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(locks / folder.name):  # of several workers one decodes, the others wait for it
+            with locked(folder.name):  # of several workers one decodes, the others wait for it
                 if not (folder / "index.json").exists():
                     with atomic_folder(folder) as temporary:
                         _decode_all(found, config, temporary, progress or (lambda done, total: None))

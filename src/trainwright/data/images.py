@@ -90,6 +90,11 @@ def to_signed(raw: Tensor) -> Tensor:
     return raw.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
+def to_byte_tensor(images: Tensor) -> Tensor:
+    """(B, C, H, W) in [-1, 1] -> the same in uint8, on the CPU: what picture metrics take."""
+    return torch.from_numpy(to_bytes(images)).permute(0, 3, 1, 2)
+
+
 def to_bytes(images: Tensor) -> np.ndarray:
     """(B, C, H, W) in [-1, 1] -> (B, H, W, C) uint8."""
     scaled = images.detach().float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)

@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from trainwright.data.images import to_byte_tensor
 from trainwright.errors import UserError
 from trainwright.files import write_json
 from trainwright.measure.evaluate import backend, evaluate_pictures
 from trainwright.runs.folder import Run, now
 from trainwright.train.family import Family
-from trainwright.train.grids import to_bytes
 from trainwright.train.session import read_config
 from trainwright.train.trained import load
 
@@ -30,10 +29,10 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
         raise UserError(
             f"the data of {run.folder} is not what it was trained on, so nothing can be measured beside it."
         )
-    train, held_out = (_bytes(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
+    train, held_out = (to_byte_tensor(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:
         raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")
-    fake = torch.cat([_bytes(part) for part in trained.samples(count, seed, averaged)])
+    fake = torch.cat([to_byte_tensor(part) for part in trained.samples(count, seed, averaged)])
     flags = ("" if averaged else " --raw") + (" --best" if best else "")
     result = {
         "step": trained.step,
@@ -49,7 +48,3 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
     }
     write_json(run.folder / "evaluation.json", result)
     return result
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return torch.from_numpy(to_bytes(images)).permute(0, 3, 1, 2)

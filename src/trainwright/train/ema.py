@@ -1,6 +1,7 @@
 """Exponential moving average of weights *and buffers*: an average without BatchNorm's statistics samples grey squares."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,13 @@ def averaged_copy(network: nn.Module) -> nn.Module:
     """A frozen copy in eval mode that starts equal to ``network``."""
     twin = copy.deepcopy(network).eval()
     return twin.requires_grad_(False)
+
+
+def decay_at(decay: float, warmup: bool) -> Callable[[int], float] | None:
+    """Decay after the n-th update, n from 1, for ``Group.ema_decay``; with ``warmup`` min(decay, (1+n)/(10+n)). None: no average."""
+    if decay <= 0:
+        return None
+    return lambda update: min(decay, (1 + update) / (10 + update)) if warmup else decay
 
 
 class Average:

@@ -139,7 +139,10 @@ class System(ABC):
         return {}
 
     def export(self, folder: Path, averaged: bool = True) -> str:
-        """Writes the trained model into an empty folder in a form that others load, and says in a sentence how.
+        """Writes the trained model into an empty folder in a form that others load.
+
+        Returns:
+            How to load it; ``{folder}`` stands for where it will lie.
 
         Raises:
             UserError: the family has no such form.

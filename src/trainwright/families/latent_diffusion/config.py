@@ -1,5 +1,6 @@
 """What a latent diffusion recipe can set: both stages, the noise that training and sampling share, the sampler, the objective."""
 
+import json
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -18,6 +19,11 @@ Mode = Literal["full_train", "overfit_one", "overfit_16", "overfit_32"]
 OVERFIT: dict[Mode, int] = {"overfit_one": 1, "overfit_16": 16, "overfit_32": 32}
 
 
+def _levels(imported: str, own: tuple[int, ...]) -> int:
+    """Resolutions of a network: its own settings' or those of the config.json that came in."""
+    return len(json.loads(imported).get("block_out_channels") or own) if imported else len(own)
+
+
 class Autoencoder(Config):
     """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
 
@@ -26,6 +32,11 @@ class Autoencoder(Config):
     encoder_blocks: int = knob(1, "Residual blocks at each resolution.", ge=1, le=8)
     middle_attention: bool = knob(False, "Self-attention at the lowest resolution.")
     imported: str = knob("", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above.")
+
+    @property
+    def halvings(self) -> int:
+        """How often the side of a picture is halved on the way to its latent."""
+        return _levels(self.imported, self.widths) - 1
 
 
 class StageOne(Config):
@@ -56,6 +67,11 @@ class UNet(Config):
     head_channels: int = knob(32, "Channels of a head of attention; narrower layers have one head.", ge=1, le=256)
     dropout: float = knob(0.0, "Dropout in the residual blocks.", ge=0, lt=1)
     imported: str = knob("", "The config.json of a diffusers UNet2DModel, in one line; overrules the settings above.")
+
+    @property
+    def halvings(self) -> int:
+        """How often the side of a latent is halved on the way to the middle."""
+        return _levels(self.imported, self.multipliers) - 1
 
 
 class NoiseSettings(Config):
@@ -154,17 +170,16 @@ class LatentDiffusionConfig(RunConfig):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "LatentDiffusionConfig":
-        halvings = len(self.vae.widths) - 1
-        if not self.vae.imported and self.data.size >> halvings < 4:
+        side, needed = self.data.size >> self.vae.halvings, 2**self.model.halvings
+        if side < 4:
             raise ValueError(
-                f"vae.widths has {len(self.vae.widths)} resolutions, which leaves less than 4 x 4 of {self.data.size} pixels; "
-                "give fewer widths or a larger data.size"
+                f"the autoencoder halves {self.vae.halvings} times, which leaves less than 4 x 4 of {self.data.size} pixels; "
+                "give fewer vae.widths or a larger data.size"
             )
-        needed = 2 ** (len(self.model.multipliers) - 1)
-        if self.stage == "diffusion" and not self.vae.imported and (self.data.size >> halvings) % needed:
+        if self.stage == "diffusion" and side % needed:
             raise ValueError(
-                f"model.multipliers has {len(self.model.multipliers)} resolutions, so the side of the latent must be a multiple of "
-                f"{needed}, not {self.data.size >> halvings}"
+                f"the UNet halves {self.model.halvings} times, so the side of the latent must be a multiple of {needed}, not {side}; "
+                "give fewer model.multipliers or a larger data.size"
             )
         augment = self.data.augment
         if self.stage == "diffusion" and (augment.rotation or any(augment.color_jitter)):

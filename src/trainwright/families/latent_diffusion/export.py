@@ -16,7 +16,7 @@ def save_pipeline(folder: Path, unet: nn.Module, codec: Codec, noise: Noise, sam
     whole: Any = LDMPipeline(vqvae=_scaled(codec), unet=unet, scheduler=noise.scheduler(sampling))
     whole.save_pretrained(str(folder))
     return (
-        f"diffusers.DiffusionPipeline.from_pretrained({str(folder)!r})(batch_size=16, "
+        "diffusers.DiffusionPipeline.from_pretrained({folder!r})(batch_size=16, "
         f"num_inference_steps={sampling.sampler_steps}).images"
     )
 
@@ -24,7 +24,7 @@ def save_pipeline(folder: Path, unet: nn.Module, codec: Codec, noise: Noise, sam
 def save_autoencoder(folder: Path, codec: Codec) -> str:
     """The autoencoder alone."""
     _scaled(codec).save_pretrained(str(folder))
-    return f"diffusers.AutoencoderKL.from_pretrained({str(folder)!r})"
+    return "diffusers.AutoencoderKL.from_pretrained({folder!r})"
 
 
 def _scaled(codec: Codec) -> Any:

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from trainwright.data.cache import cache_root
+from trainwright.data.cache import cache_root, locked
 from trainwright.data.images import Images, to_signed
 from trainwright.data.stream import batch_indices
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
-from trainwright.families.latent_diffusion.first import codec_for
 from trainwright.families.latent_diffusion.networks import Codec
+from trainwright.families.latent_diffusion.trained_autoencoder import codec_for
 from trainwright.files import atomic_folder, sha256
 from trainwright.train.system import Progress
 
@@ -60,9 +59,7 @@ class Latents:
         identity = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec)]).encode()).hexdigest()
         folder = cache_root() / "latents" / f"{identity[:32]}-{'mirrored' if flip > 0 else 'plain'}"
         if not (folder / "index.json").exists():
-            locks = cache_root() / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(locks / folder.name):
+            with locked(folder.name):
                 if not (folder / "index.json").exists():
                     with atomic_folder(folder) as temporary:
                         _encode(
@@ -104,11 +101,11 @@ class Latents:
 
     def pictures(self, part: str, count: int) -> Tensor:
         """The pictures themselves, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
-        return to_signed(torch.from_numpy(self.images.images.pixels[np.sort(self._first(part, count))]))
+        return to_signed(torch.from_numpy(self.images.images.pixels[self._first(part, count)]))
 
     def unscaled(self, indices: np.ndarray) -> Tensor:
-        """Means of q(z | x) of pictures by index, sorted: (n, c, h, w)."""
-        means = self.moments[np.sort(indices), 0, : self.codec.shape[0]]
+        """Means of q(z | x) of pictures by index: (n, c, h, w)."""
+        means = self.moments[indices, 0, : self.codec.shape[0]]
         return torch.from_numpy(means)
 
     def _first(self, part: str, count: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The networks, all by diffusers but the patch discriminator: autoencoder with its measured scale, and noise predictor."""
 
 import json
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DModel
@@ -29,8 +28,8 @@ class Codec(nn.Module):
     def __init__(self, settings: Autoencoder, channels: int, size: int) -> None:
         super().__init__()
         self.vae = _autoencoder(settings, channels, size)
-        halvings = len(self.vae.config["block_out_channels"]) - 1
-        self.shape = (int(self.vae.config["latent_channels"]), size >> halvings, size >> halvings)
+        side = size >> settings.halvings
+        self.shape = (int(self.vae.config["latent_channels"]), side, side)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("centre", torch.zeros(self.shape))
         self.register_buffer("spread", torch.ones(self.shape))
@@ -82,12 +81,8 @@ def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
     """The noise predictor for latents of ``shape``; its last convolution begins at 0 unless it is brought in."""
     channels, side, _ = shape
     if settings.imported:
-        return _fitting(build(UNet2DModel, json.loads(settings.imported), "begin_from"), channels, side)
+        return _fitting(build(UNet2DModel, json.loads(settings.imported), "begin_from"), channels)
     widths = tuple(settings.base_channels * factor for factor in settings.multipliers)
-    if side % 2 ** (len(widths) - 1):
-        raise UserError(
-            f"model.multipliers has {len(widths)} resolutions, which latents of {side} x {side} cannot be halved to; give fewer."
-        )
     sides = [side >> level for level in range(len(widths))]
     attends = [s in settings.attention for s in sides]
     network = UNet2DModel(
@@ -107,16 +102,10 @@ def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
     return network
 
 
-def _fitting(unet: UNet2DModel, channels: int, side: int) -> UNet2DModel:
-    own, halvings = unet.config, len(unet.config["block_out_channels"]) - 1
-    if (own["in_channels"], own["out_channels"]) != (channels, channels):
-        raise UserError(
-            f"begin_from: that UNet is for {own['in_channels']} channels, the autoencoder's latents have {channels}."
-        )
-    if side % 2**halvings:
-        raise UserError(
-            f"begin_from: that UNet halves {halvings} times, which latents of {side} x {side} cannot be; set data.size."
-        )
+def _fitting(unet: UNet2DModel, channels: int) -> UNet2DModel:
+    own = (unet.config["in_channels"], unet.config["out_channels"])
+    if own != (channels, channels):
+        raise UserError(f"begin_from: that UNet is for {own[0]} channels, the autoencoder's latents have {channels}.")
     return unet
 
 
@@ -137,12 +126,3 @@ def patch_discriminator(features: int, channels: int, size: int) -> nn.Module:
         ]
         width *= 2
     return nn.Sequential(*layers, nn.Conv2d(width, 1, 3, 1, 1))
-
-
-def split_decay(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: matrices and kernels with ``decay``, biases and norms without."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

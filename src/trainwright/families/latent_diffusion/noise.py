@@ -36,7 +36,8 @@ class Noise:
 
     def at(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """(α, σ) of times (B,), each (B, 1, 1, 1) on the device of ``times``: what training noises with."""
-        alpha, sigma = (x.to(times.device)[times].view(-1, 1, 1, 1) for x in (self.alpha, self.sigma))
+        self.alpha, self.sigma = self.alpha.to(times.device), self.sigma.to(times.device)  # copied once a device
+        alpha, sigma = (x[times].view(-1, 1, 1, 1) for x in (self.alpha, self.sigma))
         return (torch.ones_like(alpha) if self.settings.keep_signal else alpha), sigma
 
     def target(self, z: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:

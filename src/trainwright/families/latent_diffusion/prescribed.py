@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from trainwright.config.reading import Settings, validate
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import OVERFIT, LatentDiffusionConfig
@@ -32,16 +31,13 @@ def resolve(config: LatentDiffusionConfig, given: Given) -> LatentDiffusionConfi
         update |= {"subset": None}
     if not update:
         return config
-    return _checked(config.autoencoder, config.model_copy(update=update).model_dump())
+    return _checked(config.autoencoder, config.model_copy(update=update).model_dump(mode="json"))
 
 
 def _checked(where: str, values: Mapping[str, Any]) -> LatentDiffusionConfig:
-    try:
-        return LatentDiffusionConfig.model_validate(values, strict=False)
-    except ValidationError as error:
-        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(f"with {where}: {place + ': ' if place else ''}{said}.") from None
+    settings = Settings(f"with {where}")
+    settings.values = dict(values)
+    return validate(settings, LatentDiffusionConfig)
 
 
 def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:

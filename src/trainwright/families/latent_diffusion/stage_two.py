@@ -7,9 +7,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from trainwright.data.images import to_byte_tensor
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
-from trainwright.families.latent_diffusion.common import group
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
 from trainwright.families.latent_diffusion.export import save_pipeline
@@ -17,16 +17,16 @@ from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.latents import Latents
 from trainwright.families.latent_diffusion.networks import Codec, make_unet
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
+from trainwright.families.latent_diffusion.optimizer import group
 from trainwright.measure.features import Features, installed
 from trainwright.measure.kid import kernel_distance
-from trainwright.train.grids import to_bytes
 from trainwright.train.system import Moment, Progress, System
 
 BINS = 4  # of time, for the loss
 HELD = 16  # latents that the held-out loss is measured on, each at one time of each bin
 CHUNK = 64
 REAL = 256
-SHOWN = 8
+FEW = 8  # pictures: their spread is not that of the set that they come from
 SEED = 20201219
 
 
@@ -94,16 +94,11 @@ class DiffusionStage(System):
         start = torch.randn(count, *self.codec.shape, generator=own)
         parts = []
         for part in start.split(CHUNK):
-            parts.append(self.noise.sample(self._predict(unet), part.to(self.device), self.config.sampling, own))
+            parts.append(
+                self.noise.sample(lambda x, t: unet(x, t).sample, part.to(self.device), self.config.sampling, own)
+            )
         unet.train(training)
         return torch.cat(parts)
-
-    def _predict(self, unet: Any) -> Any:
-        def predict(x: Tensor, time: int) -> Tensor:
-            said: Tensor = unet(x, time).sample
-            return said
-
-        return predict
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
@@ -145,7 +140,7 @@ class DiffusionStage(System):
     @torch.no_grad()
     def hold_out(self, data: Any) -> dict[str, float]:
         """The held-out loss by time, the scale of the latents, how far sampling's schedule is from training's; for a few pictures, how
-        well samples reproduce them.
+        well samples give them back.
         """
         real = data.some("train", REAL)
         found = {
@@ -153,10 +148,10 @@ class DiffusionStage(System):
             "latent/scaled_mean": float(real.mean()),
             "schedule/train_sample_distance": self.noise.distance(self.config.sampling),
         }
-        if len(real) > SHOWN:  # the spread of a few pictures is not that of the set that they come from
+        if len(real) > FEW:
             found["latent/scaled_std"] = float(real.std())
         if self.config.mode != "full_train":
-            seen = self.given_back(data, max(SHOWN, 2 * len(data)))
+            seen = self.given_back(data, max(FEW, 2 * len(data)))
             found |= {name: seen[name] for name in ("overfit/psnr", "overfit/decoded_psnr")}
         return found
 
@@ -176,12 +171,12 @@ class DiffusionStage(System):
         found = {}
         if self._features is None:
             network = Features()
-            real = network.of(_bytes(data.pictures("train", 2 * REAL)))
+            real = network.of(to_byte_tensor(data.pictures("train", 2 * REAL)))
             self._features = (network, real[:REAL])
             if len(real) > REAL:
                 found["real/kid"] = kernel_distance(real[:REAL], real[REAL:])
         network, real = self._features
-        return {**found, "samples/kid": kernel_distance(real, network.of(_bytes(pictures)))}
+        return {**found, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(pictures)))}
 
     @torch.no_grad()
     def given_back(self, data: Any, count: int) -> dict[str, float]:
@@ -218,13 +213,9 @@ class DiffusionStage(System):
             "schedule_distance": self.noise.distance(sampling),
             "toy_mean_ratio": round(mean, 4),
             "toy_variance_ratio": round(variance, 4),
-            "latent_scaled_std": round(float(real.std()), 4) if len(real) > SHOWN else None,
+            "latent_scaled_std": round(float(real.std()), 4) if len(real) > FEW else None,
             "few_on_purpose": self.config.mode != "full_train",
         }
-
-
-def _bytes(pictures: Tensor) -> Tensor:
-    return torch.from_numpy(to_bytes(pictures)).permute(0, 3, 1, 2)
 
 
 MEANINGS = {

@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from trainwright.data.images import Images
 from trainwright.families.wgan_gp.config import Objective, WganGpConfig
 from trainwright.families.wgan_gp.networks import CRITICS, GENERATORS
+from trainwright.train.ema import decay_at
 from trainwright.train.system import Data, Group, Moment, Progress, System, now
 
 
@@ -48,9 +49,7 @@ class WganGp(System):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.groups = {
             "critic": _group("critic", self.critic, self.optim.lr_d, self.optim),
-            "generator": _group(
-                "generator", self.generator, self.optim.lr_g, self.optim, averaged=self.optim.ema_decay > 0
-            ),
+            "generator": _group("generator", self.generator, self.optim.lr_g, self.optim, averaged=True),
         }
 
     @staticmethod
@@ -127,8 +126,5 @@ class WganGp(System):
 
 def _group(name: str, network: nn.Module, lr: Any, optim: Objective, averaged: bool = False) -> Group:
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, betas=optim.betas, fused=True)
-
-    def decay(update: int) -> float:
-        return min(optim.ema_decay, (1 + update) / (10 + update)) if optim.ema_warmup else optim.ema_decay
-
-    return Group((name,), adam, lr, {"betas": optim.betas}, decay if averaged else None)
+    decay = decay_at(optim.ema_decay, optim.ema_warmup) if averaged else None
+    return Group((name,), adam, lr, {"betas": optim.betas}, decay)

@@ -1,4 +1,4 @@
-"""Stage one for a run of stage two: taken from a run or a diffusers folder, or trained now and kept for the next time."""
+"""The trained autoencoder that stage two works in: from a run, from a diffusers folder, or trained now and kept for the next time."""
 
 import hashlib
 import json
@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL
-from filelock import FileLock
 
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
-from trainwright.data.cache import cache_root
+from trainwright.data.cache import cache_root, locked
 from trainwright.data.images import Images
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
@@ -53,9 +52,7 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
     pictures = [images.identity, dumped["data"]["held_out"], dumped["data"]["augment"]]
     text = json.dumps([VERSION, decides, pictures], sort_keys=True)
     folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
-    locks = cache_root() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / folder.name):  # of several workers one trains, the others wait for it
+    with locked(folder.name):  # of several workers one trains, the others wait for it
         run = Run(folder)
         if not run.exists or run.read()["status"] != "finished":
             from trainwright.families.latent_diffusion import FAMILY

@@ -1,0 +1,19 @@
+"""The optimizer of either stage: AdamW whose decay leaves biases and norms alone, and an average of the weights."""
+
+import torch
+from torch import nn
+
+from trainwright.families.latent_diffusion.config import Objective
+from trainwright.train.ema import decay_at
+from trainwright.train.system import Group
+
+
+def group(name: str, network: nn.Module, optim: Objective, averaged: bool = True) -> Group:
+    """One network as a group: matrices and kernels with the recipe's weight decay, biases and norms without."""
+    parameters = list(network.parameters())
+    wide, flat = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    settings = [{"betas": optim.betas, "weight_decay": decay} for decay in (optim.weight_decay, 0.0)]
+    parts = [{"params": part, **own} for part, own in zip((wide, flat), settings, strict=True)]
+    adam = torch.optim.AdamW(parts, lr=1e-4, fused=True)
+    decay = decay_at(optim.ema_decay, optim.ema_warmup) if averaged else None
+    return Group((name,), adam, optim.learning_rate, settings, decay)
