@@ -16,7 +16,8 @@ def _is_colour(name: str) -> str:
     return name
 
 
-def _power_of_two(size: int) -> int:
+def power_of_two(size: int) -> int:
+    """A validator of sides."""
     if size & (size - 1):
         raise ValueError("should be a power of two: 16, 32, 64, 128, ...")
     return size
@@ -57,7 +58,7 @@ class Pictures(Config):
         "A folder of pictures (searched through its subfolders), or what comes along: `sprites`, 949 CC0 sprites; "
         "`photos`, 1,165 CC0 photo patches of 64 px.",
     )
-    size: Annotated[int, AfterValidator(_power_of_two)] = knob(
+    size: Annotated[int, AfterValidator(power_of_two)] = knob(
         64, "Side of the square pictures in pixels, a power of two.", ge=16, le=1024
     )
     channels: Literal[1, 3, 4] = knob(3, "1 grey, 3 colour, 4 colour with transparency kept as a fourth channel.")

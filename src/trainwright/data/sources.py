@@ -49,13 +49,15 @@ def items(source: str) -> list[Item]:
         )
     if not folder.is_dir():
         raise UserError(f"data: {source!r} is a file; give the folder that holds the pictures.")
-    found = [_file_item(path, folder) for path in _walk(folder)]
+    found = [_file_item(path, folder) for path in walk(folder)]
     if not found:
         raise UserError(f"data: no files in {source!r}; give a folder that holds PNG, JPEG, WebP or GIF pictures.")
     return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder in a stable order, hidden ones left out; a UserError if a folder cannot be read."""
+
     def refuse(error: OSError) -> None:
         raise UserError(f"data: {error.filename} cannot be read ({error.strerror}).")
 
@@ -66,13 +68,17 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(root) / name
 
 
-def _file_item(path: Path, folder: Path) -> Item:
+def file_stamp(path: Path) -> str:
+    """Size and time of a file: while they stay, its content is taken to be the same."""
     try:
         stat = path.stat()
-        stamp = f"{stat.st_size}:{stat.st_mtime_ns}"
     except OSError:
-        stamp = "unreadable"
-    return Item(str(path.relative_to(folder)), lambda: Image.open(path), stamp, path)
+        return "unreadable"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _file_item(path: Path, folder: Path) -> Item:
+    return Item(str(path.relative_to(folder)), lambda: Image.open(path), file_stamp(path), path)
 
 
 def _sprites() -> Iterator[Item]:

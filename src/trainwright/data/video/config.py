@@ -1,0 +1,55 @@
+"""The ``data`` section of a recipe for families that train on videos."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator
+
+from trainwright.config.base import Config, knob
+from trainwright.data.config import power_of_two
+
+
+class VideoData(Config):
+    """Where videos come from, and what a sample is."""
+
+    shorthand: ClassVar[str | None] = "source"
+
+    source: str = knob(
+        "clips",
+        "A video file, a folder of videos (searched through its subfolders), or what comes along: `clips`, three short real videos; "
+        "`square`, a square that moves and changes its colour by a rule, made on the spot.",
+    )
+    size: Annotated[int, AfterValidator(power_of_two)] = knob(
+        32, "Side of the square frames in pixels, a power of two.", ge=16, le=512, aliases=("IMAGE_H", "IMAGE_W")
+    )
+    fit: Literal["crop", "stretch"] = knob("crop", "How a frame that is not square is made square.")
+    context: int = knob(3, "Frames that are given.", ge=1, le=64, aliases=("NUM_INPUT_FRAMES",))
+    predict: int = knob(1, "Frames that are to be predicted.", ge=1, le=64, aliases=("NUM_PREDICT_FRAMES",))
+    skip: int = knob(1, "Take every so many-th frame.", ge=1, le=64, aliases=("FRAME_SKIP",))
+    cut: float | None = knob(
+        0.3,
+        "A cut is where the colours of two frames in a row differ by this share of the pixels; no window spans one. null: none.",
+        gt=0,
+        lt=1,
+    )
+    flow: bool = knob(True, "Compute the optical flow (DIS) of every pair of frames once and keep it beside them.")
+    flip: float = knob(0.5, "Probability that a window is mirrored.", hot=True, ge=0, le=1)
+    held_out: float = knob(
+        0.15,
+        "Share of each video kept from training, in blocks that share no frame with a training window.",
+        ge=0,
+        lt=1,
+    )
+    block: int = knob(20, "Windows in a held-out block.", ge=1, le=10_000, aliases=("VAL_BLOCK_SIZE",))
+    on_error: Literal["fail", "skip"] = knob(
+        "fail", "A file that is no readable video: stop and name it, or leave it out and list it."
+    )
+
+    @property
+    def frames(self) -> int:
+        """Frames in a window."""
+        return self.context + self.predict
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a window, those that are skipped counted."""
+        return (self.frames - 1) * self.skip + 1

@@ -1,0 +1,41 @@
+"""Which windows are trained on and which are held out, so that no frame is in both."""
+
+import hashlib
+
+import numpy as np
+
+from trainwright.data.video.config import VideoData
+from trainwright.data.video.store import Footage
+
+
+def split_windows(footage: Footage, config: VideoData) -> tuple[np.ndarray, np.ndarray]:
+    """First frames of the training and of the held-out windows, both sorted, int64.
+
+    Each shot is cut into blocks of ``block`` windows. Of each video the blocks whose frames have the smallest hashes are held out, as
+    many as come nearest to the share that was asked for, and at least one if it has four. Windows that reach from one kind of block
+    into the other are in neither.
+    """
+    length = config.block + config.span - 1
+    blocks: dict[int, list[tuple[str, int, int]]] = {}
+    for (first, end), video in zip(footage.shots, footage.video, strict=True):
+        count = max(1, (end - first) // length)
+        borders = np.linspace(first, end, count + 1).astype(int)
+        for a, b in zip(borders, borders[1:], strict=False):
+            digest = hashlib.sha256(footage.frames[a:b].tobytes()).hexdigest()
+            blocks.setdefault(video, []).append((digest, int(a), int(b)))
+    held = np.zeros(len(footage.frames), bool)
+    for found in blocks.values():
+        wanted = round(config.held_out * len(found))
+        if config.held_out and len(found) >= 4:
+            wanted = max(1, wanted)
+        for _, a, b in sorted(found)[:wanted]:
+            held[a:b] = True
+    train, out = [], []
+    for first, end in footage.shots:
+        for start in range(first, end - config.span + 1):
+            inside = held[start : start + config.span]
+            if inside.all():
+                out.append(start)
+            elif not inside.any():
+                train.append(start)
+    return np.array(train, np.int64), np.array(out, np.int64)
