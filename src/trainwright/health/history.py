@@ -44,7 +44,8 @@ class History:
         signals: by name; see ``docs/run-folder.md`` for the names that symptoms know.
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
         facts: what else is known: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
-            ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed`` and so on.
+            ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed``,
+            ``continues_training`` (samples begin with training pictures) and so on.
         total: steps the run is to have; None if unknown.
     """
 

@@ -1,7 +1,6 @@
 """Playbooks: remedies as data, one YAML line each, with symptom, cause, change, source and what is known for and against.
 
-A family's playbook is ``playbook.yaml`` in its folder. ``guides/`` holds those of guides whose family is not there yet, and the
-literature's.
+A family's playbook is ``playbook.yaml`` in its folder. ``guides/`` holds the literature's.
 """
 
 import json

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from trainwright import __version__
+from trainwright.config.reading import read_yaml
 from trainwright.errors import UserError
 from trainwright.files import write_text
 from trainwright.health.doctor import examine
@@ -21,6 +22,7 @@ from trainwright.health.record import admit
 from trainwright.registry import families
 from trainwright.report.curves import draw
 from trainwright.report.diagnosis import picture, text
+from trainwright.report.phases import timeline
 from trainwright.runs.folder import Run, read_lines
 from trainwright.train.panel import Panel
 
@@ -50,6 +52,7 @@ def build_report(run: Run) -> Path:
         panels=[(p, Markup(svg)) for p in _panels(facts, rows) if (svg := draw(p, rows)) is not None],
         views=_views(run),
         evaluation=_evaluation(run),
+        phases=timeline(read_yaml(run.config).get("phases") or (), run.events(), int(facts.get("step", 0))),
         config=run.config.read_text(encoding="utf-8"),
         events=run.events(),
         version=__version__,

@@ -100,6 +100,33 @@ def restore(system: System, checkpoint: Checkpoint) -> None:
         _fill_optimizer(group.optimizer, tensors, f"optimizer.{name}.", checkpoint.state["optimizers"].get(name, {}))
 
 
+def restore_what_fits(system: System, checkpoint: Checkpoint) -> list[str]:
+    """Puts a checkpoint into a system of which some networks may have another shape: those begin anew, with their group's optimizer.
+
+    Returns:
+        Names of the groups that begin anew.
+    """
+    tensors = load_tensors(checkpoint.folder / TENSORS, system.device)
+    anew = [name for name, group in system.groups.items() if not all(_fits(system, n, tensors) for n in group.networks)]
+    again = {network for name in anew for network in system.groups[name].networks}
+    for kind, networks in (("network", system.networks), ("average", system.averaged)):
+        for name, network in networks.items():
+            if name not in again:
+                _fill(network, tensors, f"{kind}.{name}.", checkpoint.folder)
+    for name, group in system.groups.items():
+        if name not in anew:
+            plain = checkpoint.state["optimizers"].get(name, {})
+            _fill_optimizer(group.optimizer, tensors, f"optimizer.{name}.", plain)
+    return anew
+
+
+def _fits(system: System, name: str, tensors: dict[str, Tensor]) -> bool:
+    prefix = f"network.{name}."
+    own = system.networks[name].state_dict()
+    given = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return own.keys() == given.keys() and all(own[key].shape == given[key].shape for key in own)
+
+
 def restore_network(network: nn.Module, tensors: dict[str, Tensor], prefix: str, folder: Path) -> None:
     """Puts one network's tensors in place (sampling needs no optimizer)."""
     _fill(network, tensors, prefix, folder)

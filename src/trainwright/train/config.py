@@ -6,6 +6,9 @@ from pydantic import model_validator
 
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
+from trainwright.errors import UserError
+from trainwright.train.controller.settings import ControllerSettings
+from trainwright.train.phases import Phase, effective
 
 
 class PlateauSettings(Config):
@@ -94,6 +97,8 @@ class RunConfig(Config):
     recipe: str = knob("", "Name of the recipe that the settings started from.", hot=True)
     hypothesis: str = knob("", "What this run is expected to show, in one sentence.", hot=True)
     train: Training = Training()
+    controller: ControllerSettings = ControllerSettings()
+    phases: list[Phase] = knob([], "Stretches of the run with settings and gates of their own.", hot=True)
 
     def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "RunConfig":
         """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths that a user typed."""
@@ -102,6 +107,18 @@ class RunConfig(Config):
     def beforehand(self) -> str:
         """What opening the data may do beside reading it, in a sentence for the user; empty if nothing."""
         return ""
+
+    @model_validator(mode="after")
+    def _phases_are_sound(self) -> "RunConfig":
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError("two phases have the same name")
+        for index in range(len(names)):
+            try:
+                effective(self, index)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        return self
 
     @model_validator(mode="after")
     def _processes_share_a_batch(self) -> "RunConfig":

@@ -20,8 +20,11 @@ from trainwright.runs.folder import Run
 from trainwright.runs.tables import Tables
 from trainwright.train import checkpoint as checkpoints
 from trainwright.train.clock import Clock
+from trainwright.train.controller import Controller
+from trainwright.train.controller import make as make_controller
 from trainwright.train.distributed import any_true, mean
 from trainwright.train.grids import save_grid
+from trainwright.train.phases import Course
 from trainwright.train.plateau import Plateau
 from trainwright.train.randomness import seed_step
 from trainwright.train.status import Display, status_line
@@ -59,14 +62,18 @@ class Loop:
         display: Display,
         stop: Callable[[], bool],
         until: int | None = None,
+        course: Course | None = None,
+        rebuild: Callable[[Any], System] | None = None,
     ) -> None:
         self.system, self.data, self.run_folder, self.fabric = system, data, run, fabric
         self.display, self.stop, self.until = display, stop, until
+        self.course, self._rebuild = course, rebuild
         self.tracker: Tracker = Nothing()  # the session puts one in once it knows where a resumed run stands
         self.settings = system.config.train
         self.recorder = Recorder()
         self.recorder.watched = tuple(system.losses_csv.values())
         self.updater = Updater(system, fabric, self.recorder, self.settings.max_grad_norm)
+        self.controller = self._make_controller()
         self.at = Position(epoch_updates=dict(self.updater.updates))
         self.tables = Tables(run, dict(system.losses_csv))
         self.clock = Clock()
@@ -123,6 +130,9 @@ class Loop:
             batch = self.data.prepare(self.fabric.to_device(raw))
             with self.fabric.autocast():
                 self.system.step(batch, StepMoment(self, at.step, self.epoch))
+        if self.controller is not None:
+            self.recorder.add(self.controller.act(self.updater.latest, at.step))
+            self.updater.factors = self.controller.factors
         epochs_before = int(self.epoch)
         at.step += 1
         at.samples += settings.batch_size
@@ -140,6 +150,8 @@ class Loop:
                 self._log()
             if at.step % settings.sample_every == 0:
                 self._grid()
+        if self.course is not None:
+            self._follow_course(self.course)
         if at.step % settings.checkpoint_every == 0:
             with self.clock.during("checkpoint"):
                 self._checkpoint()
@@ -150,6 +162,9 @@ class Loop:
         self._log()
         if self.main:
             self._look(last=True)
+        why = self.course.ended(self.at.step) if self.course is not None else None
+        if self.course is not None and why is not None:
+            self._end_phase(self.course, why)
         self._checkpoint()
 
     # ---- where the run is --------------------------------------------------------------------------------------------
@@ -164,7 +179,9 @@ class Loop:
 
     @property
     def total_steps(self) -> int:
-        """Steps the run will have at its end, if the batch size stays."""
+        """Steps the run will have at its end, if the batch size stays and every phase uses up its budget."""
+        if self.course is not None:
+            return min(self.course.total, self.settings.steps or self.course.total)
         if self.settings.steps is not None:
             return int(self.settings.steps)
         left = self.settings.epochs * len(self.data) - self.at.samples
@@ -173,6 +190,8 @@ class Loop:
     @property
     def done(self) -> bool:
         """Whether the run has reached its length, or early stopping ends it."""
+        if self.course is not None and self.course.over:
+            return True
         return self.at.step >= self.total_steps or self.at.plateau.stopped(self.settings.plateau)
 
     def _fetch(self, start: int, size: int) -> Any:
@@ -231,6 +250,13 @@ class Loop:
 
     def _log(self) -> None:
         signals = with_ratios(self.recorder.window.take())
+        if self.controller is not None:
+            name = self.system.roles.get("quality", "")
+            heard = self.fabric.broadcast(signals.get(name), src=0)  # held-out signals are on the main process alone
+            if heard is not None:
+                self.updater.latest[name] = heard
+        if self.course is not None:
+            signals = self._read_course(self.course, signals)
         speed = self.clock.row(self.at.samples - self._logged_samples)
         self._logged_samples = self.at.samples
         if not self.main or not signals:
@@ -305,6 +331,8 @@ class Loop:
                 "looks": [self.watcher.looks, self.watcher.stride],
                 "to_inspect": sorted(self.updater.to_inspect),
                 "plateau": at.plateau.state(),
+                "controller": self._controller_state(),
+                "course": self.course.state() if self.course is not None else None,
             }
             latest = self.watcher.latest
             healthy = latest is None or latest.verdict not in ("sick", "crashed")
@@ -312,6 +340,81 @@ class Loop:
             checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
             self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
         self.fabric.barrier()
+
+    def _make_controller(self) -> Controller | None:
+        groups = tuple(self.system.groups)
+        return make_controller(self.system.config.controller, dict(self.system.roles), groups, self.settings.seed)
+
+    def _controller_state(self) -> dict[str, Any] | None:
+        if self.controller is None:
+            return None
+        latest = {name: self.updater.latest[name] for name in self.system.roles.values() if name in self.updater.latest}
+        return {**self.controller.state(), "latest": latest}
+
+    # ---- phases ------------------------------------------------------------------------------------------------------
+
+    def _read_course(self, course: Course, signals: dict[str, float]) -> dict[str, float]:
+        """Shows a row to the gate, and keeps the best weights of the phase."""
+        signals = self.fabric.broadcast(signals, src=0)  # held-out signals are on the main process alone
+        better = course.read(signals)
+        signals["phase/index"] = float(course.index)
+        if better and self.at.step > 0:
+            with self.clock.during("checkpoint"):
+                self._checkpoint(self._best_of(course), keep=1)
+        return signals
+
+    def _best_of(self, course: Course) -> Path:
+        return self.run_folder.folder / "phases" / course.phase.name
+
+    def _follow_course(self, course: Course) -> None:
+        """Goes to the next phase if the gate of this one is passed or its budget used up."""
+        why = course.ended(self.at.step)
+        if why is None or course.over:
+            return
+        best = self._best_of(course)
+        self._end_phase(course, why)
+        passed = course.advance(self.at.step)
+        for name, missing in passed if self.main else ():
+            self.run_folder.event("phase_passed_over", self.at.step, phase=name, because=missing)
+            self.display.note(f"phase {name} is passed over: {missing}")
+        if course.over:
+            return
+        found, _ = checkpoints.find(best)
+        if found is None:
+            self._checkpoint()
+            found = checkpoints.latest(self.run_folder.checkpoints)
+        self._adopt(course)
+        anew = checkpoints.restore_what_fits(self.system, found)
+        updates = found.state["updates"]
+        self.updater.updates = {name: 0 if name in anew else updates[name] for name in self.updater.groups}
+        self.at.epoch_updates = dict(self.updater.updates)
+        if self.main:
+            facts = {"settings": course.phase.settings, "weights_of_step": found.step, "begun_anew": anew}
+            self.run_folder.event("phase_begun", self.at.step, phase=course.phase.name, **facts)
+            self.display.note(f"phase {course.phase.name} begins with the weights of step {found.step}")
+            if anew:
+                self.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")
+        self._checkpoint()  # a resumed run is in this phase from its first step on
+
+    def _end_phase(self, course: Course, why: str) -> None:
+        if self.main:
+            self.run_folder.event("phase_ended", self.at.step, phase=course.phase.name, because=why, best=course.best)
+            self.display.note(f"phase {course.phase.name} ended at step {self.at.step}: {why}")
+
+    def _adopt(self, course: Course) -> None:
+        """A system with the settings of the phase; its weights are put in place by the caller."""
+        assert self._rebuild is not None
+        latest = self.updater.latest
+        self.system = self._rebuild(course.config())
+        self.system.adapt_to(self.data)
+        self.settings = self.system.config.train
+        self.updater = Updater(self.system, self.fabric, self.recorder, self.settings.max_grad_norm)
+        self._follow_plateau()
+        before, self.controller = self.controller, self._make_controller()
+        if before is not None and self.controller is not None:
+            self.controller.restore(before.state())
+            self.updater.factors, self.updater.latest = self.controller.factors, latest
+        self.watcher.serve(self.system, self.total_steps)
 
     # ---- going back --------------------------------------------------------------------------------------------------
 
@@ -326,12 +429,21 @@ class Loop:
             if self.main:
                 self.tables.cut_back(0)
             return False
-        checkpoints.restore(self.system, found)
         state = found.state
+        if self.course is not None and state.get("course") is not None:
+            before = self.course.index
+            self.course.restore(state["course"])
+            if self.course.index != before:
+                self._adopt(self.course)
+        checkpoints.restore(self.system, found)
         plateau = Plateau.restore(state.get("plateau"))
         self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]), plateau)
         self._follow_plateau()
         self.updater.updates = dict(state["updates"])
+        if self.controller is not None and state.get("controller") is not None:
+            self.controller.restore(state["controller"])
+            self.updater.factors = self.controller.factors
+            self.updater.latest = dict(state["controller"]["latest"])
         self.recorder.restore(state["recorder"])
         self.watcher.looks, self.watcher.stride = state.get("looks", [0, 1])
         self.updater.to_inspect = set(state.get("to_inspect", ()))

@@ -18,6 +18,7 @@ from trainwright.train.distributed import same_everywhere
 from trainwright.train.fabric import make_fabric
 from trainwright.train.family import Family
 from trainwright.train.loop import Loop
+from trainwright.train.phases import Course
 from trainwright.train.randomness import derive
 from trainwright.train.status import Display
 from trainwright.train.system import Data, Progress, System
@@ -91,9 +92,12 @@ def _train(
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
-    system = build(family, config, fabric)
+    course = Course(config) if config.phases else None
+    system = build(family, course.config() if course else config, fabric)
     system.adapt_to(data)
-    loop = Loop(system, data, run, fabric, display, stop, until)
+    loop = Loop(
+        system, data, run, fabric, display, stop, until, course, lambda settings: build(family, settings, fabric)
+    )
     resumed = loop.resume()
     if main:
         make = KINDS[config.train.tracker]
@@ -195,6 +199,7 @@ def _prepare(family: Family, config: RunConfig, run: Run, data: Data, changes: l
         *run.checkpoints.glob(".*.tmp"),
         *run.samples.glob(".*.tmp"),
         *run.best.glob(".*.tmp"),
+        *run.folder.glob("phases/*/.*.tmp"),
     ]:
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     facts = {"identity": data.identity, "training": len(data), "left_out": len(data.left_out)}

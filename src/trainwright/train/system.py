@@ -114,6 +114,7 @@ class System(ABC):
         True  # whether texture and colour of samples mean anything; not if they are drawings of something
     )
     headline: ClassVar[Mapping[str, str]] = {}  # label on the status line -> signal
+    roles: ClassVar[Mapping[str, str]] = {}  # what a controller looks at -> signal; see train/controller/base.py
 
     def __init__(self, config: RunConfig) -> None:
         self.config: Any = config

@@ -12,6 +12,7 @@ from trainwright.train import checkpoint as checkpoints
 from trainwright.train.ema import averaged_copy
 from trainwright.train.fabric import keep_freed_memory
 from trainwright.train.family import Family
+from trainwright.train.phases import effective
 from trainwright.train.randomness import derive
 from trainwright.train.session import build, read_config
 from trainwright.train.system import System
@@ -55,7 +56,8 @@ def load(family: Family, run: Run, best: bool = False) -> Trained:
             f"{run.folder} keeps no best checkpoint: that needs train.plateau with a patience. Leave --best out."
         )
     checkpoint = checkpoints.latest(run.best if best else run.checkpoints)
-    system = build(family, read_config(family, run))
+    config, course = read_config(family, run), checkpoint.state.get("course")
+    system = build(family, effective(config, course["index"]) if course else config)
     tensors = checkpoints.load_tensors(checkpoint.folder / checkpoints.TENSORS)
     for name, network in system.networks.items():
         prefix = f"average.{name}."

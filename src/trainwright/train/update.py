@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class Updater:
         self.updates = dict.fromkeys(system.groups, 0)
         self.to_inspect: set[str] = set()  # groups whose next update is looked at closely
         self.rate_scale, self.rate_floor = 1.0, 0.0  # of learning rates lowered on a plateau
+        self.factors: dict[str, float] = {}  # a controller's: lr/GROUP, momentum/GROUP, weight/GROUP/TERM
+        self.latest: dict[str, float] = {}  # what the newest update of each group recorded
         self.averages: dict[str, list[Average]] = {}
         for name, group in system.groups.items():
             if group.ema_decay is None:
@@ -52,6 +54,10 @@ class Updater:
             NonFinite: before the optimizer, naming the first term or tensor; weights are untouched.
         """
         group, parameters = self.groups[name], self.parameters[name]
+        if self.factors:
+            terms = {
+                k: (weight * self.factors.get(f"weight/{name}/{k}", 1.0), term) for k, (weight, term) in terms.items()
+            }
         total = sum_terms(terms)
         inspecting = name in self.to_inspect
         if inspecting:
@@ -74,10 +80,13 @@ class Updater:
         rate = configured = value(group.lr, step, epoch)
         if self.rate_scale != 1.0:
             rate = max(rate * self.rate_scale, min(rate, self.rate_floor))
+        rate *= self.factors.get(f"lr/{name}", 1.0)
         own = group.optimizer.param_groups
         wanted = [group.settings] * len(own) if isinstance(group.settings, Mapping) else group.settings
         for in_force, settings in zip(own, wanted, strict=True):
             in_force.update(lr=rate, **settings)
+            if f"momentum/{name}" in self.factors:
+                _scale_momentum(in_force, {**group.optimizer.defaults, **settings}, self.factors[f"momentum/{name}"])
         group.optimizer.step()
         if inspecting:
             self.recorder.add(update_ratios(before, self.named[name]))
@@ -86,7 +95,9 @@ class Updater:
         for average in self.averages.get(name, ()):
             assert group.ema_decay is not None
             average.update(group.ema_decay(self.updates[name]))
-        self.recorder.add(_signals(name, terms, raw, rate, configured))
+        found = _signals(name, terms, raw, rate, configured)
+        self.latest |= found
+        self.recorder.add(found)
 
     def _non_finite(self, name: str, terms: Terms, raw: Sequence[float], step: int) -> NonFinite:
         evidence: dict[str, object] = {"group": name, "step": step}
@@ -103,6 +114,15 @@ class Updater:
             what = f"the gradient norm of the {name} is {raw[1]!r} although the loss is finite"
         where = f"; first non-finite tensor: {tensor}" if tensor else ""
         return NonFinite(f"step {step}: {what}{where}", evidence)
+
+
+def _scale_momentum(in_force: dict[str, Any], configured: Mapping[str, Any], factor: float) -> None:
+    """The first beta of Adam or the momentum of SGD is the configured one times a factor, below 1."""
+    if "betas" in configured:
+        first, second = configured["betas"]
+        in_force["betas"] = (min(first * factor, 0.999), second)
+    elif "momentum" in configured:
+        in_force["momentum"] = min(configured["momentum"] * factor, 0.999)
 
 
 def sum_terms(terms: Terms) -> Tensor:

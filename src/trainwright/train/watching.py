@@ -34,6 +34,12 @@ class Watcher:
         self.latest: Examination | None = None
         self._spent = 0.0
 
+    def serve(self, system: System, total: int) -> None:
+        """Goes on with another system of the same run: that of its next phase."""
+        self.system, self.total = system, total
+        self.settings, self.config = system.config.train, flatten(system.config)
+        self.__dict__.pop("facts", None)
+
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What is known beside signals and settings; only the process that examines needs it."""

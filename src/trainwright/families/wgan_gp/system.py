@@ -33,6 +33,7 @@ class WganGp(System):
     """
 
     losses_csv: ClassVar = {"d_loss": "critic/loss", "g_loss": "generator/loss"}
+    roles: ClassVar = {"g_total": "generator/loss", "d_total": "critic/loss"}
     headline: ClassVar = {"d": "critic/loss", "g": "generator/loss", "W": "critic/wasserstein"}
 
     def __init__(self, config: WganGpConfig) -> None:

@@ -20,6 +20,8 @@ def look(h: History) -> Judgement:
     """Samples lie far nearer to training pictures than unseen real pictures do."""
     if h.facts.get("few_on_purpose"):
         return None
+    if h.facts.get("continues_training"):
+        return Unknown("samples that do not begin with a training picture; how held-out clips are continued says more")
     ratio, diversity = h.get("samples/nearest_training_ratio"), h.get("samples/diversity_ratio")
     if ratio is None or diversity is None:
         return Unknown("held-out pictures, and distances of samples to the nearest training picture")

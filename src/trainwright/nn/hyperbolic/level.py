@@ -1,7 +1,7 @@
 """One ball of the nesting and the passage to the next.
 
 A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. The script
-behind the video guide turned curvature and scale into plain numbers before use and passed the spread to nobody, so none of them learned;
+behind the video guide turned curvature and scale into plain numbers before use and gave the spread to nobody, so none of them learned;
 here all three are tensors in the computation.
 
 That alone would not do. Its points go from one ball to the next by the logarithm and the exponential at the *origin*, and each

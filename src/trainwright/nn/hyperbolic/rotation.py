@@ -1,7 +1,7 @@
 """True rotations: RᵀR = I and det R = 1 whatever the parameters are, and the identity at the start.
 
 Two dimensions: an angle. Four: v -> p v q with two unit quaternions, all of SO(4) in 8 numbers. Otherwise PyTorch's orthogonal
-parametrization of a square matrix, by the matrix exponential or the Cayley map of a skew matrix. With ``angle`` the rotations of 2 and 4
+parametrization of a square matrix, by the matrix exponential or the Cayley map of a skew matrix. With ``angle`` rotations of 2 and 4
 dimensions begin there, as the φ option of the nesting wants it: about one axis, v -> p v p*.
 """
 

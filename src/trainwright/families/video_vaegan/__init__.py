@@ -1,0 +1,32 @@
+"""Video VAE-GAN: regions in golden ratio, hyperbolic nesting and motion, on short clips."""
+
+from trainwright.families.video_vaegan.config import VideoVaeGanConfig
+from trainwright.families.video_vaegan.panels import PANELS
+from trainwright.train.family import Family, Part
+
+FAMILY = Family(
+    name="video_vaegan",
+    summary="VAE-GAN that predicts the next frames of short videos: golden regions, hyperbolic nesting, motion, FiLM",
+    config=VideoVaeGanConfig,
+    system="trainwright.families.video_vaegan.system:VideoVaeGan",
+    panels=PANELS,
+    quality=(Part("prediction/ssim"), Part("samples/diversity_ratio")),
+    trains_on="videos",
+    smoke=(
+        "data.source=square",
+        "data.size=16",
+        "latent_dim=8",
+        "cnn_channels=8",
+        "tangent_dim=8",
+        "region_count=4",
+        "motion_regions=2",
+        "wubu_s=[8, 4]",
+        "wubu_t=[8]",
+        "wubu_m=[4]",
+        "disc_features=8",
+        "data.held_out=0.8",
+        "data.block=8",
+        "batch_size=8",
+        "probe_count=16",
+    ),
+)

@@ -1,0 +1,92 @@
+"""z -> predicted frames: a transposed-convolution pyramid with FiLM, added to the last given frame or to that frame moved on.
+
+Without a base (the guide's generator) the latent carries the whole picture, and where little moves a clip is predicted far worse than
+by repeating its last frame. With one it carries what changes.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.film import Film, embedder
+
+
+class Generator(nn.Module):
+    """(z, boxes, context) -> (B, predict, 3, S, S) in [-1, 1].
+
+    Args:
+        model: the recipe's networks.
+        size: side S, a power of two.
+        predict: frames.
+    """
+
+    def __init__(self, model: Networks, size: int, predict: int) -> None:
+        super().__init__()
+        self.base, self.predict = model.base, predict
+        self.start = 1 if size <= 8 else 2 if size <= 32 else 4
+        doublings = int(math.log2(size // self.start))
+        self.first = min(512, max(128, 2 * model.latent_dim))
+        widths = [self.first]
+        for i in range(doublings):
+            widths.append(max(32, widths[-1] // 2) if i < doublings - 1 else 32)
+        self.seed = nn.Linear(model.latent_dim, self.first * predict * self.start**2)
+        condition = max(32, model.latent_dim // 4)
+        self.condition = embedder(model.region_count, condition) if model.gen_film else None
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose3d(a, b, (3, 4, 4), (1, 2, 2), (1, 1, 1), bias=False) for a, b in pairs
+        )
+        self.norms = nn.ModuleList(nn.InstanceNorm3d(b, affine=True) for _, b in pairs)
+        self.films = nn.ModuleList(Film(condition, b) for _, b in pairs if model.gen_film)
+        self.last = nn.Conv3d(widths[-1], 3, 3, padding=1)
+        seen = {"none": 0, "last": 3, "moved": 9}[model.base]
+        if seen:
+            self.look = nn.Sequential(
+                nn.Conv2d(widths[-1] * predict + seen, 32, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(32, 32, 3, padding=1),
+                nn.GELU(),
+            )
+            self.change = nn.Conv2d(32, 4 * predict, 3, padding=1)
+            nn.init.zeros_(self.change.weight)
+            assert self.change.bias is not None
+            nn.init.zeros_(self.change.bias)
+            self.last = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, z: Tensor, condition: Tensor, context: Tensor) -> Tensor:
+        """z (B, latent_dim), condition (B, 4 R), context (B, T, 5, S, S) -> (B, predict, 3, S, S)."""
+        told = None if self.condition is None else self.condition(condition)
+        x = self.seed(z).unflatten(1, (self.first, self.predict, self.start, self.start))
+        for i, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
+            x = norm(up(x))
+            if told is not None:
+                x = self.films[i](x, told)
+            x = F.gelu(x)
+        if self.base == "none":
+            return torch.tanh(self.last(x)).transpose(1, 2)
+        frame = context[:, -1, :3]
+        steps = self.moved_on(context) if self.base == "moved" else [frame] * self.predict
+        seen = [frame] if self.base == "last" else [frame, steps[0], frame - context[:, -2, :3]]
+        change = self.change(self.look(torch.cat([x.transpose(1, 2).flatten(1, 2), *seen], dim=1)))
+        change = change.unflatten(1, (self.predict, 4))
+        share = torch.sigmoid(change[:, :, :1])  # of the moved frame beside the one that stays
+        kept = frame[:, None] + share * (torch.stack(steps, dim=1) - frame[:, None])
+        return (kept + change[:, :, 1:]).clamp(-1, 1) if not self.training else kept + change[:, :, 1:]
+
+    def moved_on(self, context: Tensor) -> list[Tensor]:
+        """The last given frame moved on by the flow that led to it, once for each predicted frame."""
+        frame, flow = context[:, -1, :3], context[:, -2, 3:]
+        return [warp(frame, flow * (i + 1)) for i in range(self.predict)]
+
+
+def warp(frame: Tensor, flow: Tensor) -> Tensor:
+    """(B, 3, S, S) moved by (B, 2, S, S) pixels to the right and down: each place reads what the flow brings there."""
+    side = frame.shape[-1]
+    middle = torch.arange(side, device=frame.device) + 0.5
+    x = middle[None, None, :] - flow[:, 0]
+    y = middle[None, :, None] - flow[:, 1]
+    grid = torch.stack([x, y], dim=-1) * (2 / side) - 1
+    return F.grid_sample(frame, grid, padding_mode="border", align_corners=False)

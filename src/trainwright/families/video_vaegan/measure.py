@@ -1,0 +1,84 @@
+"""How good predictions are, with copying the last frame measured beside them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from trainwright.data.images import to_byte_tensor
+from trainwright.measure.features import Features
+
+CEILING = 100.0  # dB, of a prediction without an error
+
+
+def psnr_each(made: Tensor, target: Tensor) -> Tensor:
+    """(B, T, 3, S, S) twice in [-1, 1] -> (B,) dB of each clip."""
+    error = (made - target).square().flatten(1).mean(1)
+    return (10 * torch.log10(4 / error.clamp_min(1e-12))).clamp_max(CEILING)
+
+
+def psnr_pooled(made: Tensor, target: Tensor) -> float:
+    """dB of the error over all clips: clips of which nothing moves do not drown the others."""
+    return 10 * math.log10(4 / max(float((made - target).square().mean()), 1e-12))
+
+
+def ssim(made: Tensor, target: Tensor) -> float:
+    """Structural similarity, mean over frames."""
+    found = structural_similarity_index_measure(made.flatten(0, 1), target.flatten(0, 1), data_range=2.0)
+    assert isinstance(found, Tensor)
+    return float(found)
+
+
+def feature_distance(made: Tensor, target: Tensor) -> float:
+    """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS."""
+    network = Features()
+    one, two = (network.of(to_byte_tensor(x.flatten(0, 1))) for x in (made, target))
+    return float((one - two).square().mean())
+
+
+def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, float]:
+    """PSNR and SSIM of predictions and of the copied last frame, and the share of the copy's error that is left.
+
+    Args:
+        made: (B, T, 3, S, S) in [-1, 1].
+        target: the same.
+        last: (B, 3, S, S), the last given frame.
+    """
+    copied = last[:, None].expand_as(target)
+    error, floor = (made - target).square().mean(), (copied - target).square().mean()
+    return {
+        "prediction/psnr": psnr_pooled(made, target),
+        "prediction/psnr_mean": float(psnr_each(made, target).mean()),
+        "prediction/copy_psnr": psnr_pooled(copied, target),
+        "prediction/copy_psnr_mean": float(psnr_each(copied, target).mean()),
+        "prediction/ssim": ssim(made, target),
+        "prediction/copy_ssim": ssim(copied, target),
+        "prediction/error_beside_copy": float(error / floor.clamp_min(1e-12)),
+    }
+
+
+def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:
+    """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives."""
+    found = prediction_signals(made, target, last)
+    copied = last[:, None].expand_as(target)
+    rows = [
+        (
+            "prediction/psnr",
+            "prediction/copy_psnr",
+            "higher",
+            "dB over all held-out windows; beside it copying the last frame",
+        ),
+        ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "dB of each window, averaged"),
+        ("prediction/ssim", "prediction/copy_ssim", "higher", "structural similarity"),
+    ]
+    out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
+    ours, copys = (feature_distance(x, target) for x in (made, copied))
+    meaning = "squared distance of the packaged features, frame by frame"
+    out.append(_row("prediction/feature_distance", ours, copys, "lower", meaning))
+    return out
+
+
+def _row(metric: str, value: float, floor: float, better: str, meaning: str) -> dict[str, Any]:
+    return {"metric": metric, "value": value, "spread": None, "better": better, "floor": floor, "meaning": meaning}

@@ -1,0 +1,162 @@
+"""States and rewards of the video guide's Q-controller, as its program has them; pure functions of losses and their histories.
+
+A history is a list of readings whose last one is the newest. "Before" is the median without the newest, and a gain is before less now.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+EPS = 1e-5
+SCALES = {"g_total": 1.0, "d_total": 0.5, "reconstruction": 0.1}  # of trends, where a median is near 0
+TREND = (-0.15, -0.02, 0.02, 0.15)
+EXTREME, WORST = 500.0, 100.0
+Histories = Mapping[str, Sequence[float]]
+State = tuple[int, ...]
+
+
+def below(value: float, edges: Sequence[float]) -> int:
+    """The bin of a value: how many edges it exceeds."""
+    return sum(value > edge for edge in edges)
+
+
+def trend(history: Sequence[float], scale: float) -> int:
+    """0 (falls much) to 4 (rises much): the newest reading beside the median of all."""
+    now, median = history[-1], float(np.median(history))
+    size = abs(median)
+    if size < 0.1 * scale:
+        size = max(abs(now), 0.1 * scale)
+    return below((now - median) / (size + EPS), TREND)
+
+
+def exploring(epsilon: float, least: float, start: float) -> int:
+    """The bin of the share of random choices."""
+    return below(epsilon, (2 * least, 0.6 * start))
+
+
+def generator_state(h: Histories, lambda_kl: float, explored: int) -> State | None:
+    """(1, trends of G, D and reconstruction, KL flag, adversarial bin, exploration bin); None if a loss is missing or not finite."""
+    if not _known(h, "g_total", "reconstruction", "kl", "adversarial", "d_total"):
+        return None
+    rec, kl = h["reconstruction"][-1], h["kl"][-1]
+    flag = 0
+    if lambda_kl * kl > 5 * rec and rec > 0.10 and lambda_kl > 5e-4:
+        flag = 1
+    elif kl > 150 and rec > 0.15 and lambda_kl > 0.005:
+        flag = 2
+    trends = (trend(h[name], SCALES[name]) for name in ("g_total", "d_total", "reconstruction"))
+    return (1, *trends, flag, below(h["adversarial"][-1], (0.3, 0.6, 1.0)), explored)
+
+
+def discriminator_state(h: Histories, explored: int) -> State | None:
+    """(0, trends of D and G, bins of D, of D_fake / D_real and of the adversarial loss, exploration bin)."""
+    if not _known(h, "d_total", "g_total", "d_real", "d_fake", "adversarial"):
+        return None
+    trends = (trend(h[name], SCALES[name]) for name in ("d_total", "g_total"))
+    ratio = h["d_fake"][-1] / (h["d_real"][-1] + EPS)
+    bins = (
+        below(h["d_total"][-1], (0.35, 0.65, 0.85)),
+        below(ratio, (0.8, 1.2, 2.0)),
+        below(h["adversarial"][-1], (0.2, 0.5)),
+    )
+    return (0, *trends, *bins, explored)
+
+
+def kl_state(h: Histories, lambda_kl: float, explored: int) -> State | None:
+    """(2, trends of reconstruction, KL and quality, bins of the KL weight and of D, exploration bin)."""
+    if not _known(h, "reconstruction", "kl", "quality"):
+        return None
+    trends = (trend(h["reconstruction"], 0.1), trend(h["kl"], 50.0), trend(h["quality"], 1.0))
+    d = below(h["d_total"][-1], (0.35, 0.65, 0.85)) if _known(h, "d_total") else 0
+    return (2, *trends, below(lambda_kl, (5e-4, 5e-3, 0.05)), d, explored)
+
+
+def generator_reward(h: Histories, lambda_kl: float) -> float:
+    """What the generator's last factors earned, before :func:`bounded`."""
+    found, seen = _extremes(h)
+    rec, kl, d = seen["reconstruction"], seen["kl"], seen["d_total"]
+    before = _before(h["reconstruction"])
+    weight = 1 + math.log(1 + 20 * max(0.0, rec - 0.02))
+    found += 2.5 * math.tanh((before - rec) / (abs(before) + 0.01 + EPS) * weight)
+    found += 1.2 * math.tanh(_gain(h["adversarial"], seen["adversarial"]))
+    if kl > 100 and lambda_kl >= 5e-4 and rec > 0.1:
+        found -= 0.3 * min(1.0, (kl - 100) / 200)
+    if 0.4 < d < 0.75:
+        found += 0.3
+    elif d <= 0.3:
+        found -= 0.45
+    return found + 0.1 * math.tanh(_gain(h["g_total"], seen["g_total"]))
+
+
+def discriminator_reward(h: Histories) -> float:
+    """What the discriminator's last factors earned, before :func:`bounded`."""
+    found, seen = _extremes(h)
+    d, adversarial = seen["d_total"], seen["adversarial"]
+    if 0.4 < d < 0.65:
+        found += 1.5
+    elif d < 0.3:
+        found -= 0.75
+    elif d > 0.8:
+        found -= 1.125
+    if seen["d_real"] < 0.3:
+        found += 0.7 * (0.3 - seen["d_real"]) / 0.3
+    if seen["d_fake"] < 0.3 and adversarial > 0.4:
+        found += 0.7 * (0.3 - seen["d_fake"]) / 0.3
+    if adversarial < 0.25:
+        found -= 0.3
+    return found + 0.1 * math.tanh(_gain(h["d_total"], d))
+
+
+def kl_reward(h: Histories, lambda_kl: float) -> float:
+    """What the KL weight's last factor earned: held-out quality first, then reconstruction, then a KL that falls where it is large."""
+    found, seen = _extremes(h)
+    rec, kl = seen["reconstruction"], seen["kl"]
+    found += 2 * math.tanh(5 * (h["quality"][-1] - _before(h["quality"])))
+    found += 1.5 * math.tanh(10 * (_before(h["reconstruction"]) - rec))
+    if kl > 100:
+        found += math.tanh((_before(h["kl"]) - kl) / 50)
+    elif kl < 20 and rec > 0.05:
+        found -= 0.5
+    if "d_total" in h:
+        change = abs(h["d_total"][-1] - _before(h["d_total"]))
+        found -= 0.5 * change / 0.2 if change > 0.2 else 0.0
+    return found - (0.5 if lambda_kl > 0.5 and rec > 0.15 else 0.0)
+
+
+def bounded(reward: float, earlier: Sequence[float], most: float = 2.0) -> float:
+    """Less for rewards that swing to and fro, then cut to ± ``most``; ``earlier`` are the rewards before this one."""
+    last = [*earlier, reward][-5:]
+    if len(last) == 5:
+        swings = sum(a * b < 0 and min(abs(a), abs(b)) > 0.05 for a, b in zip(last, last[1:], strict=False))
+        if swings >= 2:
+            reward -= 0.25 * swings / 5
+    return max(-most, min(most, reward))
+
+
+def _before(history: Sequence[float]) -> float:
+    return float(np.median(history[:-1]))
+
+
+def _gain(history: Sequence[float], now: float) -> float:
+    before = _before(history)
+    return (before - now) / (abs(before) + EPS)
+
+
+def _known(h: Histories, *names: str) -> bool:
+    return all(name in h and math.isfinite(h[name][-1]) for name in names)
+
+
+def _extremes(h: Histories) -> tuple[float, dict[str, float]]:
+    """What losses beyond all measure cost, and the newest readings with such cut down."""
+    cost, seen = 0.0, {}
+    for name, history in h.items():
+        value = history[-1]
+        if name == "quality":
+            continue
+        if not math.isfinite(value):
+            cost, value = cost - 3.75, WORST
+        elif abs(value) > EXTREME:
+            cost, value = cost - 0.75 * abs(value) / EXTREME, math.copysign(EXTREME, value)
+        seen[name] = value
+    return cost, seen

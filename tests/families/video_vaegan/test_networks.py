@@ -1,0 +1,168 @@
+"""Sizes worked out for the guide's program, a latent that hears context and motion and never the target, and a base that is one."""
+
+import pytest
+import torch
+
+from tests.conftest import quick_config
+from trainwright import registry
+from trainwright.data.video.dataset import Clips
+from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
+from trainwright.families.video_vaegan.generator import Generator, warp
+from trainwright.families.video_vaegan.measure import prediction_signals, psnr_pooled
+from trainwright.train.session import build
+
+
+def size(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def made(title: str, sprites, *words: str):
+    family, config = quick_config(title, sprites, *words)
+    system = build(family, config)
+    data = Clips.open(config.data)
+    system.adapt_to(data)
+    return system, data
+
+
+@pytest.mark.parametrize(
+    ("side", "latent", "predict", "regions", "expected"),
+    [(64, 256, 1, 12, 10_534_435), (256, 512, 3, 24, 21_234_595), (32, 128, 1, 12, 2_268_259)],
+)
+def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict, regions, expected) -> None:
+    model = Networks(base="none", latent_dim=latent, region_count=regions)
+    assert size(Generator(model, side, predict)) == expected
+
+
+@pytest.mark.parametrize(
+    ("side", "predict", "regions", "film", "expected"),
+    [
+        (64, 1, 12, False, 2_889_089),
+        (64, 1, 12, True, 3_019_265),
+        (256, 3, 24, False, 34_224_001),
+        (256, 3, 24, True, 34_488_321),
+    ],
+)
+def test_the_discriminator_with_the_guides_layers_has_its_size(side, predict, regions, film, expected) -> None:
+    model = Networks(disc_norm="instance", disc_film=film, region_count=regions, disc_spectral_norm=False)
+    assert size(SpatioTemporal(model, side, predict)) == expected
+
+
+@pytest.mark.parametrize("kind", [SpatioTemporal, Regional])
+@pytest.mark.parametrize("norm", ["none", "instance"])
+def test_discriminators_give_a_logit_a_clip(kind, norm) -> None:
+    model = Networks(region_count=4, disc_features=8, disc_norm=norm, disc_film=kind is SpatioTemporal)
+    boxes = torch.tensor([[0.0, 0, 16, 16]]).expand(2, 4, 4)
+    found = kind(model, 16, 2)(torch.randn(2, 2, 3, 16, 16), boxes, torch.zeros(2, 16))
+    assert found.shape == (2,)
+
+
+def test_instance_norm_hides_colour_from_a_discriminator_and_no_norm_does_not() -> None:
+    """Why the guide saw colour casts that its discriminator let pass: a constant shift of all maps is taken away."""
+    torch.manual_seed(0)
+    clip = torch.rand(1, 1, 3, 32, 32) * 0.2
+    tinted = clip + torch.tensor([0.5, -0.3, 0.2]).view(1, 1, 3, 1, 1)
+    seen = {}
+    for norm in ("none", "instance"):
+        network = SpatioTemporal(Networks(disc_norm=norm, disc_features=16, disc_spectral_norm=False), 32, 1)
+        logits = [network(x, torch.zeros(1, 12, 4), torch.zeros(1, 48)).detach() for x in (clip, tinted, clip.flip(-1))]
+        seen[norm] = float((logits[1] - logits[0]).abs() / (logits[2] - logits[0]).abs())  # beside a mirrored clip
+    assert seen["none"] > 3 * seen["instance"]
+
+
+def test_prediction_never_sees_its_target(sprites) -> None:
+    system, data = made("video_vaegan/square", sprites)
+    clips = data.some("train", 4)
+    other = clips.clone()
+    other[:, data.config.context :] = torch.randn_like(other[:, data.config.context :])
+    other[:, data.config.context - 1, 3:] = 9.0  # the flow from the last given frame to the target tells it too
+    assert torch.equal(system.predict(clips), system.predict(other))
+
+
+@pytest.mark.parametrize("what", ["an early frame", "motion"])
+def test_the_latent_hears_context_and_motion(what: str, sprites) -> None:
+    """In the guide's program neither changed z."""
+    system, data = made("video_vaegan/square", sprites, "adaptive=0")
+    clips = data.some("train", 4)
+    other = clips.clone()
+    if what == "motion":
+        other[:, 1, 3:] += 2.0
+    else:
+        other[:, 0, :3] = -other[:, 0, :3]
+    before, after = system.encode(clips)[0], system.encode(other)[0]
+    assert float((after - before).norm() / before.norm()) > 1e-3
+
+
+def test_autoencoding_sees_the_target_where_the_recipe_says_so(sprites) -> None:
+    system, data = made("video_vaegan/square", sprites, "encode=all")
+    clips = data.some("train", 4)
+    other = clips.clone()
+    other[:, -1, :3] *= -1
+    assert not torch.equal(system.encode(clips)[0], system.encode(other)[0])
+
+
+def test_a_moved_frame_is_moved() -> None:
+    frame = torch.zeros(1, 3, 16, 16)
+    frame[..., 4:8, 4:8] = 1
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[:, 0], flow[:, 1] = 3.0, -2.0
+    expected = torch.zeros_like(frame)
+    expected[..., 2:6, 7:11] = 1
+    torch.testing.assert_close(warp(frame, flow), expected)
+
+
+def test_an_untrained_prediction_with_a_base_lies_between_staying_and_moving(sprites) -> None:
+    system, data = made("video_vaegan/square", sprites)
+    clips = data.some("train", 4)
+    last = clips[:, 2, :3]
+    moved = warp(last, clips[:, 1, 3:])
+    torch.testing.assert_close(system.predict(clips)[:, 0], ((last + moved) / 2).clamp(-1, 1), atol=1e-5, rtol=0)
+
+
+def test_signals_of_a_prediction() -> None:
+    target = torch.zeros(2, 1, 3, 16, 16)
+    last = torch.full((2, 3, 16, 16), 0.2)
+    found = prediction_signals(target + 0.1, target, last)
+    assert found["prediction/psnr"] == pytest.approx(10 * torch.log10(torch.tensor(4 / 0.01)).item(), abs=1e-3)
+    assert found["prediction/error_beside_copy"] == pytest.approx(0.25, abs=1e-4)
+    assert psnr_pooled(target + 0.1, target) - found["prediction/copy_psnr"] == pytest.approx(6.02, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nesting=euclidean",),
+        ("regions=grid", "patches=pixels", "over_time=mean"),
+        ("motion=false", "base=last", "over_time=last"),
+        ("disc_film=true", "disc_type=regional", "data.predict=2"),
+        ("wubu_rotation=true", "wubu_phi_curvature=true", "wubu_phi_rotation=true"),
+        ("lambda_gan=0",),
+        ("data.context=1", "motion=false", "base=none", "data.flow=false"),
+    ],
+)
+def test_every_switch_trains(words: tuple[str, ...], quick) -> None:
+    outcome = quick("video_vaegan/square", *words, "steps=2")
+    assert outcome.status == "finished"
+
+
+def test_what_does_not_fit_together_is_refused(sprites) -> None:
+    from trainwright.errors import UserError
+
+    for words, told in (
+        (("context=1",), "two frames"),
+        (("flow=false",), "data.flow"),
+        (("wubu_s_curvatures=[1.0, 0.5, 0.2]",), "wubu_s_curvatures has 3"),
+    ):
+        with pytest.raises(UserError, match=told):
+            registry.load("video_vaegan/square", words)
+
+
+def test_samples_are_a_moving_picture(sprites) -> None:
+    import io
+
+    from PIL import Image
+
+    system, _ = made("video_vaegan/square", sprites)
+    files = system.as_files(4, [3])
+    with Image.open(io.BytesIO(files["samples_000003.gif"])) as image:
+        assert image.n_frames == 4 and min(image.size) >= 64  # type: ignore[attr-defined]
