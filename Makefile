@@ -39,6 +39,7 @@ bench-sequence: $(VENV)/dev.done  ## the sequence guide's claims over three seed
 bench-diffusion: $(VENV)/dev.done  ## latent diffusion beside a WGAN-GP, the guide's ladder, overfitting (about three hours)
 	$(BIN)/python -m benchmarks.diffusion
 	$(BIN)/python -m benchmarks.ldm_stability
+	$(BIN)/python -m benchmarks.sampling
 	$(BIN)/python -m benchmarks.tables
 
 bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model, collapse thresholds (about three hours)

@@ -164,21 +164,6 @@ def _with(system: Any, config: Any) -> Any:
     return system
 
 
-def speed_of_sampling(sound: Run) -> Iterator[dict[str, Any]]:
-    """Pictures a second with DPM-Solver++ at 20 steps, decoding included, two threads."""
-    own = opened(sound)[0].system
-    torch.set_num_threads(2)
-    own.sample(64, 0)
-    speeds = []
-    for seed in range(5):
-        begin = time.perf_counter()
-        own.sample(64, seed)
-        speeds.append(64 / (time.perf_counter() - begin))
-    torch.set_num_threads(1)
-    median, spread = statistics.median(speeds), max(speeds) - min(speeds)
-    yield row("DPM-Solver++, 20 steps, base 32", median, "pictures/s", None, "higher", 5, spread)
-
-
 def main() -> None:
     """Trains what is not trained yet and writes the result."""
     torch.set_num_threads(1)
@@ -202,7 +187,6 @@ def main() -> None:
     rows += fidelity("WGAN-GP", gan, train_set, held)
     for name in ("overfit_one", "overfit_16"):
         rows += given_back(name, trained(f"latent_diffusion/{name}", name))
-    rows += speed_of_sampling(small)
     print(write("diffusion", COMMAND, rows, table=blind_spots(small, Run(HOME / "overfit_16"))))
 
 

@@ -1,0 +1,45 @@
+"""Pictures a second of latent diffusion's samplers, decoding included. The weights do not matter for that, so nothing is trained but
+the autoencoder, if it is not in the cache yet.
+
+``python -m benchmarks.sampling``
+"""
+
+import statistics
+import time
+
+import torch
+
+from benchmarks.results_io import row, write
+from trainwright import registry
+from trainwright.train.session import build
+
+COMMAND = "python -m benchmarks.sampling"
+COUNT, ROUNDS = 64, 7
+SAMPLERS = {
+    "DPM-Solver++, 20 steps": ("sampling.sampler=dpm_solver", "sampling.sampler_steps=20"),
+    "DDIM, 50 steps": ("sampling.sampler=ddim", "sampling.sampler_steps=50"),
+}
+
+
+def main() -> None:
+    """Measures each sampler and writes ``results/sampling.json``."""
+    torch.set_num_threads(2)
+    rows = []
+    for label, words in SAMPLERS.items():
+        family, config = registry.load("latent_diffusion/small", words)
+        data = family.load(config).open_data(config)
+        system = build(family, config)
+        system.adapt_to(data)
+        system.sample(COUNT, 0)
+        speeds = []
+        for seed in range(ROUNDS):
+            begin = time.perf_counter()
+            system.sample(COUNT, seed)
+            speeds.append(COUNT / (time.perf_counter() - begin))
+        median, spread = statistics.median(speeds), max(speeds) - min(speeds)
+        rows.append(row(f"{label}, base 32", median, "pictures/s", None, "higher", ROUNDS, spread))
+    print(write("sampling", COMMAND, rows))
+
+
+if __name__ == "__main__":
+    main()
