@@ -84,8 +84,8 @@ def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
         raise UserError(f"autoencoder: {config.autoencoder} does not train an autoencoder.")
     here = config.train
     training: dict[str, Any] = {
-        "seed": here.seed, "threads": here.threads, "accelerator": here.accelerator, "tracker": "none", "devices": 1,
-    }  # fmt: skip
+        "threads": here.threads, "accelerator": here.accelerator, "tracker": "none", "devices": 1,
+    }  # fmt: skip  # the seed is the recipe's own: runs of a plan that differ in theirs share one autoencoder
     if config.autoencoder_steps is not None:
         training |= {"steps": config.autoencoder_steps}
     own = {k: v for k, v in config.stage_one if v != type(config.stage_one).model_fields[k].default}
