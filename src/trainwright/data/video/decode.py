@@ -6,18 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainwright.data.video.sources import SQUARE_FRAMES, Video, square
-from trainwright.errors import UserError
-
-
-def need_libraries() -> None:
-    """A UserError that says how to install what reads videos, unless it is there."""
-    try:
-        import av  # noqa: F401
-        import cv2  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"videos need PyAV and OpenCV ({error.name} is missing): pip install 'trainwright[video]'."
-        ) from None
 
 
 def length(video: Video) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from trainwright.data.cache import Progress, cache_root, locked
 from trainwright.data.video.config import VideoData
-from trainwright.data.video.decode import decode, length, need_libraries
+from trainwright.data.video.decode import decode, length
 from trainwright.data.video.motion import flow, is_cut
 from trainwright.data.video.sources import Video, videos
 from trainwright.errors import UserError
@@ -54,7 +54,6 @@ def load(config: VideoData, progress: Progress | None = None) -> Footage:
     Raises:
         UserError: no such source, or (with ``on_error: fail``) a file that is no video, by name.
     """
-    need_libraries()
     found = videos(config.source)
     settings = config.model_dump(mode="json", include=set(DECODED_BY))
     contents = [_content(v) for v in found]

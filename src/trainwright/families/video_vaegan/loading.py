@@ -1,0 +1,23 @@
+"""The system of the family, once the libraries that it needs are known to be there."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from trainwright.errors import UserError
+from trainwright.train.system import System
+
+LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt"}
+
+
+def system(config: Any) -> type[System]:
+    """The family's system; there is one for every config.
+
+    Raises:
+        UserError: what reads videos or what has the hyperbolic ball is not installed.
+    """
+    missing = [title for module, title in LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        raise UserError(f"videos need {' and '.join(missing)}: pip install 'trainwright[video]'.")
+    from trainwright.families.video_vaegan.system import VideoVaeGan
+
+    return VideoVaeGan
