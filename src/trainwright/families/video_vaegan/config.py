@@ -10,7 +10,7 @@ from trainwright.data.video.config import VideoData
 from trainwright.train.config import RunConfig
 
 Width = Annotated[int, Field(ge=1, le=2048)]
-Curvature = Annotated[float, Field(gt=0, le=100)]
+Curvature = Annotated[float, Field(gt=0, le=50)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
