@@ -140,7 +140,7 @@ def _explain(schema: type[Config], path: Path_, error: Any) -> str:
         return f"{'.'.join(path)}: unknown key.{_similar(path[-1], known)}"
     message = message[0].lower() + message[1:]
     if not path:  # of several settings together; it names them itself
-        return message if message.endswith(".") else f"{message}."
+        return message if message.endswith((".", "?")) else f"{message}."
     return f"{name}: {message}, found {value!r}." if not message.endswith(".") else f"{name}: {message}"
 
 

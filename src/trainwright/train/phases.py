@@ -74,7 +74,7 @@ def effective(config: Any, index: int) -> Any:
         try:
             add_overrides(settings, type(config), words)
         except UserError as error:
-            raise UserError(f"phase {phase.name}: {error}") from None
+            raise UserError(f"phase {phase.name}: {str(error).removeprefix('override ')}") from None
     return validate(settings, type(config))
 
 

@@ -93,7 +93,7 @@ class Networks(Config):
             widths, curvatures = getattr(self, f"wubu_{stack}"), getattr(self, f"wubu_{stack}_curvatures")
             if len(curvatures) not in (1, len(widths)):
                 raise ValueError(
-                    f"wubu_{stack}_curvatures has {len(curvatures)} numbers; give one, or one for each of the {len(widths)} levels"
+                    f"wubu_{stack}_curvatures has {len(curvatures)} numbers; give one, or one for each of the {len(widths)} levels."
                 )
         return self
 
