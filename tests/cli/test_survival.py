@@ -136,6 +136,17 @@ def test_two_processes_train_one_model_and_resume(title, tmp_path, sprites):
     assert all(torch.isfinite(t.float()).all() for t in all_tensors(run).values())
 
 
+@pytest.mark.parametrize("name", list(registry.families()))
+def test_a_run_resumed_in_a_new_process_is_the_uninterrupted_one(name, tmp_path, sprites):
+    """Within one process the contracts show it; a new one has nothing warmed up, which must not change how a sum is rounded."""
+    title = next(t for t in registry.recipes() if t.startswith(f"{name}/"))
+    for run, steps in (("whole", 8), ("parts", 4), ("parts", 8)):
+        words = command(tmp_path / run, sprites, f"steps={steps}", "checkpoint_every=4", title=title)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr
+    assert_equal(Run(tmp_path / "parts"), all_tensors(Run(tmp_path / "whole")))
+
+
 def test_stage_one_on_the_way_survives_kill_9_and_goes_on(tmp_path, sprites):
     from trainwright.data.cache import cache_root
 

@@ -13,12 +13,12 @@ addition, as long as the geodesic from b to x; they depend on the curvature, and
 import math
 from dataclasses import dataclass, field
 
-import geoopt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwright.nn.hyperbolic.ball import exp0, log0, project
+from trainwright.nn.hyperbolic.library import geoopt
 from trainwright.nn.hyperbolic.rotation import Map, phi_angle, rotation
 
 SCALE_RANGE = (1e-5, 10.0)

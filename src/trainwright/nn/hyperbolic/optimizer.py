@@ -6,9 +6,10 @@ Source: Bécigneul and Ganea 2019 (Riemannian adaptive optimization methods).
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import geoopt
 import torch
 from torch import nn
+
+from trainwright.nn.hyperbolic.library import geoopt
 
 
 class BallAdam(torch.optim.Adam):
