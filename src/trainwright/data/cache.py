@@ -64,6 +64,33 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """An entry of the cache, made now if it is not there: of several workers one makes it, the others wait; all or nothing.
+
+    Args:
+        folder: where it lies; complete as soon as it holds ``index.json``.
+        make: writes it into an empty folder.
+    """
+    if not (folder / "index.json").exists():
+        with locked(folder.name):
+            if not (folder / "index.json").exists():
+                with atomic_folder(folder) as temporary:
+                    make(temporary)
+    return folder
+
+
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Says what to do if the cache cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"data: {what} cannot be written to {cache_root()} ({error.strerror}). "
+            "Free some space or set TRAINWRIGHT_CACHE to another folder."
+        ) from None
+
+
 def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
     """The decoded pictures of ``config.source``, from the cache or made now.
 
@@ -71,18 +98,9 @@ def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
         UserError: no such folder, no pictures, or (with ``on_error: fail``) a file that is no picture, by name.
     """
     found = items(config.source)
-    try:
+    with writing("the decoded pictures"):
         folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
-        if not (folder / "index.json").exists():
-            with locked(folder.name):  # of several workers one decodes, the others wait for it
-                if not (folder / "index.json").exists():
-                    with atomic_folder(folder) as temporary:
-                        _decode_all(found, config, temporary, progress or (lambda done, total: None))
-    except OSError as error:
-        raise UserError(
-            f"data: the decoded pictures cannot be written to {cache_root()} ({error.strerror}). "
-            "Free some space or set TRAINWRIGHT_CACHE to another folder."
-        ) from None
+        made_once(folder, lambda t: _decode_all(found, config, t, progress or (lambda done, total: None)))
     return _open(folder)
 
 

@@ -19,6 +19,7 @@ from trainwright.health.recorder import Recorder
 from trainwright.runs.folder import Run
 from trainwright.runs.tables import Tables
 from trainwright.train import checkpoint as checkpoints
+from trainwright.train import phasing
 from trainwright.train.clock import Clock
 from trainwright.train.controller import Controller
 from trainwright.train.controller import make as make_controller
@@ -99,7 +100,7 @@ class Loop:
         try:
             if self.at.step == 0 and not self._resumed:
                 self._grid()
-                self._checkpoint()  # something to go back to from the very first step
+                self.checkpoint()  # something to go back to from the very first step
             while not self.done:
                 try:
                     self._step(batches)
@@ -107,13 +108,13 @@ class Loop:
                     self._roll_back(error)
                     continue
                 if any_true(self.fabric, self.sick is not None):
-                    self._checkpoint()
+                    self.checkpoint()
                     return "stopped"
                 if any_true(self.fabric, self.stop()):
-                    self._checkpoint()
+                    self.checkpoint()
                     return "interrupted"
                 if self.until is not None and self.at.step >= self.until and not self.done:
-                    self._checkpoint()
+                    self.checkpoint()
                     return "paused"
             self._finish()
             return "finished"
@@ -151,10 +152,10 @@ class Loop:
             if at.step % settings.sample_every == 0:
                 self._grid()
         if self.course is not None:
-            self._follow_course(self.course)
+            phasing.follow(self, self.course)
         if at.step % settings.checkpoint_every == 0:
             with self.clock.during("checkpoint"):
-                self._checkpoint()
+                self.checkpoint()
 
     def _finish(self) -> None:
         self._grid()
@@ -164,8 +165,8 @@ class Loop:
             self._look(last=True)
         why = self.course.ended(self.at.step) if self.course is not None else None
         if self.course is not None and why is not None:
-            self._end_phase(self.course, why)
-        self._checkpoint()
+            phasing.end(self, self.course, why)
+        self.checkpoint()
 
     # ---- where the run is --------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class Loop:
         self._follow_plateau()
         if better and at.step > 0:
             with self.clock.during("checkpoint"):
-                self._checkpoint(self.run_folder.best, keep=1)
+                self.checkpoint(self.run_folder.best, keep=1)
         if self.main and lowered:
             facts = {"factor_in_force": at.plateau.scale, "signal": settings.monitor, "best": at.plateau.best}
             self.run_folder.event("learning_rate_lowered", at.step, best_step=at.plateau.best_step, **facts)
@@ -256,7 +257,7 @@ class Loop:
             if heard is not None:
                 self.updater.latest[name] = heard
         if self.course is not None:
-            signals = self._read_course(self.course, signals)
+            signals = phasing.read(self, self.course, signals)
         speed = self.clock.row(self.at.samples - self._logged_samples)
         self._logged_samples = self.at.samples
         if not self.main or not signals:
@@ -314,7 +315,8 @@ class Loop:
             if sick and self.settings.on_sick != "go_on" and not last:
                 self.sick = diagnosis.sentence()
 
-    def _checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
+    def checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
+        """Writes a checkpoint, by default among the run's own; old ones beyond ``keep`` go."""
         at, folder = self.at, folder or self.run_folder.checkpoints
         bad = first_non_finite(list(self.system.networks.values()))
         if bad is not None:
@@ -353,55 +355,7 @@ class Loop:
 
     # ---- phases ------------------------------------------------------------------------------------------------------
 
-    def _read_course(self, course: Course, signals: dict[str, float]) -> dict[str, float]:
-        """Shows a row to the gate, and keeps the best weights of the phase."""
-        signals = self.fabric.broadcast(signals, src=0)  # held-out signals are on the main process alone
-        better = course.read(signals)
-        signals["phase/index"] = float(course.index)
-        if better and self.at.step > 0:
-            with self.clock.during("checkpoint"):
-                self._checkpoint(self._best_of(course), keep=1)
-        return signals
-
-    def _best_of(self, course: Course) -> Path:
-        return self.run_folder.folder / "phases" / course.phase.name
-
-    def _follow_course(self, course: Course) -> None:
-        """Goes to the next phase if the gate of this one is passed or its budget used up."""
-        why = course.ended(self.at.step)
-        if why is None or course.over:
-            return
-        best = self._best_of(course)
-        self._end_phase(course, why)
-        passed = course.advance(self.at.step)
-        for name, missing in passed if self.main else ():
-            self.run_folder.event("phase_passed_over", self.at.step, phase=name, because=missing)
-            self.display.note(f"phase {name} is passed over: {missing}")
-        if course.over:
-            return
-        found, _ = checkpoints.find(best)
-        if found is None:
-            self._checkpoint()
-            found = checkpoints.latest(self.run_folder.checkpoints)
-        self._adopt(course)
-        anew = checkpoints.restore_what_fits(self.system, found)
-        updates = found.state["updates"]
-        self.updater.updates = {name: 0 if name in anew else updates[name] for name in self.updater.groups}
-        self.at.epoch_updates = dict(self.updater.updates)
-        if self.main:
-            facts = {"settings": course.phase.settings, "weights_of_step": found.step, "begun_anew": anew}
-            self.run_folder.event("phase_begun", self.at.step, phase=course.phase.name, **facts)
-            self.display.note(f"phase {course.phase.name} begins with the weights of step {found.step}")
-            if anew:
-                self.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")
-        self._checkpoint()  # a resumed run is in this phase from its first step on
-
-    def _end_phase(self, course: Course, why: str) -> None:
-        if self.main:
-            self.run_folder.event("phase_ended", self.at.step, phase=course.phase.name, because=why, best=course.best)
-            self.display.note(f"phase {course.phase.name} ended at step {self.at.step}: {why}")
-
-    def _adopt(self, course: Course) -> None:
+    def adopt(self, course: Course) -> None:
         """A system with the settings of the phase; its weights are put in place by the caller."""
         assert self._rebuild is not None
         latest = self.updater.latest
@@ -434,7 +388,7 @@ class Loop:
             before = self.course.index
             self.course.restore(state["course"])
             if self.course.index != before:
-                self._adopt(self.course)
+                self.adopt(self.course)
         checkpoints.restore(self.system, found)
         plateau = Plateau.restore(state.get("plateau"))
         self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]), plateau)

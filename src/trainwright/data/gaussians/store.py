@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from trainwright.data.cache import ImageSet, Progress, cache_root
+from trainwright.data.cache import ImageSet, Progress, cache_root, writing
 from trainwright.data.cache import load as load_images
 from trainwright.data.gaussians.config import GaussianData
 from trainwright.data.gaussians.fit import Fitted
@@ -75,17 +75,12 @@ def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets
     root = cache_root() / "gaussians"
     kept = _Kept(root / "fits" / _hash(settings))
     whole = root / "sets" / _hash({**settings, "digests": images.digests, "on_error": config.on_error})
-    try:
+    with writing("the fitted pictures"):
         if not (whole / "index.json").exists():
             _fit_missing(images, kept, config, progress or (lambda done, total: None))
             with atomic_folder(whole) as temporary:
                 _assemble(images, kept, config, temporary)
         return _open(whole, images)
-    except OSError as error:
-        raise UserError(
-            f"data: the fitted pictures cannot be written to {root} ({error.strerror}). "
-            "Free some space or set TRAINWRIGHT_CACHE to another folder."
-        ) from None
 
 
 def _settings(config: GaussianData) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from trainwright.data.cache import Progress, cache_root, locked
+from trainwright.data.cache import Progress, cache_root, made_once, writing
 from trainwright.data.video.config import VideoData
 from trainwright.data.video.decode import decode, length
 from trainwright.data.video.motion import flow, is_cut
 from trainwright.data.video.sources import Video, videos
 from trainwright.errors import UserError
-from trainwright.files import atomic_folder, sha256
+from trainwright.files import sha256
 
 VERSION = 1
 DECODED_BY = ("size", "fit", "skip", "cut", "flow", "on_error")
@@ -59,16 +59,8 @@ def load(config: VideoData, progress: Progress | None = None) -> Footage:
     contents = [_content(v) for v in found]
     key = hashlib.sha256(json.dumps([VERSION, settings, contents], sort_keys=True).encode()).hexdigest()[:32]
     folder = cache_root() / "videos" / key
-    try:
-        with locked(key):
-            if not (folder / "index.json").exists():
-                with atomic_folder(folder) as temporary:
-                    _decode_all(found, config, temporary, progress or (lambda done, total: None))
-    except OSError as error:
-        raise UserError(
-            f"data: the decoded videos cannot be written to {cache_root()} ({error.strerror}). "
-            "Free some space or set TRAINWRIGHT_CACHE to another folder."
-        ) from None
+    with writing("the decoded videos"):
+        made_once(folder, lambda t: _decode_all(found, config, t, progress or (lambda done, total: None)))
     return _open(folder, config)
 
 
@@ -84,13 +76,12 @@ def _content(video: Video) -> list[str]:
 def _decode_all(found: list[Video], config: VideoData, folder: Path, progress: Progress) -> None:
     total = sum(map(length, found))
     index: dict[str, list] = {"shots": [], "video": [], "names": [], "left_out": []}
-    hashed, done = hashlib.sha256(), 0
+    done = 0
     with (folder / "frames.bin").open("wb") as frames, (folder / "flow.bin").open("wb") as flows:
         for video in found:
             start = done
             try:
-                for frame in _written(decode(video, config.size, config.fit), config, frames, flows, done, index):
-                    hashed.update(frame.tobytes())
+                for _ in _written(decode(video, config.size, config.fit), config, frames, flows, done, index):
                     done += 1
                     progress(min(done, total), total)
             except ValueError as error:
@@ -105,7 +96,7 @@ def _decode_all(found: list[Video], config: VideoData, folder: Path, progress: P
             index["names"].append(video.name)
     if not index["names"]:
         raise UserError(f"data: none of the {len(found)} files in {config.source!r} is a video that can be read.")
-    facts = {**index, "frames": done, "identity": hashed.hexdigest()[:16]}
+    facts = {**index, "frames": done, "identity": sha256(folder / "frames.bin")[:16]}
     (folder / "index.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

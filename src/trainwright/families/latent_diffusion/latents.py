@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainwright.data.cache import cache_root, locked
+from trainwright.data.cache import cache_root, made_once
 from trainwright.data.images import Images, to_signed
 from trainwright.data.stream import batch_indices
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.trained_autoencoder import codec_for
-from trainwright.files import atomic_folder, sha256
+from trainwright.files import sha256
 from trainwright.train.system import Progress
 
 VERSION = 1
@@ -58,13 +58,8 @@ class Latents:
         flip = config.data.augment.flip
         identity = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec)]).encode()).hexdigest()
         folder = cache_root() / "latents" / f"{identity[:32]}-{'mirrored' if flip > 0 else 'plain'}"
-        if not (folder / "index.json").exists():
-            with locked(folder.name):
-                if not (folder / "index.json").exists():
-                    with atomic_folder(folder) as temporary:
-                        _encode(
-                            images, codec, flip > 0, _device(config), temporary, progress or (lambda done, total: None)
-                        )
+        shown, device = progress or (lambda done, total: None), _device(config)
+        made_once(folder, lambda t: _encode(images, codec, flip > 0, device, t, shown))
         moments = _open(folder)
         train = images.first("train", config.subset) if config.subset else images.train
         found = cls(images, codec, moments, train, identity[:16], flip)

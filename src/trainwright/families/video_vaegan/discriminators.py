@@ -1,6 +1,7 @@
 """Discriminators of predicted frames: on whole clips, or on regions. Both give a logit a clip."""
 
 import math
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class Regional(nn.Module):
 DISCRIMINATORS: dict[str, type[nn.Module]] = {"spatio_temporal": SpatioTemporal, "regional": Regional}
 
 
-def _norm(model: Networks):  # type: ignore[no-untyped-def]
+def _norm(model: Networks) -> Callable[[nn.Module], nn.Module]:
     return spectral_norm if model.disc_spectral_norm else _unchanged
 
 
