@@ -7,8 +7,8 @@ from torch import nn
 
 from trainwright.errors import NonFinite
 from trainwright.health.recorder import Recorder
+from trainwright.randomness import derive
 from trainwright.train.ema import Average, averaged_copy
-from trainwright.train.randomness import derive
 from trainwright.train.system import Group
 from trainwright.train.update import Updater, sum_terms
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainwright.data.config import Augment
+from trainwright.randomness import uniform
 
 # Rows: luma and the two colour axes of YIQ, in which a hue shift is a rotation that leaves the luma alone.
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
@@ -21,10 +22,10 @@ def augment(images: Tensor, settings: Augment, background: Tensor) -> Tensor:
         background: (C,) in [-1, 1], shown where rotation uncovers the border.
 
     Returns:
-        (B, C, H, W) in [-1, 1]. Random numbers come from torch's global generator of the CPU, which the loop seeds for each step.
+        (B, C, H, W) in [-1, 1]. Random numbers are drawn on the CPU, seeded by the loop for each step.
     """
     if settings.flip > 0:
-        mask = torch.rand(len(images)).lt(settings.flip).to(images.device)
+        mask = uniform(len(images)).lt(settings.flip).to(images.device)
         images = torch.where(mask[:, None, None, None], images.flip(-1), images)
     if settings.rotation > 0:
         images = _rotate(images, settings.rotation, background)
@@ -34,7 +35,7 @@ def augment(images: Tensor, settings: Augment, background: Tensor) -> Tensor:
 
 
 def _rotate(images: Tensor, degrees: float, background: Tensor) -> Tensor:
-    angle = (torch.rand(len(images)) * 2 - 1) * math.radians(degrees)
+    angle = (uniform(len(images)) * 2 - 1) * math.radians(degrees)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     matrix = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
     grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
@@ -48,10 +49,10 @@ def _jitter(images: Tensor, strengths: tuple[float, float, float, float]) -> Ten
     count = len(images)
 
     def around_one(strength: float) -> Tensor:
-        return (1 + (torch.rand(count) * 2 - 1) * strength).to(images)
+        return (1 + (uniform(count) * 2 - 1) * strength).to(images)
 
     bright, con, sat = around_one(brightness), around_one(contrast), around_one(saturation)
-    turn = ((torch.rand(count) * 2 - 1) * hue * 2 * math.pi).to(images)
+    turn = ((uniform(count) * 2 - 1) * hue * 2 * math.pi).to(images)
     colour, alpha = (images[:, :3], images[:, 3:]) if images.shape[1] == 4 else (images, images[:, :0])
     unit = (colour + 1) / 2
     to_yiq = YIQ.to(images)

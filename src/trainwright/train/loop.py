@@ -16,6 +16,7 @@ from torch import Tensor
 from trainwright.data.stream import Prefetcher
 from trainwright.errors import NonFinite, UserError
 from trainwright.health.recorder import Recorder
+from trainwright.randomness import seed_step
 from trainwright.runs.folder import Run
 from trainwright.runs.tables import Tables
 from trainwright.train import checkpoint as checkpoints
@@ -27,7 +28,6 @@ from trainwright.train.distributed import any_true, mean
 from trainwright.train.grids import save_grid
 from trainwright.train.phases import Course
 from trainwright.train.plateau import Plateau
-from trainwright.train.randomness import seed_step
 from trainwright.train.status import Display, status_line
 from trainwright.train.system import Data, System
 from trainwright.train.trackers import Nothing, Tracker
@@ -124,7 +124,7 @@ class Loop:
 
     def _step(self, batches: Prefetcher) -> None:
         settings, at = self.settings, self.at
-        seed_step(settings.seed, at.step, self.fabric.global_rank, at.rollbacks)
+        seed_step(settings.seed, at.step, at.rollbacks, self.fabric.global_rank, self.fabric.world_size)
         with self.clock.during("data"):
             raw = torch.from_numpy(batches.get(at.samples, settings.batch_size))
         with self.clock.during("step"):

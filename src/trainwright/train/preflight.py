@@ -11,10 +11,10 @@ from trainwright.errors import NonFinite
 from trainwright.health.preflight import Check, Plan, check
 from trainwright.health.probes.samples import texture
 from trainwright.health.recorder import Recorder
+from trainwright.randomness import seed_step
 from trainwright.train.config import RunConfig
 from trainwright.train.fabric import Alone
 from trainwright.train.family import Family
-from trainwright.train.randomness import seed_step
 from trainwright.train.session import build
 from trainwright.train.system import Data, System
 from trainwright.train.update import Updater
@@ -87,7 +87,7 @@ def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str,
     updater.to_inspect = set(system.groups)
     size = min(FEW, settings.batch_size)
     for step in range(STEPS):
-        seed_step(settings.seed, step, 0, 0)
+        seed_step(settings.seed, step, salt=0)
         raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, size))
         try:
             system.step(

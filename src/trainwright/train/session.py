@@ -12,6 +12,7 @@ from trainwright.config.reading import Settings, add_mapping, read_yaml, validat
 from trainwright.config.writing import Change, diff, to_yaml
 from trainwright.errors import NonFinite, UserError
 from trainwright.files import write_text
+from trainwright.randomness import derive
 from trainwright.runs.folder import Run
 from trainwright.train.config import RunConfig
 from trainwright.train.distributed import same_everywhere
@@ -19,7 +20,6 @@ from trainwright.train.fabric import make_fabric
 from trainwright.train.family import Family
 from trainwright.train.loop import Loop
 from trainwright.train.phases import Course
-from trainwright.train.randomness import derive
 from trainwright.train.status import Display
 from trainwright.train.system import Data, Progress, System
 from trainwright.train.trackers import KINDS, Guarded

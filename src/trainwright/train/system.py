@@ -40,7 +40,7 @@ class Data(Protocol):
         ...
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Raw batch on the device -> augmented batch; random numbers from torch's global generator only."""
+        """Raw batch on the device -> augmented batch; random numbers from :mod:`trainwright.randomness`."""
         ...
 
     def some(self, part: str, count: int) -> Tensor:
@@ -104,7 +104,8 @@ class System(ABC):
     """A family built from one config.
 
     Subclasses set ``networks`` and ``groups`` in ``__init__`` (on the CPU, after the loop has seeded torch) and may
-    use plain torch random functions anywhere in ``step``: the loop seeds them for each step.
+    draw from :mod:`trainwright.randomness` anywhere in ``step``: the loop seeds it for each step, and several processes draw what one
+    would. torch's own functions are seeded too, differently in each process.
     """
 
     networks: dict[str, nn.Module]

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from trainwright.errors import UserError
+from trainwright.randomness import derive
 from trainwright.runs.folder import Run
 from trainwright.train import checkpoint as checkpoints
 from trainwright.train.ema import averaged_copy
 from trainwright.train.fabric import keep_freed_memory
 from trainwright.train.family import Family
 from trainwright.train.phases import effective
-from trainwright.train.randomness import derive
 from trainwright.train.session import build, read_config
 from trainwright.train.system import System
 

@@ -12,6 +12,7 @@ from trainwright.data.video.config import VideoData
 from trainwright.data.video.store import Footage, load
 from trainwright.data.video.windows import split_windows
 from trainwright.errors import UserError
+from trainwright.randomness import uniform
 
 CHANNELS = 5  # red, green, blue in [-1, 1]; flow to the right and down, in pixels
 
@@ -68,7 +69,7 @@ class Clips:
     def prepare(self, raw: Tensor) -> Tensor:
         """Bytes of windows on any device -> (B, frames, 5, S, S) float, some of them mirrored."""
         clips = unpacked(raw)
-        mirrored = (torch.rand(len(clips)) < self.config.flip).to(clips.device)
+        mirrored = (uniform(len(clips)) < self.config.flip).to(clips.device)
         return torch.where(mirrored[:, None, None, None, None], mirror(clips), clips)
 
     def some(self, part: str, count: int) -> Tensor:

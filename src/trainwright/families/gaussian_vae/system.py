@@ -24,6 +24,7 @@ from trainwright.families.gaussian_vae.objective import (
 from trainwright.health.posterior_threshold import Threshold, predict
 from trainwright.measure.explained import explained
 from trainwright.measure.latent import latent_signals, posterior_draw, prior_gap
+from trainwright.randomness import normal, uniform
 from trainwright.train.system import Group, Moment, Progress, System, View
 
 MOST = 256  # held-out sets that an evaluation looks at
@@ -84,7 +85,7 @@ class GaussianVae(System):
         """
         batch = self._exchange_colours(batch)
         mean, log_variance = self.encoder(batch)
-        noise = torch.randn(mean.shape).to(mean.device)
+        noise = normal(*mean.shape).to(mean.device)
         output = self.decoder(mean + noise * torch.exp(0.5 * log_variance))
         terms = reconstruction(batch, output, self.form.groups, self.optim.reduction)
         kl = divergence(mean, log_variance, self.optim.reduction)
@@ -100,9 +101,7 @@ class GaussianVae(System):
         if share == 0:
             return sets
         count = colours.stop - colours.start
-        order = torch.where(
-            torch.rand(len(sets), 1) < share, torch.rand(len(sets), count).argsort(1), torch.arange(count)
-        )
+        order = torch.where(uniform(len(sets), 1) < share, uniform(len(sets), count).argsort(1), torch.arange(count))
         mean, spread = self.decoder.shift[colours], self.decoder.spread[colours]
         values = sets[:, colours] * spread + mean
         values = values.gather(1, order.to(sets.device)[..., None].expand_as(values))

@@ -18,6 +18,7 @@ from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.trained_autoencoder import codec_for
 from trainwright.files import sha256
+from trainwright.randomness import normal, uniform
 from trainwright.train.system import Progress
 
 VERSION = 1
@@ -84,10 +85,10 @@ class Latents:
         """Moments (B, V, 2c, h, w) -> one draw of each scaled latent, (B, c, h, w), some of them of the mirror image."""
         chosen = raw[:, 0]
         if raw.shape[1] > 1:
-            mirrored = (torch.rand(len(raw), 1, 1, 1) < self.flip).to(raw.device)
+            mirrored = (uniform(len(raw), 1, 1, 1) < self.flip).to(raw.device)
             chosen = torch.where(mirrored, raw[:, 1], chosen)
         mean, deviation = chosen.chunk(2, 1)
-        noise = torch.randn(mean.shape).to(raw.device)
+        noise = normal(*mean.shape).to(raw.device)
         return (mean + deviation * noise) * float(self.codec.scale)
 
     def some(self, part: str, count: int) -> Tensor:

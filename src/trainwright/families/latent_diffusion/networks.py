@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import Autoencoder, UNet
 from trainwright.families.latent_diffusion.imported import build
+from trainwright.randomness import normal
 
 GROUPS = 32
 NARROW = -6.0  # log variance of q(z | x) at the beginning: noise of variance 1 would drown what is to be learned first
@@ -37,7 +38,7 @@ class Codec(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, C, H, W) -> (reconstruction from one draw, mean, log variance), the latter (B, c, h, w) and not scaled."""
         mean, log_variance = self.moments(pictures)
-        noise = torch.randn(mean.shape).to(mean)
+        noise = normal(*mean.shape).to(mean)
         return self.vae.decode(mean + noise * torch.exp(0.5 * log_variance)).sample, mean, log_variance
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.families.latent_diffusion.optimizer import group
 from trainwright.measure.features import Features, installed
 from trainwright.measure.kid import kernel_distance
+from trainwright.randomness import normal, stratified
 from trainwright.train.system import Moment, Progress, System
 
 BINS = 4  # of time, for the loss
@@ -68,8 +69,8 @@ class DiffusionStage(System):
     def step(self, batch: Tensor, at: Moment) -> None:
         """E ‖network(α z + σ ε, t) - target‖², t spread evenly over a batch: one in each of its B stretches (Kingma et al. 2021)."""
         count = len(batch)
-        times = ((torch.arange(count) + torch.rand(count)) / count * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
-        noise = torch.randn(batch.shape).to(batch.device)
+        times = (stratified(count) * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
+        noise = normal(*batch.shape).to(batch.device)
         losses = self._losses(self.unet, batch, noise, times)
         at.update("unet", noise=(1.0, losses.mean()))
         if count >= BINS:

@@ -21,6 +21,7 @@ from trainwright.families.sequence_vae.quality import MOST, level_signals, two_s
 from trainwright.health.posterior_threshold import predict
 from trainwright.measure.explained import explained
 from trainwright.measure.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
+from trainwright.randomness import normal, uniform
 from trainwright.train.system import Group, Moment, Progress, System, View, now
 
 MOST_EACH_TIME = 128  # the same for the probe of a running training
@@ -73,11 +74,11 @@ class SequenceVae(System):
     def step(self, batch: Tensor, at: Moment) -> None:
         """-log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
         mean, log_variance = self.encoder(batch.flatten(1) if self.symbols else batch)
-        z = mean + torch.randn(mean.shape).to(mean) * torch.exp(0.5 * log_variance)
+        z = mean + normal(*mean.shape).to(mean) * torch.exp(0.5 * log_variance)
         target = batch
         if not self.symbols and self.optim.target_noise:
-            target = batch + self.optim.target_noise * torch.randn(batch.shape).to(batch)
-        told = torch.rand(batch.shape[:2] if not self.symbols else batch.shape).to(z) >= self.optim.word_dropout
+            target = batch + self.optim.target_noise * normal(*batch.shape).to(batch)
+        told = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
         error = self.errors(z, batch, target, told)
         each = kl_per_dimension(mean, log_variance)
         costly = each.mean(0).clamp_min(self.optim.free_bits)

@@ -14,10 +14,12 @@ from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.discriminators import DISCRIMINATORS
 from trainwright.families.video_vaegan.encoder import Encoder
 from trainwright.families.video_vaegan.generator import Generator
-from trainwright.families.video_vaegan.measure import prediction_rows, prediction_signals
+from trainwright.families.video_vaegan.measure import FeatureDistance, prediction_rows, prediction_signals
 from trainwright.families.video_vaegan.regions import adapted, as_condition, boxes, grid
+from trainwright.measure.features import installed
 from trainwright.measure.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.nn.hyperbolic.optimizer import BallAdam
+from trainwright.randomness import normal
 from trainwright.train.ema import decay_at
 from trainwright.train.system import Data, Group, Moment, Progress, System, View, now
 
@@ -71,6 +73,7 @@ class VideoVaeGan(System):
         self.generator = Generator(model, data.size, data.predict)
         self.discriminator = DISCRIMINATORS[model.disc_type](model, data.size, data.predict)
         self.contexts = Contexts(self.seen, data.size)
+        self._distance: tuple[int, FeatureDistance] | None = None  # of so many windows
         self.networks = {
             "encoder": self.encoder,
             "generator": self.generator,
@@ -132,7 +135,7 @@ class VideoVaeGan(System):
         found = self.boxes(given)
         condition = as_condition(found, self.size, self.size)
         mean, log_variance = self.encoder(given, found, self.boxes(given, "motion"))
-        z = mean + torch.randn(mean.shape).to(mean.device) * torch.exp(0.5 * log_variance)
+        z = mean + normal(*mean.shape).to(mean.device) * torch.exp(0.5 * log_variance)
         made = self.generator(z, condition, given[:, : self.context])
         share = now(self.optim.lambda_gan, at)
         adversarial = {}
@@ -200,13 +203,14 @@ class VideoVaeGan(System):
         return self.sample_clips(count, seed, averaged)[1][:, 0]
 
     def as_files(self, count: int, seeds: Any, averaged: bool = True) -> dict[str, bytes]:
-        """A GIF for each seed: context and what follows, side by side for every sample."""
-        from trainwright.families.video_vaegan.pictures import gif
+        """A GIF and an MP4 for each seed: context and what follows, side by side for every sample."""
+        from trainwright.families.video_vaegan.pictures import gif, mp4
 
-        found = {}
+        found: dict[str, bytes] = {}
         for seed in seeds:
             before, after = self.sample_clips(count, seed, averaged)
-            found[f"samples_{seed:06d}.gif"] = gif(torch.cat([before.to(after), after], dim=1))
+            clips = torch.cat([before.to(after), after], dim=1)
+            found |= {f"samples_{seed:06d}.gif": gif(clips), f"samples_{seed:06d}.mp4": mp4(clips)}
         return found
 
     # ---- held-out data -----------------------------------------------------------------------------------------------
@@ -228,6 +232,20 @@ class VideoVaeGan(System):
             **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, DRAW)),
             "latent/prior_gap": prior_gap(mean, log_variance, torch.zeros_like(mean[0]), torch.ones_like(mean[0])),
             "latent/shuffled_error_ratio": float((other - target).square().mean() / error.clamp_min(1e-12)),
+        }
+
+    @torch.no_grad()
+    def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
+        """How far predictions of held-out windows, and the copied last frame, are from the truth in packaged features."""
+        clips = data.some("held_out", min(count, MOST_EACH_TIME))
+        if not installed() or not len(clips):
+            return {}
+        if self._distance is None or self._distance[0] != count:
+            self._distance = (count, FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3]))
+        distance = self._distance[1]
+        return {
+            "prediction/feature_distance": distance(self.predict(clips)),
+            "prediction/copy_feature_distance": distance.copied,
         }
 
     def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:

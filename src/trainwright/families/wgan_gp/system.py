@@ -9,6 +9,7 @@ from torch.nn.utils import parametrize
 from trainwright.data.images import Images
 from trainwright.families.wgan_gp.config import Objective, WganGpConfig
 from trainwright.families.wgan_gp.networks import CRITICS, GENERATORS
+from trainwright.randomness import normal, uniform
 from trainwright.train.ema import decay_at
 from trainwright.train.system import Data, Group, Moment, Progress, System, now
 
@@ -19,7 +20,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Ten
     Returns:
         (penalty, mean gradient norm), both scalars; the penalty can be differentiated again.
     """
-    mix = torch.rand(len(real), 1, 1, 1).to(real.device)
+    mix = uniform(len(real), 1, 1, 1).to(real.device)
     with torch.autocast(real.device.type, enabled=False):
         between = torch.lerp(fake.float(), real.float(), mix).requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
@@ -77,7 +78,7 @@ class WganGp(System):
 
     def noise(self, count: int) -> Tensor:
         """z ~ N(0, I), (count, latent_dim), drawn on the CPU so that a seed means the same on every device."""
-        return torch.randn(count, self.config.model.latent_dim).to(self.device)
+        return normal(count, self.config.model.latent_dim).to(self.device)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
