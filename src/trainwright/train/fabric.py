@@ -1,9 +1,12 @@
 """Device, precision, processes and threads, through Lightning Fabric."""
 
 import ctypes
+import importlib.util
 import os
 import platform
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,12 +27,10 @@ def make_fabric(settings: Training) -> "Fabric":
     Raises:
         UserError: the machine has no such accelerator or not so many devices.
     """
-    from lightning_fabric import Fabric
-
     _limit_threads(settings)
     keep_freed_memory()
     try:
-        fabric = Fabric(
+        fabric = _imported()(
             accelerator=settings.accelerator,
             devices=settings.devices,
             strategy="ddp" if settings.devices > 1 else "auto",
@@ -43,6 +44,22 @@ def make_fabric(settings: Training) -> "Fabric":
     if settings.devices > 1:
         fabric.launch()
     return fabric
+
+
+def _imported() -> "type[Fabric]":
+    """Fabric asks which version torchmetrics is by importing it, and that takes longer than all the rest of a start (it imports SciPy's
+    statistics and a text model library). With an empty module in its place the version is looked up instead.
+    """
+    name = "torchmetrics"
+    empty = name not in sys.modules and importlib.util.find_spec(name) is not None
+    if empty:
+        sys.modules[name] = ModuleType(name)
+    try:
+        from lightning_fabric import Fabric
+    finally:
+        if empty:
+            del sys.modules[name]
+    return Fabric
 
 
 class Alone:
