@@ -1,5 +1,6 @@
 """Shared by all tests: one thread, a cache of their own, and small folders of real sprites."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -27,7 +28,11 @@ SMOKE = (
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ["TRAINWRIGHT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    base = tmp_path_factory.getbasetemp()
+    everyone = (
+        base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    )  # the test processes share what is made once
+    os.environ["TRAINWRIGHT_CACHE"] = str(everyone / "cache")
     yield
 
 
@@ -51,6 +56,18 @@ def quick(tmp_path: Path, sprites: Path):
         return train(family, config, Run(run or tmp_path / "run"), Silent(), stop)
 
     return go
+
+
+@pytest.fixture(scope="session")
+def finished(sprites: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The finished run of a recipe at smoke size, trained once: ``finished("wgan_gp/small", "steps=8")``. Only to be read or copied."""
+
+    @functools.cache
+    def get(title: str, *overrides: str) -> Outcome:
+        family, config = quick_config(title, sprites, *overrides)
+        return train(family, config, Run(tmp_path_factory.mktemp("finished") / "run"), Silent())
+
+    return get
 
 
 def quick_config(title: str, sprites: Path, *overrides: str):

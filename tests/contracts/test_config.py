@@ -1,5 +1,7 @@
 """Configs explain themselves, read back as they were written, and refuse what they do not know."""
 
+import shutil
+
 import pytest
 
 from trainwright import registry
@@ -51,12 +53,12 @@ def test_an_unknown_key_is_refused_with_file_and_line(title, tmp_path):
         registry.load(str(file))
 
 
-def test_a_cold_change_is_refused_and_a_hot_one_takes_effect(title, quick, tmp_path, sprites):
-    first = quick(title, "steps=2")
+def test_a_cold_change_is_refused_and_a_hot_one_takes_effect(title, quick, finished, tmp_path):
+    shutil.copytree(finished(title).run.folder, tmp_path / "run")
     with pytest.raises(UserError, match=r"train.seed: 0 -> 7"):
         quick(title, "seed=7")
-    again = quick(title, "steps=4", "batch_size=4")
+    again = quick(title, "steps=8", "batch_size=4")
     assert again.status == "finished"
     event = next(e for e in again.run.events() if e["event"] == "settings_changed")
     assert {"setting": "train.batch_size", "old": 8, "new": 4} in event["changes"]
-    assert "batch_size: 4" in first.run.config.read_text()
+    assert "batch_size: 4" in again.run.config.read_text()

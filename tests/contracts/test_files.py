@@ -12,6 +12,7 @@ from tests.conftest import all_tensors
 from tests.contracts.test_finite import recipes_of
 from trainwright.errors import Refused, UserError
 from trainwright.files import sha256
+from trainwright.runs.folder import Run
 from trainwright.train import checkpoint
 from trainwright.train.trained import load
 
@@ -26,13 +27,14 @@ class Bomb:
         return os.mkdir, (self.mark,)
 
 
-def trained_run(family, quick, **kwargs):
-    return quick(next(iter(recipes_of(family))), **kwargs).run
+@pytest.fixture
+def run(family, finished, tmp_path):
+    """A finished run of the family's first recipe, to do harm to."""
+    return Run(shutil.copytree(finished(next(iter(recipes_of(family)))).run.folder, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("form", ["pickle", "torch"])
-def test_a_planted_pickle_is_refused_and_not_run(family, quick, tmp_path, form):
-    run = trained_run(family, quick)
+def test_a_planted_pickle_is_refused_and_not_run(family, quick, run, tmp_path, form):
     mark = tmp_path / "executed"
     for folder in run.checkpoints.iterdir():
         file = folder / checkpoint.TENSORS
@@ -51,10 +53,9 @@ def test_a_planted_pickle_is_refused_and_not_run(family, quick, tmp_path, form):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty_state", "no_tensors"])
-def test_a_damaged_checkpoint_is_passed_over_with_an_event(family, quick, tmp_path, damage):
+def test_a_damaged_checkpoint_is_passed_over_with_an_event(family, quick, finished, run, damage):
     title = next(iter(recipes_of(family)))
-    whole = all_tensors(quick(title, "steps=8", run=tmp_path / "whole").run)
-    run = quick(title, run=tmp_path / "hurt").run
+    whole = all_tensors(finished(title, "steps=8").run)
     newest = run.checkpoints / "step_00000006"
     file = newest / checkpoint.TENSORS
     if damage == "truncate":
@@ -76,8 +77,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_an_event(family, quick, tmp_pa
     assert [key for key in whole if not torch.equal(whole[key], healed[key])] == []
 
 
-def test_retention_keeps_the_newest_and_the_last_healthy(family, quick, tmp_path):
-    run = trained_run(family, quick)
+def test_retention_keeps_the_newest_and_the_last_healthy(run):
     for step in (2, 4, 6):
         state = run.checkpoints / f"step_{step:08d}" / checkpoint.STATE
         if state.exists() and step > 2:
@@ -86,8 +86,7 @@ def test_retention_keeps_the_newest_and_the_last_healthy(family, quick, tmp_path
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["step_00000002", "step_00000006"]
 
 
-def test_a_half_written_checkpoint_is_not_seen_and_is_cleared_away(family, quick):
-    run = trained_run(family, quick)
+def test_a_half_written_checkpoint_is_not_seen_and_is_cleared_away(family, quick, run):
     half = run.checkpoints / ".step_00000008.123.tmp"
     shutil.copytree(run.checkpoints / "step_00000006", half)
     assert load(family, run).step == 6
@@ -95,8 +94,7 @@ def test_a_half_written_checkpoint_is_not_seen_and_is_cleared_away(family, quick
     assert not half.exists()
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(family, quick, tmp_path):
-    run = trained_run(family, quick)
+def test_a_checkpoint_of_another_architecture_is_refused(family, run):
     file = run.checkpoints / "step_00000006" / checkpoint.TENSORS
     tensors = checkpoint.load_tensors(file)
     name = next(key for key in tensors if key.startswith("network."))

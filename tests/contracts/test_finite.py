@@ -39,9 +39,11 @@ def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> N
 
 
 @pytest.mark.parametrize("where", ["batch", "gradient"])
-def test_a_nan_stops_before_the_optimizer_and_the_same_command_goes_on(family, where, quick, monkeypatch, tmp_path):
+def test_a_nan_stops_before_the_optimizer_and_the_same_command_goes_on(
+    family, where, quick, finished, monkeypatch, tmp_path
+):
     title = next(iter(recipes_of(family)))
-    whole = all_tensors(quick(title, run=tmp_path / "whole").run)
+    whole = all_tensors(finished(title).run)
     with monkeypatch.context() as context:
         poison(context, title, at_step=5, where=where)
         crashed = quick(title, run=tmp_path / "hurt")
@@ -86,12 +88,12 @@ def test_broken_weights_are_never_saved_as_a_checkpoint(family, quick, monkeypat
                 next(iter(self.system.networks.values())).state_dict()[KEY].fill_(float("inf"))
         return checkpoint(self, *args, **kwargs)
 
-    checkpoint = Loop._checkpoint
+    checkpoint = Loop.checkpoint
     from tests.conftest import quick_config
 
     chosen, config = quick_config(title, "sprites")
     KEY = next(iter(next(iter(build(chosen, config).networks.values())).state_dict()))
-    monkeypatch.setattr(Loop, "_checkpoint", break_weights)
+    monkeypatch.setattr(Loop, "checkpoint", break_weights)
     outcome = quick(title, run=tmp_path / "run")
     assert outcome.status == "crashed"
     assert KEY in outcome.message

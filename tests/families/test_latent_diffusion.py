@@ -166,11 +166,10 @@ def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites, mon
         assert torch.allclose(stored, torch.cat([mean, (0.5 * log_variance).exp()], 1)[0], atol=1e-5)
 
 
-def test_a_damaged_latent_cache_is_named(sprites):
-    data = opened(sprites, "autoencoder_steps=7", "flip=0.0")[1]
-    folder = next(
-        f for f in (cache_root() / "latents").iterdir() if (f / "moments.bin").samefile(data.moments.filename)
-    )
+def test_a_damaged_latent_cache_is_named(sprites, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path / "cache"))
+    opened(sprites, "autoencoder_steps=7", "flip=0.0")
+    (folder,) = (cache_root() / "latents").iterdir()
     with (folder / "moments.bin").open("r+b") as handle:
         handle.write(b"damaged!")
     with pytest.raises(UserError, match="damaged; remove that folder"):

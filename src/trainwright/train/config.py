@@ -61,7 +61,7 @@ class Training(Config):
     )
     probe_stride: int | None = knob(
         None,
-        "Look at samples at every so many-th look at held-out data; null: as often as the watch budget allows.",
+        "Look at samples at every so many-th look at held-out data, whatever it costs; null: as often as the watch budget allows.",
         hot=True,
         ge=1,
     )
