@@ -22,19 +22,21 @@ from benchmarks.results_io import kept, row, write
 RECIPES = {
     "small": "wgan_gp/small", "large": "wgan_gp/large", "gaussian_vae": "gaussian_vae/conv1d_512d_beta0.1",
     "sequence_vae": "sequence_vae/full_size", "unet_96": "latent_diffusion/experiment_1",
-    "unet_128": "latent_diffusion/experiment_2",
+    "unet_128": "latent_diffusion/experiment_2", "video": "video_vaegan/clips",
 }  # fmt: skip
 LOSS = {
     "wgan_gp": "critic/loss",
     "gaussian_vae": "vae/loss",
     "sequence_vae": "vae/loss",
     "latent_diffusion": "unet/loss",
+    "video_vaegan": "discriminator/loss",
 }
 BLOCK = {
     "wgan_gp": 5,
     "gaussian_vae": 40,
     "sequence_vae": 3,
     "latent_diffusion": 4,
+    "video_vaegan": 10,
 }  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
@@ -45,7 +47,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     import torch
 
     from trainwright import registry
-    from trainwright.train.randomness import seed_step
+    from trainwright.randomness import seed_step
     from trainwright.train.session import build
 
     torch.set_num_threads(threads)
@@ -72,6 +74,8 @@ def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
 
     if family == "sequence_vae":
         return lambda start, size: data.fetch(seed, start, size)
+    if family == "video_vaegan":
+        return lambda start, size: data.windows(data.train[batch_indices(seed, start, size, len(data))])
     samples = {"gaussian_vae": "values", "latent_diffusion": "moments"}.get(family)
     samples = (getattr(data, samples) if samples else data.images.pixels)[:]
     return lambda start, size: samples[data.train[batch_indices(seed, start, size, len(data))]]
@@ -113,8 +117,16 @@ def bare_diffusion(system: Any, config: Any) -> Any:
     return BareDiffusion(system.unet, noise.alpha, noise.sigma, *rates)
 
 
+def bare_video(system: Any, config: Any) -> Any:
+    """The hand-written VAE-GAN on the networks of a system."""
+    from benchmarks.bare_video import BareVideo
+
+    return BareVideo(system, config)
+
+
 BARE = {
     "wgan_gp": bare_wgan, "gaussian_vae": bare_vae, "sequence_vae": bare_sequence, "latent_diffusion": bare_diffusion,
+    "video_vaegan": bare_video,
 }  # fmt: skip
 
 

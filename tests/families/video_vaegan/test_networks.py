@@ -1,5 +1,6 @@
 """Sizes worked out for the guide's program, a latent that hears context and motion and never the target, and a base that is one."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,7 @@ from trainwright import registry
 from trainwright.data.video.dataset import Clips
 from trainwright.families.video_vaegan.config import Networks
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
-from trainwright.families.video_vaegan.generator import Generator, warp
+from trainwright.families.video_vaegan.generator import Generator, Up, warp
 from trainwright.families.video_vaegan.measure import prediction_signals, psnr_pooled
 from trainwright.train.session import build
 
@@ -157,12 +158,24 @@ def test_what_does_not_fit_together_is_refused(sprites) -> None:
             registry.load("video_vaegan/square", words)
 
 
+def test_a_single_frame_is_enlarged_as_a_clip_of_one() -> None:
+    layer = Up(6, 4, (3, 4, 4), (1, 2, 2), (1, 1, 1), bias=False)
+    x = torch.randn(2, 6, 1, 4, 4)
+    assert torch.allclose(layer(x), torch.nn.ConvTranspose3d.forward(layer, x), atol=1e-5)
+    assert layer(x.expand(-1, -1, 3, -1, -1)).shape == (2, 4, 3, 8, 8)
+
+
 def test_samples_are_a_moving_picture(sprites) -> None:
     import io
 
+    import av
     from PIL import Image
 
     system, _ = made("video_vaegan/square", sprites)
     files = system.as_files(4, [3])
+    with av.open(io.BytesIO(files["samples_000003.mp4"])) as film:
+        frames = [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
     with Image.open(io.BytesIO(files["samples_000003.gif"])) as image:
-        assert image.n_frames == 4 and min(image.size) >= 64  # type: ignore[attr-defined]
+        assert image.n_frames == len(frames) == 4 and min(image.size) >= 64  # type: ignore[attr-defined]
+        shown = np.asarray(image.convert("RGB")).astype(int)
+    assert frames[0].shape == shown.shape and abs(frames[0] - shown).mean() < 12  # H.264 halves the colours' resolution

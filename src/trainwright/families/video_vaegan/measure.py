@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from trainwright.data.images import to_byte_tensor
 from trainwright.measure.features import Features
@@ -26,16 +25,37 @@ def psnr_pooled(made: Tensor, target: Tensor) -> float:
 
 def ssim(made: Tensor, target: Tensor) -> float:
     """Structural similarity, mean over frames."""
+    from torchmetrics.functional.image import (
+        structural_similarity_index_measure,  # takes a second, so not before it is needed
+    )
+
     found = structural_similarity_index_measure(made.flatten(0, 1), target.flatten(0, 1), data_range=2.0)
     assert isinstance(found, Tensor)
     return float(found)
 
 
-def feature_distance(made: Tensor, target: Tensor) -> float:
-    """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS."""
-    network = Features()
-    one, two = (network.of(to_byte_tensor(x.flatten(0, 1))) for x in (made, target))
-    return float((one - two).square().mean())
+class FeatureDistance:
+    """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS.
+
+    Args:
+        target: (B, T, 3, S, S) in [-1, 1], whose features are kept.
+        last: (B, 3, S, S), the last given frame.
+
+    Attributes:
+        copied: the distance of the last frame, once for each to be predicted.
+    """
+
+    def __init__(self, target: Tensor, last: Tensor) -> None:
+        self._network = Features()
+        self._target = self._of(target)
+        self.copied = self(last[:, None].expand_as(target))
+
+    def __call__(self, made: Tensor) -> float:
+        """That of predictions (B, T, 3, S, S)."""
+        return float((self._of(made) - self._target).square().mean())
+
+    def _of(self, frames: Tensor) -> Tensor:
+        return self._network.of(to_byte_tensor(frames.flatten(0, 1).cpu()))
 
 
 def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, float]:
@@ -62,7 +82,7 @@ def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, 
 def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:
     """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives."""
     found = prediction_signals(made, target, last)
-    copied = last[:, None].expand_as(target)
+    distance = FeatureDistance(target, last)
     rows = [
         (
             "prediction/psnr",
@@ -74,9 +94,8 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
         ("prediction/ssim", "prediction/copy_ssim", "higher", "structural similarity"),
     ]
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
-    ours, copys = (feature_distance(x, target) for x in (made, copied))
     meaning = "squared distance of the packaged features, frame by frame"
-    out.append(_row("prediction/feature_distance", ours, copys, "lower", meaning))
+    out.append(_row("prediction/feature_distance", distance(made), distance.copied, "lower", meaning))
     return out
 
 

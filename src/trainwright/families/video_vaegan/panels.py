@@ -9,6 +9,14 @@ PANELS = (
         (("prediction", "prediction/psnr"), ("copied last frame", "prediction/copy_psnr")),
     ),
     Panel(
+        "Sharpness of predictions",
+        "Squared distance of packaged features from the truth's: blurred predictions are far, whatever their PSNR says.",
+        (
+            ("prediction", "prediction/feature_distance"),
+            ("copied last frame", "prediction/copy_feature_distance"),
+        ),
+    ),
+    Panel(
         "Reconstruction",
         "Mean squared error in [-1, 1]: .15 is 14.3 dB, .10 is 16 dB, .063 is 18 dB.",
         (("training", "generator/reconstruction"),),

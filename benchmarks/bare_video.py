@@ -1,0 +1,49 @@
+"""The leanest hand-written loop of the same video VAE-GAN: its networks and regions, no records, no checks, no files."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainwright.families.video_vaegan.regions import as_condition
+from trainwright.nn.hyperbolic.optimizer import BallAdam
+
+
+class BareVideo:
+    """Three networks, their two optimizers, the averages, and :meth:`step`."""
+
+    def __init__(self, system: Any, config: Any) -> None:
+        self.system, self.optim = system, config.optim
+        self.context, self.size = config.data.context, config.data.size
+        self.encoder, self.generator, self.discriminator = system.encoder, system.generator, system.discriminator
+        self.made = [*self.encoder.parameters(), *self.generator.parameters()]
+        self.adam = BallAdam(self.made, config.optim.lr_gen, config.optim.betas)
+        self.adam_d = torch.optim.Adam(self.discriminator.parameters(), config.optim.lr_disc, config.optim.betas)
+        self.average = [p.detach().clone() for p in self.made]
+
+    def step(self, index: int, clips: Tensor) -> tuple[Tensor, None]:
+        """One update of the discriminator and one of the rest; returns the discriminator's loss."""
+        given, target = clips[:, : self.context], clips[:, self.context :, :3]
+        boxes = self.system.boxes(given)
+        condition = as_condition(boxes, self.size, self.size)
+        mean, log_variance = self.encoder(given, boxes, self.system.boxes(given, "motion"))
+        z = mean + torch.randn(mean.shape) * torch.exp(0.5 * log_variance)
+        made = self.generator(z, condition, given)
+        real, fake = self.discriminator(
+            torch.cat([target, made.detach()]), boxes.repeat(2, 1, 1), condition.repeat(2, 1)
+        ).chunk(2)
+        loss_d = 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+        self.adam_d.zero_grad()
+        loss_d.backward()
+        self.adam_d.step()
+        kl = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1).mean()
+        adversarial = F.softplus(-self.discriminator(made, boxes, condition)).mean()
+        optim = self.optim
+        loss = optim.lambda_recon * F.mse_loss(made, target) + optim.lambda_kl * kl + optim.lambda_gan * adversarial
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        decay = min(optim.ema_decay, (1 + index) / (10 + index))
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.made], 1 - decay)
+        return loss_d.detach(), None
