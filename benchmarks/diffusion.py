@@ -5,6 +5,8 @@ guide's measure says of samplers that are wrong.
 with them) and writes ``results/diffusion.json``. 512 samples of each, three times with other noise.
 """
 
+import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.results_io import row, write
+from benchmarks.results_io import RESULTS, kept, row, write
 from trainwright import registry
 from trainwright.config.base import flatten
 from trainwright.data.images import to_byte_tensor
@@ -33,6 +35,7 @@ from trainwright.train.trained import load
 HOME = Path("runs/diffusion")
 COMMAND = "python -m benchmarks.diffusion"
 SAMPLES, DRAWS = 512, 3
+OVERFIT = ("overfit_one", "overfit_16")
 HEALTHY = 0.1  # of the guide's companion: a mean distance above it is good
 FAIR = (
     "size=32",
@@ -166,8 +169,16 @@ def _with(system: Any, config: Any) -> Any:
 
 def main() -> None:
     """Trains what is not trained yet and writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=OVERFIT, help="measure that alone, and keep the other rows")
+    only = parser.parse_args().only
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
+    if only is not None:
+        table = json.loads((RESULTS / "diffusion.json").read_text())["table"]
+        rows = [*kept("diffusion", f"{only}:"), *given_back(only, trained(f"latent_diffusion/{only}", only))]
+        print(write("diffusion", COMMAND, rows, table=table))
+        return
     small = trained("latent_diffusion/small", "small")
     from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
 
@@ -185,7 +196,7 @@ def main() -> None:
     rows.append(row("WGAN-GP small, one thread", seconds(gan) / 60, "minutes", None, "", 1, None))
     rows += fidelity("latent diffusion", small, train_set, held)
     rows += fidelity("WGAN-GP", gan, train_set, held)
-    for name in ("overfit_one", "overfit_16"):
+    for name in OVERFIT:
         rows += given_back(name, trained(f"latent_diffusion/{name}", name))
     print(write("diffusion", COMMAND, rows, table=blind_spots(small, Run(HOME / "overfit_16"))))
 

@@ -24,12 +24,17 @@ HOME = Path("runs/doctor")
 RECIPES = {
     "wgan_gp": "wgan_gp/tiny", "gaussian_vae": "gaussian_vae/small", "sequence_vae": "sequence_vae/gaussian_mixture_sound",
     "sequence_tiles": "sequence_vae/sokoban", "latent_diffusion": "latent_diffusion/small",
+    "video_vaegan": "video_vaegan/square",
 }  # fmt: skip
 SMALL = {  # what makes a recipe small enough for the bench
     "wgan_gp": ["size=16", "n_critic=2"],
     "latent_diffusion": [
         "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=20",
         "probe_count=64", "probe_stride=2", "learning_rate=0.001", "ema_decay=0.98",
+    ],
+    "video_vaegan": [
+        "size=32", "nesting=wubu", "base=none", "latent_dim=16", "tangent_dim=64", "disc_features=16", "disc_max_features=64",
+        "probe_count=32", "probe_stride=2",
     ],
 }  # fmt: skip
 STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from outside

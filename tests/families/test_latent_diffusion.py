@@ -229,6 +229,14 @@ def test_settings_of_stage_one_reach_the_autoencoder_on_the_way(sprites):
     assert (made.stage_one.kl_weight, made.stage_one.critic_weight, made.stage) == (0.5, 0.5, "autoencoder")
 
 
+def test_an_autoencoder_on_the_way_can_see_only_the_few_pictures_that_are_learned_by_heart(sprites):
+    made, data = opened(sprites, title="latent_diffusion/overfit_one")
+    assert len(data) == 1 and float(data.some("train", 1).std()) == pytest.approx(1, abs=1e-3)
+    everything = opened(sprites, "autoencoder_subset=false", title="latent_diffusion/overfit_one")[0]
+    one, other = (m.codec.vae.encoder.conv_in.weight for m in (made, everything))
+    assert not torch.equal(one, other)
+
+
 def test_only_what_latents_allow_can_be_set(sprites):
     with pytest.raises(UserError, match="only flip can be used"):
         quick_config(SMALL, sprites, "rotation=10.0")

@@ -6,8 +6,8 @@ from trainwright.runs.folder import Run
 from trainwright.train.session import Outcome
 
 WORDS = (
-    "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "base=none", "latent_dim=16",
-    "tangent_dim=64",
+    "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "nesting=wubu", "base=none",
+    "latent_dim=16", "tangent_dim=64",
     "data.held_out=0.15", "data.block=20", "sample_every=1000", "wubu_s=[64, 32]",
 )  # fmt: skip
 CASES = {

@@ -139,6 +139,10 @@ class LatentDiffusionConfig(RunConfig):
     autoencoder_steps: int | None = knob(
         None, "Steps of an autoencoder that is trained on the way; null: its recipe's.", ge=1
     )
+    autoencoder_subset: bool = knob(
+        False,
+        "An autoencoder that is trained on the way sees only the pictures of `subset` too: then it is not what limits overfitting.",
+    )
     begin_from: str = knob(
         "",
         "A diffusers folder with the UNet whose weights the first step begins with; later it is not looked at.",
@@ -147,7 +151,7 @@ class LatentDiffusionConfig(RunConfig):
     latent_scale: float | None = knob(
         None, "Factor on latents; null: one over their standard deviation, which is what the noise assumes.", gt=0
     )
-    subset: int | None = knob(None, "Train stage two on the first so many training pictures.", ge=1)
+    subset: int | None = knob(None, "Train on the first so many training pictures.", ge=1)
     data: ImageData = ImageData()
     vae: Autoencoder = Autoencoder()
     stage_one: StageOne = StageOne()

@@ -64,7 +64,7 @@ class Latents:
         moments = _open(folder)
         train = images.first("train", config.subset) if config.subset else images.train
         found = cls(images, codec, moments, train, identity[:16], flip)
-        codec.measure(found.unscaled(images.train))
+        codec.measure(found.unscaled(train if config.autoencoder_subset else images.train))
         if config.latent_scale is not None:
             codec.scale.fill_(config.latent_scale)
         return found

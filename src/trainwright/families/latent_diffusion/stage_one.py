@@ -1,5 +1,6 @@
 """Stage one: a KL autoencoder (Rombach et al. 2022), L1 + β·KL, with a patch discriminator that comes in late if wanted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -45,8 +46,9 @@ class AutoencoderStage(System):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Images:
-        """The pictures."""
-        return Images.open(config.data, progress)
+        """The pictures, or the first ``config.subset`` of them."""
+        images = Images.open(config.data, progress)
+        return replace(images, train=images.first("train", config.subset)) if config.subset else images
 
     def step(self, batch: Tensor, at: Moment) -> None:
         """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""

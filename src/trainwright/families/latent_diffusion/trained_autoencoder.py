@@ -50,6 +50,7 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
     decides = {key: dumped[key] for key in ("vae", "stage_one", "optim")}
     decides["train"] = {key: dumped["train"][key] for key in DECIDES}
     pictures = [images.identity, dumped["data"]["held_out"], dumped["data"]["augment"]]
+    pictures += [first.subset] if first.subset else []
     text = json.dumps([VERSION, decides, pictures], sort_keys=True)
     folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
     with locked(folder.name):  # of several workers one trains, the others wait for it
@@ -89,11 +90,13 @@ def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
     if config.autoencoder_steps is not None:
         training |= {"steps": config.autoencoder_steps}
     own = {k: v for k, v in config.stage_one if v != type(config.stage_one).model_fields[k].default}
+    few = config.autoencoder_subset
     return first.model_copy(
         update={
             "family": "latent_diffusion",
             "recipe": config.autoencoder,
-            "data": config.data.model_copy(update={"augment": first.data.augment}),
+            "data": config.data.model_copy(update={} if few else {"augment": first.data.augment}),
+            "subset": config.subset if few else None,
             "vae": config.vae,
             "stage_one": first.stage_one.model_copy(update=own),
             "train": first.train.model_copy(update=training),

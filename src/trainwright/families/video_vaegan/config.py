@@ -49,7 +49,8 @@ class Networks(Config):
         le=1,
     )
     nesting: Literal["wubu", "euclidean"] = knob(
-        "wubu", "Hyperbolic nesting, or a Euclidean stack with as many parameters: the control."
+        "euclidean",
+        "`wubu`: hyperbolic nesting, the guide's; or a Euclidean stack with as many parameters, which did no worse.",
     )
     wubu_s: list[Width] = knob([64, 32], "Widths of the levels for regions.", min_length=1, max_length=8)
     wubu_s_curvatures: list[Curvature] = knob(
