@@ -33,7 +33,7 @@ SMALL = {  # what makes a recipe small enough for the bench
         "probe_count=64", "probe_stride=2", "learning_rate=0.001", "ema_decay=0.98",
     ],
     "video_vaegan": [
-        "size=32", "nesting=wubu", "base=none", "latent_dim=16", "tangent_dim=64", "disc_features=16", "disc_max_features=64",
+        "size=32", "nesting=wubu", "latent_dim=16", "tangent_dim=64", "disc_features=32", "disc_max_features=128", "lambda_kl=1e-6",
         "probe_count=32", "probe_stride=2",
     ],
 }  # fmt: skip

@@ -155,6 +155,9 @@ class System(ABC):
         """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""
         return None
 
+    def before_watching(self, data: Any) -> None:  # noqa: B027
+        """Pays before the first step for what only a first look has to pay for: libraries, features of real data."""
+
     def before_samples(self, data: Data) -> None:
         """Brings buffers that only :meth:`sample` uses up to date; called on every process before a grid is drawn."""
         return None

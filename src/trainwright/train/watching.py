@@ -62,6 +62,7 @@ class Watcher:
                 held_out = self.data.pictures("held_out", REAL)
                 self.samples = SampleProbe(real, held_out, appearance=self.system.pictorial)
                 self.samples.look(real[: self.settings.probe_count])
+        self.system.before_watching(self.data)
         warm_up()
 
     def _sample(self, first: bool = False) -> dict[str, float]:

@@ -14,7 +14,7 @@ from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.discriminators import DISCRIMINATORS
 from trainwright.families.video_vaegan.encoder import Encoder
 from trainwright.families.video_vaegan.generator import Generator
-from trainwright.families.video_vaegan.measure import FeatureDistance, prediction_rows, prediction_signals
+from trainwright.families.video_vaegan.measure import FeatureDistance, prediction_rows, prediction_signals, ssim
 from trainwright.families.video_vaegan.regions import adapted, as_condition, boxes, grid
 from trainwright.measure.features import installed
 from trainwright.measure.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
@@ -23,10 +23,11 @@ from trainwright.randomness import normal
 from trainwright.train.ema import decay_at
 from trainwright.train.system import Data, Group, Moment, Progress, System, View, now
 
-MOST_EACH_TIME = 64  # held-out windows that a probe of a running training looks at
+MOST_EACH_TIME = 32  # held-out windows that a probe of a running training looks at
 MOST = 256
 KEPT = 32  # contexts that are kept beside the weights: what samples are predicted from
 SHOWN = 6
+SHUFFLED = 16  # held-out windows whose latents are exchanged
 DRAW = 20131220
 
 
@@ -225,14 +226,19 @@ class VideoVaeGan(System):
         mean, log_variance = self.encode(clips)
         target = clips[:, self.context :, :3].to(self.device)
         made = self._generate(clips, mean, True)
-        other = self._generate(clips, mean.roll(1, 0), True)
-        error = (made - target).square().mean()
+        few = min(SHUFFLED, len(clips) - 1)
+        other = self._generate(clips[:few], mean[1 : few + 1], True)
+        errors = [(x - target[:few]).square().mean() for x in (other, made[:few])]
         return {
             **prediction_signals(made, target, clips[:, self.context - 1, :3].to(made)),
             **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, DRAW)),
             "latent/prior_gap": prior_gap(mean, log_variance, torch.zeros_like(mean[0]), torch.ones_like(mean[0])),
-            "latent/shuffled_error_ratio": float((other - target).square().mean() / error.clamp_min(1e-12)),
+            "latent/shuffled_error_ratio": float(errors[0] / errors[1].clamp_min(1e-12)),
         }
+
+    def before_watching(self, data: Any) -> None:
+        """Imports what measures structural similarity."""
+        ssim(*(torch.zeros(2, 1, 1, 3, 16, 16)))
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
