@@ -25,9 +25,7 @@ def psnr_pooled(made: Tensor, target: Tensor) -> float:
 
 def ssim(made: Tensor, target: Tensor) -> float:
     """Structural similarity, mean over frames."""
-    from torchmetrics.functional.image import (
-        structural_similarity_index_measure,  # takes a second, so not before it is needed
-    )
+    from torchmetrics.functional.image import structural_similarity_index_measure
 
     found = structural_similarity_index_measure(made.flatten(0, 1), target.flatten(0, 1), data_range=2.0)
     assert isinstance(found, Tensor)
