@@ -60,7 +60,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     while (count := pipe.recv()) is not None:
         losses, begin = [], time.perf_counter()
         for _ in range(count):
-            seed_step(config.train.seed, step, 0, 0)
+            seed_step(config.train.seed, step, salt=0)
             real = data.prepare(torch.from_numpy(fetch(step * batch, batch))).contiguous()
             losses.append(loop.step(step, real))
             step += 1

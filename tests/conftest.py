@@ -29,10 +29,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     base = tmp_path_factory.getbasetemp()
-    everyone = (
-        base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    )  # the test processes share what is made once
-    os.environ["TRAINWRIGHT_CACHE"] = str(everyone / "cache")
+    several = "PYTEST_XDIST_WORKER" in os.environ  # test processes, which share what is made once
+    os.environ["TRAINWRIGHT_CACHE"] = str((base.parent if several else base) / "cache")
     yield
 
 

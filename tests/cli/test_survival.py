@@ -133,21 +133,16 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path, sprites):
 )
 def test_two_processes_train_what_one_does_and_one_goes_on_alone(title, settings, equal, tmp_path, sprites):
     def to(steps: int, folder: str, devices: int) -> Run:
-        more = (
-            f"steps={steps}",
-            f"devices={devices}",
-            "accelerator=cpu",
-            "held_out=0.2",
-            "keep_checkpoints=9",
-            *settings,
+        length = (f"steps={steps}", f"devices={devices}", "accelerator=cpu")
+        words = command(
+            tmp_path / folder, sprites, *length, "held_out=0.2", "keep_checkpoints=9", *settings, title=title
         )
-        done = subprocess.run(
-            command(tmp_path / folder, sprites, *more, title=title), capture_output=True, text=True, timeout=280
-        )
+        done = subprocess.run(words, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         return Run(tmp_path / folder)
 
     to(4, "together", 2)
+    to(6, "together", 2)
     together = to(8, "together", 1)
     assert [row["step"] for row in read_lines(together.metrics)] == [2, 4, 6, 8]
     two = all_tensors(together)

@@ -238,7 +238,8 @@ class VideoVaeGan(System):
 
     def before_watching(self, data: Any) -> None:
         """Imports what measures structural similarity."""
-        ssim(*(torch.zeros(2, 1, 1, 3, 16, 16)))
+        frame = torch.zeros(1, 1, 3, 16, 16)
+        ssim(frame, frame)
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
