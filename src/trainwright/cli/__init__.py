@@ -25,6 +25,7 @@ from trainwright.cli import (
     train,
     treat,
 )
+from trainwright.cli.start import leave_the_compiler_out
 from trainwright.errors import UserError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for verb in VERBS:
 
 def main() -> None:
     """Runs a command line. Exit codes: 0 done, 2 the user's to mend, 3 training crashed, 130 interrupted."""
+    leave_the_compiler_out()
     try:
         app()
     except UserError as error:

@@ -4,6 +4,7 @@ BatchNorm epsilon 1e-3, ReLU6, TensorFlow's asymmetric "same" padding; attribute
 """
 
 import math
+from collections.abc import Iterator
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,7 +73,12 @@ class Lite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W), preprocessed -> (B, 1280)."""
+        *_, last = self.maps(x)
+        return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
+
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """The same picture after each block, coarser and coarser: (B, C, H', W')."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+            yield x

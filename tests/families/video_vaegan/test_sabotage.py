@@ -2,8 +2,12 @@
 
 import pytest
 
+from tests.conftest import quick_config
+from trainwright.health.doctor import examine
+from trainwright.health.record import admit
 from trainwright.runs.folder import Run
-from trainwright.train.session import Outcome
+from trainwright.train.session import Outcome, train
+from trainwright.train.status import Silent
 
 WORDS = (
     "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "nesting=wubu", "base=none",
@@ -17,6 +21,13 @@ CASES = {
 }
 
 
+NO_NORM = ("disc_spectral_norm=false", "lr_gen=1e-5", "steps=80")
+TOLD_APART = {
+    "critic_dominance": ("lr_disc=5e-3", "critic_lr_too_high"),
+    "discriminator_guessing": ("lr_disc=1e-7", "lr_too_low"),
+}  # a discriminator that wins, one that has collapsed to a guess; between them one that does neither
+
+
 def found(run: Run) -> dict[str, list[str]]:
     """Symptom -> names of its causes, likeliest first."""
     return {e["symptom"]: [c["cause"] for c in e["causes"]] for e in run.events() if e["event"] == "finding"}
@@ -24,10 +35,6 @@ def found(run: Run) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory, sprites) -> Outcome:
-    from tests.conftest import quick_config
-    from trainwright.train.session import train
-    from trainwright.train.status import Silent
-
     family, config = quick_config("video_vaegan/square", sprites, *WORDS)
     return train(family, config, Run(tmp_path_factory.mktemp("healthy") / "run"), Silent())
 
@@ -38,6 +45,27 @@ def test_a_sabotage_is_named_with_its_cause_and_its_healthy_twin_is_not(symptom,
     assert symptom in told
     assert told[symptom][0] == cause
     assert symptom not in found(healthy.run)
+
+
+def judged(run: Run) -> dict[str, list[str]]:
+    """The same of everything the doctor sees at the end, with what follows from something else."""
+    diagnoses = examine(admit(run.folder, {}).history).diagnoses
+    return {d.symptom.name: [c.cause.name for c in d.causes] for d in diagnoses}
+
+
+@pytest.fixture(scope="module")
+def undecided(tmp_path_factory, sprites) -> Outcome:
+    family, config = quick_config("video_vaegan/square", sprites, *WORDS, *NO_NORM, "lr_disc=5e-4")
+    return train(family, config, Run(tmp_path_factory.mktemp("undecided") / "run"), Silent())
+
+
+@pytest.mark.parametrize(("symptom", "change", "cause"), [(k, *v) for k, v in TOLD_APART.items()], ids=list(TOLD_APART))
+def test_a_discriminator_that_wins_and_one_that_guesses_are_told_from_one_that_learns(
+    symptom, change, cause, quick, undecided
+) -> None:
+    told = judged(quick("video_vaegan/square", *WORDS, *NO_NORM, change).run)
+    assert cause in told[symptom][:2]
+    assert symptom not in judged(undecided.run)
 
 
 def test_a_rate_that_explodes_at_the_boundary_stops_before_the_weights_are_lost(quick) -> None:

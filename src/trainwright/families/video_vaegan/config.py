@@ -109,6 +109,11 @@ class Objective(Config):
         1e-4, "Weight of the KL, summed over the latent's dimensions.", hot=True, aliases=("LAMBDA_KL",)
     )
     lambda_gan: Rate = knob(1.0, "Weight of the adversarial term.", hot=True, aliases=("LAMBDA_GAN",))
+    lambda_features: Rate = knob(
+        0.0,
+        "Weight of how different a prediction looks: distance of the feature network's maps (Zhang et al. 2018), against blur.",
+        hot=True,
+    )
     lr_gen: Rate = knob(3e-4, "Learning rate of encoder and generator.", hot=True, aliases=("LEARNING_RATE_GEN",))
     lr_disc: Rate = knob(1e-4, "Learning rate of the discriminator.", hot=True, aliases=("LEARNING_RATE_DISC",))
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = knob((0.5, 0.9), "Adam's two betas.", hot=True)

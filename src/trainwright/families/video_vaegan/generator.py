@@ -93,10 +93,13 @@ class Up(nn.ConvTranspose3d):
 
 
 def warp(frame: Tensor, flow: Tensor) -> Tensor:
-    """(B, 3, S, S) moved by (B, 2, S, S) pixels to the right and down: each place reads what the flow brings there."""
+    """(B, 3, S, S) moved by (B, 2, S, S) pixels to the right and down: each place reads what the flow brings there.
+
+    Cubic, since what is moved by parts of a pixel is blurred by less.
+    """
     side = frame.shape[-1]
     middle = torch.arange(side, device=frame.device) + 0.5
     x = middle[None, None, :] - flow[:, 0]
     y = middle[None, :, None] - flow[:, 1]
     grid = torch.stack([x, y], dim=-1) * (2 / side) - 1
-    return F.grid_sample(frame, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(frame, grid, mode="bicubic", padding_mode="border", align_corners=False)

@@ -4,16 +4,17 @@ from importlib.util import find_spec
 from typing import Any
 
 from trainwright.errors import UserError
+from trainwright.measure.features import PACKAGE
 from trainwright.train.system import System
 
-LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt"}
+LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt", PACKAGE: "the feature network"}
 
 
 def system(config: Any) -> type[System]:
     """The family's system; there is one for every config.
 
     Raises:
-        UserError: what reads videos or what has the hyperbolic ball is not installed.
+        UserError: what reads videos, has the hyperbolic ball or judges how frames look is not installed.
     """
     missing = [title for module, title in LIBRARIES.items() if find_spec(module) is None]
     if missing:

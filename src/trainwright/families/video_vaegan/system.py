@@ -18,6 +18,7 @@ from trainwright.families.video_vaegan.measure import FeatureDistance, predictio
 from trainwright.families.video_vaegan.regions import adapted, as_condition, boxes, grid
 from trainwright.measure.features import installed
 from trainwright.measure.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
+from trainwright.measure.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
 from trainwright.randomness import normal
 from trainwright.train.ema import decay_at
@@ -75,6 +76,7 @@ class VideoVaeGan(System):
         self.discriminator = DISCRIMINATORS[model.disc_type](model, data.size, data.predict)
         self.contexts = Contexts(self.seen, data.size)
         self._distance: tuple[int, FeatureDistance] | None = None  # of so many windows
+        self._eye: PerceptualDistance | None = None
         self.networks = {
             "encoder": self.encoder,
             "generator": self.generator,
@@ -130,7 +132,7 @@ class VideoVaeGan(System):
 
     def step(self, batch: Tensor, at: Moment) -> None:
         """D: ½(BCE(D(x), 1) + BCE(D(x̂), 0)). G: λ_rec·mse(x̂, x) + λ_kl·KL(q(z|c) ‖ N(0, I)) + λ_gan·BCE(D(x̂), 1); x the target frames,
-        x̂ from one draw of z.
+        x̂ from one draw of z; λ_features times how different they look, where that is not 0.
         """
         given, target = batch[:, : self.seen], batch[:, self.context :, :3]
         found = self.boxes(given)
@@ -156,11 +158,20 @@ class VideoVaeGan(System):
             reconstruction=(now(self.optim.lambda_recon, at), F.mse_loss(made, target)),
             kl=(now(self.optim.lambda_kl, at), kl),
             **adversarial,
+            **self._looks(made, target, at),
         )
         at.record(kl__nats=kl.detach())
         stacks = self.encoder.stacks()
         if stacks:
             at.record(hyperbolic__boundary_share=torch.stack([s.at_boundary for s in stacks]).mean())
+
+    def _looks(self, made: Tensor, target: Tensor, at: Moment) -> dict[str, tuple[float, Tensor]]:
+        """How different predictions look, where the recipe asks for it."""
+        share = now(self.optim.lambda_features, at)
+        if not share:
+            return {}
+        self._eye = self._eye or PerceptualDistance(made.device)
+        return {"features": (share, self._eye(made.flatten(0, 1), target.flatten(0, 1)))}
 
     # ---- samples -----------------------------------------------------------------------------------------------------
 
