@@ -1,7 +1,7 @@
-"""What a start leaves out: PyTorch's compiler, which every optimizer imports and nothing here uses.
+"""What a start leaves out: PyTorch's compiler, which optimizers, Fabric and diffusers import and nothing here uses.
 
-``torch.optim`` asks ``torch._dynamo`` to leave some functions alone and to break its graph; importing it takes as long as importing
-the rest of PyTorch. Until something asks for more than those two, an empty module stands in its place.
+Importing ``torch._dynamo`` takes as long as importing the rest of PyTorch. They ask it to leave some functions alone, to break its graph,
+and what a compiled network is; until something asks for more than that, a module that knows these answers stands in its place.
 """
 
 import importlib
@@ -14,19 +14,29 @@ NAME = "torch._dynamo"
 
 
 class StandIn(ModuleType):
-    """Answers what an optimizer asks; for anything else the real module takes its place."""
+    """Answers for what is never compiled; when asked for anything else, the real module takes its place."""
+
+    class OptimizedModule:
+        """A compiled network: there is none."""
 
     @staticmethod
     def disable(fn: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
-        """``fn`` itself: nothing is compiled."""
-        return _real().disable(fn, *args, **kwargs) if fn is None else fn
+        """``fn`` itself, or what gives it back where this is called as a decorator."""
+        return (lambda function: function) if fn is None else fn
+
+    @staticmethod
+    def allow_in_graph(fn: Any) -> Any:
+        """``fn`` itself."""
+        return fn
 
     @staticmethod
     def graph_break(*args: Any, **kwargs: Any) -> None:
         """Nothing: there is no graph."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # what the import system and others look for in any module
+        # `from torch._dynamo import x` looks for __path__ too, in the name of the importing module; only a submodule's import needs it
+        submodule = name == "__path__" and "importlib" in sys._getframe(1).f_code.co_filename
+        if name.startswith("__") and not submodule:
             raise AttributeError(name)
         return getattr(_real(), name)
 
