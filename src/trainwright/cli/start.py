@@ -1,7 +1,7 @@
 """What a start leaves out: PyTorch's compiler, which optimizers, Fabric and diffusers import and nothing here uses.
 
-Importing ``torch._dynamo`` takes as long as importing the rest of PyTorch. They ask it to leave some functions alone, to break its graph,
-and what a compiled network is; until something asks for more than that, a module that knows these answers stands in its place.
+Importing ``torch._dynamo`` takes as long as importing the rest of PyTorch. They ask it to leave functions alone, to break a graph, and
+what a compiled network is; until something asks for more than that, a module that knows these answers stands in its place.
 """
 
 import importlib
