@@ -74,6 +74,11 @@ class Networks(Config):
     wubu_dropout: float = knob(0.1, "Dropout in the nesting.", ge=0, lt=1)
     motion: bool = knob(True, "Give the encoder the flow of regions.", aliases=("USE_WUBU_MOTION_BRANCH",))
     motion_regions: int = knob(8, "Regions of the flow.", ge=1, le=128)
+    gen_norm: Literal["pixel", "instance"] = knob(
+        "pixel",
+        "Normalisation in the generator. `instance`, the guide's: only how a place stands beside the others comes through it, so one "
+        "place is made so bright that the rest comes out right, and is seen as a black drop (Karras et al. 2020).",
+    )
     gen_film: bool = knob(True, "Tell the generator's layers the regions (FiLM).")
     disc_type: Literal["spatio_temporal", "regional"] = knob(
         "spatio_temporal", "Discriminator on whole clips, or on the regions of the first predicted frame."
