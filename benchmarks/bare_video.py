@@ -1,4 +1,4 @@
-"""The leanest hand-written loop of the same video VAE-GAN: its networks and regions, no records, no checks, no files."""
+"""The leanest hand-written loop of the same video VAE-GAN: its networks, regions and looks, no records, no checks, no files."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainwright.families.video_vaegan.regions import as_condition
+from trainwright.measure.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
 
 
@@ -20,6 +21,7 @@ class BareVideo:
         self.made = [*self.encoder.parameters(), *self.generator.parameters()]
         self.adam = BallAdam(self.made, config.optim.lr_gen, config.optim.betas)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), config.optim.lr_disc, config.optim.betas)
+        self.looks = PerceptualDistance(torch.device("cpu"))
         self.average = [p.detach().clone() for p in self.made]
 
     def step(self, index: int, clips: Tensor) -> tuple[Tensor, None]:
@@ -41,6 +43,7 @@ class BareVideo:
         adversarial = F.softplus(-self.discriminator(made, boxes, condition)).mean()
         optim = self.optim
         loss = optim.lambda_recon * F.mse_loss(made, target) + optim.lambda_kl * kl + optim.lambda_gan * adversarial
+        loss = loss + optim.lambda_features * self.looks(made.flatten(0, 1), target.flatten(0, 1))
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
