@@ -79,6 +79,15 @@ def test_each_check_of_a_vae_fires(settings, facts, name, grade):
     assert found
 
 
+def test_a_term_that_is_not_heard_is_raised_by_a_setting_that_there_is():
+    facts = FACTS | {"initial/gradient_shares": {"vae/rot": 0.001}}
+    fixes = [
+        next(c.fix for c in check(Plan(VAE | more, facts, 5000)) if c.name == "term_scale")
+        for more in ({"optim.weights.rot": 0.1}, {})
+    ]
+    assert fixes == ["weights.rot=1", "raise its weight"]
+
+
 def test_an_averaged_loss_is_told_to_sum_and_a_heavy_beta_to_shrink():
     mean = check(
         Plan(VAE | {"optim.max_beta": 1.0, "optim.reduction": "mean"}, FACTS | {"beta_threshold": 0.05}, 5000)

@@ -79,6 +79,15 @@ def test_the_next_phase_begins_with_the_best_weights_of_the_last(quick):
     assert [p.name for p in (outcome.run.folder / "phases" / "one").iterdir()] == [f"step_{lowest:08d}"]
 
 
+def test_the_gate_of_the_last_phase_ends_the_run_and_says_so_once(quick):
+    last = {"name": "two", "steps": 50, "reach": {"critic/wasserstein": "> -1e9"}}
+    outcome = quick("wgan_gp/tiny", *words([TWO[0], last]))
+    told = [e for e in outcome.run.events() if e["event"] == "phase_ended"]
+    assert (outcome.status, outcome.step) == ("finished", 4)
+    assert [(e["phase"], e["step"]) for e in told] == [("one", 3), ("two", 4)]
+    assert told[1]["because"].startswith("gate passed")
+
+
 def test_gates() -> None:
     gate = course(
         {"name": "a", "steps": 100, "metric": "x", "plateau": 2, "reach": {"x": ">= 15", "y": "< .2"}},

@@ -291,7 +291,7 @@ def _terms(p: Plan) -> list[Check]:
                     "term_scale",
                     "warn",
                     f"{group} makes {share:.2%} of the gradient at the last layer: it will hardly be heard",
-                    f"weights.{group}={1.0:g}",
+                    f"weights.{group}=1" if p.get(f"weights.{group}") is not None else "raise its weight",
                 )
             )
     return found
