@@ -5,13 +5,7 @@ from torch import Tensor
 
 from trainwright.measure.features import Features
 
-BLOCKS = (
-    0,
-    2,
-    4,
-    7,
-    10,
-)  # the last blocks before the maps get smaller or change their kind: sides 1/2, 1/4, 1/8, 1/16, 1/16
+BLOCKS = (0, 2, 4, 7, 10)  # the last ones of five stages: sides 1/2, 1/4, 1/8, 1/16 and 1/16 of the picture's
 LEAST = 1e-6
 
 
@@ -34,5 +28,5 @@ class PerceptualDistance:
 
     def _maps(self, pictures: Tensor) -> list[Tensor]:
         x = pictures.float().contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
-        deep = [m for i, m in enumerate(self._network.maps(x)) if i in BLOCKS]
+        deep = [m for i, m in zip(range(BLOCKS[-1] + 1), self._network.maps(x), strict=False) if i in BLOCKS]
         return [m * torch.rsqrt(m.square().sum(1, keepdim=True) + LEAST) for m in deep]
