@@ -163,10 +163,9 @@ class Loop:
         self._log()
         if self.main:
             self._look(last=True)
-        if self.course is not None and not self.course.over:  # a gate that ended the run has said so
-            why = self.course.ended(self.at.step)
-            if why is not None:
-                phasing.end(self, self.course, why)
+        why = self.course.ended(self.at.step) if self.course is not None else None
+        if self.course is not None and why is not None:
+            phasing.end(self, self.course, why)
         self.checkpoint()
 
     # ---- where the run is --------------------------------------------------------------------------------------------

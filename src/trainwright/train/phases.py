@@ -126,7 +126,9 @@ class Course:
         return False
 
     def ended(self, step: int) -> str | None:
-        """Why the phase is over at this step, or None."""
+        """Why the phase is over at this step, or None; also None once the last one has ended."""
+        if self.over:
+            return None
         phase = self.phase
         missing = self._missing(phase.reach)
         flat = phase.plateau is None or self.waited >= phase.plateau

@@ -9,7 +9,7 @@ from trainwright import registry
 from trainwright.data.video.dataset import Clips
 from trainwright.families.video_vaegan.config import Networks
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
-from trainwright.families.video_vaegan.generator import Generator, InstanceNorm, PixelNorm, Up, warp
+from trainwright.families.video_vaegan.generator import NORMS, Generator, Up, warp
 from trainwright.families.video_vaegan.measure import prediction_signals, psnr_pooled
 from trainwright.train.session import build
 
@@ -35,13 +35,13 @@ def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict,
     assert size(Generator(model, side, predict)) == expected
 
 
-@pytest.mark.parametrize(("norm", "elsewhere"), [(PixelNorm, False), (InstanceNorm, True)])
+@pytest.mark.parametrize(("norm", "elsewhere"), [("pixel", False), ("instance", True)])
 def test_one_bright_place_changes_the_others_under_an_instance_norm_alone(norm, elsewhere) -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 8, 1, 4, 4)
     bright = x.clone()
     bright[..., 0, 0] *= 100
-    changed = (norm(8)(bright) - norm(8)(x)).abs().amax((0, 1, 2))
+    changed = (NORMS[norm](8)(bright) - NORMS[norm](8)(x)).abs().amax((0, 1, 2))
     assert bool((changed.flatten()[1:] > 0.1).all()) is elsewhere
     assert bool((changed.flatten()[1:] < 1e-5).all()) is not elsewhere
 

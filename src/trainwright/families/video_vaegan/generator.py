@@ -5,6 +5,8 @@ by repeating its last frame. With one it carries what changes.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +41,7 @@ class Generator(nn.Module):
         self.condition = embedder(model.region_count, condition) if model.gen_film else None
         pairs = list(zip(widths, widths[1:], strict=False))
         self.ups = nn.ModuleList(Up(a, b, (3, 4, 4), (1, 2, 2), (1, 1, 1), bias=False) for a, b in pairs)
-        norm = {"pixel": PixelNorm, "instance": InstanceNorm}[model.gen_norm]
-        self.norms = nn.ModuleList(norm(b) for _, b in pairs)
+        self.norms = nn.ModuleList(NORMS[model.gen_norm](b) for _, b in pairs)
         self.films = nn.ModuleList(Film(condition, b) for _, b in pairs if model.gen_film)
         self.last = nn.Conv3d(widths[-1], 3, 3, padding=1)
         seen = {"none": 0, "last": 3, "moved": 9}[model.base]
@@ -82,13 +83,6 @@ class Generator(nn.Module):
         return [warp(frame, flow * (i + 1)) for i in range(self.predict)]
 
 
-class InstanceNorm(nn.InstanceNorm3d):
-    """Each map to mean 0 and variance 1, then a learnable scale and shift."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=True)
-
-
 class PixelNorm(nn.Module):
     """Each place's vector to a root mean square of 1 (Karras et al. 2018), then a learnable scale and shift."""
 
@@ -101,6 +95,9 @@ class PixelNorm(nn.Module):
         shape = (-1, 1, 1, 1)
         scale = torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
         return x * scale * self.weight.view(shape) + self.bias.view(shape)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {"pixel": PixelNorm, "instance": partial(nn.InstanceNorm3d, affine=True)}
 
 
 class Up(nn.ConvTranspose3d):
