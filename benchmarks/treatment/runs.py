@@ -1,6 +1,8 @@
 """Runs every method on every broken recipe, two at a time with one thread each, and measures what came of it.
 
-``python -m benchmarks.treatment.runs --seeds fresh`` leaves ``runs/treatment/FAULT-SEED-METHOD.json``; a second call goes on.
+``python -m benchmarks.treatment.runs --seeds fresh`` leaves ``runs/treatment/FAULT-SEED-METHOD.json``; a second call goes on. All of
+it takes about five hours of one core, so what has been run is committed (``results/treatment_runs.jsonl``): remove that file and
+``runs/treatment`` to begin anew.
 """
 
 import argparse
@@ -18,10 +20,29 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.treatment.methods import METHODS, Sought, Treatment, make
+from trainwright.files import write_text
 
 HOME = Path("runs/treatment")
+KEPT = Path(__file__).parents[1] / "results" / "treatment_runs.jsonl"
 SHARE = 0.95  # of the healthy reference
 TABLE: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("cases.yaml"))
+
+
+def unpack() -> None:
+    """Puts the committed runs where those of this machine are; none that is there already is replaced."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    for text in KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else ():
+        made = json.loads(text)
+        file = HOME / f"{made['fault']}-{made['seed']}-{made['method']}.json"
+        if not file.exists():
+            file.write_text(text, encoding="utf-8")
+
+
+def pack() -> None:
+    """Writes all runs of the fresh seeds into one file, a line each."""
+    fresh = {str(seed) for seed in TABLE["seeds"]["fresh"]}
+    files = [f for f in sorted(HOME.glob("*.json")) if f.stem.split("-")[1] in fresh]
+    write_text(KEPT, "".join(f.read_text(encoding="utf-8") + "\n" for f in files))
 
 
 def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
@@ -163,6 +184,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--processes", type=int, default=2)
     parsed = parser.parse_args()
+    unpack()
     chosen = [
         (fault, seed, method)
         for seed in TABLE["seeds"][
@@ -182,6 +204,7 @@ def main() -> None:
             for job in as_completed([pool.submit(_job, *one) for one in batch]):
                 done += 1
                 print(f"{done}/{len(chosen)} {job.result()}", flush=True)
+                pack()
 
 
 if __name__ == "__main__":

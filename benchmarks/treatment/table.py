@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.results_io import row, write
 from benchmarks.treatment.methods import METHODS
-from benchmarks.treatment.runs import HOME, SHARE, TABLE, bar_of
+from benchmarks.treatment.runs import HOME, SHARE, TABLE, bar_of, unpack
 
 COMMAND = "python -m benchmarks.treatment.runs && python -m benchmarks.treatment.table"
 LABELS = {
@@ -24,6 +24,7 @@ LABELS = {
 
 def load() -> dict[tuple[str, int, str], dict[str, Any]]:
     """Every run of the fresh seeds by (fault, seed, method)."""
+    unpack()
     found = {}
     for file in sorted(Path(HOME).glob("*.json")):
         made = json.loads(file.read_text())

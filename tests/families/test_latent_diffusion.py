@@ -126,6 +126,14 @@ def test_pairwise_distances_are_twice_the_variance_and_have_their_target_beside_
     assert pairwise_mse(real[:4])["pairwise_mse_mean"] == pytest.approx(float(torch.stack(flat).mean()), rel=1e-6)
 
 
+def test_real_distances_are_those_of_the_whole_set_however_it_is_sorted():
+    own = torch.Generator().manual_seed(0)
+    folders = torch.randn(8, 1, 4, 8, 8, generator=own)  # what is in one folder is alike
+    real = (folders + 0.3 * torch.randn(8, 32, 4, 8, 8, generator=own)).flatten(0, 1)
+    samples = real[torch.randperm(256, generator=own)[:16]]
+    assert beside_real(samples, real)["sample_diversity/ratio"] == pytest.approx(1, abs=0.15)
+
+
 def test_a_look_measures_kid_in_the_features_of_an_evaluation(sprites):
     made, data = opened(sprites)
     found = made.probe(data, 16, 3)

@@ -1,9 +1,9 @@
 """All picture metrics of a set of samples beside real data, with the floor that real data themselves reach."""
 
-import torch
 from torch import Tensor
 
 from trainwright.measure.features import BACKEND, Features
+from trainwright.measure.halves import halves
 from trainwright.measure.kid import kid
 from trainwright.measure.neighbours import manifold_metrics, memorisation
 
@@ -25,8 +25,7 @@ def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int =
     """
     network = Features()
     f, r, h = (network.of(x) for x in (fake, train, held_out))
-    order = torch.randperm(len(r), generator=torch.Generator().manual_seed(seed))
-    first, second = r[order[: len(r) // 2]], r[order[len(r) // 2 :]]
+    first, second = halves(r, seed)
     rows: list[Row] = []
     if min(len(f), len(first)) > 1:
         value, spread = kid(r, f, seed=seed)

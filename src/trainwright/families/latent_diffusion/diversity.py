@@ -35,7 +35,10 @@ def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
         return {}
     own = pairwise_mse(samples)
     size = min(len(samples), len(real))
-    blocks = [pairwise_mse(block) for block in real.split(size)[:BLOCKS] if len(block) == size]
+    many = min(
+        BLOCKS, len(real) // size
+    )  # each with latents from all over the set: neighbours are often of one folder or series
+    blocks = [pairwise_mse(real[i : many * size : many]) for i in range(many)]
     beside = {name: sum(block[name] for block in blocks) / len(blocks) for name in own}
     return {
         **{f"sample_diversity/{name}": value for name, value in own.items()},

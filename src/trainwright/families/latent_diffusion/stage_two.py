@@ -19,6 +19,7 @@ from trainwright.families.latent_diffusion.networks import Codec, make_unet
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.families.latent_diffusion.optimizer import group
 from trainwright.measure.features import Features, installed
+from trainwright.measure.halves import halves
 from trainwright.measure.kid import kernel_distance
 from trainwright.randomness import normal, stratified
 from trainwright.train.system import Moment, Progress, System
@@ -173,9 +174,10 @@ class DiffusionStage(System):
         if self._features is None:
             network = Features()
             real = network.of(to_byte_tensor(data.pictures("train", 2 * REAL)))
-            self._features = (network, real[:REAL])
-            if len(real) > REAL:
-                found["real/kid"] = kernel_distance(real[:REAL], real[REAL:])
+            some, others = halves(real)
+            self._features = (network, some)
+            if len(others) > 1:
+                found["real/kid"] = kernel_distance(some, others)
         network, real = self._features
         return {**found, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(pictures)))}
 

@@ -155,6 +155,15 @@ def _temperature(h: History, finding: Finding) -> Weight | None:
     return None
 
 
+def _noise_predicted(h: History, finding: Finding) -> Weight | None:
+    if h.setting("prediction") != "epsilon":
+        return None
+    said = (
+        "the network predicts noise: where there is almost nothing else, the clean latent is off by its error times σ/α"
+    )
+    return Weight(0.7, said)
+
+
 def _scale_factor(h: History, finding: Finding) -> Weight | None:
     return Weight(0.9, "the latents were not scaled by one over their standard deviation")
 
@@ -220,6 +229,7 @@ CAUSES = [
     Cause("curvature", "curvature or inputs of hyperbolic maps", ("ball_boundary",), _curvature),
     Cause("sampler_schedule", "the sampler uses another schedule", ("schedule_mismatch", "over_dispersion"), _sampler),
     Cause("temperature", "sampling begins with too much noise", ("over_dispersion",), _temperature),
+    Cause("noise_predicted", "errors of the predicted noise are magnified", ("over_dispersion",), _noise_predicted),
     Cause("latent_not_scaled", "latents are not scaled", ("latent_scale",), _scale_factor),
     Cause("hanging", "the process hangs or is gone", ("stalled",), _hangs),
     Cause(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainwright.measure.halves import halves
 from trainwright.measure.neighbours import manifold_metrics, nearest_distance, radii
 
 POOLED = 8  # side of the pooled picture; 8 x 8 keeps what a thumbnail shows
@@ -54,10 +55,10 @@ class SampleProbe:
 
     def ceiling(self) -> dict[str, float]:
         """What one half of the real pictures scores beside the other: the value of a perfect generator."""
-        half = len(self.real) // 2
-        if half <= NEIGHBOURS:
+        first, second = halves(self.real)
+        if len(first) <= NEIGHBOURS:
             return {}
-        found = manifold_metrics(self.real[:half], self.real[half : 2 * half], NEIGHBOURS)
+        found = manifold_metrics(first, second, NEIGHBOURS)
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
 
     def look(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:

@@ -11,7 +11,7 @@ LN2 = math.log(2)
 BOUNDS = {
     "within": Bound(0.04, "relative distance from ln 2 a term", "the video VAE-GAN guide: stays at about 0.69"),
     "coverage": Bound(
-        0.5,
+        0.35,
         "coverage over what real pictures reach: above it guessing is what an equilibrium looks like",
         "Goodfellow et al. 2014",
     ),

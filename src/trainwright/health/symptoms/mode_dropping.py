@@ -7,7 +7,7 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "coverage": Bound(
-        0.5,
+        0.35,
         "share of real pictures with a sample in their neighbourhood, over what real pictures reach",
         "ours; Naeem et al. 2020 reach 0.97 with equal distributions",
     ),

@@ -52,7 +52,7 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
         ceiling = h.get("real/coverage")
         now = np.nan_to_num(coverage.at(series.steps))
         then = np.nan_to_num(coverage.at(series.steps - 0.2 * h.budget))
-        bad &= (now - then < BOUNDS["gain"].value) & (now < 0.5 * (ceiling.last if ceiling else 0.95))
+        bad &= (now - then < BOUNDS["gain"].value) & (now < 0.35 * (ceiling.last if ceiling else 0.95))
     stretch = persistent(series.steps, bad, 4)
     if stretch is None:
         return None
