@@ -126,7 +126,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     made, data = opened(sound)
     own, narrow = made.system, opened(few)[0].system
     real, pictures = data.some("train", 256), data.pictures("train", 10_000)
-    probe = SampleProbe(pictures[:256], data.pictures("held_out", 256), pictures)
+    probe = SampleProbe(data.pictures("train", 256), data.pictures("held_out", 256), pictures)
     temperature = own.config.sampling.model_copy(update={"temperature": 1.6})
     hot = own.config.model_copy(update={"sampling": temperature})
     noise = torch.randn(128, *own.codec.shape, generator=torch.Generator().manual_seed(1))
@@ -144,7 +144,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     for label, (latents, config) in cases.items():
         pixels = torch.cat([own.codec.decode(part) for part in latents.split(64)]).cpu()
         save_grid(pixels[:32], HOME / f"blind_{label.replace(' ', '_')}.png")
-        found = {**probe.ceiling(), **beside_real(latents, real), **probe.look(pixels)}
+        found = {**probe.ceiling(128), **beside_real(latents, real), **probe.look(pixels)}
         found["schedule/train_sample_distance"] = own.noise.distance(config.sampling)
         looks = [{"step": step, **found} for step in (700, 800, 900, 1000)]
         said = examine(History.of(looks, flatten(config), {"training": len(data)}, 1000))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainwright.measure.features import Features
+from trainwright.measure.halves import shuffled
 from trainwright.measure.neighbours import manifold_metrics, nearest_distance
 from trainwright.measure.two_sample import nearest_neighbour_accuracy
 
@@ -17,7 +18,7 @@ def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]
     if not bool(torch.isfinite(samples).all()):
         return {"finite": 0.0}
     network = Features()
-    f, r = (network.of(_bytes(x)).float() for x in (samples, real[:512]))
+    f, r = (network.of(_bytes(x)).float() for x in (samples, shuffled(real, 512)))
     found = {k: v for k, v in manifold_metrics(r, f).items() if k in ("coverage", "precision")}
     centres = _kinds(r)
     found["kinds"] = float(len(set(torch.cdist(f, centres).argmin(1).tolist())))

@@ -1,9 +1,10 @@
 """Real data beside themselves."""
 
+import pytest
 import torch
 
 from trainwright.health.probes.samples import SampleProbe
-from trainwright.measure.halves import halves
+from trainwright.measure.halves import halves, parts
 
 
 def test_every_row_is_in_one_half():
@@ -19,4 +20,21 @@ def test_real_pictures_cover_themselves_however_their_files_are_sorted():
     own = torch.Generator().manual_seed(0)
     folders = torch.randn(8, 1, 3, 16, 16, generator=own)
     real = (folders + 0.3 * torch.randn(8, 32, 3, 16, 16, generator=own)).flatten(0, 1)
-    assert SampleProbe(real, real[:0]).ceiling()["real/coverage"] > 0.9
+    assert SampleProbe(real, real[:0]).ceiling(256)["real/coverage"] > 0.9
+
+
+def test_the_ceiling_is_what_a_perfect_model_reaches_with_as_many_samples():
+    own = torch.Generator().manual_seed(0)
+    few = torch.randn(6, 3 * 8 * 8, generator=own)  # dimensions, as pictures have
+
+    def draw(n):
+        return (torch.randn(n, 6, generator=own) @ few).view(n, 3, 8, 8)
+
+    real = draw(512)
+    for count in (32, 128, 512):
+        first, second = parts(real, count)
+        assert len(first) + len(second) == 512
+        assert len(second) / len(first) == pytest.approx(count / 512, rel=0.05)
+        probe = SampleProbe(real, real[:0])
+        reached = [probe.look(draw(count))["samples/coverage"] for _ in range(4)]
+        assert probe.ceiling(count)["real/coverage"] == pytest.approx(sum(reached) / 4, abs=0.06)

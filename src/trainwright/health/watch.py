@@ -14,8 +14,10 @@ from trainwright.health.doctor import Diagnosis, Examination, examine, warm_up
 from trainwright.health.history import History, compact
 from trainwright.health.names import derive, mapping
 from trainwright.health.probes.samples import SampleProbe
+from trainwright.measure.halves import shuffled
 from trainwright.runs.folder import append_line
 
+DRAWN = 128  # samples of a look
 EARLY = 0.9  # after a tenth of the run an eighth of the budget may be spent
 
 
@@ -65,9 +67,9 @@ class Watch:
         if real is not None:
             self.facts.setdefault("training", len(real))
             nothing = torch.empty(0, *real.shape[1:])
-            chosen = real[:: max(1, len(real) // 256)][:256]
-            self.probe = SampleProbe(chosen, nothing if held_out is None else held_out, real[:4096])
-            self.probe.look(chosen[:128])  # the first look pays for warm-up
+            chosen = shuffled(real, 256)
+            self.probe = SampleProbe(chosen, nothing if held_out is None else held_out, shuffled(real, 4096))
+            self.probe.look(chosen[:DRAWN])  # the first look pays for warm-up
         warm_up()
         self.rows: list[dict[str, float]] = []
         self.window: dict[str, tuple[float, int]] = {}
@@ -119,8 +121,8 @@ class Watch:
         self.rows[-1].update(self._weights())
         if self.probe is not None and self.sample is not None and self._looked != self._step:
             if self._looked < 0:
-                self.rows[-1].update(self.probe.ceiling())
-            self.rows[-1].update(self.probe.look(self.sample(128).detach().cpu()))
+                self.rows[-1].update(self.probe.ceiling(DRAWN))
+            self.rows[-1].update(self.probe.look(self.sample(DRAWN).detach().cpu()))
         self._looked = self._step
         if self.folder is not None:
             append_line(self.folder / "metrics.jsonl", _finite(self.rows[-1]))

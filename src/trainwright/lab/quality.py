@@ -22,10 +22,14 @@ class Quality:
     parts: Mapping[str, float]
 
     def clearly_above(self, other: "Quality") -> bool:
-        """Whether it is better by more than chance makes it; better than what was never measured, if it was."""
+        """Whether it is better by more than chance makes it, in the parts that both have; better than what was never measured, if it
+        was.
+        """
         if math.isnan(other.score):
             return not math.isnan(self.score)
-        return self.score > other.score + max(BETTER, 0.1 * max(self.score, other.score))
+        shared = self.parts.keys() & other.parts.keys()
+        mine, theirs = (_mean([q.parts[name] for name in sorted(shared)]) for q in (self, other))
+        return mine > theirs + max(BETTER, 0.1 * max(mine, theirs))
 
 
 def quality(family: Family, history: History, step: float | None = None) -> Quality:
@@ -42,8 +46,12 @@ def quality(family: Family, history: History, step: float | None = None) -> Qual
         level = _level(history, part.signal, step)
         if not math.isnan(level) and not math.isnan(ceiling):
             parts[part.signal] = float(np.clip(level / max(ceiling, 1e-9), LEAST, 1.0))
-    score = float(np.exp(np.mean(np.log(list(parts.values()))))) if parts else float("nan")
-    return Quality(score, parts)
+    return Quality(_mean(list(parts.values())), parts)
+
+
+def _mean(values: list[float]) -> float:
+    """Geometric; NaN of nothing."""
+    return float(np.exp(np.mean(np.log(values)))) if values else float("nan")
 
 
 def _level(history: History, signal: str, step: float | None) -> float:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from trainwright.measure.features import BACKEND, Features
-from trainwright.measure.halves import halves
+from trainwright.measure.halves import parts
 from trainwright.measure.kid import kid
 from trainwright.measure.neighbours import manifold_metrics, memorisation
 
@@ -21,11 +21,12 @@ def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int =
         seed: of KID's subsets and of the halves for the floor.
 
     Returns:
-        One row for each metric that the counts allow; ``floor`` is the value for two halves of the training data.
+        One row for each metric that the counts allow; ``floor`` is the value for two parts of the training data,
+        as unequal as real data and samples are.
     """
     network = Features()
     f, r, h = (network.of(x) for x in (fake, train, held_out))
-    first, second = halves(r, seed)
+    first, second = parts(r, len(f), seed)
     rows: list[Row] = []
     if min(len(f), len(first)) > 1:
         value, spread = kid(r, f, seed=seed)

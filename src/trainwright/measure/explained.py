@@ -9,7 +9,7 @@ def explained(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_
     """Signals for each group of channels.
 
     Args:
-        target: (B, F, N), normalised over the training data.
+        target: (B, F, N), at least two, normalised over the training data.
         output: (B, F, N), the reconstruction of the same.
         groups: channels of each group.
         slot_mean: (F, N), the training data's mean at each place: what a model that ignores its input can learn.
@@ -27,5 +27,5 @@ def explained(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_
         beyond = (t - base).square().mean().clamp_min(1e-12)
         found[f"explained/{name}"] = float(1 - error / plain)
         found[f"explained_beyond_mean/{name}"] = float(1 - error / beyond)
-        found[f"std_ratio/{name}"] = float(((o - o.mean(0)).square().mean() / beyond).sqrt())
+        found[f"std_ratio/{name}"] = float((o.var(0).mean() / beyond).sqrt())
     return found

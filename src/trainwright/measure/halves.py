@@ -1,15 +1,29 @@
-"""Two random halves of real data: what one scores beside the other is what a perfect generator would score."""
+"""Real data beside themselves: two disjoint parts, dealt by chance. What one scores beside the other is what a perfect model scores.
+
+Neighbours of a data set are often of one folder, one series or one photograph, so a set that is cut in order has unlike parts: of 256
+sprites, sorted by file name, one half covers .60 of the other; dealt by chance, .96.
+"""
 
 import torch
 from torch import Tensor
 
 
-def halves(rows: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Rows (n, ...) dealt into two halves by chance; the second has one more if n is odd.
+def shuffled(rows: Tensor, count: int | None = None, seed: int = 0) -> Tensor:
+    """``count`` of (n, ...) rows, all if it is None, drawn by chance without repetition."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
 
-    By chance and not in order: neighbours are often of one folder, one series or one photograph, and the first half of a sorted set is
-    unlike the second (of 256 sprites one then covers .60 of the other, dealt by chance .96).
+
+def parts(rows: Tensor, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two disjoint parts of (n, ...) rows; the second is to the first as ``count`` samples are to all n rows.
+
+    Coverage, recall and density depend on that proportion and not on the size: equal distributions cover 1 - (1 + count/n)^-k of each
+    other's k-th neighbourhoods, .97 with as many samples as real data and k = 5, .87 with half as many, .26 with a sixteenth.
     """
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    middle = len(rows) // 2
-    return rows[order[:middle]], rows[order[middle:]]
+    second = round(len(rows) * count / (len(rows) + count))
+    mixed = shuffled(rows, seed=seed)
+    return mixed[: len(rows) - second], mixed[len(rows) - second :]
+
+
+def halves(rows: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two disjoint halves of (n, ...) rows."""
+    return parts(rows, len(rows), seed)

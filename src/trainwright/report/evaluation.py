@@ -23,6 +23,8 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
         UserError: no checkpoint, no data, no feature network, or too few pictures.
     """
     trained = load(family, run, best)
+    if not averaged:
+        trained.system.averaged.clear()  # then whatever asks for the average gets the last weights
     config = read_config(family, run)
     data = family.load(config).open_data(config)
     if data.identity != run.read()["data"]["identity"]:

@@ -13,6 +13,8 @@ from trainwright.runs.folder import Run, read_lines
 from trainwright.train.system import Data, System
 
 REAL = 256  # pictures that samples are held beside
+COPIES = 4096  # training pictures that copies are looked for among,
+MOST_NUMBERS = 2**26  # if they have no more numbers than this
 PART = 8  # an eighth of the samples of a look tells what a look costs
 SEED = 1414213562  # the same noise at every look of every run
 SHARE = 0.4  # of the watch budget that probes may take; grids, held-out measurements and the doctor have the rest
@@ -30,6 +32,7 @@ class Watcher:
         self.total = total
         self.stride = 1  # looks at held-out data per look at samples
         self.looks = 0
+        self.measured_real = False  # whether a row of this run says what real data score
         self.told: set[str] = set()
         self.latest: Examination | None = None
         self._spent = 0.0
@@ -52,7 +55,7 @@ class Watcher:
         self.looks += 1
         if self.samples is None or (self.looks % self.stride and not last):
             return {}
-        return self._sample(first=self.looks <= self.stride)
+        return self._sample()
 
     def prepare(self) -> None:
         """Measures the real pictures, and pays for what only a first look has to pay for."""
@@ -60,15 +63,17 @@ class Watcher:
             real = self.data.pictures("train", REAL)
             if len(real) > 1:
                 held_out = self.data.pictures("held_out", REAL)
-                self.samples = SampleProbe(real, held_out, appearance=self.system.pictorial)
+                all_of_it = self.data.pictures("train", max(REAL, min(COPIES, MOST_NUMBERS // real[0].numel())))
+                self.samples = SampleProbe(real, held_out, all_of_it, appearance=self.system.pictorial)
                 self.samples.look(real[: self.settings.probe_count])
         self.system.before_watching(self.data)
         warm_up()
 
-    def _sample(self, first: bool = False) -> dict[str, float]:
+    def _sample(self) -> dict[str, float]:
         assert self.samples is not None
         count = self.settings.probe_count
-        found = self.samples.ceiling() if first else {}
+        found = {} if self.measured_real else self.samples.ceiling(count)
+        self.measured_real = True
         self.system.before_samples(self.data)
         found.update(self.samples.look(self.system.sample(count, SEED)))
         found.update(self.system.probe(self.data, count, SEED))
@@ -94,7 +99,9 @@ class Watcher:
 
     def resume(self) -> None:
         """Reads the rows of the run so far, and which findings were told."""
-        self.rows = compact(read_lines(self.run.metrics))
+        rows = read_lines(self.run.metrics)
+        self.measured_real = any("real/coverage" in row for row in rows)
+        self.rows = compact(rows)
         self.told = {str(f["symptom"]) for f in _open_findings(self.run.events())}
 
     def row(self, row: dict[str, Any]) -> None:

@@ -150,6 +150,8 @@ def _own_points(config: LevelData) -> Kept:
         )
     levels = made.ordered(found.astype(np.float32), config.order)
     digests = [hashlib.sha256(level.tobytes()).hexdigest() for level in levels]
+    order = sorted(range(len(levels)), key=digests.__getitem__)  # a file may be sorted by kind
+    levels, digests = levels[order], [digests[i] for i in order]
     train, held_out = split(digests, config.held_out)
     return Kept(config, "", Table(levels, digests, train, held_out, (len(levels), len(levels))))
 

@@ -190,7 +190,7 @@ class GaussianVae(System):
     def hold_out(self, data: Any) -> dict[str, float]:
         """What held-out sets say: explained variance of each group, latents, and rendered reconstructions."""
         sets = data.some("held_out", MOST_EACH_TIME)
-        return self._probe(sets, data, SHOWN) if len(sets) else {}
+        return self._probe(sets, data, SHOWN) if len(sets) > 1 else {}
 
     def _probe(self, sets: Tensor, data: Any, shown: int) -> dict[str, float]:
         mean, log_variance = self._encode(sets)
@@ -224,7 +224,7 @@ class GaussianVae(System):
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
         """Reconstructions of held-out pictures, and the latents that carry them."""
         sets = data.some("held_out", MOST)
-        if not len(sets):
+        if len(sets) < 2:
             return []
         found = self._probe(sets, data, len(sets))
         fits = data.fits.psnr[data.held_out]

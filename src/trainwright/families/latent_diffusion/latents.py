@@ -106,7 +106,7 @@ class Latents:
 
     def _first(self, part: str, count: int) -> np.ndarray:
         if part == "train" and len(self.train) < len(self.images.train):
-            return self.train[:count]
+            count = min(count, len(self.train))  # these are the first in content order too, so fewer are among them
         return self.images.first(part, count)
 
 

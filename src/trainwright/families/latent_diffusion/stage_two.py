@@ -114,7 +114,7 @@ class DiffusionStage(System):
 
     @torch.no_grad()
     def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
-        """The loss on held-out latents with fixed noise and times."""
+        """The loss on held-out latents with fixed noise and times, of the averaged weights: samples are theirs too."""
         z = data.some("held_out", HELD)
         if not len(z):
             return {}
@@ -130,13 +130,14 @@ class DiffusionStage(System):
         width = TIMES // BINS
         within = torch.randint(width, (BINS, len(z)), generator=own)
         times = (torch.arange(BINS)[:, None] * width + within).to(self.device)
-        training = self.unet.training
-        self.unet.eval()
+        unet = self.network("unet", averaged=True)
+        training = unet.training
+        unet.eval()
         losses = []
         for row in times:
             noise = torch.randn(z.shape, generator=own).to(self.device)
-            losses.append(self._losses(self.unet, z.to(self.device), noise, row))
-        self.unet.train(training)
+            losses.append(self._losses(unet, z.to(self.device), noise, row))
+        unet.train(training)
         return torch.stack(losses)
 
     @torch.no_grad()

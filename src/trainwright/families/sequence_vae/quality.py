@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainwright.data.levels import sokoban, tiles
+from trainwright.measure.halves import halves
 from trainwright.measure.point_sets import cluster_count_distance, marginal_distance, nearness, order_violations
 from trainwright.measure.two_sample import energy_ratio, nearest_neighbour_accuracy
 
@@ -52,7 +53,7 @@ def _sorted(points: Tensor) -> Tensor:
 
 def _beside(data: Any, count: int) -> tuple[Tensor, Tensor]:
     real, other = data.some("train", min(count, MOST)), data.some("held_out", min(count, MOST))
-    return real, other if len(other) > 1 else real[::2]
+    return (real, other) if len(other) > 1 else halves(real)
 
 
 def _points(levels: Tensor, data: Any, thorough: bool) -> dict[str, float]:

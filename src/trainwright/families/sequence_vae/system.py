@@ -223,7 +223,8 @@ class SequenceVae(System):
         if len(levels) < 2:
             return {}
         mean, log_variance = self._encode(levels)
-        own, other = self._errors(mean, levels).mean(), self._errors(mean.roll(1, 0), levels).mean()
+        far = mean.roll(len(mean) // 2, 0)  # neighbours may be the same board, mirrored
+        own, other = self._errors(mean, levels).mean(), self._errors(far, levels).mean()
         found = {
             **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, VALIDATION_SEED)),
             "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),

@@ -237,9 +237,10 @@ class VideoVaeGan(System):
         mean, log_variance = self.encode(clips)
         target = clips[:, self.context :, :3].to(self.device)
         made = self._generate(clips, mean, True)
-        few = min(SHUFFLED, len(clips) - 1)
-        other = self._generate(clips[:few], mean[1 : few + 1], True)
-        errors = [(x - target[:few]).square().mean() for x in (other, made[:few])]
+        chosen = torch.arange(0, len(clips), max(1, len(clips) // SHUFFLED))[:SHUFFLED]
+        far = (chosen + len(clips) // 2) % len(clips)  # neighbours are frames apart: their latents are nearly the same
+        other = self._generate(clips[chosen], mean[far], True)
+        errors = [(x - target[chosen]).square().mean() for x in (other, made[chosen])]
         return {
             **prediction_signals(made, target, clips[:, self.context - 1, :3].to(made)),
             **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, DRAW)),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainwright.measure.halves import halves
+from trainwright.measure.halves import parts
 from trainwright.measure.neighbours import manifold_metrics, nearest_distance, radii
 
 POOLED = 8  # side of the pooled picture; 8 x 8 keeps what a thumbnail shows
@@ -53,10 +53,10 @@ class SampleProbe:
     def _features(self, pictures: Tensor) -> Tensor:
         return torch.as_tensor(((_pool(pictures) - self.mean) / self.scale) @ self.axes)
 
-    def ceiling(self) -> dict[str, float]:
-        """What one half of the real pictures scores beside the other: the value of a perfect generator."""
-        first, second = halves(self.real)
-        if len(first) <= NEIGHBOURS:
+    def ceiling(self, count: int) -> dict[str, float]:
+        """What some real pictures score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
+        first, second = parts(self.real, count)
+        if min(len(first), len(second)) <= NEIGHBOURS:
             return {}
         found = manifold_metrics(first, second, NEIGHBOURS)
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
@@ -106,8 +106,8 @@ def texture(pictures: Tensor) -> dict[str, float]:
     """Second moments of (n, C, H, W): means over pictures.
 
     Returns:
-        lattice: variance of the four 2 x 2 sub-lattices' means over the picture's variance, less what chance gives
-        (0 without a checkerboard; transposed convolutions begin at about 0.3). nyquist: power at (N/2, 0), (0, N/2) and
+        lattice: variance of the four 2 x 2 sub-lattices' means over the picture's variance (photographs .002, white noise
+        3/(H W); transposed convolutions begin at about 0.3). nyquist: power at (N/2, 0), (0, N/2) and
         (N/2, N/2) over that of the bins beside them (about 1). top_octave: power in frequencies above half of Nyquist.
         contrast: standard deviation of the pixels of a picture.
     """

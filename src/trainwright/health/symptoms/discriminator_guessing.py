@@ -20,7 +20,7 @@ BOUNDS = {
 
 
 def look(h: History) -> Judgement:
-    """Within 2 % of ln 2 for long, while samples are bad or nobody knows how good they are."""
+    """Within 4 % of ln 2 for long, while samples are bad or nobody knows how good they are."""
     d = h.get("discriminator/term", least=10)
     if d is None or h.facts.get("adversarial", "bce") != "bce":
         return Unknown("the discriminator's cross-entropy a term")
@@ -41,7 +41,7 @@ SYMPTOM = Symptom(
     "discriminator_guessing",
     "the discriminator guesses",
     "The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
-    "Cross-entropy a term within 2 % of ln 2 for long, beside low coverage.",
+    "Cross-entropy a term within 4 % of ln 2 for long, beside low coverage.",
     BOUNDS,
     look,
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
