@@ -258,6 +258,18 @@ def test_views_show_originals_fits_and_reconstructions(quick, sprites):
         assert image.size == (64 * min(8, held), 64 * 3)
 
 
+def test_one_held_out_picture_says_nothing_of_latents(sprites):
+    family, config = quick_config("gaussian_vae/sound", sprites)
+    made, data = build(family, config), family.load(config).open_data(config)
+
+    class One:
+        def some(self, part, count):
+            return data.some(part, 1)
+
+    assert made.hold_out(One()) == {}
+    assert made.evaluate(One()) == []
+
+
 def build_data(sprites):
     family, config = quick_config("gaussian_vae/sound", sprites)
     return family.load(config).open_data(config)

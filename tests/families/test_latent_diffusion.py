@@ -17,6 +17,7 @@ from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
 from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.lab.jobs import changed
+from trainwright.report.evaluation import evaluate_run
 from trainwright.runs.folder import Run
 from trainwright.train.preflight import preflight
 from trainwright.train.session import build, train
@@ -132,6 +133,24 @@ def test_real_distances_are_those_of_the_whole_set_however_it_is_sorted():
     real = (folders + 0.3 * torch.randn(8, 32, 4, 8, 8, generator=own)).flatten(0, 1)
     samples = real[torch.randperm(256, generator=own)[:16]]
     assert beside_real(samples, real)["sample_diversity/ratio"] == pytest.approx(1, abs=0.15)
+
+
+def test_a_few_of_a_subset_are_drawn_from_all_over_it(sprites):
+    _, data = opened(sprites, "subset=16")
+    few = data.some("train", 4)
+    first = data.unscaled(data.images.first("train", 4)) * float(data.codec.scale)
+    assert torch.equal(few, first)
+    assert not torch.equal(few, data.some("train", 16)[:4])
+
+
+def test_an_evaluation_of_the_last_weights_is_of_them_alone(quick, sprites):
+    run, family = quick(SMALL, "steps=6", "ema_decay=0.9", "ema_warmup=false").run, registry.family("latent_diffusion")
+    found = {}
+    for averaged in (True, False):
+        rows = evaluate_run(family, run, 16, 0, averaged)["rows"]
+        found[averaged] = {row["metric"]: row["value"] for row in rows}
+    for name in ("sample_diversity/pairwise_mse_mean", "validation/loss"):
+        assert found[True][name] != found[False][name], name
 
 
 def test_a_look_measures_kid_in_the_features_of_an_evaluation(sprites):

@@ -13,6 +13,7 @@ from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
+from trainwright.families.sequence_vae.quality import two_sample_ratio
 from trainwright.families.sequence_vae.reading import what_happened
 from trainwright.families.sequence_vae.rules import mend
 from trainwright.train.session import build
@@ -140,6 +141,11 @@ def test_samples_as_files_can_be_trained_on_again(title, name, tmp_path):
         assert len(boards) == 16
         same = [tiles.digest(a) == tiles.digest(b) for a, b in zip(boards[:8], made.levels(8, 3).numpy(), strict=True)]
         assert sum(same) >= 6  # a map of an untrained network may hold walls in the outside, which are cut away
+
+
+def test_real_levels_are_as_near_to_real_ones_where_none_are_held_out():
+    _, data = system("sequence_vae/gaussian_mixture_sound", "data.source=gaussian_mixture", "data.held_out=0")
+    assert two_sample_ratio(data.some("train", 4096)[1::2], data) < 2
 
 
 def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():

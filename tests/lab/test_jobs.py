@@ -66,6 +66,9 @@ def test_a_fork_goes_on_from_its_parents_checkpoint_and_counts_its_own_steps(job
     assert (result.step, result.trained) == (12, 6)
     assert equal(parent, child)  # nothing was changed, so it is the same run
     assert min(row["step"] for row in signals(run_of(child))) > 6
+    assert any(
+        "real/coverage" in row for row in signals(run_of(child))
+    )  # else it is judged by other parts than its parent
     facts = run_of(child).read()
     assert (facts["parent"], facts["forked_at"], facts["change"]) == ("parent", 6, {"optim.lr_g": 0.1})
 
