@@ -79,6 +79,22 @@ def test_the_next_phase_begins_with_the_best_weights_of_the_last(quick):
     assert [p.name for p in (outcome.run.folder / "phases" / "one").iterdir()] == [f"step_{lowest:08d}"]
 
 
+def test_a_run_ends_with_the_best_weights_of_its_last_phase(quick, tmp_path):
+    last = {"name": "one", "steps": 6, "metric": "critic/wasserstein", "better": "lower"}
+    outcome = quick("wgan_gp/tiny", *words([last]))
+    rows = [row for row in signals(outcome.run) if row["step"] < 6]  # the last row is of the weights that were put in
+    lowest = min(rows, key=lambda row: row["critic/wasserstein"])["step"]
+    told = next(e for e in outcome.run.events() if e["event"] == "best_weights")
+    assert (told["step"], told["weights_of_step"]) == (6, lowest)
+    kept = checkpoints.load_tensors(outcome.run.folder / "phases" / "one" / f"step_{lowest:08d}" / checkpoints.TENSORS)
+    final = all_tensors(outcome.run)
+    assert all(torch.equal(final[key], kept[key]) for key in kept if key.startswith("network."))
+    left = iter([False] * 3 + [True])
+    quick("wgan_gp/tiny", *words([last]), run=tmp_path / "parts", stop=lambda: next(left, False))
+    again = all_tensors(quick("wgan_gp/tiny", *words([last]), run=tmp_path / "parts").run)
+    assert all(torch.equal(final[key], again[key]) for key in final)
+
+
 def test_the_gate_of_the_last_phase_ends_the_run_and_says_so_once(quick):
     last = {"name": "two", "steps": 50, "reach": {"critic/wasserstein": "> -1e9"}}
     outcome = quick("wgan_gp/tiny", *words([TWO[0], last]))

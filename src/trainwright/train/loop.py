@@ -158,6 +158,8 @@ class Loop:
                 self.checkpoint()
 
     def _finish(self) -> None:
+        if self.course is not None:
+            phasing.settle(self, self.course)
         self._grid()
         self._hold_out(last=True)
         self._log()

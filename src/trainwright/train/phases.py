@@ -38,7 +38,9 @@ class Phase(Config):
         "It ends only when `metric` has not become better for so many readings, once the levels are reached.",
         ge=1,
     )
-    metric: str = knob("", "The signal whose best checkpoint the next phase begins from; none: the last one.")
+    metric: str = knob(
+        "", "The signal whose best checkpoint the next phase begins from, or the run ends with; none: the last one."
+    )
     better: Literal["higher", "lower"] = knob("higher", "Which way `metric` improves.")
     min_delta: float = knob(0.0, "A smaller gain of `metric` does not count.", ge=0)
     needs: dict[str, str] = knob({}, "It is passed over unless these levels hold when its turn comes.")

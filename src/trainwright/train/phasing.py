@@ -56,6 +56,20 @@ def follow(loop: "Loop", course: Course) -> None:
     loop.checkpoint()  # a resumed run is in this phase from its first step on
 
 
+def settle(loop: "Loop", course: Course) -> None:
+    """Ends the run with the best weights of its last phase, if that has a metric, as a phase in the middle hands them on."""
+    if not course.phase.metric:
+        return
+    found, _ = checkpoints.find(_best_of(loop, course))
+    if found is None or found.step == loop.at.step:
+        return
+    checkpoints.restore_what_fits(loop.system, found)
+    if loop.main:
+        facts = {"phase": course.phase.name, "weights_of_step": found.step, "best": course.best}
+        loop.run_folder.event("best_weights", loop.at.step, **facts)
+        loop.display.note(f"the run ends with the weights of step {found.step}, the best by {course.phase.metric}")
+
+
 def end(loop: "Loop", course: Course, why: str) -> None:
     """Says that a phase is over, and why."""
     if loop.main:

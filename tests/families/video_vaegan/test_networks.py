@@ -131,6 +131,18 @@ def test_an_untrained_prediction_with_a_base_lies_between_staying_and_moving(spr
     torch.testing.assert_close(system.predict(clips)[:, 0], ((last + moved) / 2).clamp(-1, 1), atol=1e-5, rtol=0)
 
 
+def test_what_the_generator_adds_to_the_flow_moves_the_frame_further(sprites) -> None:
+    system, data = made("video_vaegan/square", sprites, "predict=2", "ema_decay=0")
+    clips = data.some("train", 4)
+    last, flow = clips[:, 2, :3], clips[:, 1, 3:]
+    with torch.no_grad():  # of each frame: share of the moved one, three colours, flow to the right and down
+        system.generator.change.bias.copy_(torch.tensor([50.0, 0, 0, 0, 2, -1, 50.0, 0, 0, 0, 0, 3]))
+    found = system.predict(clips)
+    for i, more in enumerate([(2.0, -1.0), (0.0, 3.0)]):
+        expected = warp(last, (i + 1) * flow + torch.tensor(more).view(2, 1, 1)).clamp(-1, 1)
+        torch.testing.assert_close(found[:, i], expected, atol=1e-5, rtol=0)
+
+
 def test_signals_of_a_prediction() -> None:
     target = torch.zeros(2, 1, 3, 16, 16)
     last = torch.full((2, 3, 16, 16), 0.2)

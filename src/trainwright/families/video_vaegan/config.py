@@ -27,7 +27,7 @@ class Networks(Config):
     )
     base: Literal["moved", "last", "none"] = knob(
         "moved",
-        "What the generator adds to: the last given frame, that frame `moved` on by its own flow beside it, or nothing (as in the "
+        "What the generator adds to: the last given frame, that frame `moved` on by its own, mended flow, or nothing (as in the "
         "guide: the latent has to carry the whole picture).",
     )
     patches: Literal["roi_align", "pixels"] = knob(

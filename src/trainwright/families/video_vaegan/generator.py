@@ -1,4 +1,5 @@
-"""z -> predicted frames: a transposed-convolution pyramid with FiLM, added to the last given frame or to that frame moved on.
+"""z -> predicted frames: a transposed-convolution pyramid with FiLM, added to the last given frame or to that frame moved on by the
+flow that led to it, which the generator mends.
 
 Without a base (the guide's generator) the latent carries the whole picture, and where little moves a clip is predicted far worse than
 by repeating its last frame. With one it carries what changes.
@@ -51,7 +52,7 @@ class Generator(nn.Module):
                 given = widths[-1] * predict + seen if i == 0 else LOOK
                 looks += [nn.Conv2d(given, LOOK, 3, padding=2**i, dilation=2**i), nn.GELU()]
             self.look = nn.Sequential(*looks)
-            self.change = nn.Conv2d(LOOK, 4 * predict, 3, padding=1)
+            self.change = nn.Conv2d(LOOK, (6 if model.base == "moved" else 4) * predict, 3, padding=1)
             nn.init.zeros_(self.change.weight)
             assert self.change.bias is not None
             nn.init.zeros_(self.change.bias)
@@ -68,19 +69,24 @@ class Generator(nn.Module):
             x = F.gelu(x)
         if self.base == "none":
             return torch.tanh(self.last(x)).transpose(1, 2)
-        frame = context[:, -1, :3]
-        steps = self.moved_on(context) if self.base == "moved" else [frame] * self.predict
-        seen = [frame] if self.base == "last" else [frame, steps[0], frame - context[:, -2, :3]]
+        frame, flow = context[:, -1, :3], context[:, -2:-1, 3:]
+        seen = [frame]
+        if self.base == "moved":
+            seen += [warp(frame, flow[:, 0]), frame - context[:, -2, :3]]
         change = self.change(self.look(torch.cat([x.transpose(1, 2).flatten(1, 2), *seen], dim=1)))
-        change = change.unflatten(1, (self.predict, 4))
-        share = torch.sigmoid(change[:, :, :1])  # of the moved frame beside the one that stays
-        kept = frame[:, None] + share * (torch.stack(steps, dim=1) - frame[:, None])
-        return (kept + change[:, :, 1:]).clamp(-1, 1) if not self.training else kept + change[:, :, 1:]
-
-    def moved_on(self, context: Tensor) -> list[Tensor]:
-        """The last given frame moved on by the flow that led to it, once for each predicted frame."""
-        frame, flow = context[:, -1, :3], context[:, -2, 3:]
-        return [warp(frame, flow * (i + 1)) for i in range(self.predict)]
+        change = change.unflatten(1, (self.predict, -1))
+        added, share = (
+            change[:, :, 1:4],
+            torch.sigmoid(change[:, :, :1]),
+        )  # share of the moved frame beside the one that stays
+        if self.base == "moved":
+            times = torch.arange(1, self.predict + 1, device=flow.device).view(-1, 1, 1, 1)
+            flows = flow * times + change[:, :, 4:]
+            moved = torch.stack([warp(frame, one) for one in flows.unbind(1)], dim=1)
+        else:
+            moved = frame[:, None]
+        made = frame[:, None] + share * (moved - frame[:, None]) + added
+        return made if self.training else made.clamp(-1, 1)
 
 
 class PixelNorm(nn.Module):
