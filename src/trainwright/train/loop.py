@@ -408,7 +408,7 @@ class Loop:
         self.clock.reset()
         if self.main:
             self.tables.cut_back(self.at.step)
-            self.watcher.resume()
+            self.watcher.resume(self.recorder.window.sums)
         return True
 
     def _roll_back(self, error: NonFinite) -> None:

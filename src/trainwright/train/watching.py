@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Container
 from functools import cached_property
 from typing import Any
 
@@ -97,10 +98,14 @@ class Watcher:
 
     # ---- doctor ------------------------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
-        """Reads the rows of the run so far, and which findings were told."""
+    def resume(self, pending: Container[str]) -> None:
+        """Reads the rows of the run so far, and which findings were told.
+
+        Args:
+            pending: signals of the row that is not written yet.
+        """
         rows = read_lines(self.run.metrics)
-        self.measured_real = any("real/coverage" in row for row in rows)
+        self.measured_real = any("real/coverage" in row for row in (*rows, pending))
         self.rows = compact(rows)
         self.told = {str(f["symptom"]) for f in _open_findings(self.run.events())}
 

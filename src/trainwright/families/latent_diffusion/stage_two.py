@@ -46,7 +46,9 @@ class DiffusionStage(System):
         self.networks = {"unet": self.unet, "autoencoder": self.codec}
         self.groups = {"unet": group("unet", self.unet, config.optim)}
         self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, for a probe of the same ones
-        self._features: tuple[Features, Tensor] | None = None  # the network and the real pictures in it
+        self._features: tuple[Features, Tensor, dict[str, float]] | None = (
+            None  # the network, real pictures in it, two halves of them
+        )
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Latents:
@@ -171,16 +173,13 @@ class DiffusionStage(System):
     def _kid(self, data: Any, pictures: Tensor) -> dict[str, float]:
         if not installed() or len(pictures) < 2 or not bool(torch.isfinite(pictures).all()):
             return {}
-        found = {}
         if self._features is None:
             network = Features()
-            real = network.of(to_byte_tensor(data.pictures("train", 2 * REAL)))
-            some, others = halves(real)
-            self._features = (network, some)
-            if len(others) > 1:
-                found["real/kid"] = kernel_distance(some, others)
-        network, real = self._features
-        return {**found, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(pictures)))}
+            some, others = halves(network.of(to_byte_tensor(data.pictures("train", 2 * REAL))))
+            floor = {"real/kid": kernel_distance(some, others)} if len(some) > 1 else {}
+            self._features = (network, some, floor)
+        network, real, floor = self._features
+        return {**floor, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(pictures)))}
 
     @torch.no_grad()
     def given_back(self, data: Any, count: int) -> dict[str, float]:
