@@ -16,6 +16,12 @@ def test_every_row_is_in_one_half():
     assert not torch.equal(halves(rows, seed=1)[0], first)
 
 
+def test_neither_part_is_too_small_to_be_measured():
+    for n, count, sizes in ((40, 4, (34, 6)), (40, 4000, (6, 34)), (13, 2, (7, 6)), (9, 100, (5, 4)), (2, 50, (1, 1))):
+        first, second = parts(torch.arange(n), count, least=6)
+        assert (len(first), len(second)) == sizes
+
+
 def test_real_pictures_cover_themselves_however_their_files_are_sorted():
     own = torch.Generator().manual_seed(0)
     folders = torch.randn(8, 1, 3, 16, 16, generator=own)

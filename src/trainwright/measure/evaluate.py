@@ -26,7 +26,7 @@ def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int =
     """
     network = Features()
     f, r, h = (network.of(x) for x in (fake, train, held_out))
-    first, second = parts(r, len(f), seed)
+    first, second = parts(r, len(f), seed, NEIGHBOURS + 1)
     rows: list[Row] = []
     if min(len(f), len(first)) > 1:
         value, spread = kid(r, f, seed=seed)

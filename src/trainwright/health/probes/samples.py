@@ -55,7 +55,7 @@ class SampleProbe:
 
     def ceiling(self, count: int) -> dict[str, float]:
         """What some real pictures score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
-        first, second = parts(self.real, count)
+        first, second = parts(self.real, count, least=NEIGHBOURS + 1)
         if min(len(first), len(second)) <= NEIGHBOURS:
             return {}
         found = manifold_metrics(first, second, NEIGHBOURS)
