@@ -35,9 +35,8 @@ def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
         return {}
     own = pairwise_mse(samples)
     size = min(len(samples), len(real))
-    many = min(
-        BLOCKS, len(real) // size
-    )  # each with latents from all over the set: neighbours are often of one folder or series
+    many = min(BLOCKS, len(real) // size)
+    # each block has latents from all over the set: neighbours are often of one folder or series
     blocks = [pairwise_mse(real[i : many * size : many]) for i in range(many)]
     beside = {name: sum(block[name] for block in blocks) / len(blocks) for name in own}
     return {

@@ -46,9 +46,8 @@ class DiffusionStage(System):
         self.networks = {"unet": self.unet, "autoencoder": self.codec}
         self.groups = {"unet": group("unet", self.unet, config.optim)}
         self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, for a probe of the same ones
-        self._features: tuple[Features, Tensor, dict[str, float]] | None = (
-            None  # the network, real pictures in it, two halves of them
-        )
+        # the feature network, real pictures in it, and what two halves of them score
+        self._features: tuple[Features, Tensor, dict[str, float]] | None = None
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Latents:

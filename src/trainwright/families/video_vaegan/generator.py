@@ -75,17 +75,14 @@ class Generator(nn.Module):
             seen += [warp(frame, flow[:, 0]), frame - context[:, -2, :3]]
         change = self.change(self.look(torch.cat([x.transpose(1, 2).flatten(1, 2), *seen], dim=1)))
         change = change.unflatten(1, (self.predict, -1))
-        added, share = (
-            change[:, :, 1:4],
-            torch.sigmoid(change[:, :, :1]),
-        )  # share of the moved frame beside the one that stays
+        share = torch.sigmoid(change[:, :, :1])  # of the moved frame beside the one that stays
         if self.base == "moved":
             times = torch.arange(1, self.predict + 1, device=flow.device).view(-1, 1, 1, 1)
             flows = flow * times + change[:, :, 4:]
             moved = torch.stack([warp(frame, one) for one in flows.unbind(1)], dim=1)
         else:
             moved = frame[:, None]
-        made = frame[:, None] + share * (moved - frame[:, None]) + added
+        made = frame[:, None] + share * (moved - frame[:, None]) + change[:, :, 1:4]
         return made if self.training else made.clamp(-1, 1)
 
 
