@@ -57,8 +57,11 @@ def follow(loop: "Loop", course: Course) -> None:
 
 
 def settle(loop: "Loop", course: Course) -> None:
-    """Ends the run with the best weights of its last phase, if that has a metric, as a phase in the middle hands them on."""
-    if not course.phase.metric:
+    """Ends the run with the best weights of its last phase, if that has a metric, as a phase in the middle hands them on.
+
+    Not where ``train.steps`` ends the run before its phases do: then more steps go on from where it was.
+    """
+    if not course.phase.metric or (not course.over and course.ended(loop.at.step) is None):
         return
     found, _ = checkpoints.find(_best_of(loop, course))
     if found is None or found.step == loop.at.step:
