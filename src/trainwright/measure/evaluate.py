@@ -18,7 +18,7 @@ def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int =
         fake: (M, C, H, W) uint8 samples.
         train: (N, C, H, W) uint8 training pictures.
         held_out: (K, C, H, W) uint8 pictures kept from training; may be few.
-        seed: of KID's subsets and of the halves for the floor.
+        seed: of KID's subsets and of the parts for the floor.
 
     Returns:
         One row for each metric that the counts allow; ``floor`` is the value for two parts of the training data,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainwright.data.cache import Progress
+from trainwright.data.images import to_signed
 from trainwright.data.stream import batch_indices
 from trainwright.data.video.config import VideoData
 from trainwright.data.video.store import Footage, load
@@ -74,13 +75,19 @@ class Clips:
 
     def some(self, part: str, count: int) -> Tensor:
         """Up to ``count`` windows of ``train`` or ``held_out``, evenly spread over them: (n, frames, 5, S, S)."""
-        starts = {"train": self.train, "held_out": self.held_out}[part]
-        chosen = np.unique(np.linspace(0, len(starts) - 1, min(count, len(starts))).round().astype(int))
-        return unpacked(torch.from_numpy(self.windows(starts[chosen] if len(starts) else starts)))
+        return unpacked(torch.from_numpy(self.windows(self._spread(part, count))))
 
     def pictures(self, part: str, count: int) -> Tensor:
         """The first frame after the context of each of :meth:`some`: (n, 3, S, S)."""
-        return self.some(part, count)[:, self.config.context, :3]
+        places = self._spread(part, count) + self.config.context * self.config.skip
+        return to_signed(torch.from_numpy(self.footage.frames[places]))
+
+    def _spread(self, part: str, count: int) -> np.ndarray:
+        """First frames of up to ``count`` windows."""
+        starts = {"train": self.train, "held_out": self.held_out}[part]
+        if not len(starts):
+            return starts
+        return starts[np.unique(np.linspace(0, len(starts) - 1, min(count, len(starts))).round().astype(int))]
 
 
 def unpacked(raw: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ BOUNDS = {
     "window": Bound(40, "readings", "ours"),
     "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
     "gain": Bound(0.1, "coverage that was gained over the window: above it something gets better", "ours"),
+    "coverage": Bound(0.35, "coverage over what real pictures reach: above it samples are good all the same", "ours"),
 }
 LOSSES = ("critic/loss", "discriminator/term", "discriminator/loss", "generator/adversarial", "vae/loss", "loss")
 
@@ -52,7 +53,9 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
         ceiling = h.get("real/coverage")
         now = np.nan_to_num(coverage.at(series.steps))
         then = np.nan_to_num(coverage.at(series.steps - 0.2 * h.budget))
-        bad &= (now - then < BOUNDS["gain"].value) & (now < 0.35 * (ceiling.last if ceiling else 0.95))
+        bad &= (now - then < BOUNDS["gain"].value) & (
+            now < BOUNDS["coverage"].value * (ceiling.last if ceiling else 0.95)
+        )
     stretch = persistent(series.steps, bad, 4)
     if stretch is None:
         return None
