@@ -1,6 +1,8 @@
 """A job can be given again at any moment: what has ended is read, what was cut short goes on, a fork begins where its parent was."""
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,20 @@ def test_a_job_that_has_ended_is_not_trained_again(job, monkeypatch):
         before.levels,
     )
     assert run_of(one).read()["hypothesis"] == "it ends"
+
+
+def test_workers_that_are_given_the_same_job_wait_for_each_other(job):
+    one = job("one", "threads=1")
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(work, [one] * 3))
+    assert [(r.status, r.step) for r in results] == [("finished", 12)] * 3, [r.reason for r in results]
+    assert sorted(r.trained for r in results) == [12, 12, 12]
+
+
+def test_a_worker_whose_driver_went_while_it_waited_trains_nothing(job):
+    one = job("one")
+    assert work(one, stop=lambda: True).status == "interrupted"
+    assert not run_of(one).exists
 
 
 def test_a_fork_goes_on_from_its_parents_checkpoint_and_counts_its_own_steps(job, tmp_path):

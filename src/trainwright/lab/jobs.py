@@ -123,27 +123,39 @@ def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | 
         stop: asked after every step; True ends it with a checkpoint, ``interrupted``.
         display: where its status line goes.
     """
-    from trainwright.train.session import train
 
     run, begin = Run(Path(job.folder)), time.monotonic()
     try:
         family = registry.family(job.family)
         config = config_of(family, job.settings)
-        run.wait_until_free(PATIENCE)  # a worker whose driver was killed may still be writing its checkpoint
-        if run.exists and _is_over(run, config, job.until):
-            _record(job, run)
-            return read(family, run)
-        if job.fork is not None and not run.exists:
-            fork(run, Run(Path(str(job.parent))), job.fork, config)
-        outcome = train(family, config, run, display or Silent(), stop, until=job.until)
-        _record(job, run)
-        return read(family, run, time.monotonic() - begin, outcome.message)
+        run.acquire(PATIENCE)  # a worker whose driver was killed may still be writing its checkpoint
+        try:
+            return _train(job, family, config, run, stop, display or Silent(), begin)
+        finally:
+            run.release()
     except UserError as error:
         return Result("failed", reason=str(error), seconds=time.monotonic() - begin)
     except KeyboardInterrupt:
         if not stop():
             raise
         return Result("interrupted", seconds=time.monotonic() - begin)  # while the data were prepared
+
+
+def _train(
+    job: Job, family: Family, config: RunConfig, run: Run, stop: Callable[[], bool], display: Display, begin: float
+) -> Result:
+    from trainwright.train.session import train
+
+    if stop():  # its driver went while it waited for the folder
+        return Result("interrupted", seconds=time.monotonic() - begin)
+    if run.exists and _is_over(run, config, job.until):
+        _record(job, run)
+        return read(family, run)
+    if job.fork is not None and not run.exists:
+        fork(run, Run(Path(str(job.parent))), job.fork, config)
+    outcome = train(family, config, run, display, stop, until=job.until)
+    _record(job, run)
+    return read(family, run, time.monotonic() - begin, outcome.message)
 
 
 def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:
@@ -165,7 +177,7 @@ def _record(job: Job, run: Run) -> None:
 def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
     """Makes a run folder that goes on from a parent's checkpoint; its curves begin there."""
     facts = parent.read()
-    shutil.rmtree(child.folder, ignore_errors=True)
+    child.clear()
     shutil.copytree(parent.checkpoints / checkpoint, child.checkpoints / checkpoint)
     identity = {
         "family": facts["family"],

@@ -7,6 +7,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from trainwright.errors import UserError, nearest
 from trainwright.files import write_json, write_text
 
 FORMAT = 1
+LOCK = ".lock"
 
 
 class Run:
@@ -26,7 +28,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder / ".lock")
+        self._lock = FileLock(folder / LOCK)
 
     @property
     def name(self) -> str:
@@ -112,33 +114,32 @@ class Run:
         """Replaces fields of ``run.json``, all or nothing."""
         write_json(self.folder / "run.json", {**self.read(), **facts, "updated": now()})
 
-    def acquire(self) -> None:
+    def acquire(self, seconds: float = 0.0) -> None:
         """Takes the folder for this process; the operating system gives it back even after ``kill -9``.
+
+        What was taken twice must be given back twice.
+
+        Args:
+            seconds: how long to wait for another process to give it back.
 
         Raises:
             UserError: another process is training here.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=seconds)
         except Timeout:
             raise UserError(
                 f"{self.folder} is in use by another process. Wait for it, stop it, or choose another folder with --run."
             ) from None
 
-    def wait_until_free(self, seconds: float) -> None:
-        """Waits so long for another process to give the folder back.
-
-        Raises:
-            UserError: it does not.
-        """
-        if not self.folder.exists():
-            return
-        try:
-            with self._lock.acquire(timeout=seconds):
-                return
-        except Timeout:
-            raise UserError(f"{self.folder} has been in use by another process for {seconds:.0f} s. Stop it.") from None
+    def clear(self) -> None:
+        """Empties the folder of a run that is begun anew; who has taken it keeps it."""
+        for entry in self.folder.iterdir() if self.folder.exists() else ():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:
+                entry.unlink()
 
     def release(self) -> None:
         """Gives the folder back."""

@@ -62,8 +62,9 @@ def train(
         UserError: the folder is in use or holds a run of another architecture or data; bad data; a full disk.
     """
     fabric = make_fabric(config.train)
-    run = Run(fabric.broadcast(run.folder, src=0))
     main = fabric.is_global_zero
+    folder = fabric.broadcast(run.folder, src=0)
+    run = run if main else Run(folder)
     try:
         if main:
             run.acquire()
