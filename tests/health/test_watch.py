@@ -98,3 +98,15 @@ def test_very_few_real_samples_are_enough_to_watch_and_one_is_refused():
     assert any("samples/coverage" in row for row in watch.rows)
     with pytest.raises(UserError, match="at least 2"):
         trainwright.watch(sample=lambda n: few, real=few[:1])
+
+
+def test_a_row_is_the_mean_of_what_was_given_as_it_was_then():
+    watch = trainwright.watch(total=240, say=None)
+    running, graph = torch.ones(()), torch.ones((), requires_grad=True) * 3
+    watch(1, loss=running)
+    running.zero_()  # as loops do that add up their losses in place
+    watch(2, {"beta": 0.5}, loss=graph)
+    watch(3, loss=0.0)
+    values = {row["step"]: row["loss"] for row in watch.rows}
+    assert values == {1: 1.0, 3: 1.5}
+    assert not any(watch.window.values())

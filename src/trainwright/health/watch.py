@@ -1,6 +1,7 @@
 """The doctor in anyone's training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,14 @@ class Watch:
             self.probe.look(chosen[:DRAWN])  # the first look pays for warm-up
         warm_up()
         self.rows: list[dict[str, float]] = []
-        self.window: dict[str, tuple[float, int]] = {}
+        self.window: defaultdict[str, list[float | Tensor]] = defaultdict(list)
         self.told: set[str] = set()
         self.began = time.perf_counter()
         self.spent = 0.0
+        self._last = 0.0  # seconds of the latest look
         self._before: dict[str, Tensor] = {}
         self._looked, self._written, self._step = -1, -1, 0
+        self._stride, self._due = max(1, (total or 0) // 120), every or max(1, (total or 400) // 40)
         self._mapped: dict[str, str] = {}
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,22 +101,19 @@ class Watch:
             The newest examination if one was made now, else None.
         """
         begin = time.perf_counter()
-        try:
-            return self._take(int(step), {**(signals or {}), **more})
-        finally:
-            self.spent += time.perf_counter() - begin
-
-    def _take(self, step: int, given: dict[str, float | Tensor]) -> Examination | None:
-        self._step = step
-        for name, value in given.items():
-            total, count = self.window.get(name, (0.0, 0))
-            self.window[name] = (total + (value.item() if isinstance(value, Tensor) else value), count + 1)
-        if step - self._written >= max(1, (self.total or 0) // 120):
+        self._step = step = int(step)
+        for given in (signals, more) if signals else (more,):
+            for name, value in given.items():
+                self.window[name].append(_kept(value) if isinstance(value, Tensor) else value)
+        found = None
+        if step - self._written >= self._stride:
             self._row(step)
-        due = self.every or max(1, (self.total or 400) // 40)
-        if step - self._looked < due or (self.every is None and self._over()):
-            return None
-        return self.look()
+        if step - self._looked >= self._due and not (self.every is None and self._over()):
+            before = time.perf_counter()
+            found = self.look()
+            self._last = time.perf_counter() - before
+        self.spent += time.perf_counter() - begin
+        return found
 
     def look(self) -> Examination:
         """Looks now, whatever the budget says: for the end of a loop, say."""
@@ -140,20 +140,20 @@ class Watch:
             return False
         elapsed = time.perf_counter() - self.began
         if not self.total or self._step <= 0:
-            return self.spent > 0.9 * self.budget * elapsed
-        done = min(1.0, self._step / self.total)
-        return self.spent > 0.9 * self.budget * elapsed / done * done**EARLY
+            return self.spent + self._last > self.budget * elapsed
+        done = min(1.0, self._step / self.total)  # towards the end there must be room for this look and a closing one
+        return self.spent + 2 * done * self._last > self.budget * elapsed / done * done**EARLY
 
     def _row(self, step: int) -> None:
         if not self._mapped.keys() >= self.window.keys():
             self._mapped = mapping(self.window, {k: v for k, v in self.names.items() if k in self.window})
-        means = {self._mapped.get(n, n): total / count for n, (total, count) in self.window.items()}
+        means = {self._mapped.get(n, n): _mean(values) for n, values in self.window.items()}
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1].update(means)
         else:
             self.rows.append({"step": step, **means})
             self.rows = compact(self.rows)
-        self.window = {}
+        self.window.clear()
         self._written = step
 
     def _weights(self) -> dict[str, float]:
@@ -193,6 +193,15 @@ def watch(total: int | None = None, **options: Any) -> Watch:
             watch(step, loss_D=loss_d, loss_G=loss_g)
     """
     return Watch(total, **options)
+
+
+def _kept(value: Tensor) -> float | Tensor:
+    """The value as it is now, without its graph; one that is not on the CPU stays where it is, so that no step waits for it."""
+    return value.item() if value.is_cpu else value.detach().clone()
+
+
+def _mean(values: list[float | Tensor]) -> float:
+    return sum(map(float, values)) / len(values)
 
 
 def _finite(row: Mapping[str, float]) -> dict[str, float]:
