@@ -123,6 +123,11 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
 
 
+def earlier(values: np.ndarray, readings: int) -> np.ndarray:
+    """The value so many readings ago at each reading; the first ones stand for themselves."""
+    return np.concatenate([values[:readings], values[:-readings]])[: len(values)]
+
+
 def thin(series: Series, most: int = 200) -> Series:
     """At most ``most`` readings: medians of neighbouring ones, each at its last step, so that nothing from the future is in it."""
     n, size = len(series), 1

@@ -5,12 +5,12 @@ from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evide
 
 BOUNDS = {
     "shift": Bound(
-        1.0,
+        0.8,
         "shift of a channel's mean, in standard deviations of that mean over real pictures",
         "ours",
     ),
     "warm_up": Bound(0.2, "share of the budget before it is judged", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "readings": Bound(3, "readings in a row", "ours"),
 }
 
 

@@ -3,7 +3,17 @@
 import numpy as np
 
 from trainwright.health.history import History
-from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth
+from trainwright.health.symptom import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    earlier,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+)
 
 BOUNDS = {
     "coverage": Bound(
@@ -23,6 +33,7 @@ BOUNDS = {
     "falling": Bound(
         0.75, "that share over what it was two readings ago: below it samples are becoming diverse", "ours"
     ),
+    "rising": Bound(1.25, "coverage over what it was two readings ago: above it samples are reaching out", "ours"),
     "fallen": Bound(0.5, "coverage over the run's own best", "ours"),
     "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
     "readings": Bound(3, "readings in a row", "ours"),
@@ -47,9 +58,8 @@ def look(h: History) -> Judgement:
     few = np.zeros(len(coverage), dtype=bool)
     if copies is not None:
         now = copies.at(coverage.steps)
-        before = np.concatenate([now[:2], now[:-2]])[: len(now)]
-        few = (now > BOUNDS["duplicates"].value) & (now > BOUNDS["falling"].value * before)
-    low = share < BOUNDS["coverage"].value
+        few = (now > BOUNDS["duplicates"].value) & (now > BOUNDS["falling"].value * earlier(now, 2))
+    low = (share < BOUNDS["coverage"].value) & (share < BOUNDS["rising"].value * earlier(share, 2))
     fallen = (share < BOUNDS["fallen"].value * best) & (best > 0.2)
     stretch = persistent(
         coverage.steps, late & ((low & ((good & narrow) | fallen)) | few), int(BOUNDS["readings"].value)
