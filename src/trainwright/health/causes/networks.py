@@ -38,7 +38,8 @@ def _few_critic_steps(h: History, finding: Finding) -> Weight | None:
 
 def _blocks(h: History, finding: Finding) -> Weight | None:
     for name, series in h.match("updates_per_epoch/"):
-        if len(series) > 3 and np.mean(series.values == 0) > 0.2 and series.values.max() > 0:
+        most = series.values.max()
+        if len(series) > 3 and most > 0 and np.mean(series.values < most / 2) > 0.2:
             return Weight(0.93, f"the {name} is updated in some epochs only, and stands still in others")
     return None
 

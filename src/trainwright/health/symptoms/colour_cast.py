@@ -1,13 +1,26 @@
 """Colour cast: samples have another tint than real pictures."""
 
 from trainwright.health.history import History
-from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth
+from trainwright.health.symptom import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    earlier,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+)
 
 BOUNDS = {
     "shift": Bound(
         0.8,
         "shift of a channel's mean, in standard deviations of that mean over real pictures",
         "ours",
+    ),
+    "fading": Bound(
+        0.9, "the shift over what it was two readings ago: below it samples are taking on the right tint", "ours"
     ),
     "warm_up": Bound(0.2, "share of the budget before it is judged", "ours"),
     "readings": Bound(3, "readings in a row", "ours"),
@@ -19,7 +32,9 @@ def look(h: History) -> Judgement:
     shift = h.get("samples/channel_shift")
     if shift is None:
         return Unknown("samples beside real pictures: the mean of each channel")
-    bad = (smooth(shift.values, 2) > BOUNDS["shift"].value) & (shift.steps > BOUNDS["warm_up"].value * h.budget)
+    level = smooth(shift.values, 2)
+    bad = (level > BOUNDS["shift"].value) & (level > BOUNDS["fading"].value * earlier(level, 2))
+    bad &= shift.steps > BOUNDS["warm_up"].value * h.budget
     stretch = persistent(shift.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
