@@ -147,7 +147,7 @@ class Watch:
     def _row(self, step: int) -> None:
         if not self._mapped.keys() >= self.window.keys():
             self._mapped = mapping(self.window, {k: v for k, v in self.names.items() if k in self.window})
-        means = {self._mapped.get(n, n): _mean(values) for n, values in self.window.items()}
+        means = {self._mapped.get(n, n): sum(map(float, values)) / len(values) for n, values in self.window.items()}
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1].update(means)
         else:
@@ -198,10 +198,6 @@ def watch(total: int | None = None, **options: Any) -> Watch:
 def _kept(value: Tensor) -> float | Tensor:
     """The value as it is now, without its graph; one that is not on the CPU stays where it is, so that no step waits for it."""
     return value.item() if value.is_cpu else value.detach().clone()
-
-
-def _mean(values: list[float | Tensor]) -> float:
-    return sum(map(float, values)) / len(values)
 
 
 def _finite(row: Mapping[str, float]) -> dict[str, float]:

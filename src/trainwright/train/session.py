@@ -64,7 +64,7 @@ def train(
     fabric = make_fabric(config.train)
     main = fabric.is_global_zero
     folder = fabric.broadcast(run.folder, src=0)
-    run = run if main else Run(folder)
+    run = run if main else Run(folder)  # on the first process the one whose folder the caller may hold already
     try:
         if main:
             run.acquire()

@@ -26,34 +26,26 @@ def look(h: History) -> Judgement:
         return Unknown("the KL in nats a picture, or the active units")
     base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
     late = base.steps > h.first + BOUNDS["warm_up"].value * h.budget
+    name = "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats"
     bad = np.ones(len(base), dtype=bool)
-    told = []
+    told = []  # what speaks for it at the newest reading
     if nats is not None:
-        bad &= smooth(nats.at(base.steps), 2) < BOUNDS["nats"].value
-        told.append(
-            (
-                "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats",
-                nats,
-                BOUNDS["nats"].value,
-                "z carries {value} nats a picture (collapsed: below {against})",
+        low = smooth(nats.at(base.steps), 2) < BOUNDS["nats"].value
+        bad &= low
+        if low[-1]:
+            told.append(
+                (name, nats, BOUNDS["nats"].value, "z carries {value} nats a picture (collapsed: below {against})")
             )
-        )
     if active is not None:
         few = active.at(base.steps) <= BOUNDS["active_share"].value
         bad = (bad | few) if shuffled is not None else (bad & few)
-        told.append(
-            ("latent/active_share", active, BOUNDS["active_share"].value, "{value} of the latent dimensions are active")
-        )
+        if few[-1]:
+            said = "{value} of the latent dimensions are active (healthy: above {against})"
+            told.append(("latent/active_share", active, BOUNDS["active_share"].value, said))
     if shuffled is not None:
         bad &= np.nan_to_num(shuffled.at(base.steps), nan=1.0) < BOUNDS["shuffled"].value
-        told.append(
-            (
-                "latent/shuffled_error_ratio",
-                shuffled,
-                BOUNDS["shuffled"].value,
-                "another picture's z does as well: error ratio {value}",
-            )
-        )
+        said = "another picture's z does as well: error ratio {value}"
+        told.append(("latent/shuffled_error_ratio", shuffled, BOUNDS["shuffled"].value, said))
     stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
