@@ -1,5 +1,6 @@
 """A job can be given again at any moment: what has ended is read, what was cut short goes on, a fork begins where its parent was."""
 
+import itertools
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -57,6 +58,14 @@ def test_a_job_that_has_ended_is_not_trained_again(job, monkeypatch):
         before.levels,
     )
     assert run_of(one).read()["hypothesis"] == "it ends"
+
+
+def test_a_stop_that_comes_with_the_last_step_leaves_no_row_out(job):
+    whole, late = job("whole"), job("late")
+    work(whole)
+    asked = itertools.count()  # once before the first step, then after every one
+    assert work(late, stop=lambda: next(asked) >= 12).status == "finished"
+    assert signals(run_of(whole)) == signals(run_of(late))
 
 
 def test_workers_that_are_given_the_same_job_wait_for_each_other(job):

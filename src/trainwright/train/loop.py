@@ -107,13 +107,15 @@ class Loop:
                 except NonFinite as error:
                     self._roll_back(error)
                     continue
+                if self.done:
+                    break  # asked to stop at the very end, it ends like any other
                 if any_true(self.fabric, self.sick is not None):
                     self.checkpoint()
                     return "stopped"
                 if any_true(self.fabric, self.stop()):
                     self.checkpoint()
                     return "interrupted"
-                if self.until is not None and self.at.step >= self.until and not self.done:
+                if self.until is not None and self.at.step >= self.until:
                     self.checkpoint()
                     return "paused"
             self._finish()
