@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,6 +48,30 @@ def bootstrap(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
     picks = np.random.default_rng(0).integers(0, len(logs), (draws, len(logs)))
     low, high = np.percentile(logs[picks].mean(1), [2.5, 97.5])
     return float(np.exp(low)), float(np.exp(high))
+
+
+def expected(
+    runs: dict[tuple[str, int, str], dict[str, Any]], taken: dict[tuple[str, int], float], lengths: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """What a random search needs when no budget ends it: its trials are independent, so on average one over the share of good ones.
+
+    Where none was good it needs more trials than were made, on average, by what was seen; their number is taken.
+    """
+    ratios, good, made = [], 0, 0
+    for fault in lengths:
+        bar = bar_of(fault)
+        trials = [t for (f, _, method), run in runs.items() if (f, method) == (fault, "random") for t in run["trials"]]
+        ours = [steps for (f, _), steps in taken.items() if f == fault]
+        if not trials or not ours:
+            continue
+        here = sum(t["truth"]["quality"] >= bar for t in trials)
+        good, made = good + here, made + len(trials)
+        ratios.append(len(trials) / max(here, 1) / (sum(ours) / len(ours)))
+    if ratios:
+        yield row("random search: trials that are good enough", 100 * good / made, "%", None, "", made, None)
+        mean, span = float(np.exp(np.mean(np.log(ratios)))), max(ratios) - min(ratios)
+        label = "steps that a random search without a budget needs on average, over the treatment's (mean of faults)"
+        yield row(label, mean, "x", 3, "higher", len(ratios), span)
 
 
 def main() -> None:
@@ -97,6 +122,7 @@ def main() -> None:
         target = 3 if method in ("random", "tpe_hyperband") else 1
         rows.append(row(label, float(np.exp(np.mean(np.log(pairs)))), "x", target, "higher", len(pairs), high - low))
         rows.append(row("... lower end of its 95 % interval (bootstrap)", low, "x", 1, "higher", len(pairs), None))
+    rows += expected(runs, taken["treatment"], lengths)
     for fault in lengths:
         references = [runs[fault, s, "healthy"]["truth"]["quality"] for s in seeds if (fault, s, "healthy") in runs]
         healthy_again += [q >= SHARE * median(references) for q in references]
