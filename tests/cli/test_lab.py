@@ -179,6 +179,21 @@ def test_compare_takes_seeds_together_and_says_what_differs(done, tmp_path):
     assert "What differs" in page.read_text()
 
 
+def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chance(done, tmp_path):
+    other = tmp_path / "other" / "base-s0"
+    shutil.copytree(done[0] / "runs" / "slower-s0", other)
+    first = str(done[0] / "runs" / "base-s0")
+    page = tmp_path / "page.html"
+    said = run("compare", first, first, str(other), "--out", str(page))
+    assert said.returncode == 0, said.stderr
+    assert "other/base-s0: quality" in said.stdout and "runs/base-s0, of one seed" in said.stdout
+    again = tmp_path / "again" / "base-s0"
+    shutil.copytree(first, again)
+    said = run("compare", first, str(again), str(other), "--out", str(page))
+    assert "again/base-s0 repeats runs/base-s0" in said.stdout and "seeds" in said.stdout
+    assert "of one seed" in said.stdout
+
+
 @pytest.mark.parametrize(
     "words, told",
     [
@@ -192,6 +207,8 @@ def test_compare_takes_seeds_together_and_says_what_differs(done, tmp_path):
         (("compare", "one"), "two or more"),
         (("compare", "one", "two"), "no such run folder"),
         (("notebook", "."), "is no study"),
+        (("plan", "run", "wgan_gp/tuning_order", "data=nowhere/"), "nowhere"),
+        (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be made or written"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(words, told, tmp_path):
@@ -200,4 +217,4 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(words, told, tmp_path):
     said = run(*words, cwd=tmp_path)
     assert said.returncode == 2, said.stdout + said.stderr
     assert told in said.stderr and "Traceback" not in said.stderr
-    assert len(said.stderr.strip().splitlines()) == 1
+    assert len([line for line in said.stderr.strip().splitlines() if not line.startswith("preparing")]) == 1

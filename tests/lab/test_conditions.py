@@ -33,6 +33,7 @@ RESULTS = {
         ("0.1 < base.score < other.score", True),
         ("abs(base.score - other.score) < 0.1 or max(base.score, other.score) == 0.4", True),
         ("skipped.ended or other.step == 0", True),
+        ("other.symptoms == [] and base.symptoms != []", True),
         ("-base['kl/nats'] < 0", True),
         ("base.verdict == 'sick' or skipped.score > 1", True),  # the right side is not needed
     ],

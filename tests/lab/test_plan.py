@@ -48,6 +48,9 @@ def test_a_shipped_plan_is_sound(name):
         ((BASE, line("a", "from: base, change: {lr_g: 2.0e-4}")), "changes nothing of base"),
         ((BASE, line("a", "from: base, begin: end, change: {latent_dim: 8}")), "needs a restart"),
         ((BASE, line("a", "begin: end")), "needs a parent"),
+        ((BASE, line("a", "from: base, begin: end")), "it needs `steps`"),
+        ((BASE, line("a", "when: \"base.verdict == 'helthy'\"")), "no verdict is 'helthy'. Did you mean 'healthy'?"),
+        ((BASE, line("a", "when: \"'posterior_colapse' in base.symptoms\"")), "Did you mean 'posterior_collapse'?"),
         ((BASE, line("a", "when: base.verdit")), "verdict"),
         ((BASE, line("a", "when: \"b.verdict == 'sick'\"")), "no experiment 'b' before this one"),
         ((BASE, line("a", "colour: red")), "line 6: unknown key 'colour'"),
@@ -137,12 +140,53 @@ def test_a_driver_that_is_killed_again_and_again_ends_with_the_same_table(tmp_pa
     assert len(ended) == len(set(ended))
 
 
-def test_an_experiment_whose_workers_are_lost_again_and_again_is_given_up(tmp_path):
-    over, ladder = finish(plan(tmp_path, BASE), tmp_path, Simulated(1, loss=1.0))
-    assert over
+def test_what_cannot_be_run_is_tried_again_by_the_next_call_and_then_given_up(tmp_path):
+    made = plan(tmp_path, BASE, line("a", "from: base, change: {lr_g: x0.5}"))
+    over, ladder = finish(made, tmp_path, Simulated(1, loss=1.0))
+    assert not over and not ladder.standings["base"].results
+    assert set(Study(tmp_path / "study").failures()) == {"base-s0", "base-s1", "base-s2"}
+    assert sum(e["event"] == "lost" for e in Study(tmp_path / "study").events()) == 3 * LOSSES
+    over, ladder = finish(made, tmp_path, Simulated(1))  # what was in the way is mended
+    assert over and {r.status for r in ladder.standings["base"].results.values()} == {"finished"}
+    assert not Study(tmp_path / "study").failures()
+    hopeless = tmp_path / "hopeless"
+    assert not finish(made, hopeless, Simulated(1, loss=1.0))[0]
+    over, ladder = finish(made, hopeless, Simulated(2, loss=1.0))
     assert {r.status for r in ladder.standings["base"].results.values()} == {"failed"}
-    events = Study(tmp_path / "study").events()
-    assert sum(e["event"] == "lost" for e in events) == 3 * LOSSES
+
+
+@pytest.mark.parametrize("rule", ["budget: {steps: 2000}", "stop_when: a.ended", "budget: {runs: 3}"])
+@pytest.mark.parametrize("left", [2, 1000])
+def test_a_plan_that_ended_early_shows_the_same_when_it_is_given_again(tmp_path, rule, left):
+    lines = [
+        line(name, "" if name == "a" else f"from: a, change: {{lr_g: x0.{i}}}") for i, name in enumerate("abcd", 4)
+    ]
+    made = plan(tmp_path, *lines, head=HEAD.replace("seeds", f"{rule}\nseeds"))
+    told, stop = after(left)
+    finish(made, tmp_path, Simulated(4), stop, told)
+    _, first = finish(made, tmp_path, Simulated(2))
+    over, again = finish(made, tmp_path, Simulated(3, loss=1.0))  # nothing is run
+    assert over and first.stopped and again.stopped == first.stopped
+    assert table(again) == table(first)
+    ended = [e["experiment"] for e in Study(tmp_path / "study").events() if e["event"] == "ended"]
+    assert sum(len(s.results) for s in again.standings.values()) == len(ended)
+
+
+def test_a_journal_of_other_settings_is_refused(tmp_path):
+    finish(plan(tmp_path, BASE), tmp_path, Simulated(1))
+    other = plan(tmp_path, BASE, head=HEAD.replace("seeds", "settings: {n_critic: 7}\nseeds"))
+    with pytest.raises(UserError, match="base-s0 was begun, with settings that are not those of now"):
+        finish(other, tmp_path, Simulated(1))
+
+
+def test_what_has_no_checkpoint_to_be_forked_from_is_skipped_with_the_reason(tmp_path):
+    made = plan(
+        tmp_path, BASE, line("a", "from: base, begin: end, steps: 500"), line("b", "from: a, change: {lr_g: x0.5}")
+    )
+    over, ladder = finish(made, tmp_path, Simulated(2))  # simulated runs leave no checkpoints
+    assert over
+    assert ladder.outcome("a") == ("not run", "base has no checkpoint to be forked from")
+    assert ladder.outcome("b") == ("not run", "a was not run")
 
 
 def test_a_budget_and_a_stop_rule_end_a_plan_and_say_so(tmp_path):

@@ -8,6 +8,7 @@ import typer
 
 from trainwright.cli.naming import run_folder
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
+from trainwright.cli.train import prepared
 
 if TYPE_CHECKING:
     from trainwright.lab.plan import Plan
@@ -88,6 +89,8 @@ def run_plan(
         "plan": hashlib.sha256(text.encode()).hexdigest(),
         "overrides": sorted(overrides or ()),
     }
+    if not folder.exists:
+        prepared(made.family, made.experiments[0].config)  # data that are not there are told before anything begins
     folder.open("plan", identity)
     try:
         write_text(folder.folder / "plan.yaml", text)

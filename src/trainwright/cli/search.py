@@ -8,9 +8,10 @@ import typer
 
 from trainwright.cli.naming import run_folder
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
+from trainwright.cli.train import prepared
 
 EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command goes on where
-it stopped. docs/search.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
+it stopped. docs/plan.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,8 @@ def search(
         "search": hashlib.sha256(text.encode()).hexdigest(),
         "overrides": sorted(overrides or ()),
     }
+    if not folder.exists:
+        prepared(family, base)  # data that are not there are told before anything begins
     folder.open("search", identity)
     try:
         source = Search(head, family, base, folder.runs, begun(folder.events()))

@@ -60,11 +60,23 @@ def conduct(
     from trainwright.report.notebook import build_notebook
 
     print(f"study: {study.folder}", flush=True)
-    with at_work(workers, kind, address) as (executor, stop):
-        over = drive(source, executor, study, stop, _say)
-    table = table_of(source)
-    write(study.folder, table)
-    page = build_notebook(study.folder)
+
+    def told(job: "Job", result: "Result") -> None:
+        _say(job, result)
+        write(study.folder, table_of(source))  # a notebook that is made meanwhile shows how far it is
+
+    try:
+        with at_work(workers, kind, address) as (executor, stop):
+            over = drive(source, executor, study, stop, told)
+    finally:
+        table = table_of(source)
+        write(study.folder, table)
+        page = build_notebook(study.folder)
+    failures = study.failures()
+    if not over and failures and not stop():
+        print(f"notebook: {page}")
+        named = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
+        raise UserError(f"could not be run: {named}. Mend it and give the same command again: it goes on with that.")
     if not over:
         print(f"notebook: {page}")
         print(f"stopped; what ran has a checkpoint. The same command goes on ({study.folder})", file=sys.stderr)

@@ -62,12 +62,12 @@ def carry_out(
     study = Study(folder)
     if not study.exists:
         preflight(family, config)
-    study.open(
-        "treatment", {"title": f"treatment of {config.recipe}", "family": family.name, "settings": flatten(config)}
-    )
+    breadth = int(study.read().get("breadth", workers)) if study.exists else workers  # it decides what is tried
+    title = f"treatment of {config.recipe}"
+    study.open("treatment", {"title": title, "family": family.name, "settings": flatten(config), "breadth": breadth})
     try:
         told = _Told(study)
-        treatment = Treatment(family, config, study.runs, Limits(attempts, seconds=budget), breadth=workers, told=told)
+        treatment = Treatment(family, config, study.runs, Limits(attempts, seconds=budget), breadth=breadth, told=told)
         table, page = conduct(treatment, study, of_treatment, workers, executor, address)
     finally:
         study.close()

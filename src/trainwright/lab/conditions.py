@@ -7,11 +7,12 @@ nothing is executed.
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainwright.errors import UserError, nearest
+from trainwright.health.doctor import EXIT, causes, symptoms
 from trainwright.lab.jobs import Result
 
 FIELDS = ("verdict", "status", "symptoms", "causes", "step", "onset", "score", "ended")
@@ -35,6 +36,13 @@ ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
+}
+STATUSES = ("finished", "paused", "stopped", "crashed", "failed")
+WORDS: Mapping[str, Callable[[], Iterable[str]]] = {
+    "verdict": lambda: EXIT,
+    "status": lambda: STATUSES,
+    "symptoms": symptoms,
+    "causes": causes,
 }
 LONGEST = 500  # characters
 
@@ -95,6 +103,7 @@ def _check(node: ast.AST, known: tuple[str, ...], names: dict[str, None], where:
             _all([a, b], known, names, where)
         case ast.Compare(left=a, ops=ops, comparators=rest) if all(type(o) in COMPARE for o in ops):
             _all([a, *rest], known, names, where)
+            _words([a, *rest], where)
         case ast.Constant(value=bool() | int() | float() | str()):
             return
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
@@ -114,6 +123,17 @@ def _check(node: ast.AST, known: tuple[str, ...], names: dict[str, None], where:
             raise UserError(f"{where}: what of {name}? Say {name}.verdict, {name}.score or {name}['signal'].")
         case _:
             raise UserError(f"{where}: {ast.unparse(node)!r} is not allowed in a condition.")
+
+
+def _words(sides: list[ast.expr], where: str) -> None:
+    """A verdict, status, symptom or cause that something is compared with must be one that there is."""
+    fields = {side.attr for side in sides if isinstance(side, ast.Attribute)} & set(WORDS)
+    there = {word for field in fields for word in WORDS[field]()}
+    for side in sides if fields else ():
+        for node in side.elts if isinstance(side, ast.List | ast.Tuple) else [side]:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in there:
+                what = " or ".join(sorted(fields))
+                raise UserError(f"{where}: no {what} is {node.value!r}.{nearest(node.value, there)}")
 
 
 def _all(nodes: list[ast.expr], known: tuple[str, ...], names: dict[str, None], where: str) -> None:
@@ -157,7 +177,8 @@ def _value(node: ast.AST, results: Mapping[str, Result | None]) -> Any:
         case ast.Attribute(value=ast.Name(id=name), attr="ended"):
             return results.get(name) is not None
         case ast.Attribute(value=ast.Name(id=name), attr=field):
-            return _there(getattr(_result(name, results), field), f"{name}.{field}")
+            found = _there(getattr(_result(name, results), field), f"{name}.{field}")
+            return list(found) if isinstance(found, tuple) else found
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as signal)):
             return _there(_result(name, results).levels.get(signal), f"{name}['{signal}']")
         case _:

@@ -3,8 +3,12 @@
 A job can be given again at any time: a run that has ended is only read, one that was cut short goes on from its checkpoint.
 """
 
+import contextlib
+import hashlib
+import json
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +44,7 @@ class Job:
         hypothesis: what it is to show.
         expectation: how that is judged.
         until: pause there; by default it is trained to its end.
+        needed: its study cannot do without it, so it is never given up.
     """
 
     name: str
@@ -52,6 +57,14 @@ class Job:
     hypothesis: str = ""
     expectation: str = ""
     until: int | None = None
+    needed: bool = False
+
+    @property
+    def print(self) -> str:
+        """What is trained, as a hash: settings, where it begins, where it pauses."""
+        parent = Path(self.parent).name if self.parent else None
+        whole = json.dumps([self.family, self.settings, parent, self.fork, self.until], sort_keys=True, default=str)
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Result:
         symptoms: alarms, gravest first; ``causes``: the likeliest causes of the first; ``onset``: its step.
         score: quality between 0 and 1, with its ``parts``; None if nothing was measured.
         levels: median of the last readings of every signal.
-        seconds: of training in this call; ``speed``: samples a second.
+        seconds: of training, in all calls that ended it or saved a checkpoint; ``speed``: samples a second.
     """
 
     status: str
@@ -139,6 +152,13 @@ def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | 
         if not stop():
             raise
         return Result("interrupted", seconds=time.monotonic() - begin)  # while the data were prepared
+    except Exception as error:  # memory that is used up, say: the others go on
+        place = run.folder.with_suffix(".failure.txt")
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(traceback.format_exc(), encoding="utf-8")
+        first = (str(error).strip().splitlines() or [""])[0]
+        return Result("failed", reason=f"{type(error).__name__}: {first} ({place})", seconds=time.monotonic() - begin)
 
 
 def _train(
@@ -148,14 +168,15 @@ def _train(
 
     if stop():  # its driver went while it waited for the folder
         return Result("interrupted", seconds=time.monotonic() - begin)
+    before = float(run.read().get("seconds", 0.0)) if run.exists else 0.0
     if run.exists and _is_over(run, config, job.until):
-        _record(job, run)
+        _record(job, run, before)
         return read(family, run)
     if job.fork is not None and not run.exists:
         fork(run, Run(Path(str(job.parent))), job.fork, config)
     outcome = train(family, config, run, display, stop, until=job.until)
-    _record(job, run)
-    return read(family, run, time.monotonic() - begin, outcome.message)
+    _record(job, run, before + time.monotonic() - begin)
+    return read(family, run, outcome.message)
 
 
 def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:
@@ -169,9 +190,15 @@ def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:
     return facts["status"] in ("stopped", "crashed") and step > 0
 
 
-def _record(job: Job, run: Run) -> None:
+def _record(job: Job, run: Run, seconds: float) -> None:
     parent = Path(job.parent).name if job.parent else None
-    run.update(parent=parent, change=dict(job.change), hypothesis=job.hypothesis, expectation=job.expectation)
+    run.update(
+        parent=parent,
+        seconds=round(seconds, 2),
+        change=dict(job.change),
+        hypothesis=job.hypothesis,
+        expectation=job.expectation,
+    )
 
 
 def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
@@ -189,7 +216,7 @@ def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
     child.create(to_yaml(config), identity)
 
 
-def read(family: Family, run: Run, seconds: float = 0.0, message: str = "") -> Result:
+def read(family: Family, run: Run, message: str = "") -> Result:
     """The result of a run as it lies on disk."""
     facts = run.read()
     history = admit(run.folder, {}).history
@@ -212,7 +239,7 @@ def read(family: Family, run: Run, seconds: float = 0.0, message: str = "") -> R
         score=None if level.score != level.score else round(level.score, 6),
         parts={k: round(v, 6) for k, v in level.parts.items()},
         levels=_levels(rows),
-        seconds=round(seconds, 2),
+        seconds=float(facts.get("seconds", 0.0)),
         speed=_speed(rows),
     )
 

@@ -55,7 +55,7 @@ class Ladder:
                 self._dependents[name].append(e.name)
         self._ready: deque[tuple[str, int]] = deque()
         self._seeds: dict[str, tuple[str, int]] = {}
-        self._spent: Counter[str] = Counter()
+        self._spent = {"runs": 0, "steps": 0, "seconds": 0.0}
         self.stopped: str | None = None
         for e in plan.experiments:
             if not e.needs:
@@ -71,8 +71,11 @@ class Ladder:
         if self.stopped is not None:
             return None
         name, seed = self._ready.popleft()
-        self._spent["runs"] += 1
         job = self._job(self.standings[name].experiment, seed)
+        if job is None:
+            self._pass_over(name, seed)
+            return self.next()
+        self._spent["runs"] += 1
         self._seeds[job.name] = (name, seed)
         return job
 
@@ -82,7 +85,8 @@ class Ladder:
         standing = self.standings[name]
         standing.results[seed] = result
         standing.left -= 1
-        self._spent.update(steps=result.trained, seconds=int(result.seconds))
+        self._spent["steps"] += result.trained
+        self._spent["seconds"] += result.seconds
         if standing.over:
             self._settle(name)
             self._look_whether_to_stop()
@@ -130,6 +134,19 @@ class Ladder:
             self.standings[name].skipped = reason
             self._settle(name)
 
+    def _pass_over(self, name: str, seed: int) -> None:
+        """A seed that cannot be forked; the experiment is skipped if none can."""
+        standing = self.standings[name]
+        standing.left -= 1
+        if standing.left == 0 and not standing.results:
+            e = standing.experiment.entry
+            standing.skipped = (
+                f"{e.parent} has no {'healthy ' if e.begin == 'healthy' else ''}checkpoint to be forked from"
+            )
+        if standing.over:
+            self._settle(name)
+            self._look_whether_to_stop()
+
     def _settle(self, name: str) -> None:
         for other in self._dependents[name]:
             self._waits[other] -= 1
@@ -158,17 +175,20 @@ class Ladder:
                 return f"the budget of {word} is spent"
         return None
 
-    def _job(self, e: Experiment, seed: int) -> Job:
+    def _job(self, e: Experiment, seed: int) -> Job | None:
+        """The run of a seed; None if it was to be forked and there is no checkpoint to be forked from."""
         name = e.name if len(self.plan.head.seeds) == 1 else f"{e.name}-s{seed}"
         config, parent, start = _seeded(e.config, seed), None, None
         if e.entry.parent is not None:
             parent = self.runs / (e.entry.parent if name == e.name else f"{e.entry.parent}-s{seed}")
         if parent is not None and e.entry.begin != "start":
-            found = _checkpoint(Run(parent), self.standings[str(e.entry.parent)].results[seed], e.entry.begin)
-            if found is not None:
-                start, step = found
-                length = step + (e.entry.steps or 0)
-                config = changed(self.plan.family, config, {"train.steps": length} if e.entry.steps else {}, e.name)
+            before = self.standings[str(e.entry.parent)].results.get(seed)
+            found = before and _checkpoint(Run(parent), before, e.entry.begin)
+            if not found:
+                return None
+            start, step = found
+            if e.entry.steps:
+                config = changed(self.plan.family, config, {"train.steps": step + e.entry.steps}, e.name)
         return Job(
             name,
             str(self.runs / name),

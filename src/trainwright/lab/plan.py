@@ -150,6 +150,8 @@ def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
         one = listed[number]
         entry = validated(Entry, values, one if isinstance(one, CommentedMap) else None, where)
         done[entry.name] = _experiment(entry, family, base, done, f"{where}: {entry.name}")
+    if len(set(head.seeds)) < len(head.seeds):
+        raise UserError(f"{file}: seeds: each must be there once.")
     for seed in head.seeds:
         changed(family, base, {"train.seed": seed}, f"{file}: seeds")
     stop = parse(head.stop_when, tuple(done), f"{file}: stop_when") if head.stop_when else None
@@ -179,6 +181,8 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
     cold = [str(change) for change in found if not change.hot]
     if entry.begin != "start" and cold:
         raise UserError(f"{where}: {'; '.join(cold)} needs a restart, so it cannot be forked; leave `begin` out.")
+    if entry.begin == "end" and entry.steps is None:
+        raise UserError(f"{where}: begin: end goes on where {entry.parent} ended, so it needs `steps`: how many more.")
     if entry.parent and names and not found:
         raise UserError(f"{where}: changes nothing of {entry.parent}.")
     when = parse(entry.when, tuple(done), f"{where}: when") if entry.when else None

@@ -1,13 +1,14 @@
 """Who runs next: a source says which experiments can begin, an executor runs them, the journal remembers.
 
-The source's decisions depend on results only, so a source that is fed the journal again stands where it stood.
+The source's decisions depend on what began and ended, in that order, so a source that is fed the journal again stands where it stood.
 """
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from trainwright.errors import UserError
 from trainwright.lab.jobs import Job, Result
 
 LOSSES = 5  # after so many lost workers an experiment is given up
@@ -47,8 +48,16 @@ class Executor(Protocol):
 class Journal(Protocol):
     """What is remembered; :class:`trainwright.lab.study.Study`."""
 
-    def results(self) -> dict[str, Result]:
-        """Of experiments that ended."""
+    def history(self) -> Iterable[tuple[str, str | Result]]:
+        """(name, print of its settings) of each experiment that began and (name, result) of each that ended, in order."""
+        ...
+
+    def failures(self) -> dict[str, str]:
+        """Name and reason of experiments that could not be run so far."""
+        ...
+
+    def fail(self, job: Job, result: Result) -> None:
+        """One could not be run."""
         ...
 
     def start(self, job: Job) -> None:
@@ -73,6 +82,9 @@ def drive(
 ) -> bool:
     """Runs everything that the source gives.
 
+    One that could not be run (``failed``: a full disk, say) did not end: the next call tries it again, and gives it up if it fails
+    again, unless the study cannot do without it.
+
     Args:
         source: of experiments.
         executor: of them; the caller closes it.
@@ -81,14 +93,17 @@ def drive(
         told: called for each that ended in this call.
 
     Returns:
-        Whether all was done; False if it, or something that ran, was asked to stop.
+        Whether all was done; False if it, or something that ran, was asked to stop, or could not be run.
+
+    Raises:
+        UserError: the journal is of other experiments than the source gives.
     """
-    known, running, losses, cut = journal.results(), set[str](), Counter[str](), False
+    waiting, failed = deque(_again(source, journal)), set(journal.failures())
+    running, losses, cut = set[str](), Counter[str](), False
     while not stop():
-        job = source.next() if len(running) < executor.capacity else None
-        if job is not None and job.name in known:
-            source.ended(job, known.pop(job.name))
-            continue
+        job = None
+        if len(running) < executor.capacity:
+            job = waiting.popleft() if waiting else source.next()
         if job is not None:
             journal.start(job)
             executor.submit(job)
@@ -109,9 +124,36 @@ def drive(
             if result.status == "interrupted":
                 cut = True
                 continue
-            if result.status == "failed" and losses[done.name]:
-                result = replace(result, reason=f"{result.reason} (workers lost: {losses[done.name]})")
+            if result.status == "failed":
+                if losses[done.name] and losses[done.name] < LOSSES:
+                    result = replace(result, reason=f"{result.reason} (workers lost: {losses[done.name]})")
+                if done.needed or done.name not in failed:
+                    cut = True
+                    journal.fail(done, result)
+                    continue
             journal.end(done, result)
             told(done, result)
             source.ended(done, result)
     return False
+
+
+def _again(source: Source, journal: Journal) -> list[Job]:
+    """Feeds the journal to the source, in order; what began and has not ended."""
+    begun: dict[str, Job | None] = {}
+    for name, what in journal.history():
+        if isinstance(what, str):
+            if name in begun:
+                continue  # it was cut short, and begun again
+            job = source.next()
+            if job is None or job.name != name or what not in ("", job.print):
+                raise UserError(
+                    f"the journal says that {name} was begun, with settings that are not those of now: the recipe, or Trainwright, "
+                    "has been changed since. Give the old one back, or choose another folder with --study."
+                )
+            begun[name] = job
+        else:
+            job = begun.get(name)
+            if job is not None:  # the first word counts
+                begun[name] = None
+                source.ended(job, what)
+    return [job for job in begun.values() if job is not None]

@@ -125,7 +125,7 @@ class Search:
         self.rungs = [self.length] if single else _rungs(self.length, base.train.heldout_every)
         self.study = optuna.create_study(
             directions=[o.direction for o in head.objectives],
-            sampler=_sampler(optuna, head),
+            study_name=head.title,  # Hyperband deals trials to its brackets by it
             pruner=_pruner(optuna, head, self.rungs),
         )
         for change in before:
@@ -143,6 +143,7 @@ class Search:
             return self._job(self._waiting.pop(0))
         if len(self.trials) >= self.head.trials or self._out_of_budget():
             return None
+        self.study.sampler = _sampler(self._optuna, self.head, len(self.trials))
         handle = self.study.ask()
         change = {name: _suggest(handle, name, r) for name, r in self.head.space.items()}
         trial = Trial(handle, f"t{handle.number:04}", change)
@@ -153,7 +154,7 @@ class Search:
         """Tells Optuna; a trial that may go on waits for its next rung."""
         trial = self._by_job[job.name]
         self.spent["steps"] += result.trained - sum(r.trained for r in trial.results[-1:])
-        self.spent["seconds"] += result.seconds
+        self.spent["seconds"] += result.seconds - sum(r.seconds for r in trial.results[-1:])
         trial.results.append(result)
         values = tuple(self._value(result, o.signal) for o in self.head.objectives)
         sick = self.head.doctor and result.verdict in ("sick", "crashed")
@@ -273,10 +274,12 @@ def _suggest(handle: Any, name: str, r: Range) -> Any:
     return handle.suggest_float(name, float(r.low or 0.0), float(r.high or 0.0), log=r.log)
 
 
-def _sampler(optuna: Any, head: SearchFile) -> Any:
+def _sampler(optuna: Any, head: SearchFile, number: int) -> Any:
+    """One for each trial, seeded by its number: what was drawn before an interruption is not drawn again after it."""
+    seed = (head.seed * 1_000_003 + number) % 2**32
     if head.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=head.seed)
-    return optuna.samplers.TPESampler(seed=head.seed)
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
 
 
 def _pruner(optuna: Any, head: SearchFile, rungs: Sequence[int]) -> Any:

@@ -69,12 +69,16 @@ class Study:
         Raises:
             UserError: another process works here, or the folder holds another study.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
                 f"{self.folder} is in use by another process. Wait for it, stop it, or choose another folder with --study."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} cannot be made or written ({error}). Choose another folder with --study."
             ) from None
         identity = json.loads(json.dumps({"kind": kind, **identity}, default=str))
         if self.exists:
@@ -112,12 +116,22 @@ class Study:
         """The journal so far."""
         return read_lines(self.journal)
 
-    def results(self) -> dict[str, Result]:
-        """How each experiment that has ended did, by name; the first word counts."""
-        found: dict[str, Result] = {}
+    def history(self) -> Iterator[tuple[str, str | Result]]:
+        """(name, print of its settings) of each experiment that began and (name, result) of each that ended, in order."""
         for event in self.events():
-            if event["event"] == "ended":
-                found.setdefault(event["experiment"], Result.of(event["result"]))
+            if event["event"] == "started":
+                yield event["experiment"], event.get("settings", "")
+            elif event["event"] == "ended":
+                yield event["experiment"], Result.of(event["result"])
+
+    def failures(self) -> dict[str, str]:
+        """Name and reason of experiments that could not be run, and have not ended since."""
+        found: dict[str, str] = {}
+        for event in self.events():
+            if event["event"] == "failed":
+                found[event["experiment"]] = event["reason"]
+            elif event["event"] == "ended":
+                found.pop(event["experiment"], None)
         return found
 
     def started(self) -> Iterator[dict[str, Any]]:
@@ -138,7 +152,12 @@ class Study:
             change=dict(job.change),
             hypothesis=job.hypothesis,
             expectation=job.expectation,
+            settings=job.print,
         )
+
+    def fail(self, job: Job, result: Result) -> None:
+        """Writes that it could not be run; the next call tries it again."""
+        self.write("failed", experiment=job.name, reason=result.reason)
 
     def end(self, job: Job, result: Result) -> None:
         """Writes how it ended."""

@@ -106,8 +106,6 @@ class Treatment:
         """Judges a round once all of it has ended."""
         attempt = next(a for a in self._round if a.job.name == job.name)
         attempt.result = result
-        if result.status == "failed":
-            raise UserError(f"{job.name} could not be trained: {result.reason}")
         if all(a.result is not None for a in self._round):
             self._judge()
 
@@ -126,8 +124,8 @@ class Treatment:
 
     def _judge(self) -> None:
         done, self._round = self._round, []
-        if self.ending:  # the best run has been finished
-            self._keep(done[0], "trained to its full length")
+        if self.ending:
+            self._finished(done[0], self.winner)
             return
         if self.current is None:
             self.total = int(Run(Path(done[0].job.folder)).read().get("steps", 0))
@@ -140,6 +138,20 @@ class Treatment:
             self._end("healthy")
         else:
             self._try_next(self.current, self.current.result)
+
+    def _finished(self, final: Attempt, best: Attempt) -> None:
+        """The best run was to be trained to its full length: what came of it."""
+        assert final.result is not None
+        end, before = self._quality(final), self._quality(best)
+        if final.result.status != "finished":
+            final.kept, final.because = False, f"it did not come to its end: {final.result.reason}"
+        elif before.clearly_above(end):
+            final.kept, final.because = False, f"quality fell to {_said(end)}, was {_said(before)}"
+        else:
+            self.healed = well(final.result)
+            self._keep(final, "trained to its full length")
+            return
+        self.told(final)
 
     def _choose(self, done: list[Attempt], parent: Attempt) -> None:
         """Keeps the first of a round that is well, else the first that is better."""
@@ -157,6 +169,8 @@ class Treatment:
         """(``well``, ``better`` or ``no better``, why) of a child beside its parent, both measured."""
         assert child.result is not None and parent.result is not None
         after, before = child.result, parent.result
+        if after.status == "failed":
+            return "no better", f"it could not be trained: {after.reason}"
         if well(after):
             end, stop = self._quality(child), self._quality(parent)
             if not end.parts or end.clearly_above(stop) or (end.score >= ENOUGH and not stop.clearly_above(end)):
@@ -223,8 +237,10 @@ class Treatment:
                 yield remedy, made
 
     def _affordable(self, parent: Attempt, more: int) -> bool:
-        """Whether so many runs from the beginning, and finishing one, stay within the limits."""
-        steps = self.trained + more * self.total
+        """Whether so many runs from the beginning, and finishing the parent should none of them be better, stay within the limits."""
+        assert parent.result is not None
+        rest = 0 if parent.result.status == "finished" else self.total - parent.result.step
+        steps = self.trained + more * self.total + rest
         done = [a.result for a in self.attempts if a.result is not None and a.result.trained]
         seconds = sum(r.seconds for r in done) / max(1, sum(r.trained for r in done))
         return steps <= self.limits.steps and steps * seconds <= self.limits.seconds
@@ -283,6 +299,7 @@ class Treatment:
             change,
             why,
             expectation,
+            needed=remedy is None,
         )
         return Attempt(job, remedy, why)
 

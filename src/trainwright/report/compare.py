@@ -53,7 +53,9 @@ def compare(runs: Sequence[Run]) -> Comparison:
         raise UserError(f"runs of different families cannot be compared: {', '.join(kinds)}.")
     family = registry.family(next(iter(kinds)))
     groups: dict[str, Group] = {}
-    for run in runs:
+    names = told_apart([run.folder for run in runs])
+    repeated: list[str] = []
+    for run in {run.folder.resolve(): run for run in runs}.values():
         flat, facts = flatten(read_config(family, run)), run.read()
         key = repr(
             [
@@ -63,10 +65,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
                 facts.get("forked_at"),
             ]
         )
-        group = groups.setdefault(key, Group(run.name, {}, {}, flat, facts))
+        name = names[run.folder]
+        group = groups.setdefault(key, Group(name, {}, {}, flat, facts))
         seed = flat["train.seed"]
-        while seed in group.runs:  # the same run given twice, or repeated: still a repetition
-            seed += 10**9
+        if seed in group.runs:  # of the same seed it says nothing of chance
+            repeated.append(f"{name} repeats {names[group.runs[seed].folder]}")
+            continue
         group.runs[seed], group.results[seed] = run, read(family, run)
     found = list(groups.values())
     signals = ("score", *(part.signal for part in family.quality))
@@ -74,14 +78,28 @@ def compare(runs: Sequence[Run]) -> Comparison:
     for other in found[1:]:
         seen = {s: effect(_values(other, s), _values(found[0], s)) for s in signals}
         effects[other.name] = {s: e for s, e in seen.items() if e is not None}
-    return Comparison(family.name, found, _differences(found), effects)
+    differences = _differences(found)
+    if repeated:
+        differences.append(("left out", ["; ".join(repeated), *[""] * (len(found) - 1)]))
+    return Comparison(family.name, found, differences, effects)
+
+
+def told_apart(folders: Sequence[Path]) -> dict[Path, str]:
+    """A name for each folder: as much of the end of its path as tells it from the others."""
+    names: dict[Path, str] = {}
+    for folder in folders:
+        own = folder.resolve().parts
+        others = [other.resolve().parts for other in folders if other.resolve() != folder.resolve()]
+        count = next(n for n in range(1, len(own) + 1) if all(own[-n:] != other[-n:] for other in others))
+        names[folder] = "/".join(own[-count:])
+    return names
 
 
 def build_comparison(found: Comparison, file: Path) -> Path:
     """Writes the page and returns its path."""
     rows = []
     for group in found.groups:
-        results = {run.name: group.results[seed] for seed, run in group.runs.items()}
+        results = {str(run.folder): group.results[seed] for seed, run in group.runs.items()}
         made = row(group.name, results, "", "", hypothesis=group.facts.get("hypothesis", ""))
         made["effects"] = {s: {**asdict(e), "text": str(e)} for s, e in found.effects.get(group.name, {}).items()}
         rows.append(made)

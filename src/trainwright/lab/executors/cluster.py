@@ -4,6 +4,7 @@ A lost worker or node is told as such, and the scheduler gives the experiment to
 """
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,14 @@ class Cluster:
         self._task = ray.remote(num_cpus=threads, max_retries=0)(_remote)
         self._running: dict[Any, Job] = {}
         self._threads = threads
+        self._name = f".stop-{uuid.uuid4().hex[:8]}"  # of this driver alone: one that was left behind stops nobody
 
     def submit(self, job: Job) -> None:
         """Hands it to Ray."""
-        folder = Path(job.folder).resolve()
-        self._running[self._task.remote(job, str(folder.parent.parent / ".stop"), self._threads)] = job
+        self._running[self._task.remote(job, str(Path.cwd()), str(self._flag(job)), self._threads)] = job
+
+    def _flag(self, job: Job) -> Path:
+        return Path(job.folder).resolve().parent.parent / self._name
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
         """What ended or was lost."""
@@ -59,19 +63,25 @@ class Cluster:
 
     def close(self) -> None:
         """Asks what runs to stop with a checkpoint, through a file that every node sees."""
-        flags = {Path(job.folder).resolve().parent.parent / ".stop" for job in self._running.values()}
+        flags = {self._flag(job) for job in self._running.values()}
         for flag in flags:
             flag.touch()
-        while self._running:
-            self.wait(60.0)
-        for flag in flags:
-            flag.unlink(missing_ok=True)
-        self._ray.shutdown()
+        try:
+            while self._running:
+                self.wait(60.0)
+        finally:
+            for flag in flags:
+                flag.unlink(missing_ok=True)
+            self._ray.shutdown()
 
 
-def _remote(job: Job, flag: str, threads: int) -> Result:
+def _remote(job: Job, home: str, flag: str, threads: int) -> Result:
     import time
 
+    try:
+        os.chdir(home)  # folders of the study and of data may be relative to where the driver was called
+    except OSError as error:
+        return Result("failed", reason=f"this node does not see the driver's folder: {error}")
     looked = [time.monotonic(), False]
 
     def stop() -> bool:
