@@ -1,8 +1,10 @@
 """Videos are read once, cuts are found, no frame is on both sides, and a broken file is named."""
 
 import shutil
+import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ import torch
 from trainwright.data.video import store
 from trainwright.data.video.config import VideoData
 from trainwright.data.video.dataset import Clips, mirror
-from trainwright.data.video.motion import flow
-from trainwright.data.video.sources import square, videos
+from trainwright.data.video.decode import decode
+from trainwright.data.video.motion import flow, is_cut
+from trainwright.data.video.sources import Video, square, videos
+from trainwright.data.video.store import Footage
+from trainwright.data.video.windows import split_windows
 from trainwright.errors import UserError
 
 CLIPS = [v.path for v in videos("clips") if v.path is not None]
@@ -22,11 +27,11 @@ def clips() -> Clips:
     return Clips.open(VideoData(skip=2))
 
 
-def write_video(file: Path, frames: np.ndarray) -> Path:
+def write_video(file: Path, frames: np.ndarray, options: dict[str, str] | None = None) -> Path:
     """(n, H, W, 3) uint8 frames as a file."""
     import av
 
-    with av.open(str(file), "w") as container:
+    with av.open(str(file), "w", options=options or {}) as container:
         stream = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         for frame in frames:
@@ -163,3 +168,65 @@ def test_too_short_a_video_is_said_to_be_so(tmp_path: Path) -> None:
 def test_a_misspelt_source_is_told_the_nearest() -> None:
     with pytest.raises(UserError, match="clips"):
         videos("clip")
+
+
+def drawn(count: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Frames that differ and move, none of which is flat."""
+    own = np.random.default_rng(5)
+    wide = own.integers(0, 255, (height, width + count, 3), dtype=np.uint8)
+    return np.stack([wide[:, i : i + width] for i in range(count)])
+
+
+@pytest.mark.parametrize("name", ["whole.mp4", "whole.mkv", "whole.avi"])
+def test_a_file_that_is_cut_off_is_named_even_if_its_beginning_can_be_read(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    write_video(file, drawn(100), {"movflags": "faststart"} if name.endswith("mp4") else {})
+    assert len(list(decode(Video(name, "", file), 32, "crop"))) == 100
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"{name} breaks off"):
+        Clips.open(VideoData(source=str(tmp_path)))
+
+
+def test_texts_and_pictures_are_no_videos(tmp_path: Path) -> None:
+    write_video(tmp_path / "good.mp4", drawn(60))
+    (tmp_path / "notes.txt").write_text("a line of some notes\n" * 200)
+    cv2.imwrite(str(tmp_path / "thumb.jpg"), drawn(1)[0])
+    left = Clips.open(VideoData(source=str(tmp_path), on_error="skip"))
+    assert left.footage.names == ["good.mp4"]
+    assert dict(left.left_out) == {
+        "notes.txt": "is not a video but a text",
+        "thumb.jpg": "is not a video but a picture",
+    }
+
+
+def test_a_video_that_was_taken_upright_is_turned(tmp_path: Path) -> None:
+    frames = drawn(3)
+    frames[:, :, :8] = 255  # a bright edge on the left
+    write_video(tmp_path / "flat.mp4", frames)
+    content = (tmp_path / "flat.mp4").read_bytes()
+    plain = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    at = content.index(b"tkhd")
+    at = content.index(plain, at)
+    (tmp_path / "upright.mp4").write_bytes(content[:at] + clockwise + content[at + len(plain) :])
+    flat, upright = (next(decode(Video(n, "", tmp_path / n), 32, "stretch")) for n in ("flat.mp4", "upright.mp4"))
+    assert flat[:, :3].mean() > 220 > flat[:, 8:].mean()
+    assert upright[:3].mean() > 220 > upright[8:].mean()  # what was left is up
+
+
+@pytest.mark.parametrize("count, length", [(20, 80), (50, 24), (3, 60)])
+def test_a_folder_of_short_videos_holds_out_the_share_that_was_asked_for(count: int, length: int) -> None:
+    frames = np.random.default_rng(1).integers(0, 255, (count * length, 2, 2, 3), dtype=np.uint8)
+    shots = [(i * length, (i + 1) * length) for i in range(count)]
+    footage = Footage(frames, None, shots, list(range(count)), [str(i) for i in range(count)], [], "")
+    train, held = split_windows(footage, VideoData(source="x", held_out=0.2))
+    assert 0.1 < len(held) / (len(held) + len(train)) < 0.4
+    apart = {f for first in held for f in range(first, first + VideoData(source="x").span)}
+    assert not apart & {f for first in train for f in range(first, first + VideoData(source="x").span)}
+
+
+def test_a_plain_picture_that_goes_to_the_next_box_of_colour_is_no_cut() -> None:
+    before, after = (np.full((16, 16, 3), level, np.uint8) for level in (95, 96))
+    assert not is_cut(before, after, 0.3)
+    assert is_cut(before, np.full((16, 16, 3), 140, np.uint8), 0.3)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors, signals
+from trainwright.errors import UserError
 from trainwright.train.controller import make
 from trainwright.train.controller.learned import Policy
 from trainwright.train.controller.rewards import (
@@ -155,8 +156,14 @@ def test_balance_lets_the_stronger_one_rest() -> None:
         assert (controller.factors["lr/generator"], controller.factors["lr/discriminator"]) == expected
 
 
-@pytest.mark.parametrize("kind", ["q", "random", "balance"])
-@pytest.mark.parametrize("title", ["video_vaegan/square", "wgan_gp/tiny", "gaussian_vae/conv1d_512d_beta0.1"])
+FAMILIES = (
+    "video_vaegan/square", "wgan_gp/tiny", "gaussian_vae/conv1d_512d_beta0.1", "sequence_vae/uniform", "latent_diffusion/small",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind, title", [*((kind, title) for kind in ("q", "random") for title in FAMILIES), ("balance", FAMILIES[0])]
+)
 def test_every_family_can_be_controlled_and_resumes_bit_for_bit(kind: str, title: str, quick, tmp_path) -> None:
     words = ("controller.enabled=true", f"controller.kind={kind}", "controller.lambda_kl_every=2", "log_every=1")
     whole = quick(title, *words, run=tmp_path / "whole")
@@ -166,6 +173,26 @@ def test_every_family_can_be_controlled_and_resumes_bit_for_bit(kind: str, title
     one, two = all_tensors(whole.run), all_tensors(second.run)
     assert [key for key in one if not torch.equal(one[key], two[key])] == []
     assert signals(whole.run) == signals(second.run)
+    if kind == "q":  # every policy knows where it is
+        last = signals(whole.run)[-1]
+        groups = [name.removeprefix("controller/states/") for name in last if name.startswith("controller/states/")]
+        assert groups and all(last[f"controller/states/{group}"] >= 1 for group in groups)
+
+
+def test_a_balance_gate_needs_a_cross_entropy(quick) -> None:
+    with pytest.raises(UserError, match="cross-entropy of a discriminator, and none is trained here"):
+        quick("wgan_gp/tiny", "controller.enabled=true", "controller.kind=balance")
+
+
+def test_another_kind_of_controller_begins_without_the_old_ones_factors() -> None:
+    before = make(settings(kind="q"), ROLES, GROUPS, seed=0)
+    assert before is not None
+    before.factors = {"momentum/discriminator": 0.95, "weight/generator/kl": 339.0}
+    after = make(settings(kind="balance"), ROLES, GROUPS, seed=0)
+    assert after is not None and not after.restore(before.state()) and not after.factors
+    same = make(settings(kind="q"), ROLES, GROUPS, seed=0)
+    assert same is not None and same.restore(before.state())
+    assert same.factors == {"momentum/discriminator": 0.95}  # the KL weight is not chosen any more
 
 
 def test_what_it_does_is_in_force_and_in_the_log(quick) -> None:

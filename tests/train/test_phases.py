@@ -126,6 +126,18 @@ def test_gates() -> None:
     assert gate.advance(50) == [] and gate.over
 
 
+def test_a_gate_looks_at_readings_of_its_own_phase_alone() -> None:
+    gate = course(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
+    gate.read({"x": 19.0})
+    assert "gate passed" in str(gate.ended(10))
+    gate.advance(10)
+    assert gate.ended(11) is None
+    again = course(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
+    again.restore(json.loads(json.dumps(gate.state())))
+    assert again.ended(11) is None
+    assert again.read({"x": 19.0}) is False and "gate passed" in str(again.ended(12))
+
+
 def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
     gate = course({"name": "a", "steps": 5, "reach": {"x": ">= 15", "y": "<= 1"}})
     gate.read({"x": float("nan"), "y": 0.0})
@@ -140,6 +152,8 @@ def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
         ({"name": "a", "steps": 3, "settings": {"lambda_pg": 1}}, "phase a: .*lambda_gp"),
         ({"name": "a", "steps": 3, "settings": {"lr_g": -1}}, "lr_g"),
         ({"name": "a", "steps": 3, "reach": {"x": "15"}}, "'15' is no condition"),
+        ({"name": "a", "steps": 3, "settings": {"size": 32}}, "data.size is the same for a whole run"),
+        ({"name": "a", "steps": 3, "settings": {"train.precision": "bf16-mixed"}}, "the same for a whole run"),
         ({"name": "a", "steps": 3, "plateau": 3}, "needs `metric`"),
         ({"name": "a", "steps": 0}, "steps"),
         ({"name": "a b", "steps": 1}, "phases"),

@@ -109,6 +109,8 @@ def restore_what_fits(system: System, checkpoint: Checkpoint) -> list[str]:
     tensors = load_tensors(checkpoint.folder / TENSORS, system.device)
     anew = [name for name, group in system.groups.items() if not all(_fits(system, n, tensors) for n in group.networks)]
     again = {network for name in anew for network in system.groups[name].networks}
+    trained = {network for group in system.groups.values() for network in group.networks}
+    again |= {n for n in system.networks if n not in trained and not _fits(system, n, tensors)}  # as the data made them
     for kind, networks in (("network", system.networks), ("average", system.averaged)):
         for name, network in networks.items():
             if name not in again:
@@ -185,6 +187,13 @@ def retain(folder: Path, keep: int) -> None:
     protected = next((path for path in paths if _is_healthy(path)), None)
     for path in paths[keep:]:
         if path != protected:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_later(folder: Path, step: int) -> None:
+    """Deletes checkpoints beyond a step to which the run went back: what is trained from there on is another way."""
+    for path in _newest_first(folder):
+        if int(path.name.rpartition("_")[2]) > step:
             shutil.rmtree(path, ignore_errors=True)
 
 

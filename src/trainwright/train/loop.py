@@ -367,10 +367,12 @@ class Loop:
         self.system.adapt_to(self.data)
         self.settings = self.system.config.train
         self.updater = Updater(self.system, self.fabric, self.recorder, self.settings.max_grad_norm)
+        self.at.plateau = Plateau()  # what a phase saw, and rates that it lowered, are its own
         self._follow_plateau()
         before, self.controller = self.controller, self._make_controller()
         if before is not None and self.controller is not None:
             self.controller.restore(before.state())
+            self.controller.let_weights_be()
             self.updater.factors, self.updater.latest = self.controller.factors, latest
         self.watcher.serve(self.system, self.total_steps)
 
@@ -409,6 +411,9 @@ class Loop:
         self._resumed = True
         self.clock.reset()
         if self.main:
+            checkpoints.drop_later(self.run_folder.best, self.at.step)
+            for phase in (self.run_folder.folder / "phases").glob("*"):
+                checkpoints.drop_later(phase, self.at.step)
             self.tables.cut_back(self.at.step)
             self.watcher.resume(self.recorder.window.sums)
         return True
@@ -440,4 +445,6 @@ class StepMoment:
     def record(self, **signals: Tensor) -> None:
         """Records signals that are not terms."""
         values = mean(self._loop.fabric, torch.stack(list(signals.values()))).tolist()
-        self._loop.recorder.add({name.replace("__", "/"): v for name, v in zip(signals, values, strict=True)})
+        found = {name.replace("__", "/"): v for name, v in zip(signals, values, strict=True)}
+        self._loop.recorder.add(found)
+        self._loop.updater.latest |= found

@@ -8,16 +8,18 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import JsonValue, model_validator
 
 from trainwright.config.base import Config, knob
+from trainwright.config.names import resolve
 from trainwright.config.reading import Settings, add_mapping, add_overrides, validate
 from trainwright.errors import UserError
 
 CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*")
+SAME = ("data.", "phases", "train.precision", "train.devices", "train.accelerator", "train.threads", "train.tracker")
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -72,6 +74,10 @@ def effective(config: Any, index: int) -> Any:
     plain = {**config.model_dump(mode="json"), "phases": []}
     add_mapping(settings, type(config), plain, "recipe")
     for phase in config.phases[: index + 1]:
+        for path in phase.settings:
+            whole = ".".join(resolve(type(config), path, f"phase {phase.name}"))
+            if whole.startswith(SAME):
+                raise UserError(f"phase {phase.name}: {whole} is the same for a whole run; give it to the recipe.")
         words = [f"{path}={json.dumps(value)}" for path, value in phase.settings.items()]
         try:
             add_overrides(settings, type(config), words)
@@ -92,6 +98,7 @@ class Course:
         self.index = 0
         self.begun = 0
         self.latest: dict[str, float] = {}
+        self.heard: list[str] = []  # signals that were read in this phase
         self.best: float | None = None
         self.waited = 0
         self.over = False
@@ -116,7 +123,9 @@ class Course:
         wanted = {phase.metric, *phase.reach}
         for following in self.phases[self.index + 1 :]:
             wanted |= set(following.needs)
-        self.latest |= {name: signals[name] for name in wanted if name in signals}
+        seen = {name: signals[name] for name in wanted if name in signals}
+        self.latest |= seen
+        self.heard = sorted({*self.heard, *seen})
         if phase.metric not in signals or not math.isfinite(signals[phase.metric]):
             return False
         value = signals[phase.metric]
@@ -132,7 +141,7 @@ class Course:
         if self.over:
             return None
         phase = self.phase
-        missing = self._missing(phase.reach)
+        missing = self._missing(phase.reach, self.heard)
         flat = phase.plateau is None or self.waited >= phase.plateau
         if (phase.reach or phase.plateau is not None) and not missing and flat:
             told = [f"{n} {self.latest[n]:.4g} {c}" for n, c in phase.reach.items()]
@@ -145,10 +154,10 @@ class Course:
             return f"budget of {phase.steps} steps used up"
         return None
 
-    def _missing(self, conditions: Mapping[str, str]) -> list[str]:
+    def _missing(self, conditions: Mapping[str, str], among: Iterable[str]) -> list[str]:
         found = []
         for name, condition in conditions.items():
-            value = self.latest.get(name)
+            value = self.latest.get(name) if name in among else None
             if value is None or not holds(condition, value):
                 found.append(f"{name} {condition} (is {'not measured' if value is None else f'{value:.4g}'})")
         return found
@@ -161,18 +170,18 @@ class Course:
         """
         passed = []
         for index in range(self.index + 1, len(self.phases)):
-            missing = self._missing(self.phases[index].needs)
+            missing = self._missing(self.phases[index].needs, self.latest)
             if missing:
                 passed.append((self.phases[index].name, ", ".join(missing)))
                 continue
-            self.index, self.begun, self.best, self.waited = index, step, None, 0
+            self.index, self.begun, self.best, self.waited, self.heard = index, step, None, 0, []
             return passed
         self.over = True
         return passed
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        names = ("index", "begun", "latest", "best", "waited", "over")
+        names = ("index", "begun", "latest", "heard", "best", "waited", "over")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -88,6 +88,7 @@ class Updater:
             if f"momentum/{name}" in self.factors:
                 _scale_momentum(in_force, {**group.optimizer.defaults, **settings}, self.factors[f"momentum/{name}"])
         group.optimizer.step()
+        torch.clear_autocast_cache()  # within a step under autocast, later updates would see copies of the old weights
         if inspecting:
             self.recorder.add(update_ratios(before, self.named[name]))
         mean_buffers(self.fabric, self.networks[name])

@@ -1,11 +1,16 @@
 """One video -> square frames, by PyAV."""
 
+import contextlib
 import errno
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from trainwright.data.video.sources import SQUARE_FRAMES, Video, square
+
+NO_VIDEO = {"tty": "a text", "image2": "a picture"}  # what FFmpeg would take for one
+WHOLE = 0.9  # of the frames that a file says it has: some say a few too many
 
 
 def length(video: Video) -> int:
@@ -36,15 +41,19 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
     import av
     import cv2
 
-    seen = False
+    seen, last = 0, 0.0
     try:
         with av.open(str(video.path)) as container:
             if not container.streams.video:
                 raise ValueError("holds no pictures")
             stream = container.streams.video[0]
+            if container.format.name in NO_VIDEO or container.format.name.endswith("_pipe"):
+                raise ValueError(f"is not a video but {NO_VIDEO.get(container.format.name, 'a picture')}")
             stream.thread_type = "AUTO"
+            frames, seconds = int(stream.frames), _seconds(container, stream)
             for frame in container.decode(stream):
-                picture = frame.to_ndarray(format="rgb24")
+                picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+                last = frame.time or last
                 if fit == "crop":
                     height, width = picture.shape[:2]
                     side = min(height, width)
@@ -52,8 +61,8 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
                     picture = picture[top : top + side, left : left + side]
                 smaller = picture.shape[0] > size
                 how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-                yield cv2.resize(picture, (size, size), interpolation=how)
-                seen = True
+                yield cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=how)
+                seen += 1
     except (av.error.FFmpegError, OSError) as error:
         if getattr(error, "errno", None) in (errno.EACCES, errno.ENOENT):
             raise ValueError(f"cannot be read ({error.strerror})") from None
@@ -61,3 +70,19 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
         raise ValueError(broken) from None
     if not seen:
         raise ValueError("holds no frames")
+    if seen < WHOLE * frames - 2:
+        raise ValueError(f"breaks off: {seen} of its {frames} frames can be read")
+    if not frames and last < WHOLE * seconds - 1.0:
+        raise ValueError(f"breaks off after {last:.1f} of its {seconds:.1f} seconds")
+
+
+def _seconds(container: Any, stream: Any) -> float:
+    """How long the pictures of a video last by its own account; 0 if it does not say (the whole may be longer: its sound)."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    told = str(stream.metadata.get("DURATION", ""))  # Matroska: 00:00:04.000000000
+    if told.count(":") == 2:
+        with contextlib.suppress(ValueError):
+            hours, minutes, rest = (float(part) for part in told.split(":"))
+            return 3600 * hours + 60 * minutes + rest
+    return (container.duration or 0) / 1_000_000 if len(container.streams) == 1 else 0.0

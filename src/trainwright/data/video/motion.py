@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+LEAST_CHANGE = 4.0  # mean difference of two frames with a cut between them, in levels of 255; ours
 LEAST_SIDE = 64  # DIS works on patches of 8 pixels over several scales; smaller frames are enlarged for it
 
 
@@ -16,8 +17,13 @@ def colours(frame: np.ndarray) -> np.ndarray:
 
 
 def is_cut(before: np.ndarray, after: np.ndarray, threshold: float | None) -> bool:
-    """Whether so large a share of the pixels changed their colour, whatever their place (half the distance of two histograms)."""
-    return threshold is not None and float(np.abs(colours(after) - colours(before)).sum()) / 2 > threshold
+    """Whether so large a share of the pixels changed their colour, whatever their place (half the distance of two histograms).
+
+    Boxes of colour have borders, at which a plain picture may go from one box to the next by a single level: that is none.
+    """
+    if threshold is None or float(np.abs(colours(after) - colours(before)).sum()) / 2 <= threshold:
+        return False
+    return float(np.abs(after.astype(np.int16) - before).mean()) > LEAST_CHANGE
 
 
 def flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:

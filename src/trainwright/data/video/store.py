@@ -21,7 +21,7 @@ from trainwright.data.video.sources import Video, videos
 from trainwright.errors import UserError
 from trainwright.files import sha256
 
-VERSION = 1
+VERSION = 2
 DECODED_BY = ("size", "fit", "skip", "cut", "flow", "on_error")
 
 

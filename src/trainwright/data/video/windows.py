@@ -7,13 +7,15 @@ import numpy as np
 from trainwright.data.video.config import VideoData
 from trainwright.data.video.store import Footage
 
+MANY = 4  # blocks of one video, so that one of them can be spared
+
 
 def split_windows(footage: Footage, config: VideoData) -> tuple[np.ndarray, np.ndarray]:
     """First frames of the training and of the held-out windows, both sorted, int64.
 
-    Each shot is cut into blocks of ``block`` windows. Of each video the blocks whose frames have the smallest hashes are held out, as
-    many as come nearest to the share that was asked for, and at least one if it has four. Windows that reach from one kind of block
-    into the other are in neither.
+    Each shot is cut into blocks of ``block`` windows. Of each video of four blocks or more the blocks whose frames have the smallest
+    hashes are held out, as many as come nearest to the share that was asked for, and at least one; the blocks of all shorter videos
+    together are dealt with in the same way. Windows that reach from one kind of block into the other are in neither.
     """
     length = config.block + config.span - 1
     blocks: dict[int, list[tuple[str, int, int]]] = {}
@@ -21,12 +23,15 @@ def split_windows(footage: Footage, config: VideoData) -> tuple[np.ndarray, np.n
         count = max(1, (end - first) // length)
         borders = np.linspace(first, end, count + 1).astype(int)
         for a, b in zip(borders, borders[1:], strict=False):
-            digest = hashlib.sha256(footage.frames[a:b].tobytes()).hexdigest()
-            blocks.setdefault(video, []).append((digest, int(a), int(b)))
+            if b - a >= config.span:  # it holds a window
+                digest = hashlib.sha256(footage.frames[a:b].tobytes()).hexdigest()
+                blocks.setdefault(video, []).append((digest, int(a), int(b)))
+    long = [found for found in blocks.values() if len(found) >= MANY]
+    short = [block for found in blocks.values() if len(found) < MANY for block in found]
     held = np.zeros(len(footage.frames), bool)
-    for found in blocks.values():
+    for found in (*long, short):
         wanted = round(config.held_out * len(found))
-        if config.held_out and len(found) >= 4:
+        if config.held_out and (len(found) >= MANY or (not long and len(found) > 1)):
             wanted = max(1, wanted)
         for _, a, b in sorted(found)[:wanted]:
             held[a:b] = True

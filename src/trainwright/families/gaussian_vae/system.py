@@ -42,7 +42,10 @@ class GaussianVae(System):
         "loss_xy": "vae/xy", "loss_scale": "vae/scale", "loss_rot": "vae/rot", "loss_feat": "vae/feat",
         "val_loss": "validation/loss", "val_recon_loss": "validation/reconstruction", "val_kl_loss": "validation/kl",
     }  # fmt: skip
-    roles: ClassVar = {"g_total": "vae/loss", "kl": "vae/kl", "lambda_kl": "weight/vae/kl", "quality": "rendered/psnr"}
+    roles: ClassVar = {
+        "g_total": "vae/loss", "reconstruction": "reconstruction/weighted", "kl": "vae/kl", "lambda_kl": "weight/vae/kl",
+        "quality": "rendered/psnr",
+    }  # fmt: skip
     headline: ClassVar = {
         "loss": "vae/loss",
         "rec": "reconstruction/weighted",

@@ -36,6 +36,7 @@ class DiffusionStage(System):
     """The noise predictor with its optimizer, and the frozen autoencoder, so that a checkpoint can be sampled from alone."""
 
     losses_csv: ClassVar = {"loss": "unet/loss", "val_loss": "validation/loss"}
+    roles: ClassVar = {"g_total": "unet/loss"}
     headline: ClassVar = {"loss": "unet/loss", "held out": "validation/loss", "diversity": "sample_diversity/ratio"}
 
     def __init__(self, config: LatentDiffusionConfig) -> None:

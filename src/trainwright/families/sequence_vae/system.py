@@ -36,6 +36,9 @@ class SequenceVae(System):
         "total_loss": "vae/loss", "recon_loss": "vae/reconstruction", "kl_loss": "vae/kl",
         "val_loss": "validation/loss", "val_recon_loss": "validation/reconstruction", "val_kl_loss": "validation/kl",
     }  # fmt: skip
+    roles: ClassVar = {
+        "g_total": "vae/loss", "reconstruction": "vae/reconstruction", "kl": "vae/kl", "lambda_kl": "weight/vae/kl",
+    }  # fmt: skip
     pictorial: ClassVar = False
     headline: ClassVar = {
         "loss": "vae/loss",

@@ -86,7 +86,7 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
             "prediction/psnr",
             "prediction/copy_psnr",
             "higher",
-            "dB over all held-out windows; beside it copying the last frame",
+            "dB over held-out windows (256 at most); beside it copying the last frame",
         ),
         ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "dB of each window, averaged"),
         ("prediction/ssim", "prediction/copy_ssim", "higher", "structural similarity"),

@@ -1,5 +1,6 @@
 """Controllers: what changes rates, momenta and weights from step to step by looking at the losses. Off unless a recipe asks for one."""
 
+from trainwright.errors import UserError
 from trainwright.train.controller.balance import Balance
 from trainwright.train.controller.base import Controller
 from trainwright.train.controller.chance import Chance
@@ -10,5 +11,15 @@ KINDS: dict[str, type[Controller]] = {"q": Learned, "random": Chance, "balance":
 
 
 def make(settings: ControllerSettings, roles: dict[str, str], groups: tuple[str, ...], seed: int) -> Controller | None:
-    """The controller that the settings name, or None if it is switched off."""
-    return KINDS[settings.kind](settings, roles, groups, seed) if settings.enabled else None
+    """The controller that the settings name, or None if it is switched off.
+
+    Raises:
+        UserError: a balance gate where no discriminator is trained by cross-entropy.
+    """
+    if not settings.enabled:
+        return None
+    if settings.kind == "balance" and "d_real" not in roles:
+        raise UserError(
+            "controller.kind=balance looks at the cross-entropy of a discriminator, and none is trained here. Use q or random."
+        )
+    return KINDS[settings.kind](settings, roles, groups, seed)

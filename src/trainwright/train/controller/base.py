@@ -46,10 +46,17 @@ class Controller(ABC):
         """Whether a group is the one that tells real from made."""
         return group in ("discriminator", "critic")
 
+    def let_weights_be(self) -> None:
+        """Factors on weights of terms begin anew: another weight is in force than the one that they were chosen for."""
+        self.factors = {name: factor for name, factor in self.factors.items() if not name.startswith("weight/")}
+
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        return {"factors": self.factors}
+        return {"kind": self.settings.kind, "factors": self.factors}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`."""
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """The inverse of :meth:`state`; False, and nothing is taken over, if another kind of controller left it."""
+        if state.get("kind", self.settings.kind) != self.settings.kind:
+            return False
         self.factors = dict(state["factors"])
+        return True

@@ -134,7 +134,7 @@ class Policy:
 
 
 class Learned(Controller):
-    """The policies of a run. Where a family has no discriminator, a policy never knows its state and so leaves everything as it is."""
+    """The policies of a run. Of the losses that states and rewards look at, those that a family does not have count as steady."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -144,12 +144,14 @@ class Learned(Controller):
         self.policies: dict[str, Policy] = {}
         for group in self.groups:
             if self.judges(group):
-                self.policies[group] = Policy(s, actions, discriminator_state, discriminator_reward)
+                self.policies[group] = Policy(
+                    s, actions, lambda h, e: discriminator_state(h, e, self.roles), discriminator_reward
+                )
             else:
                 self.policies[group] = Policy(
                     s,
                     actions,
-                    lambda h, e: generator_state(h, self.lambda_kl, e),
+                    lambda h, e: generator_state(h, self.lambda_kl, e, self.roles),
                     lambda h: generator_reward(h, self.lambda_kl),
                 )
         self.of_kl: Policy | None = None
@@ -157,7 +159,7 @@ class Learned(Controller):
             self.of_kl = Policy(
                 s,
                 {"scale": s.lambda_kl_scales},
-                lambda h, e: kl_state(h, self.lambda_kl, e),
+                lambda h, e: kl_state(h, self.lambda_kl, e, self.roles),
                 lambda h: kl_reward(h, self.lambda_kl),
             )
         self.sums: dict[str, list[float]] = {}  # of the losses since the KL weight was last chosen
@@ -182,12 +184,14 @@ class Learned(Controller):
             if name != "quality":
                 total, count = self.sums.get(name, [0.0, 0])
                 self.sums[name] = [total + value, count + 1]
-        if (step + 1) % self.settings.lambda_kl_every or self.quality is None:
+        if (step + 1) % self.settings.lambda_kl_every or (self.quality is None and "quality" in self.roles):
             return
         means = {name: total / count for name, (total, count) in self.sums.items()}
+        if self.quality is not None:
+            means["quality"] = self.quality
         self.sums = {}
         name = "weight/" + self.roles["lambda_kl"].removeprefix("weight/")
-        factor = self.factors.get(name, 1.0) * policy.choose({**means, "quality": self.quality}, own, step)["scale"]
+        factor = self.factors.get(name, 1.0) * policy.choose(means, own, step)["scale"]
         base = self.lambda_kl / self.factors.get(name, 1.0)
         if base > 0:  # the weight in force stays within the guide's range
             factor = float(np.clip(base * factor, 1e-6, 0.5)) / base
@@ -199,11 +203,15 @@ class Learned(Controller):
         plain = {name: policy.state() for name, policy in policies.items()}
         return {**super().state(), "policies": plain, "sums": self.sums, "quality": self.quality}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`; what another kind of controller left is not taken over."""
-        super().restore(state)
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """The inverse of :meth:`state`."""
+        if not super().restore(state):
+            return False
         self.sums, self.quality = dict(state.get("sums", {})), state.get("quality")
         for name, policy in {**self.policies, "lambda_kl": self.of_kl}.items():
             kept = state.get("policies", {}).get(name)
             if policy is not None and kept is not None:
                 policy.restore(kept)
+        if self.of_kl is None:
+            self.let_weights_be()
+        return True

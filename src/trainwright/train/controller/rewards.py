@@ -4,15 +4,24 @@ A history is a list of readings whose last one is the newest. "Before" is the me
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 EPS = 1e-5
-SCALES = {"g_total": 1.0, "d_total": 0.5, "reconstruction": 0.1}  # of trends, where a median is near 0
+SCALES = {
+    "g_total": 1.0,
+    "d_total": 0.5,
+    "reconstruction": 0.1,
+    "kl": 50.0,
+    "quality": 1.0,
+}  # of trends, where a median is near 0
 TREND = (-0.15, -0.02, 0.02, 0.15)
+STEADY = 2  # the bin in the middle
+ALL = ("g_total", "d_total", "reconstruction", "kl", "adversarial", "d_real", "d_fake", "quality")
 EXTREME, WORST = 500.0, 100.0
 Histories = Mapping[str, Sequence[float]]
+Roles = Iterable[str]
 State = tuple[int, ...]
 
 
@@ -35,85 +44,100 @@ def exploring(epsilon: float, least: float, start: float) -> int:
     return below(epsilon, (2 * least, 0.6 * start))
 
 
-def generator_state(h: Histories, lambda_kl: float, explored: int) -> State | None:
-    """(1, trends of G, D and reconstruction, KL flag, adversarial bin, exploration bin); None if a loss is missing or not finite."""
-    if not _known(h, "g_total", "reconstruction", "kl", "adversarial", "d_total"):
+def generator_state(h: Histories, lambda_kl: float, explored: int, roles: Roles = ALL) -> State | None:
+    """(1, trends of G, D and reconstruction, KL flag, adversarial bin, exploration bin).
+
+    None if a loss that the family has is missing or not finite. Losses that it does not have (``roles``) count as steady.
+    """
+    if not _known(h, {"g_total", "reconstruction", "kl", "adversarial", "d_total"} & {*roles, "g_total"}):
         return None
-    rec, kl = h["reconstruction"][-1], h["kl"][-1]
     flag = 0
-    if lambda_kl * kl > 5 * rec and rec > 0.10 and lambda_kl > 5e-4:
-        flag = 1
-    elif kl > 150 and rec > 0.15 and lambda_kl > 0.005:
-        flag = 2
-    trends = (trend(h[name], SCALES[name]) for name in ("g_total", "d_total", "reconstruction"))
-    return (1, *trends, flag, below(h["adversarial"][-1], (0.3, 0.6, 1.0)), explored)
+    if "reconstruction" in h and "kl" in h:
+        rec, kl = h["reconstruction"][-1], h["kl"][-1]
+        if lambda_kl * kl > 5 * rec and rec > 0.10 and lambda_kl > 5e-4:
+            flag = 1
+        elif kl > 150 and rec > 0.15 and lambda_kl > 0.005:
+            flag = 2
+    trends = (_trend(h, name) for name in ("g_total", "d_total", "reconstruction"))
+    return (1, *trends, flag, _bin(h, "adversarial", (0.3, 0.6, 1.0)), explored)
 
 
-def discriminator_state(h: Histories, explored: int) -> State | None:
-    """(0, trends of D and G, bins of D, of D_fake / D_real and of the adversarial loss, exploration bin)."""
-    if not _known(h, "d_total", "g_total", "d_real", "d_fake", "adversarial"):
+def discriminator_state(h: Histories, explored: int, roles: Roles = ALL) -> State | None:
+    """(0, trends of D and G, bins of D, of D_fake / D_real and of the adversarial loss, exploration bin); None as above.
+
+    The bins are of cross-entropies, so without ``d_real`` and ``d_fake`` (a Wasserstein critic) there are trends alone.
+    """
+    if not _known(h, {"d_total", "g_total", "d_real", "d_fake", "adversarial"} & {*roles, "d_total"}):
         return None
-    trends = (trend(h[name], SCALES[name]) for name in ("d_total", "g_total"))
-    ratio = h["d_fake"][-1] / (h["d_real"][-1] + EPS)
-    bins = (
-        below(h["d_total"][-1], (0.35, 0.65, 0.85)),
-        below(ratio, (0.8, 1.2, 2.0)),
-        below(h["adversarial"][-1], (0.2, 0.5)),
-    )
-    return (0, *trends, *bins, explored)
+    bins = (0, 0, 0)
+    if "d_real" in h and "d_fake" in h:
+        ratio = h["d_fake"][-1] / (h["d_real"][-1] + EPS)
+        bins = (
+            below(h["d_total"][-1], (0.35, 0.65, 0.85)),
+            below(ratio, (0.8, 1.2, 2.0)),
+            _bin(h, "adversarial", (0.2, 0.5)),
+        )
+    return (0, _trend(h, "d_total"), _trend(h, "g_total"), *bins, explored)
 
 
-def kl_state(h: Histories, lambda_kl: float, explored: int) -> State | None:
-    """(2, trends of reconstruction, KL and quality, bins of the KL weight and of D, exploration bin)."""
-    if not _known(h, "reconstruction", "kl", "quality"):
+def kl_state(h: Histories, lambda_kl: float, explored: int, roles: Roles = ALL) -> State | None:
+    """(2, trends of reconstruction, KL and quality, bins of the KL weight and of D, exploration bin); None as above."""
+    if not _known(h, {"reconstruction", "kl", "quality"} & {*roles, "kl"}):
         return None
-    trends = (trend(h["reconstruction"], 0.1), trend(h["kl"], 50.0), trend(h["quality"], 1.0))
-    d = below(h["d_total"][-1], (0.35, 0.65, 0.85)) if _known(h, "d_total") else 0
+    trends = (_trend(h, "reconstruction"), _trend(h, "kl"), _trend(h, "quality"))
+    d = _bin(h, "d_total", (0.35, 0.65, 0.85))
     return (2, *trends, below(lambda_kl, (5e-4, 5e-3, 0.05)), d, explored)
 
 
 def generator_reward(h: Histories, lambda_kl: float) -> float:
-    """What the generator's last factors earned, before :func:`bounded`."""
+    """What the generator's last factors earned, before :func:`bounded`; of the losses that there are."""
     found, seen = _extremes(h)
-    rec, kl, d = seen["reconstruction"], seen["kl"], seen["d_total"]
-    before = _before(h["reconstruction"])
-    weight = 1 + math.log(1 + 20 * max(0.0, rec - 0.02))
-    found += 2.5 * math.tanh((before - rec) / (abs(before) + 0.01 + EPS) * weight)
-    found += 1.2 * math.tanh(_gain(h["adversarial"], seen["adversarial"]))
-    if kl > 100 and lambda_kl >= 5e-4 and rec > 0.1:
-        found -= 0.3 * min(1.0, (kl - 100) / 200)
-    if 0.4 < d < 0.75:
-        found += 0.3
-    elif d <= 0.3:
-        found -= 0.45
+    if "reconstruction" in h:
+        rec = seen["reconstruction"]
+        before = _before(h["reconstruction"])
+        weight = 1 + math.log(1 + 20 * max(0.0, rec - 0.02))
+        found += 2.5 * math.tanh((before - rec) / (abs(before) + 0.01 + EPS) * weight)
+        if "kl" in h and seen["kl"] > 100 and lambda_kl >= 5e-4 and rec > 0.1:
+            found -= 0.3 * min(1.0, (seen["kl"] - 100) / 200)
+    if "adversarial" in h:
+        found += 1.2 * math.tanh(_gain(h["adversarial"], seen["adversarial"]))
+    if "adversarial" in h and "d_total" in h:  # cross-entropies
+        if 0.4 < seen["d_total"] < 0.75:
+            found += 0.3
+        elif seen["d_total"] <= 0.3:
+            found -= 0.45
     return found + 0.1 * math.tanh(_gain(h["g_total"], seen["g_total"]))
 
 
 def discriminator_reward(h: Histories) -> float:
-    """What the discriminator's last factors earned, before :func:`bounded`."""
+    """What the discriminator's last factors earned, before :func:`bounded`; of a Wasserstein critic its own loss alone."""
     found, seen = _extremes(h)
-    d, adversarial = seen["d_total"], seen["adversarial"]
-    if 0.4 < d < 0.65:
-        found += 1.5
-    elif d < 0.3:
-        found -= 0.75
-    elif d > 0.8:
-        found -= 1.125
-    if seen["d_real"] < 0.3:
-        found += 0.7 * (0.3 - seen["d_real"]) / 0.3
-    if seen["d_fake"] < 0.3 and adversarial > 0.4:
-        found += 0.7 * (0.3 - seen["d_fake"]) / 0.3
-    if adversarial < 0.25:
-        found -= 0.3
+    d = seen["d_total"]
+    if "d_real" in h and "d_fake" in h:
+        if 0.4 < d < 0.65:
+            found += 1.5
+        elif d < 0.3:
+            found -= 0.75
+        elif d > 0.8:
+            found -= 1.125
+        if seen["d_real"] < 0.3:
+            found += 0.7 * (0.3 - seen["d_real"]) / 0.3
+        adversarial = seen.get("adversarial", math.nan)
+        if seen["d_fake"] < 0.3 and adversarial > 0.4:
+            found += 0.7 * (0.3 - seen["d_fake"]) / 0.3
+        if adversarial < 0.25:
+            found -= 0.3
     return found + 0.1 * math.tanh(_gain(h["d_total"], d))
 
 
 def kl_reward(h: Histories, lambda_kl: float) -> float:
     """What the KL weight's last factor earned: held-out quality first, then reconstruction, then a KL that falls where it is large."""
     found, seen = _extremes(h)
-    rec, kl = seen["reconstruction"], seen["kl"]
-    found += 2 * math.tanh(5 * (h["quality"][-1] - _before(h["quality"])))
-    found += 1.5 * math.tanh(10 * (_before(h["reconstruction"]) - rec))
+    rec, kl = seen.get("reconstruction", 0.0), seen["kl"]
+    if "quality" in h:
+        found += 2 * math.tanh(5 * (h["quality"][-1] - _before(h["quality"])))
+    if "reconstruction" in h:
+        found += 1.5 * math.tanh(10 * (_before(h["reconstruction"]) - rec))
     if kl > 100:
         found += math.tanh((_before(h["kl"]) - kl) / 50)
     elif kl < 20 and rec > 0.05:
@@ -143,7 +167,15 @@ def _gain(history: Sequence[float], now: float) -> float:
     return (before - now) / (abs(before) + EPS)
 
 
-def _known(h: Histories, *names: str) -> bool:
+def _trend(h: Histories, name: str) -> int:
+    return trend(h[name], SCALES[name]) if name in h else STEADY
+
+
+def _bin(h: Histories, name: str, edges: Sequence[float]) -> int:
+    return below(h[name][-1], edges) if name in h else 0
+
+
+def _known(h: Histories, names: Iterable[str]) -> bool:
     return all(name in h and math.isfinite(h[name][-1]) for name in names)
 
 
