@@ -27,6 +27,7 @@ from trainwright.train.system import Data, Group, Moment, Progress, System, View
 MOST_EACH_TIME = 32  # held-out windows that a probe of a running training looks at
 MOST = 256
 KEPT = 32  # contexts that are kept beside the weights: what samples are predicted from
+LEAST_KEPT, KEPT_BYTES = 4, 64 * 2**20  # fewer of them where frames are large: every checkpoint has them
 SHOWN = 6
 SHUFFLED = 16  # held-out windows whose latents are exchanged
 DRAW = 20131220
@@ -38,11 +39,12 @@ class Contexts(nn.Module):
     def __init__(self, frames: int, size: int) -> None:
         super().__init__()
         self.given: Tensor
-        self.register_buffer("given", torch.zeros(KEPT, frames, 5, size, size))
+        count = min(KEPT, max(LEAST_KEPT, KEPT_BYTES // (frames * 5 * size * size * 4)))
+        self.register_buffer("given", torch.zeros(count, frames, 5, size, size))
 
     def first(self, count: int) -> Tensor:
         """(count, context, 5, S, S), over again if there are fewer."""
-        return self.given[torch.arange(count, device=self.given.device) % KEPT]
+        return self.given[torch.arange(count, device=self.given.device) % len(self.given)]
 
 
 class VideoVaeGan(System):
@@ -117,8 +119,9 @@ class VideoVaeGan(System):
 
     def adapt_to(self, data: Any) -> None:
         """Keeps contexts for samples."""
-        found = data.some("train", KEPT)[:, : self.seen]
-        self.contexts.given.copy_(found[torch.arange(KEPT) % len(found)])
+        kept = self.contexts.given
+        found = data.some("train", len(kept))[:, : self.seen]
+        kept.copy_(found[torch.arange(len(kept)) % len(found)])
 
     # ---- one step ----------------------------------------------------------------------------------------------------
 
