@@ -121,6 +121,25 @@ def test_what_cannot_be_trained_is_a_result_with_a_reason(job):
     assert result.status == "failed" and "/nowhere" in result.reason
 
 
+def test_an_exception_of_one_run_is_a_result_and_its_traceback_is_kept(job, monkeypatch):
+    def fail(*given, **named):
+        raise RuntimeError("out of memory\nsomewhere")
+
+    monkeypatch.setattr("trainwright.train.session.train", fail)
+    one = job("one")
+    result = work(one)
+    assert result.status == "failed" and result.reason.startswith("RuntimeError: out of memory (")
+    assert "Traceback" in run_of(one).folder.with_suffix(".failure.txt").read_text()
+
+
+def test_time_before_a_pause_counts(job):
+    one = job("one", until=8)
+    first = work(one)
+    second = work(replace(one, until=None))
+    assert first.status == "paused" and second.seconds > first.seconds > 0
+    assert work(replace(one, until=None)).seconds == second.seconds  # nothing is trained again
+
+
 def test_two_workers_share_the_cores_and_one_that_is_killed_is_told(job):
     told = []
     crew = Processes(2, threads=1, status=lambda *line: told.append(line))

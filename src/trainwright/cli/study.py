@@ -85,6 +85,9 @@ def conduct(
 
 
 def _say(job: "Job", result: "Result") -> None:
+    if result.status == "failed":
+        print(f"{job.name}: could not be run: {result.reason}", flush=True)
+        return
     score = f", quality {result.score:.2f}" if result.score is not None else ""
     speed = f", {result.speed:.0f} samples/s" if result.speed is not None else ""
     print(f"{job.name}: {result.verdict} at step {result.step}{score}{speed}: {result.reason}", flush=True)

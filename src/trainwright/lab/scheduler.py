@@ -90,7 +90,7 @@ def drive(
         executor: of them; the caller closes it.
         journal: what ended before is not run again, what was cut short goes on from its checkpoint.
         stop: True begins nothing more; what runs is left to :meth:`Executor.close`.
-        told: called for each that ended in this call.
+        told: called for each that ended, or could not be run, in this call.
 
     Returns:
         Whether all was done; False if it, or something that ran, was asked to stop, or could not be run.
@@ -130,6 +130,7 @@ def drive(
                 if done.needed or done.name not in failed:
                     cut = True
                     journal.fail(done, result)
+                    told(done, result)
                     continue
             journal.end(done, result)
             told(done, result)
