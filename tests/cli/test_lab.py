@@ -97,6 +97,25 @@ def test_the_same_command_trains_nothing_again(done, plan):
     assert stamps == {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/metrics.jsonl")}
 
 
+def test_a_plan_of_another_recipe_is_refused_and_its_table_stays(plan, tmp_path):
+    folder = tmp_path / "study"
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("family: wgan_gp\ntrain: {steps: 4, batch_size: 8, log_every: 2}\n")
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        f"title: a plan\nrecipe: {recipe}\nexperiments:\n  - {{name: base, hypothesis: it is well as it is}}\n"
+        "  - {name: other, from: base, change: {lr_g: x0.5}, hypothesis: it is better so}\n"
+    )
+    words = ("plan", "run", str(file), *plan[1], "--study", str(folder))
+    assert run(*words).returncode == 0
+    table = (folder / "table.json").read_text()
+    assert [row["status"] for row in json.loads(table)["rows"]] == ["finished", "finished"]
+    recipe.write_text(recipe.read_text().replace("steps: 4", "steps: 5"))
+    said = run(*words)
+    assert said.returncode == 2 and "base was begun, with settings that are not those of now" in said.stderr
+    assert (folder / "table.json").read_text() == table
+
+
 def test_a_driver_that_is_killed_at_any_moment_ends_with_the_same_table(done, plan, tmp_path):
     folder, draw = tmp_path / "killed", random.Random(2)
     words = command("plan", "run", plan[0], *plan[1], "--study", str(folder), "--workers", "2")

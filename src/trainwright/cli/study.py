@@ -61,17 +61,15 @@ def conduct(
 
     print(f"study: {study.folder}", flush=True)
 
-    def told(job: "Job", result: "Result") -> None:
-        _say(job, result)
-        write(study.folder, table_of(source))  # a notebook that is made meanwhile shows how far it is
-
-    try:
-        with at_work(workers, kind, address) as (executor, stop):
-            over = drive(source, executor, study, stop, told)
-    finally:
+    def keep() -> dict[str, Any]:
         table = table_of(source)
-        write(study.folder, table)
-        page = build_notebook(study.folder)
+        write(study.folder, table)  # a notebook that is made meanwhile shows how far it is
+        return table
+
+    with at_work(workers, kind, address) as (executor, stop):
+        over = drive(source, executor, study, stop, _say, keep)
+    table = keep()
+    page = build_notebook(study.folder)
     failures = study.failures()
     if not over and failures and not stop():
         print(f"notebook: {page}")

@@ -79,6 +79,7 @@ def drive(
     journal: Journal,
     stop: Callable[[], bool] = lambda: False,
     told: Callable[[Job, Result], None] = lambda job, result: None,
+    judged: Callable[[], object] = lambda: None,
 ) -> bool:
     """Runs everything that the source gives.
 
@@ -91,6 +92,7 @@ def drive(
         journal: what ended before is not run again, what was cut short goes on from its checkpoint.
         stop: True begins nothing more; what runs is left to :meth:`Executor.close`.
         told: called for each that ended, or could not be run, in this call.
+        judged: called once the source knows of it.
 
     Returns:
         Whether all was done; False if it, or something that ran, was asked to stop, or could not be run.
@@ -135,6 +137,7 @@ def drive(
             journal.end(done, result)
             told(done, result)
             source.ended(done, result)
+            judged()
     return False
 
 
