@@ -60,7 +60,7 @@ class Job:
     needed: bool = False
 
     @property
-    def print(self) -> str:
+    def fingerprint(self) -> str:
         """What is trained, as a hash: settings, where it begins, where it pauses."""
         parent = Path(self.parent).name if self.parent else None
         whole = json.dumps([self.family, self.settings, parent, self.fork, self.until], sort_keys=True, default=str)

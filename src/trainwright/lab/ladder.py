@@ -65,19 +65,19 @@ class Ladder:
 
     def next(self) -> Job | None:
         """The next experiment that can begin."""
-        if not self._ready or self.stopped is not None:
-            return None
-        self.stopped = self._out_of_budget()
-        if self.stopped is not None:
-            return None
-        name, seed = self._ready.popleft()
-        job = self._job(self.standings[name].experiment, seed)
-        if job is None:
-            self._pass_over(name, seed)
-            return self.next()
-        self._spent["runs"] += 1
-        self._seeds[job.name] = (name, seed)
-        return job
+        while self._ready and self.stopped is None:
+            self.stopped = self._out_of_budget()
+            if self.stopped is not None:
+                return None
+            name, seed = self._ready.popleft()
+            job = self._job(self.standings[name].experiment, seed)
+            if job is None:
+                self._pass_over(name, seed)
+                continue
+            self._spent["runs"] += 1
+            self._seeds[job.name] = (name, seed)
+            return job
+        return None
 
     def ended(self, job: Job, result: Result) -> None:
         """Keeps the result and opens what waited for it."""

@@ -49,7 +49,7 @@ class Journal(Protocol):
     """What is remembered; :class:`trainwright.lab.study.Study`."""
 
     def history(self) -> Iterable[tuple[str, str | Result]]:
-        """(name, print of its settings) of each experiment that began and (name, result) of each that ended, in order."""
+        """(name, fingerprint of its settings) of each experiment that began and (name, result) of each that ended, in order."""
         ...
 
     def failures(self) -> dict[str, str]:
@@ -149,7 +149,7 @@ def _again(source: Source, journal: Journal) -> list[Job]:
             if name in begun:
                 continue  # it was cut short, and begun again
             job = source.next()
-            if job is None or job.name != name or what not in ("", job.print):
+            if job is None or job.name != name or what not in ("", job.fingerprint):
                 raise UserError(
                     f"the journal says that {name} was begun, with settings that are not those of now: the recipe, or Trainwright, "
                     "has been changed since. Give the old one back, or choose another folder with --study."

@@ -83,7 +83,7 @@ class Study:
         identity = json.loads(json.dumps({"kind": kind, **identity}, default=str))
         if self.exists:
             before = self.read()
-            other = [key for key in identity if before.get(key) != identity[key]]
+            other = [key for key in identity if before.get(key, identity[key]) != identity[key]]
             if other:
                 self.close()
                 what = ", ".join(other)
@@ -117,7 +117,7 @@ class Study:
         return read_lines(self.journal)
 
     def history(self) -> Iterator[tuple[str, str | Result]]:
-        """(name, print of its settings) of each experiment that began and (name, result) of each that ended, in order."""
+        """(name, fingerprint of its settings) of each experiment that began and (name, result) of each that ended, in order."""
         for event in self.events():
             if event["event"] == "started":
                 yield event["experiment"], event.get("settings", "")
@@ -152,7 +152,7 @@ class Study:
             change=dict(job.change),
             hypothesis=job.hypothesis,
             expectation=job.expectation,
-            settings=job.print,
+            settings=job.fingerprint,
         )
 
     def fail(self, job: Job, result: Result) -> None:

@@ -52,7 +52,9 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
             stream.thread_type = "AUTO"
             frames, seconds = int(stream.frames), _seconds(container, stream)
             for frame in container.decode(stream):
-                picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+                picture = frame.to_ndarray(format="rgb24")
+                if frame.rotation:
+                    picture = np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4), np.uint8)
                 last = frame.time or last
                 if fit == "crop":
                     height, width = picture.shape[:2]
@@ -61,7 +63,7 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
                     picture = picture[top : top + side, left : left + side]
                 smaller = picture.shape[0] > size
                 how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-                yield cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=how)
+                yield cv2.resize(picture, (size, size), interpolation=how)
                 seen += 1
     except (av.error.FFmpegError, OSError) as error:
         if getattr(error, "errno", None) in (errno.EACCES, errno.ENOENT):
