@@ -21,6 +21,7 @@ from trainwright.data.gaussians.fit import Fitted, fit
 from trainwright.errors import UserError
 
 Job = tuple[np.ndarray, list[str]]
+Plain = tuple[np.ndarray, float, float, int]  # a fit without tensors
 
 
 def fit_groups(jobs: Iterable[Job], config: GaussianData) -> Iterator[tuple[list[str], list[Fitted]]]:
@@ -54,16 +55,16 @@ def fit_pixels(pixels: np.ndarray, settings: Fit, digests: list[str], device: st
 def _in_processes(jobs: Iterable[Job], settings: Fit, workers: int) -> Iterator[tuple[list[str], list[Fitted]]]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
-    waiting: deque[tuple[list[str], Future[list[Fitted]]]] = deque()
+    waiting: deque[tuple[list[str], Future[list[Plain]]]] = deque()
     try:
         for pixels, digests in jobs:
-            waiting.append((digests, pool.submit(fit_pixels, pixels, settings, digests)))
+            waiting.append((digests, pool.submit(_fit_plainly, pixels, settings, digests)))
             if len(waiting) >= 2 * workers:
                 first, future = waiting.popleft()
-                yield first, future.result()
+                yield first, _fitted(future.result())
         while waiting:
             first, future = waiting.popleft()
-            yield first, future.result()
+            yield first, _fitted(future.result())
     except BrokenProcessPool:
         raise UserError(
             "a fitting process was ended from outside, perhaps for want of memory. Run the same command again: it goes on "
@@ -71,6 +72,15 @@ def _in_processes(jobs: Iterable[Job], settings: Fit, workers: int) -> Iterator[
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fit_plainly(pixels: np.ndarray, settings: Fit, digests: list[str]) -> list[Plain]:
+    """Fits for another process, as arrays: tensors would go through a socket on which a worker waits when its parent is killed."""
+    return [(one.set.numpy(), one.psnr, one.ssim, one.steps) for one in fit_pixels(pixels, settings, digests)]
+
+
+def _fitted(plain: list[Plain]) -> list[Fitted]:
+    return [Fitted(torch.from_numpy(values), psnr, ssim, steps) for values, psnr, ssim, steps in plain]
 
 
 def _begin(parent: int) -> None:
