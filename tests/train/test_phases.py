@@ -95,6 +95,23 @@ def test_a_run_ends_with_the_best_weights_of_its_last_phase(quick, tmp_path):
     assert all(torch.equal(final[key], again[key]) for key in final)
 
 
+def test_early_stopping_ends_a_phase_and_not_the_run(quick):
+    """Nothing is better than a first reading by so much, so each phase ends at its second epoch."""
+    phases = [{"name": "one", "steps": 50}, {"name": "two", "steps": 50}]
+    outcome = quick("gaussian_vae/conv1d_base", "early_stopping_patience=1", "min_delta=1e9", *words(phases))
+    run, epoch = outcome.run, outcome.step // 4
+    told = [(e["step"], e["event"], e["phase"]) for e in run.events() if e["event"].startswith("phase")]
+    assert told == [
+        (2 * epoch, "phase_ended", "one"),
+        (2 * epoch, "phase_begun", "two"),
+        (4 * epoch, "phase_ended", "two"),
+    ]
+    assert [e["because"] for e in run.events() if e["event"] == "phase_ended"] == [
+        f"early stopping: no better validation/loss since step {step * epoch}" for step in (1, 3)
+    ]
+    assert outcome.status == "finished"
+
+
 def test_the_gate_of_the_last_phase_ends_the_run_and_says_so_once(quick):
     last = {"name": "two", "steps": 50, "reach": {"critic/wasserstein": "> -1e9"}}
     outcome = quick("wgan_gp/tiny", *words([TWO[0], last]))

@@ -69,7 +69,7 @@ def prepared(family: "Family", config: "RunConfig") -> "Data":
     """The data of a config; says so first if that may take long."""
     if config.beforehand():
         print(config.beforehand(), file=sys.stderr, flush=True)
-    return family.load(config).open_data(config, Bar("preparing pictures"))
+    return family.load(config).open_data(config, Bar("preparing"))
 
 
 def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":
@@ -91,7 +91,7 @@ def _session(
     from trainwright.runs.folder import Run
     from trainwright.train.session import train as train_session
 
-    return train_session(family, config, Run(folder), shown, stop, Bar("preparing pictures"))
+    return train_session(family, config, Run(folder), shown, stop, Bar("preparing"))
 
 
 def is_helper() -> bool:

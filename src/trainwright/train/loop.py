@@ -194,9 +194,9 @@ class Loop:
 
     @property
     def done(self) -> bool:
-        """Whether the run has reached its length, or early stopping ends it."""
-        if self.course is not None and self.course.over:
-            return True
+        """Whether the run has reached its length, or early stopping ends it; a run in phases ends with the last of them."""
+        if self.course is not None:
+            return self.course.over or self.at.step >= self.total_steps
         return self.at.step >= self.total_steps or self.at.plateau.stopped(self.settings.plateau)
 
     def _fetch(self, start: int, size: int) -> Any:

@@ -26,8 +26,10 @@ def _best_of(loop: "Loop", course: Course) -> Path:
 
 
 def follow(loop: "Loop", course: Course) -> None:
-    """Goes to the next phase if the gate of this one is passed or its budget used up."""
+    """Goes to the next phase if the gate of this one is passed, its budget used up, or early stopping ends it."""
     why = course.ended(loop.at.step)
+    if why is None and loop.at.plateau.stopped(loop.settings.plateau):
+        why = f"early stopping: no better {loop.settings.plateau.monitor} since step {loop.at.plateau.best_step}"
     if why is None:
         return
     best = _best_of(loop, course)
