@@ -12,11 +12,22 @@ from trainwright.data.augment import augment
 from trainwright.data.cache import load
 from trainwright.data.config import Augment, ImageData
 from trainwright.data.images import Images, to_bytes, to_signed
+from trainwright.data.sources import items
 from trainwright.data.split import split
 from trainwright.errors import UserError
 
 RED_DOT = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
 RED_DOT.putpixel((3, 5), (255, 0, 0, 255))
+
+
+def test_the_packaged_emoji_are_1897_and_each_has_its_name():
+    emoji = {item.name: item for item in items("emoji")}
+    assert len(emoji) == 1897
+    heart, moon = (np.asarray(emoji[name].open().convert("RGBA"))[16, 16] for name in ("heart", "new_moon"))
+    assert heart[0] > 150 and heart[1:3].max() < 90 and heart[3] == 255  # red in the middle
+    assert moon[:3].max() < 120 and moon[3] == 255  # dark
+    pixels = load(ImageData(source="emoji", size=32)).pixels
+    assert pixels.shape == (1897, 32, 32, 3)
 
 
 def test_the_packaged_sprites_are_949_and_flattened_on_the_named_colour():

@@ -55,8 +55,8 @@ class Pictures(Config):
 
     source: str = knob(
         "sprites",
-        "A folder of pictures (searched through its subfolders), or what comes along: `sprites`, 949 CC0 sprites; "
-        "`photos`, 1,165 CC0 photo patches of 64 px.",
+        "A folder of pictures (searched through its subfolders), or what comes along: `sprites`, 949 CC0 sprites "
+        "of 32 px; `emoji`, 1,897 of 32 px; `photos`, 1,165 CC0 photo patches of 64 px.",
     )
     size: Annotated[int, AfterValidator(power_of_two)] = knob(
         64, "Side of the square pictures in pixels, a power of two.", ge=16, le=1024

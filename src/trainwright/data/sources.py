@@ -1,6 +1,7 @@
-"""Where pictures come from: a folder tree of image files, or the sprites and photographs that ship with the package."""
+"""Where pictures come from: a folder tree of image files, or the sprites, emoji and photographs that ship with the package."""
 
 import csv
+import functools
 import hashlib
 import io
 import os
@@ -15,9 +16,10 @@ from trainwright.errors import UserError, nearest
 
 BUILTIN = {
     "sprites": "949 creatures and items of Dungeon Crawl Stone Soup, 32x32 RGBA, CC0",
+    "emoji": "1,897 Noto emoji, 32x32 RGBA, Apache-2.0",
     "photos": "1,165 patches of 64x64 cut side by side from 30 CC0 photographs and textures",
 }
-SPRITE_SIDE = 32
+SHEET_SIDE = 32
 PATCH_SIDE = 64
 
 
@@ -32,7 +34,7 @@ class Item:
 
 
 def items(source: str) -> list[Item]:
-    """Every file or sprite of a source in a stable order.
+    """Every picture of a source in a stable order.
 
     Files that are plainly not pictures by name (``.txt``, hidden files) are items too: whether they stop the run or are
     listed as left out is the caller's ``on_error``.
@@ -42,7 +44,7 @@ def items(source: str) -> list[Item]:
     """
     folder = Path(source).expanduser()
     if source in BUILTIN and not folder.exists():
-        return list({"sprites": _sprites, "photos": _photos}[source]())
+        return list(_photos() if source == "photos" else _sheet(source))
     if not folder.exists():
         raise UserError(
             f"data: {source!r} is neither a folder nor one of: {', '.join(BUILTIN)}.{nearest(source, BUILTIN)}"
@@ -81,19 +83,18 @@ def _file_item(path: Path, folder: Path) -> Item:
     return Item(str(path.relative_to(folder)), lambda: Image.open(path), file_stamp(path), path)
 
 
-def _sprites() -> Iterator[Item]:
+def _sheet(name: str) -> Iterator[Item]:
+    """The tiles of a packaged sheet, row by row; its table has their names in the same order."""
     folder = files("trainwright.data") / "builtin"
-    sheet_bytes = (folder / "sprites_sheet.png").read_bytes()
-    stamp = hashlib.sha256(sheet_bytes).hexdigest()[:16]
-    with (folder / "sprites_sheet.png").open("rb") as handle:
-        sheet = Image.open(handle).convert("RGBA")
-    columns = sheet.width // SPRITE_SIDE
-    with (folder / "sprites_sheet.csv").open(encoding="utf-8") as table:
-        for row in csv.DictReader(table):
-            index = int(row["index"])
-            left, top = SPRITE_SIDE * (index % columns), SPRITE_SIDE * (index // columns)
-            box = (left, top, left + SPRITE_SIDE, top + SPRITE_SIDE)
-            yield Item(row["name"], lambda box=box: sheet.crop(box), stamp)  # type: ignore[misc]
+    data = (folder / f"{name}_sheet.png").read_bytes()
+    stamp = hashlib.sha256(data).hexdigest()[:16]
+    sheet = Image.open(io.BytesIO(data)).convert("RGBA")
+    columns = sheet.width // SHEET_SIDE
+    with (folder / f"{name}_sheet.csv").open(encoding="utf-8") as table:
+        for index, row in enumerate(csv.DictReader(table)):
+            left, top = SHEET_SIDE * (index % columns), SHEET_SIDE * (index // columns)
+            box = (left, top, left + SHEET_SIDE, top + SHEET_SIDE)
+            yield Item(row["name"], functools.partial(sheet.crop, box), stamp)
 
 
 def _photos() -> Iterator[Item]:
