@@ -1,8 +1,8 @@
-"""Latent diffusion on the sprites at 32 px beside a WGAN-GP that trained for as long, what overfitting runs give back, and what the
-guide's measure says of samplers that are wrong.
+"""Latent diffusion on sprites and on emoji at 32 px beside a WGAN-GP that trained for as long, what overfitting runs give back, and
+what the guide's measure says of samplers that are wrong.
 
 ``python -m benchmarks.diffusion`` trains what is missing, one thread each, leaves the runs in ``runs/diffusion`` (a second call goes on
-with them) and writes ``results/diffusion.json``. 512 samples of each, three times with other noise.
+with them) and writes ``results/diffusion.json`` and ``diffusion_emoji.json``. 512 samples of each, three times with other noise.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from trainwright.config.base import flatten
 from trainwright.data.images import to_byte_tensor
 from trainwright.families.latent_diffusion.diversity import beside_real
 from trainwright.families.latent_diffusion.stage_two import SEED
+from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
 from trainwright.health.doctor import examine
 from trainwright.health.history import History
 from trainwright.health.probes.samples import SampleProbe
@@ -80,7 +81,7 @@ def opened(run: Run) -> tuple[Any, Any]:
 
 
 def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
-    """KID, coverage and so on of a run's samples: medians and ranges over draws."""
+    """KID, coverage and so on of a run's samples, medians and ranges over draws; before those of the diffusion what real ones score."""
     system = opened(run)[0]
     found: dict[str, list[float]] = {}
     for seed in range(1, DRAWS + 1):
@@ -90,22 +91,38 @@ def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[
         for line in evaluate_pictures(to_byte_tensor(made), train_set, held, seed):
             found.setdefault(str(line["metric"]), []).append(float(line["value"] or 0.0))
             if seed == 1 and line["floor"] is not None and label == "latent diffusion":
-                floor = float(line["floor"])
-                yield row(
-                    f"two halves of the real pictures: {line['metric']}", floor, "", None, "", len(train_set), None
-                )
+                name = f"two halves of the real pictures: {line['metric']}"
+                yield row(name, float(line["floor"]), "", None, "", len(train_set), None)
     for metric, better in {**METRICS, "nearest_training_ratio": ""}.items():
         values = found[metric]
         name = f"{label}: {metric.replace('_', ' ')}"
         yield row(name, statistics.median(values), "", None, better, SAMPLES * DRAWS, max(values) - min(values))
 
 
-def rival(took: float, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
-    """The WGAN-GP, trained for as many seconds."""
-    gan = Run(HOME / "wgan")
+def both_stages(recipe: str) -> tuple[Run, float, tuple[Tensor, Tensor], list[dict[str, Any]]]:
+    """A recipe trained in both stages: (run, seconds, training and held-out pictures, rows)."""
+    run = trained(f"latent_diffusion/{recipe}", recipe)
+    system, data = opened(run)
+    first = Run(first_stage(system.system.config, data.images, None))
+    took = seconds(run) + seconds(first)
+    sets = to_byte_tensor(data.images.some("train", 10_000)), to_byte_tensor(data.images.some("held_out", 10_000))
+    psnr = [r["reconstructions/psnr"] for r in read_lines(first.metrics) if "reconstructions/psnr" in r][-1]
+    rows = [
+        row("autoencoder: PSNR of held-out pictures", psnr, "dB", None, "higher", 64, None),
+        row("both stages, one thread", took / 60, "minutes", None, "", 1, None),
+        *fidelity("latent diffusion", run, *sets),
+    ]
+    return run, took, sets, rows
+
+
+def rival(recipe: str, took: float, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
+    """The WGAN-GP, trained for as many seconds on the same pictures."""
+    gan = Run(HOME / f"wgan_{recipe}")
     ends = time.monotonic() + took - (seconds(gan) if gan.exists else 0.0)
     if ends > time.monotonic() + 0.02 * took:
-        trained("wgan_gp/small", "wgan", *FAIR, stop=lambda: time.monotonic() > ends)
+        data = registry.load(f"latent_diffusion/{recipe}")[1].data
+        same = (f"data.source={data.source}", f"flip={data.augment.flip}")
+        trained("wgan_gp/small", gan.folder.name, *FAIR, *same, stop=lambda: time.monotonic() > ends)
     yield row("WGAN-GP small, one thread", seconds(gan) / 60, "minutes", None, "", 1, None)
     yield from fidelity("WGAN-GP", gan, train_set, held)
 
@@ -177,36 +194,40 @@ def _with(system: Any, config: Any) -> Any:
     return system
 
 
-def main() -> None:
-    """Trains what is not trained yet and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*OVERFIT, "small"], help="measure that alone, and keep the other rows")
-    only = parser.parse_args().only
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
-    before = json.loads((RESULTS / "diffusion.json").read_text()) if only else {"rows": [], "table": []}
-    if only in OVERFIT:
-        rows = [*kept("diffusion", f"{only}:"), *given_back(only, trained(f"latent_diffusion/{only}", only))]
-        print(write("diffusion", COMMAND, rows, table=before["table"]))
-        return
-    small = trained("latent_diffusion/small", "small")
-    from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
-
-    system, data = opened(small)
-    first = Run(first_stage(system.system.config, data.images, None))
-    took = seconds(small) + seconds(first)
-    train_set, held = (to_byte_tensor(data.images.some(part, 10_000)) for part in ("train", "held_out"))
-    psnr = [r["reconstructions/psnr"] for r in read_lines(first.metrics) if "reconstructions/psnr" in r][-1]
-    rows.append(row("autoencoder: PSNR of held-out pictures", psnr, "dB", None, "higher", 64, None))
-    rows.append(row("both stages, one thread", took / 60, "minutes", None, "", 1, None))
-    rows += fidelity("latent diffusion", small, train_set, held)
-    if only is None:
-        rows += rival(took, train_set, held)
+def sprites(with_rival: bool, before: dict[str, Any]) -> None:
+    """``results/diffusion.json``: rows that are not measured now stay as they were ``before``."""
+    run, took, sets, rows = both_stages("small")
+    if with_rival:
+        rows += rival("small", took, *sets)
         for name in OVERFIT:
             rows += given_back(name, trained(f"latent_diffusion/{name}", name))
     rows += [r for r in before["rows"] if r["metric"].startswith(("WGAN-GP", "overfit"))]
     sixteen = trained("latent_diffusion/overfit_16", "overfit_16")
-    print(write("diffusion", COMMAND, rows, table=blind_spots(small, sixteen)))
+    print(write("diffusion", COMMAND, rows, table=blind_spots(run, sixteen)))
+
+
+def emoji() -> None:
+    """``results/diffusion_emoji.json``, first without the rival."""
+    _, took, sets, rows = both_stages("emoji")
+    for more in ([], rival("emoji", took, *sets)):
+        rows += more
+        print(write("diffusion_emoji", f"{COMMAND} --only emoji", rows), flush=True)
+
+
+def main() -> None:
+    """Trains what is not trained yet and writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=[*OVERFIT, "small", "emoji"], help="measure that alone, keep the other rows")
+    only = parser.parse_args().only
+    torch.set_num_threads(1)
+    before = json.loads((RESULTS / "diffusion.json").read_text()) if only else {"rows": []}
+    if only in OVERFIT:
+        rows = [*kept("diffusion", f"{only}:"), *given_back(only, trained(f"latent_diffusion/{only}", only))]
+        print(write("diffusion", COMMAND, rows, table=before["table"]))
+    if only in (None, "small"):
+        sprites(only is None, before)
+    if only in (None, "emoji"):
+        emoji()
 
 
 if __name__ == "__main__":
