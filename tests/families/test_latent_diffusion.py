@@ -249,6 +249,18 @@ def test_mirror_images_can_be_switched_off_in_a_running_run(quick, tmp_path):
     assert quick(SMALL, "flip=0.0", run=tmp_path / "run").step == 6
 
 
+def test_a_recipe_of_stage_one_prescribes_its_network_unless_that_is_typed_too(sprites):
+    compact = "autoencoder=latent_diffusion/autoencoder_compact"
+    plain = registry.load("latent_diffusion/small", (compact,))[1]
+    assert (plain.vae.widths, plain.vae.latent_channels, plain.data.source) == ((24, 48, 96), 8, "sprites")
+    typed = registry.load("latent_diffusion/small", (compact, "vae.widths=[16, 32, 64]"))[1]
+    assert (typed.vae.widths, typed.vae.latent_channels) == ((16, 32, 64), 8)
+    for title, recipe in registry.recipes().items():
+        if recipe.family == "latent_diffusion":
+            config = registry.load(title)[1]
+            assert config.stage == "autoencoder" or config.vae == registry.load(config.autoencoder)[1].vae, title
+
+
 def test_settings_of_stage_one_reach_the_autoencoder_on_the_way(sprites):
     from trainwright.families.latent_diffusion.trained_autoencoder import stage_one
 

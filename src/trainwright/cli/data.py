@@ -23,7 +23,7 @@ def data() -> None:
 
 @verbs.command("fit-gaussians", epilog=EPILOG)
 def fit_gaussians(
-    source: Annotated[str, typer.Argument(help="A folder of pictures, or `sprites` or `photos`.")],
+    source: Annotated[str, typer.Argument(help="A folder of pictures, or `sprites`, `emoji` or `photos`.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as size=64 workers=1.")] = None,
     count: Annotated[int, typer.Option(help="Gaussians for each picture.", min=4, max=16384)] = 512,
     out: Annotated[

@@ -1,15 +1,16 @@
-"""What a mode and the folders that a recipe names prescribe for the rest of its settings."""
+"""What a mode, and the folders and the autoencoder's recipe that a recipe names, prescribe for the rest of its settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainwright.config.reading import Settings, validate
+from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import OVERFIT, LatentDiffusionConfig
 from trainwright.runs.folder import Run
 
+RECIPES = Path(__file__).parent / "recipes"
 Given = frozenset[tuple[str, ...]]
 PICTURES = ("size", "channels", "background", "fit", "interpolation", "source", "held_out")  # an autoencoder's own kind
 
@@ -44,7 +45,7 @@ def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
     place = Path(config.autoencoder).expanduser()
     if not place.is_dir():
         if config.autoencoder.count("/") == 1 and config.autoencoder.startswith("latent_diffusion/"):
-            return {}
+            return _network_of_recipe(config, given)
         raise UserError(
             f"autoencoder: {config.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder, a diffusers folder, or "
             "leave it out: then one is trained first."
@@ -71,6 +72,42 @@ def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
     theirs = _checked(str(place), settings)
     taken = {key: getattr(theirs.data, key) for key in PICTURES if ("data", key) not in given}
     return {**where, "vae": theirs.vae, "data": config.data.model_copy(update=taken)}
+
+
+def _network_of_recipe(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
+    """The network of the recipe that was typed; a part of it that was typed too wins."""
+    if ("autoencoder",) not in given:
+        return {}
+    typed = {path[1]: getattr(config.vae, path[1]) for path in given if path[0] == "vae"}
+    return {"vae": shipped(config.autoencoder).vae.model_copy(update=typed)}
+
+
+def shipped(autoencoder: str) -> LatentDiffusionConfig:
+    """A recipe of stage one that comes along, by its name with ``latent_diffusion/`` before it.
+
+    Raises:
+        UserError: there is none of that name, or it does not train an autoencoder.
+    """
+    file = RECIPES / f"{autoencoder.removeprefix('latent_diffusion/')}.yaml"
+    if not file.is_file():
+        raise UserError(
+            f"autoencoder: no recipe {autoencoder!r} and no such folder. latent_diffusion/autoencoder is one."
+        )
+    settings = Settings()
+    _add(settings, file)
+    first = validate(settings, LatentDiffusionConfig)
+    if first.stage != "autoencoder":
+        raise UserError(f"autoencoder: {autoencoder} does not train an autoencoder.")
+    return first
+
+
+def _add(settings: Settings, file: Path) -> None:
+    """A recipe's file, after the one that it extends."""
+    found = {k: v for k, v in read_yaml(file).items() if k != "family"}
+    base = found.pop("extends", None)
+    if base:
+        _add(settings, file.with_name(f"{base}.yaml"))
+    add_mapping(settings, LatentDiffusionConfig, found, str(file))
 
 
 def _unet(config: LatentDiffusionConfig) -> dict[str, Any]:

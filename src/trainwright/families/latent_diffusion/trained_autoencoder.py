@@ -7,7 +7,6 @@ from typing import Any
 
 from diffusers import AutoencoderKL
 
-from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.data.cache import cache_root, locked
 from trainwright.data.images import Images
 from trainwright.errors import UserError
@@ -15,6 +14,7 @@ from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.networks import Codec
+from trainwright.families.latent_diffusion.prescribed import shipped
 from trainwright.runs.folder import Run
 from trainwright.train import checkpoint as checkpoints
 from trainwright.train.session import train
@@ -72,17 +72,7 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
 
 def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
     """The recipe of the autoencoder with this run's pictures, network and device."""
-    name = config.autoencoder.removeprefix("latent_diffusion/")
-    file = Path(__file__).parent / "recipes" / f"{name}.yaml"
-    if not file.is_file():
-        raise UserError(
-            f"autoencoder: no recipe {config.autoencoder!r} and no such folder. latent_diffusion/autoencoder is one."
-        )
-    settings = Settings()
-    _add(settings, file)
-    first = validate(settings, LatentDiffusionConfig)
-    if first.stage != "autoencoder":
-        raise UserError(f"autoencoder: {config.autoencoder} does not train an autoencoder.")
+    first = shipped(config.autoencoder)
     here = config.train
     training: dict[str, Any] = {
         "threads": here.threads, "accelerator": here.accelerator, "tracker": "none", "devices": 1,
@@ -102,15 +92,6 @@ def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
             "train": first.train.model_copy(update=training),
         }
     )
-
-
-def _add(settings: Settings, file: Path) -> None:
-    """A shipped recipe, after the one that it extends."""
-    found = {k: v for k, v in read_yaml(file).items() if k != "family"}
-    base = found.pop("extends", None)
-    if base:
-        _add(settings, file.with_name(f"{base}.yaml"))
-    add_mapping(settings, LatentDiffusionConfig, found, str(file))
 
 
 def _fill(codec: Codec, folder: Path) -> None:
