@@ -1,0 +1,89 @@
+"""Who recognises what: samples of a run and held-out pictures, mixed and numbered, to be named by readers who know neither.
+
+``python -m benchmarks.naming sheets RUN`` draws the sheets into ``runs/naming``. A reader, a person or a vision model, sees them
+alone and writes ``{"1": "winking face", "2": null, ...}``: what another would name alike, and null for the rest. Then
+``python -m benchmarks.naming count RUN A.json B.json`` counts what two readers named, and writes ``results/naming.json``.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+
+from benchmarks.diffusion import opened
+from benchmarks.results_io import row, write
+from trainwright.data.images import to_bytes
+from trainwright.runs.folder import Run
+
+HOME = Path("runs/naming")
+MADE, REAL, SEED = 64, 32, 2
+COLUMNS, ROWS, CELL, GAP, HEAD = 8, 4, 128, 22, 30  # of a sheet; sizes in pixels
+Key = list[tuple[str, int]]
+
+
+def order() -> Key:
+    """(kind, index) of each cell, in the order of the numbers on the sheets."""
+    cells = [("made", i) for i in range(MADE)] + [("real", i) for i in range(REAL)]
+    random.Random(5).shuffle(cells)
+    return cells
+
+
+def sheets(run: Run) -> None:
+    """Draws the sheets: the same numbers mean the same pictures each time."""
+    system, data = opened(run)
+    held = data.pictures("held_out", 10_000)
+    chosen = torch.randperm(len(held), generator=torch.Generator().manual_seed(3))[:REAL]
+    pictures = {"made": torch.cat(list(system.samples(MADE, SEED))), "real": held[chosen]}
+    HOME.mkdir(parents=True, exist_ok=True)
+    cells, each = order(), COLUMNS * ROWS
+    for page in range(len(cells) // each):
+        size = (COLUMNS * (CELL + GAP), ROWS * (CELL + GAP + HEAD))
+        sheet = Image.new("RGB", size, (200, 200, 200))
+        draw = ImageDraw.Draw(sheet)
+        for place, (kind, index) in enumerate(cells[page * each : (page + 1) * each]):
+            left, top = (place % COLUMNS) * (CELL + GAP) + GAP // 2, (place // COLUMNS) * (CELL + GAP + HEAD)
+            picture = Image.fromarray(to_bytes(pictures[kind][index : index + 1])[0])
+            sheet.paste(picture.resize((CELL, CELL), Image.Resampling.BICUBIC), (left, top + HEAD))
+            draw.text((left, top + 6), str(page * each + place + 1), fill=(0, 0, 0), font_size=18)
+        sheet.save(HOME / f"sheet{page + 1}.png")
+
+
+def count(run: Run, readers: list[Path]) -> None:
+    """Writes how many cells of each kind both readers named, and how many with the same words; the words stand beside."""
+    answers = [json.loads(file.read_text(encoding="utf-8")) for file in readers]
+    named: dict[str, list[list[str]]] = {"made": [], "real": []}
+    for number, (kind, _) in enumerate(order(), 1):
+        said = [answer[str(number)] for answer in answers]
+        if all(said):
+            named[kind].append(said)
+    rows = []
+    for kind, label, total in (("made", "samples", MADE), ("real", "held-out pictures", REAL)):
+        alike = sum(first == second for first, second in named[kind])
+        found = {"both readers name": len(named[kind]), "both name with the same words": alike}
+        rows += [
+            row(f"{label} that {what}", value, f"of {total}", None, "higher", total, None)
+            for what, value in found.items()
+        ]
+    print(write("naming", "python -m benchmarks.naming count", rows, recipe=run.read()["recipe"], named=named))
+
+
+def main() -> None:
+    """Draws or counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["sheets", "count"])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("readers", type=Path, nargs="*", help="the two readers' answers")
+    given = parser.parse_args()
+    if given.what == "sheets":
+        sheets(Run(given.run))
+    elif len(given.readers) == 2:
+        count(Run(given.run), given.readers)
+    else:
+        parser.error("count needs the answers of two readers")
+
+
+if __name__ == "__main__":
+    main()
