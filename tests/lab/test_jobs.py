@@ -14,6 +14,7 @@ from trainwright.lab.executors.processes import Processes
 from trainwright.lab.jobs import Job, changed, work
 from trainwright.lab.ladder import last_healthy
 from trainwright.runs.folder import Run
+from trainwright.train import checkpoint as checkpoints
 
 
 @pytest.fixture
@@ -96,6 +97,32 @@ def test_a_fork_goes_on_from_its_parents_checkpoint_and_counts_its_own_steps(job
     )  # else it is judged by other parts than its parent
     facts = run_of(child).read()
     assert (facts["parent"], facts["forked_at"], facts["change"]) == ("parent", 6, {"optim.lr_g": 0.1})
+
+
+def test_what_has_another_shape_in_a_fork_begins_anew_and_that_is_said(job):
+    parent = job("parent", "keep_checkpoints=20")
+    work(parent)
+    wider = {"parent": parent.folder, "fork": "step_00000006"}
+    child = job("child", "critic_features=16", **wider)
+    assert work(replace(child, until=7)).status == "paused"  # so that it is resumed from a checkpoint of its own
+    assert work(child).status == "finished"
+    told = [e for e in run_of(child).events() if e["event"] == "begun_anew"]
+    assert [(e["step"], e["groups"]) for e in told] == [(6, ["critic"])]
+    before, after = checkpoints.latest(run_of(parent).checkpoints).state, checkpoints.latest(run_of(child).checkpoints)
+    assert after.state["updates"]["generator"] == before["updates"]["generator"]  # the whole way, the parent's too
+    assert after.state["updates"]["critic"] < before["updates"]["critic"]
+    twin = job("twin", "critic_features=16", **wider)
+    work(twin)
+    assert equal(child, twin)
+
+
+def test_a_fork_of_which_nothing_fits_is_refused_with_the_reason(job):
+    parent = job("parent")
+    work(parent)
+    child = job("child", "critic_features=16", "generator_features=16", parent=parent.folder, fork="step_00000012")
+    result = work(child)
+    assert result.status == "failed"
+    assert "no network of the run that it is forked from has the shape" in result.reason
 
 
 def test_a_fork_that_was_half_made_is_made_again(job, tmp_path):

@@ -46,7 +46,10 @@ def test_a_shipped_plan_is_sound(name):
         ((BASE, line("a", "from: base, change: {lr_x: 1e-5}")), "line 6: a: unknown key 'lr_x'"),
         ((BASE, line("a", "from: base, change: {lr_g: fast}")), "optim.lr_g"),
         ((BASE, line("a", "from: base, change: {lr_g: 2.0e-4}")), "changes nothing of base"),
-        ((BASE, line("a", "from: base, begin: end, change: {latent_dim: 8}")), "needs a restart"),
+        (
+            (BASE, line("a", "from: base, begin: end, steps: 9, change: {data.size: 16}")),
+            "data.size: 32 -> 16 is the same for a whole run and its forks",
+        ),
         ((BASE, line("a", "begin: end")), "needs a parent"),
         ((BASE, line("a", "from: base, begin: end")), "it needs `steps`"),
         ((BASE, line("a", "when: \"base.verdict == 'helthy'\"")), "no verdict is 'helthy'. Did you mean 'healthy'?"),

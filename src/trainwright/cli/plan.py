@@ -39,8 +39,10 @@ def list_plans() -> None:
     from trainwright.config.reading import read_yaml
     from trainwright.lab.plan import shipped
 
-    for name, file in shipped().items():
-        print(f"{name:32} {read_yaml(file).get('title', '')}")
+    found = shipped()
+    width = max(map(len, found))
+    for name, file in found.items():
+        print(f"{name:{width}}  {read_yaml(file).get('title', '')}")
 
 
 @verbs.command("check")

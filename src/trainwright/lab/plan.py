@@ -25,6 +25,7 @@ from trainwright.lab.jobs import changed
 from trainwright.remedies.playbook import concrete
 from trainwright.train.config import RunConfig
 from trainwright.train.family import Family
+from trainwright.train.phases import WHOLE_RUN
 
 NAME = r"^[a-z][a-z0-9_]*$"
 
@@ -178,9 +179,9 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
         values["train.steps"] = entry.steps
     after = changed(family, before, {**values, "hypothesis": entry.hypothesis}, where)
     found = [change for change in diff(before, after) if change.path not in ("hypothesis", "train.steps")]
-    cold = [str(change) for change in found if not change.hot]
-    if entry.begin != "start" and cold:
-        raise UserError(f"{where}: {'; '.join(cold)} needs a restart, so it cannot be forked; leave `begin` out.")
+    fixed = [str(change) for change in found if change.path.startswith(WHOLE_RUN)]
+    if entry.begin != "start" and fixed:
+        raise UserError(f"{where}: {'; '.join(fixed)} is the same for a whole run and its forks; leave `begin` out.")
     if entry.begin == "end" and entry.steps is None:
         raise UserError(f"{where}: begin: end goes on where {entry.parent} ended, so it needs `steps`: how many more.")
     if entry.parent and names and not found:

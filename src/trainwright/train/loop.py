@@ -20,7 +20,7 @@ from trainwright.randomness import seed_step
 from trainwright.runs.folder import Run
 from trainwright.runs.tables import Tables
 from trainwright.train import checkpoint as checkpoints
-from trainwright.train import phasing
+from trainwright.train import forking, phasing
 from trainwright.train.clock import Clock
 from trainwright.train.controller import Controller
 from trainwright.train.controller import make as make_controller
@@ -395,11 +395,12 @@ class Loop:
             self.course.restore(state["course"])
             if self.course.index != before:
                 self.adopt(self.course)
-        checkpoints.restore(self.system, found)
+        anew = forking.restore(self.system, found, self.run_folder)
         plateau = Plateau.restore(state.get("plateau"))
-        self.at = Position(state["step"], state["samples"], state["rollbacks"], dict(state["epoch_updates"]), plateau)
+        counts = [{n: 0 if n in anew else c for n, c in state[k].items()} for k in ("epoch_updates", "updates")]
+        self.at = Position(state["step"], state["samples"], state["rollbacks"], counts[0], plateau)
         self._follow_plateau()
-        self.updater.updates = dict(state["updates"])
+        self.updater.updates = counts[1]
         if self.controller is not None and state.get("controller") is not None:
             self.controller.restore(state["controller"])
             self.updater.factors = self.controller.factors
@@ -416,6 +417,8 @@ class Loop:
                 checkpoints.drop_later(phase, self.at.step)
             self.tables.cut_back(self.at.step)
             self.watcher.resume(self.recorder.window.sums)
+        if anew:
+            forking.settle(self, anew)
         return True
 
     def _roll_back(self, error: NonFinite) -> None:

@@ -19,7 +19,15 @@ from trainwright.config.reading import Settings, add_mapping, add_overrides, val
 from trainwright.errors import UserError
 
 CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*")
-SAME = ("data.", "phases", "train.precision", "train.devices", "train.accelerator", "train.threads", "train.tracker")
+WHOLE_RUN = (
+    "data.",
+    "phases",
+    "train.precision",
+    "train.devices",
+    "train.accelerator",
+    "train.threads",
+    "train.tracker",
+)
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -76,7 +84,7 @@ def effective(config: Any, index: int) -> Any:
     for phase in config.phases[: index + 1]:
         for path in phase.settings:
             whole = ".".join(resolve(type(config), path, f"phase {phase.name}"))
-            if whole.startswith(SAME):
+            if whole.startswith(WHOLE_RUN):
                 raise UserError(f"phase {phase.name}: {whole} is the same for a whole run; give it to the recipe.")
         words = [f"{path}={json.dumps(value)}" for path, value in phase.settings.items()]
         try:
