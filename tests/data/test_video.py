@@ -11,7 +11,7 @@ import torch
 
 from trainwright.data.video import store
 from trainwright.data.video.config import VideoData
-from trainwright.data.video.dataset import Clips, mirror
+from trainwright.data.video.dataset import Clips, mirror, turn
 from trainwright.data.video.decode import decode
 from trainwright.data.video.motion import flow, is_cut
 from trainwright.data.video.sources import Video, square, videos
@@ -100,6 +100,21 @@ def test_a_mirrored_window_moves_the_other_way() -> None:
     mirrored = mirror(clip)[0, 0, 3:].numpy().transpose(1, 2, 0)
     assert np.sign(mirrored[..., 0].sum()) == np.sign(turned[..., 0].sum()) != 0
     assert torch.equal(mirror(mirror(clip)), clip)
+
+
+def test_a_turned_window_moves_where_it_was_turned() -> None:
+    frames = np.stack(list(square(32)))
+    a, b = frames[1], frames[2]
+    clip = torch.zeros(1, 1, 5, 32, 32)
+    clip[0, 0, 3:] = torch.from_numpy(flow(a, b).astype(float).transpose(2, 0, 1))
+    for quarters in (1, 2, 3):
+        seen = flow(*(np.rot90(frame, quarters).copy() for frame in (a, b))).astype(float)
+        moved = turn(clip, quarters)[0, 0, 3:]
+        for axis in (0, 1):
+            assert np.sign(float(moved[axis].sum())) == np.sign(seen[..., axis].sum()) != 0
+    assert torch.equal(turn(turn(clip, 3), 1), clip)
+    pixels = torch.rand(1, 1, 5, 32, 32)
+    assert torch.equal(turn(pixels, 1)[0, 0, 0, 0], pixels[0, 0, 0, :, -1])  # what was on the right is on top
 
 
 def test_the_square_moves_by_its_rule() -> None:

@@ -33,6 +33,13 @@ class VideoData(Config):
     )
     flow: bool = knob(True, "Compute the optical flow (DIS) of every pair of frames once and keep it beside them.")
     flip: float = knob(0.5, "Probability that a window is mirrored.", hot=True, ge=0, le=1)
+    turn: float = knob(
+        0.0,
+        "Probability that a window is turned by 90, 180 or 270 degrees: more to learn motion from, where up and down matter little.",
+        hot=True,
+        ge=0,
+        le=1,
+    )
     held_out: float = knob(
         0.15,
         "Share of each video kept from training, in blocks that share no frame with a training window.",

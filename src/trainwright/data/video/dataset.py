@@ -68,10 +68,13 @@ class Clips:
         return self.windows(self.train[batch_indices(seed, start, size, len(self.train))])
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Bytes of windows on any device -> (B, frames, 5, S, S) float, some of them mirrored."""
+        """Bytes of windows on any device -> (B, frames, 5, S, S) float, some of them mirrored or turned."""
         clips = unpacked(raw)
-        mirrored = (uniform(len(clips)) < self.config.flip).to(clips.device)
-        return torch.where(mirrored[:, None, None, None, None], mirror(clips), clips)
+        if self.config.turn:
+            turned, quarters = uniform(len(clips)) < self.config.turn, 1 + (3 * uniform(len(clips))).long()
+            for quarter in (1, 2, 3):
+                clips = _where(turned & (quarters == quarter), turn(clips, quarter), clips)
+        return _where(uniform(len(clips)) < self.config.flip, mirror(clips), clips)
 
     def some(self, part: str, count: int) -> Tensor:
         """Up to ``count`` windows of ``train`` or ``held_out``, evenly spread over them: (n, frames, 5, S, S)."""
@@ -95,6 +98,20 @@ def unpacked(raw: Tensor) -> Tensor:
     colour = raw[..., :3].float().div_(127.5).sub_(1)
     flow = raw[..., 3:].contiguous().view(torch.float16).float()
     return torch.cat([colour, flow], dim=-1).movedim(-1, -3).contiguous()
+
+
+def _where(chosen: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Windows of ``one`` where ``chosen`` (B,), else of ``other``."""
+    return torch.where(chosen.to(one.device)[:, None, None, None, None], one, other)
+
+
+def turn(clips: Tensor, quarters: int) -> Tensor:
+    """Turned by so many quarters to the left: what moved to the right moves up."""
+    turned = clips.rot90(quarters, (-2, -1))
+    right, down = turned[..., 3, :, :], turned[..., 4, :, :]
+    for _ in range(quarters):
+        right, down = down, -right
+    return torch.cat([turned[..., :3, :, :], torch.stack([right, down], dim=-3)], dim=-3)
 
 
 def mirror(clips: Tensor) -> Tensor:

@@ -1,0 +1,41 @@
+"""The video guide's phases as a plan, on the clips that come along: what each expects beside what happened.
+
+``python -m benchmarks.video_phases`` runs the plan ``video_vaegan/phases`` (half an hour of one core), leaves the study in
+``runs/video_phases`` (a second call goes on with it) and writes ``results/video_phases.json``.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.results_io import row, write
+from benchmarks.video_parts import line
+
+PLAN = "video_vaegan/phases"
+STUDY = Path("runs/video_phases")
+COMMAND = "python -m benchmarks.video_phases"
+SHOWN = {
+    "PSNR, dB": "prediction/psnr",
+    "features": "prediction/feature_distance",
+    "Rec": "generator/reconstruction",
+    "KL, nats": "kl/nats",
+}
+
+
+def main() -> None:
+    """Runs what is missing and writes the results."""
+    words = [PLAN, "threads=1", "tracker=none", "--study", str(STUDY)]
+    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
+    made = json.loads((STUDY / "table.json").read_text())["rows"]
+    rows = [
+        row(f"{r['name']}: {name.partition(',')[0]}", r["levels"][signal], "", None, "", len(r["runs"]), None)
+        for r in made
+        for name, signal in SHOWN.items()
+        if signal in r.get("levels", {})
+    ]
+    print(write("video_phases", COMMAND, rows, table=[line(r, SHOWN) for r in made]))
+
+
+if __name__ == "__main__":
+    main()
