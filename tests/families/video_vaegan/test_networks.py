@@ -35,6 +35,18 @@ def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict,
     assert size(Generator(model, side, predict)) == expected
 
 
+@pytest.mark.parametrize(("reach", "heard"), [("quarter", 8), ("whole", 32)])
+def test_a_place_is_mended_by_all_that_is_within_reach(reach, heard) -> None:
+    torch.manual_seed(0)
+    generator = Generator(Networks(reach=reach, region_count=2), 32, 1)
+    torch.nn.init.normal_(generator.change.weight)
+    context = torch.rand(1, 3, 5, 32, 32, requires_grad=True)
+    generator(torch.zeros(1, 128), torch.zeros(1, 8), context)[0, 0, :, 0, 0].sum().backward()
+    assert context.grad is not None
+    felt = context.grad[0, 2].abs().amax(0)[0].nonzero()  # along the top row, from the left
+    assert int(felt.max()) + 1 == pytest.approx(heard, abs=2)
+
+
 @pytest.mark.parametrize(("norm", "elsewhere"), [("pixel", False), ("instance", True)])
 def test_one_bright_place_changes_the_others_under_an_instance_norm_alone(norm, elsewhere) -> None:
     torch.manual_seed(0)

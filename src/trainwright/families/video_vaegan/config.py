@@ -30,6 +30,10 @@ class Networks(Config):
         "What the generator adds to: the last given frame, that frame `moved` on by its own, mended flow, or nothing (as in the "
         "guide: the latent has to carry the whole picture).",
     )
+    reach: Literal["quarter", "whole"] = knob(
+        "quarter",
+        "What a place of the base is mended by: all that is up to a quarter of the side away, or the whole frame (things that jump).",
+    )
     patches: Literal["roi_align", "pixels"] = knob(
         "roi_align", "Regions are cut out of a shallow convolution's maps, or out of the pixels."
     )

@@ -48,7 +48,8 @@ class Generator(nn.Module):
         seen = {"none": 0, "last": 3, "moved": 9}[model.base]
         if seen:
             looks: list[nn.Module] = []
-            for i in range(max(2, int(math.log2(size)) - 2)):  # together they see what is a quarter of the side away
+            sides = int(math.log2(size))  # of so many layers together a place sees the whole frame
+            for i in range(sides if model.reach == "whole" else max(2, sides - 2)):
                 given = widths[-1] * predict + seen if i == 0 else LOOK
                 looks += [nn.Conv2d(given, LOOK, 3, padding=2**i, dilation=2**i), nn.GELU()]
             self.look = nn.Sequential(*looks)
