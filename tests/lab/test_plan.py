@@ -83,6 +83,17 @@ def test_what_must_follow_a_change_and_several_changes_are_allowed_when_said(tmp
     assert set(made.experiments[1].change) == {"optim.lr_g", "optim.n_critic"}
 
 
+def test_a_fork_takes_hot_settings_of_its_data_and_another_shape(tmp_path):
+    made = plan(
+        tmp_path,
+        BASE,
+        line("a", "from: base, begin: end, steps: 9, change: {data.augment.flip: 0.25}"),
+        line("b", "from: base, begin: end, steps: 9, change: {critic_features: 16}"),
+    )
+    assert made.experiments[1].config.data.augment.flip == 0.25
+    assert made.experiments[2].config.model.critic_features == 16
+
+
 LADDER = (
     BASE,
     line("a", 'from: base, change: {lr_g: x0.5}, when: "base.verdict == \'healthy\'", expect: "a.score > base.score"'),

@@ -179,7 +179,7 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
         values["train.steps"] = entry.steps
     after = changed(family, before, {**values, "hypothesis": entry.hypothesis}, where)
     found = [change for change in diff(before, after) if change.path not in ("hypothesis", "train.steps")]
-    fixed = [str(change) for change in found if change.path.startswith(WHOLE_RUN)]
+    fixed = [str(change) for change in found if change.path.startswith(WHOLE_RUN) and not change.hot]
     if entry.begin != "start" and fixed:
         raise UserError(f"{where}: {'; '.join(fixed)} is the same for a whole run and its forks; leave `begin` out.")
     if entry.begin == "end" and entry.steps is None:
