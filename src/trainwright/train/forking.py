@@ -39,5 +39,11 @@ def settle(loop: "Loop", anew: list[str]) -> None:
     """Says what begins anew, and saves it, so that the fork's first checkpoint is its own."""
     if loop.main:
         loop.run_folder.event("begun_anew", loop.at.step, groups=anew)
-        loop.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")
+        note(loop, anew)
     loop.checkpoint()
+
+
+def note(loop: "Loop", anew: list[str]) -> None:
+    """Shows which groups begin anew, as a fork or as a phase has them."""
+    if anew:
+        loop.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainwright.train import checkpoint as checkpoints
+from trainwright.train import forking
 from trainwright.train.phases import Course
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def follow(loop: "Loop", course: Course) -> None:
         facts = {"settings": course.phase.settings, "weights_of_step": found.step, "begun_anew": anew}
         loop.run_folder.event("phase_begun", loop.at.step, phase=course.phase.name, **facts)
         loop.display.note(f"phase {course.phase.name} begins with the weights of step {found.step}")
-        if anew:
-            loop.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")
+        forking.note(loop, anew)
     loop.checkpoint()  # a resumed run is in this phase from its first step on
 
 

@@ -73,8 +73,10 @@ class Clips:
         if self.config.turn:
             turned, quarters = uniform(len(clips)) < self.config.turn, 1 + (3 * uniform(len(clips))).long()
             for quarter in (1, 2, 3):
-                clips = _where(turned & (quarters == quarter), turn(clips, quarter), clips)
-        return _where(uniform(len(clips)) < self.config.flip, mirror(clips), clips)
+                chosen = (turned & (quarters == quarter)).to(clips.device)
+                clips[chosen] = turn(clips[chosen], quarter)
+        mirrored = (uniform(len(clips)) < self.config.flip).to(clips.device)
+        return torch.where(mirrored[:, None, None, None, None], mirror(clips), clips)
 
     def some(self, part: str, count: int) -> Tensor:
         """Up to ``count`` windows of ``train`` or ``held_out``, evenly spread over them: (n, frames, 5, S, S)."""
@@ -98,11 +100,6 @@ def unpacked(raw: Tensor) -> Tensor:
     colour = raw[..., :3].float().div_(127.5).sub_(1)
     flow = raw[..., 3:].contiguous().view(torch.float16).float()
     return torch.cat([colour, flow], dim=-1).movedim(-1, -3).contiguous()
-
-
-def _where(chosen: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Windows of ``one`` where ``chosen`` (B,), else of ``other``."""
-    return torch.where(chosen.to(one.device)[:, None, None, None, None], one, other)
 
 
 def turn(clips: Tensor, quarters: int) -> Tensor:
