@@ -21,12 +21,16 @@ SHOWN = {"PSNR, dB": "prediction/psnr", "features": "prediction/feature_distance
 def line(made: dict[str, Any], shown: dict[str, str] = SHOWN) -> dict[str, str]:
     """Cells of an experiment: levels, and the difference from its parent over seeds."""
     levels, effects = made.get("levels", {}), made.get("effects", {})
-    changes = ", ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in made["change"].items())
-    cells = {"experiment": made["name"], "change": changes or "none", "hypothesis": made["outcome"]}
+    cells = {"experiment": made["name"], "change": changes(made), "hypothesis": made["outcome"]}
     for name, signal in shown.items():
         cells[name] = f"{levels[signal]:.3g}" if signal in levels else ""
         cells[f"{name.split(',')[0]}, difference"] = effects.get(signal, {}).get("text", "")
     return cells
+
+
+def changes(made: dict[str, Any]) -> str:
+    """What an experiment changes, in words."""
+    return ", ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in made["change"].items()) or "none"
 
 
 def _short(value: Any) -> str:

@@ -33,8 +33,9 @@ SMALL = {  # what makes a recipe small enough for the bench
         "probe_count=64", "probe_stride=2", "learning_rate=0.001", "ema_decay=0.98",
     ],
     "video_vaegan": [
-        "size=32", "nesting=wubu", "latent_dim=16", "tangent_dim=64", "disc_features=32", "disc_max_features=128", "lambda_kl=1e-6",
-        "probe_count=32", "probe_stride=2", "reach=quarter",
+        "size=32", "nesting=wubu", "regions=hybrid", "adaptive=0.5", "motion=true", "gen_film=true", "latent_dim=16",
+        "tangent_dim=64", "disc_features=32", "disc_max_features=128", "lambda_kl=1e-6", "probe_count=32", "probe_stride=2",
+        "reach=quarter",
     ],
 }  # fmt: skip
 STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from outside

@@ -31,7 +31,7 @@ def made(title: str, sprites, *words: str):
     [(64, 256, 1, 12, 10_534_435), (256, 512, 3, 24, 21_234_595), (32, 128, 1, 12, 2_268_259)],
 )
 def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict, regions, expected) -> None:
-    model = Networks(base="none", latent_dim=latent, region_count=regions)
+    model = Networks(base="none", latent_dim=latent, region_count=regions, gen_film=True)
     assert size(Generator(model, side, predict)) == expected
 
 
@@ -106,7 +106,7 @@ def test_prediction_never_sees_its_target(sprites) -> None:
 @pytest.mark.parametrize("what", ["an early frame", "motion"])
 def test_the_latent_hears_context_and_motion(what: str, sprites) -> None:
     """In the guide's program neither changed z."""
-    system, data = made("video_vaegan/square", sprites, "adaptive=0")
+    system, data = made("video_vaegan/square", sprites, "motion=true")
     clips = data.some("train", 4)
     other = clips.clone()
     if what == "motion":
@@ -167,13 +167,13 @@ def test_signals_of_a_prediction() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("nesting=euclidean",),
-        ("regions=grid", "patches=pixels", "over_time=mean"),
-        ("motion=false", "base=last", "over_time=last"),
+        ("nesting=wubu", "regions=hybrid", "adaptive=0.5", "motion=true", "gen_film=true"),
+        ("regions=spiral", "patches=pixels", "over_time=mean"),
+        ("regions=subdivide", "base=last", "over_time=last"),
         ("disc_film=true", "disc_type=regional", "data.predict=2"),
-        ("wubu_rotation=true", "wubu_phi_curvature=true", "wubu_phi_rotation=true"),
+        ("nesting=wubu", "wubu_rotation=true", "wubu_phi_curvature=true", "wubu_phi_rotation=true"),
         ("lambda_gan=0",),
-        ("data.context=1", "motion=false", "base=none", "data.flow=false"),
+        ("data.context=1", "base=none", "data.flow=false"),
     ],
 )
 def test_every_switch_trains(words: tuple[str, ...], quick) -> None:
@@ -185,7 +185,8 @@ def test_what_does_not_fit_together_is_refused(sprites) -> None:
     from trainwright.errors import UserError
 
     for words, told in (
-        (("context=1",), "two frames"),
+        (("context=1",), "base: moved needs a context of two"),
+        (("context=1", "base=last", "motion=true"), "motion needs two frames"),
         (("flow=false",), "data.flow"),
         (("wubu_s_curvatures=[1.0, 0.5, 0.2]",), "wubu_s_curvatures has 3"),
     ):

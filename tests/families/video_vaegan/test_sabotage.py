@@ -11,8 +11,8 @@ from trainwright.train.status import Silent
 
 WORDS = (
     "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "nesting=wubu", "base=none",
-    "latent_dim=16", "tangent_dim=64",
-    "gen_norm=instance", "lambda_features=0",  # the guide's generator: at this size its latent is heard soonest
+    "regions=hybrid", "adaptive=0.5", "motion=true", "gen_film=true", "latent_dim=16", "tangent_dim=64",
+    "gen_norm=instance", "lambda_features=0",  # the guide's parts: at this size its generator hears the latent soonest
     "data.held_out=0.15", "data.block=20", "sample_every=1000", "wubu_s=[64, 32]",
 )  # fmt: skip
 CASES = {

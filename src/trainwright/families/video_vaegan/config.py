@@ -39,16 +39,18 @@ class Networks(Config):
     )
     cnn_channels: int = knob(32, "Maps of that convolution.", ge=8, le=512, multiple_of=8)
     tangent_dim: int = knob(128, "Width of a region's vector before the nesting.", ge=4, le=2048)
-    regions: Literal["hybrid", "subdivide", "spiral", "grid"] = knob(
-        "hybrid", "Golden cuts, a golden spiral, half of either, or an even grid.", aliases=("GAAD_DECOMPOSITION_TYPE",)
+    regions: Literal["grid", "subdivide", "spiral", "hybrid"] = knob(
+        "grid",
+        "An even grid, which did no worse; or the guide's: golden cuts, a golden spiral, half of either.",
+        aliases=("GAAD_DECOMPOSITION_TYPE",),
     )
     region_count: int = knob(12, "Regions of a frame.", ge=1, le=128, aliases=("GAAD_NUM_REGIONS",))
     region_least: float = knob(
         4.0, "No golden cut is narrower than so many pixels.", ge=1, aliases=("GAAD_MIN_SIZE_PX",)
     )
     adaptive: float = knob(
-        0.5,
-        "How far regions follow motion and contrast; 0: the published boxes, the same for every clip.",
+        0.0,
+        "How far regions follow motion and contrast; 0: the same for every clip, as published.",
         ge=0,
         le=1,
     )
@@ -76,14 +78,14 @@ class Networks(Config):
         True, "Take vectors to boundary points inside of the ball; without, curvature changes nothing but the boundary."
     )
     wubu_dropout: float = knob(0.1, "Dropout in the nesting.", ge=0, lt=1)
-    motion: bool = knob(True, "Give the encoder the flow of regions.", aliases=("USE_WUBU_MOTION_BRANCH",))
+    motion: bool = knob(False, "Give the encoder the flow of regions.", aliases=("USE_WUBU_MOTION_BRANCH",))
     motion_regions: int = knob(8, "Regions of the flow.", ge=1, le=128)
     gen_norm: Literal["pixel", "instance"] = knob(
         "pixel",
         "Normalisation in the generator. `instance`, the guide's: only how a place stands beside the others comes through it, so one "
         "place is made so bright that the rest comes out right, and is seen as a black drop (Karras et al. 2020).",
     )
-    gen_film: bool = knob(True, "Tell the generator's layers the regions (FiLM).")
+    gen_film: bool = knob(False, "Tell the generator's layers the regions (FiLM).")
     disc_type: Literal["spatio_temporal", "regional"] = knob(
         "spatio_temporal", "Discriminator on whole clips, or on the regions of the first predicted frame."
     )

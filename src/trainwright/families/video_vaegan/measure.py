@@ -38,19 +38,24 @@ class FeatureDistance:
     Args:
         target: (B, T, 3, S, S) in [-1, 1], whose features are kept.
         last: (B, 3, S, S), the last given frame.
-
-    Attributes:
-        copied: the distance of the last frame, once for each to be predicted.
     """
 
     def __init__(self, target: Tensor, last: Tensor) -> None:
-        self._network = Features()
+        self._network, self._frames = Features(), target.shape[1]
         self._target = self._of(target)
-        self.copied = self(last[:, None].expand_as(target))
+        self._copied = self._each(last[:, None].expand_as(target))
 
     def __call__(self, made: Tensor) -> float:
-        """That of predictions (B, T, 3, S, S)."""
-        return float((self._of(made) - self._target).square().mean())
+        """That of predictions (b, T, 3, S, S) of the first b clips."""
+        return float(self._each(made).mean())
+
+    def copied(self, clips: int | None = None) -> float:
+        """That of the last given frame, once for each to be predicted, of so many clips; None: all."""
+        return float(self._copied[: None if clips is None else clips * self._frames].mean())
+
+    def _each(self, made: Tensor) -> Tensor:
+        found = self._of(made)
+        return (found - self._target[: len(found)]).square().mean(1)
 
     def _of(self, frames: Tensor) -> Tensor:
         return self._network.of(to_byte_tensor(frames.flatten(0, 1).cpu()))
@@ -93,7 +98,7 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
     ]
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
     meaning = "squared distance of the packaged features, frame by frame"
-    out.append(_row("prediction/feature_distance", distance(made), distance.copied, "lower", meaning))
+    out.append(_row("prediction/feature_distance", distance(made), distance.copied(), "lower", meaning))
     return out
 
 

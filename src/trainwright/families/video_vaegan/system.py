@@ -77,7 +77,7 @@ class VideoVaeGan(System):
         self.generator = Generator(model, data.size, data.predict)
         self.discriminator = DISCRIMINATORS[model.disc_type](model, data.size, data.predict)
         self.contexts = Contexts(self.seen, data.size)
-        self._distance: tuple[int, FeatureDistance] | None = None  # of so many windows
+        self._distance: tuple[Tensor, FeatureDistance] | None = None  # held-out windows, and how far from their truth
         self._eye: PerceptualDistance | None = None
         self.networks = {
             "encoder": self.encoder,
@@ -252,22 +252,24 @@ class VideoVaeGan(System):
         }
 
     def before_watching(self, data: Any) -> None:
-        """Imports what measures structural similarity."""
+        """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
         frame = torch.zeros(1, 1, 3, 16, 16)
         ssim(frame, frame)
+        clips = data.some("held_out", MOST_EACH_TIME)
+        if installed() and len(clips):
+            self._distance = clips, FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3])
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
         """How far predictions of held-out windows, and the copied last frame, are from the truth in packaged features."""
-        clips = data.some("held_out", min(count, MOST_EACH_TIME))
-        if not installed() or not len(clips):
+        if self._distance is None:
+            self.before_watching(data)
+        if self._distance is None:
             return {}
-        if self._distance is None or self._distance[0] != count:
-            self._distance = (count, FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3]))
-        distance = self._distance[1]
+        clips, distance = self._distance[0][:count], self._distance[1]
         return {
             "prediction/feature_distance": distance(self.predict(clips)),
-            "prediction/copy_feature_distance": distance.copied,
+            "prediction/copy_feature_distance": distance.copied(len(clips)),
         }
 
     def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:

@@ -1,0 +1,81 @@
+"""Each part that the clips' recipe does without, added to it at its full length.
+
+``python -m benchmarks.video_recipe`` runs the plan ``video_vaegan/parts_added`` (half an hour of one core), leaves the study in
+``runs/video_recipe`` (a second call goes on with it), evaluates each run on all held-out windows and writes
+``results/video_recipe.json``.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.results_io import row, write
+from benchmarks.video_parts import changes
+from trainwright import registry
+from trainwright.lab.effect import effect
+from trainwright.runs.folder import Run, read_lines
+from trainwright.train.session import read_config
+from trainwright.train.trained import load
+
+PLAN = "video_vaegan/parts_added"
+STUDY = Path("runs/video_recipe")
+COMMAND = "python -m benchmarks.video_recipe"
+SHOWN = {"PSNR": "prediction/psnr", "features": "prediction/feature_distance"}
+SPEED = "windows a second"
+
+
+def evaluated(run: Run) -> dict[str, Any]:
+    """What ``trainwright evaluate`` says of a run, what copying gives, and its speed."""
+    family = registry.family(run.read()["family"])
+    config = read_config(family, run)
+    lines = {line["metric"]: line for line in load(family, run).system.evaluate(family.load(config).open_data(config))}
+    speeds = [r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
+    found = {name: lines[metric]["value"] for name, metric in SHOWN.items()}
+    copied = {f"{name}, copied": lines[metric]["floor"] for name, metric in SHOWN.items()}
+    return {"seed": config.train.seed, **found, **copied, SPEED: statistics.median(speeds)}
+
+
+def line(made: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """Cells of an experiment: means over seeds, and differences from its parent."""
+    own = found[made["name"]]
+    cells = {"experiment": made["name"], "change": changes(made)}
+    for name in SHOWN:
+        cells[name] = f"{statistics.mean(r[name] for r in own):.4g}"
+        values = [{r["seed"]: r[name] for r in rows} for rows in (own, found.get(made.get("parent") or "", []))]
+        against = effect(*values)
+        cells[f"{name}, difference"] = str(against) if against else ""
+        cells[f"{name}, nearer than a copy"] = f"{sum(_nearer(r, name) for r in own)} of {len(own)}"
+    cells[SPEED] = f"{statistics.median(r[SPEED] for r in own):.0f}"
+    return cells
+
+
+def _nearer(found: dict[str, Any], name: str) -> bool:
+    better = found[name] - found[f"{name}, copied"]
+    return bool(better > 0 if name == "PSNR" else better < 0)
+
+
+def main() -> None:
+    """Runs what is missing and writes the results."""
+    torch.set_num_threads(1)
+    words = [PLAN, "threads=1", "tracker=none", "--study", str(STUDY)]
+    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
+    made = json.loads((STUDY / "table.json").read_text())["rows"]
+    found = {r["name"]: [evaluated(Run(STUDY / "runs" / name)) for name in r["runs"]] for r in made}
+    rows = [
+        row(f"{experiment}, seed {r['seed']}: {name}", r[name], "", None, "", 1, None)
+        for experiment, runs in found.items()
+        for r in runs
+        for name in (*SHOWN, SPEED)
+    ]
+    copied = next(iter(found.values()))[0]
+    rows += [row(f"copying the last frame: {name}", copied[f"{name}, copied"], "", None, "", 1, None) for name in SHOWN]
+    print(write("video_recipe", COMMAND, rows, table=[line(r, found) for r in made]))
+
+
+if __name__ == "__main__":
+    main()
