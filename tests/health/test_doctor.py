@@ -35,11 +35,22 @@ def test_an_infinite_loss_is_a_crash_with_its_step():
     assert found.alarms[0].finding.onset == 121
 
 
+EMPTY_LATENT = {
+    "kl__nats_heldout": lambda i: 0.001,
+    "latent__active_share": lambda i: 0.0,
+    "latent__shuffled_error_ratio": lambda i: 1.0,
+}
+
+
+@pytest.mark.parametrize(("continues", "verdict"), [(False, "sick"), (True, "suspect")])
+def test_an_empty_latent_is_a_suspicion_where_what_is_given_may_say_all(continues, verdict):
+    found = examine(History.of(rows(**EMPTY_LATENT), facts={"continues_training": continues}, total=200))
+    assert found.verdict == verdict
+    assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
+
+
 def test_consequences_are_no_alarms_of_their_own():
-    flat = dict(
-        kl__nats_heldout=lambda i: 0.001, latent__active_share=lambda i: 0.0, latent__shuffled_error_ratio=lambda i: 1.0,
-        std_ratio__a=lambda i: 0.01, std_ratio__b=lambda i: 0.01,
-    )  # fmt: skip
+    flat = EMPTY_LATENT | {"std_ratio__a": lambda i: 0.01, "std_ratio__b": lambda i: 0.01}
     found = examine(History.of(rows(**flat), total=200))
     assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
     assert any(d.symptom.name == "variance_collapse" and d.follows == "posterior_collapse" for d in found.diagnoses)

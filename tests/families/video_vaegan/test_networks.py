@@ -10,7 +10,7 @@ from trainwright.data.video.dataset import Clips
 from trainwright.families.video_vaegan.config import Networks
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
 from trainwright.families.video_vaegan.generator import NORMS, Generator, Up, warp
-from trainwright.families.video_vaegan.measure import prediction_signals, psnr_pooled
+from trainwright.families.video_vaegan.measure import prediction_rows, prediction_signals, psnr_pooled
 from trainwright.train.session import build
 
 
@@ -162,6 +162,15 @@ def test_signals_of_a_prediction() -> None:
     assert found["prediction/psnr"] == pytest.approx(10 * torch.log10(torch.tensor(4 / 0.01)).item(), abs=1e-3)
     assert found["prediction/error_beside_copy"] == pytest.approx(0.25, abs=1e-4)
     assert psnr_pooled(target + 0.1, target) - found["prediction/copy_psnr"] == pytest.approx(6.02, abs=0.01)
+
+
+def test_lpips_is_left_out_where_its_weights_are_not_at_hand(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    target = torch.zeros(2, 1, 3, 32, 32)
+    found = {row["metric"]: row for row in prediction_rows(target, target, target[:, 0] + 0.5)}
+    assert "prediction/lpips" not in found and not list(tmp_path.rglob("*"))
+    distance = found["prediction/feature_distance"]
+    assert distance["value"] == 0 < distance["floor"]
 
 
 @pytest.mark.parametrize(

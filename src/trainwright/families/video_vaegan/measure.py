@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainwright.data.images import to_byte_tensor
+from trainwright.measure import lpips
 from trainwright.measure.features import Features
 
 CEILING = 100.0  # dB, of a prediction without an error
@@ -83,7 +84,7 @@ def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, 
 
 
 def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:
-    """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives."""
+    """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives. LPIPS is among them where it is at hand."""
     found = prediction_signals(made, target, last)
     distance = FeatureDistance(target, last)
     rows = [
@@ -99,6 +100,11 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
     meaning = "squared distance of the packaged features, frame by frame"
     out.append(_row("prediction/feature_distance", distance(made), distance.copied(), "lower", meaning))
+    if lpips.at_hand():
+        truth, copied = target.flatten(0, 1), last[:, None].expand_as(target).flatten(0, 1)
+        meaning = "LPIPS with AlexNet (Zhang et al. 2018)"
+        values = lpips.lpips(made.flatten(0, 1), truth), lpips.lpips(copied, truth)
+        out.append(_row("prediction/lpips", *values, "lower", meaning))
     return out
 
 

@@ -3,7 +3,18 @@
 import numpy as np
 
 from trainwright.health.history import History
-from trainwright.health.symptom import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, smooth, thin
+from trainwright.health.symptom import (
+    Bound,
+    Judgement,
+    Severity,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
 
 BOUNDS = {
     "active_share": Bound(
@@ -19,7 +30,10 @@ BOUNDS = {
 
 
 def look(h: History) -> Judgement:
-    """No active unit or next to no KL, and a decoder that does as well with another picture's z."""
+    """No active unit or next to no KL, and a decoder that does as well with another picture's z.
+
+    Where samples continue given pictures it is a suspicion: one answer for each of them may be all there is to say.
+    """
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
     if nats is None and active is None:
@@ -49,7 +63,8 @@ def look(h: History) -> Judgement:
     stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    return finding(stretch, "sick", *(evidence(n, s, stretch, a, t) for n, s, a, t in told))
+    severity: Severity = "suspect" if h.facts.get("continues_training") else "sick"
+    return finding(stretch, severity, *(evidence(n, s, stretch, a, t) for n, s, a, t in told))
 
 
 SYMPTOM = Symptom(
