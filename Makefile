@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion clean
+.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion bench-video clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -40,6 +40,13 @@ bench-diffusion: $(VENV)/dev.done  ## latent diffusion beside a WGAN-GP, the gui
 	$(BIN)/python -m benchmarks.diffusion
 	$(BIN)/python -m benchmarks.ldm_stability
 	$(BIN)/python -m benchmarks.sampling
+	$(BIN)/python -m benchmarks.tables
+
+bench-video: $(VENV)/dev.done  ## which parts help and what they add, the guide's phases, what lies in a step (about two hours)
+	$(BIN)/python -m benchmarks.video_parts
+	$(BIN)/python -m benchmarks.video_recipe
+	$(BIN)/python -m benchmarks.video_phases
+	$(BIN)/python -m benchmarks.video
 	$(BIN)/python -m benchmarks.tables
 
 bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model, collapse thresholds (about three hours)
