@@ -42,9 +42,9 @@ EMPTY_LATENT = {
 }
 
 
-@pytest.mark.parametrize(("continues", "verdict"), [(False, "sick"), (True, "suspect")])
-def test_an_empty_latent_is_a_suspicion_where_what_is_given_may_say_all(continues, verdict):
-    found = examine(History.of(rows(**EMPTY_LATENT), facts={"continues_training": continues}, total=200))
+@pytest.mark.parametrize(("told", "verdict"), [(False, "sick"), (True, "suspect")])
+def test_an_empty_latent_is_a_suspicion_where_what_is_given_may_say_all(told, verdict):
+    found = examine(History.of(rows(**EMPTY_LATENT), facts={"decoder_is_told": told}, total=200))
     assert found.verdict == verdict
     assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
 

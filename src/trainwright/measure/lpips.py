@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+LEAST_SIDE = 32  # pixels; of smaller pictures AlexNet's second pooling has nothing left
+
 
 def at_hand() -> bool:
     """Whether torchvision loads and AlexNet's weights lie where it looks for them."""
@@ -21,10 +23,9 @@ def at_hand() -> bool:
 @torch.no_grad()
 def lpips(made: Tensor, target: Tensor) -> float:
     """Mean over frames (N, 3, H, W) in [-1, 1], with AlexNet; only where it is :func:`at_hand`."""
-    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+    from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
-    parts = zip(made.cpu().split(64), target.cpu().split(64), strict=True)
-    total = sum(
-        float(learned_perceptual_image_patch_similarity(a, b, net_type="alex", reduction="sum")) for a, b in parts
-    )
-    return total / len(made)
+    metric = LearnedPerceptualImagePatchSimilarity(net_type="alex")
+    for some, truth in zip(made.cpu().split(64), target.cpu().split(64), strict=True):
+        metric.update(some, truth)
+    return float(metric.compute())

@@ -1,4 +1,4 @@
-"""Video VAE-GAN: regions in golden ratio, hyperbolic nesting and motion, on short clips."""
+"""Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
 from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.panels import PANELS
@@ -6,7 +6,7 @@ from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="video_vaegan",
-    summary="VAE-GAN that predicts the next frames of short videos: golden regions, hyperbolic nesting, motion, FiLM",
+    summary="VAE-GAN that predicts the next frames of short videos; golden regions, hyperbolic nesting, motion and FiLM on request",
     config=VideoVaeGanConfig,
     system="trainwright.families.video_vaegan.loading:system",
     panels=PANELS,

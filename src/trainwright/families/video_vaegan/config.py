@@ -32,7 +32,7 @@ class Networks(Config):
     )
     reach: Literal["quarter", "whole"] = knob(
         "quarter",
-        "What a place of the base is mended by: all that is up to a quarter of the side away, or the whole frame (things that jump).",
+        "What a place of the base is mended by: all that is up to a quarter of the side away, or the whole frame, with what is anywhere in it (things that jump).",
     )
     patches: Literal["roi_align", "pixels"] = knob(
         "roi_align", "Regions are cut out of a shallow convolution's maps, or out of the pixels."
@@ -50,7 +50,7 @@ class Networks(Config):
     )
     adaptive: float = knob(
         0.0,
-        "How far regions follow motion and contrast; 0: the same for every clip, as published.",
+        "How far regions follow motion and contrast; 0: the same boxes for every clip, as the guide's are.",
         ge=0,
         le=1,
     )

@@ -1,7 +1,8 @@
-"""Frames -> μ and log σ² of the latent: regions, nesting over regions, motion, nesting over frames, frames put together.
+"""Frames -> μ and log σ² of the latent: regions, nesting over regions, motion if asked for, nesting over frames, frames put together.
 
 In the guide's program the latent depended on the last *target* frame alone: no stack mixes frames, only the last row was kept, all
-frames were encoded, and the motion of that row was padding. Here every frame that is seen, and the motion that leads to it, has a say.
+frames were encoded, and the motion of that row was padding. Here every frame that is seen has a say, and with ``model.motion`` the
+motion that leads to it.
 """
 
 import torch

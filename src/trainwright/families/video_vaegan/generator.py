@@ -1,5 +1,5 @@
-"""z -> predicted frames: a transposed-convolution pyramid with FiLM, added to the last given frame or to that frame moved on by the
-flow that led to it, which the generator mends.
+"""z -> predicted frames: a transposed-convolution pyramid (with FiLM if asked for), added to the last given frame or to that frame
+moved on by the flow that led to it, which the generator mends.
 
 Without a base (the guide's generator) the latent carries the whole picture, and where little moves a clip is predicted far worse than
 by repeating its last frame. With one it carries what changes.
@@ -52,6 +52,8 @@ class Generator(nn.Module):
             for i in range(sides if model.reach == "whole" else max(2, sides - 2)):
                 given = widths[-1] * predict + seen if i == 0 else LOOK
                 looks += [nn.Conv2d(given, LOOK, 3, padding=2**i, dilation=2**i), nn.GELU()]
+                if i == 0 and model.reach == "whole":
+                    looks.append(Everywhere(LOOK))
             self.look = nn.Sequential(*looks)
             self.change = nn.Conv2d(LOOK, (6 if model.base == "moved" else 4) * predict, 3, padding=1)
             nn.init.zeros_(self.change.weight)
@@ -85,6 +87,19 @@ class Generator(nn.Module):
             moved = frame[:, None]
         made = frame[:, None] + share * (moved - frame[:, None]) + change[:, :, 1:4]
         return made if self.training else made.clamp(-1, 1)
+
+
+class Everywhere(nn.Module):
+    """Tells each place what there is anywhere in the frame (mean and maximum of each map): the colour of what jumps to it, say."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.told = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W)."""
+        told: Tensor = self.told(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
+        return x + told[:, :, None, None]
 
 
 class PixelNorm(nn.Module):

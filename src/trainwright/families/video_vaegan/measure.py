@@ -37,29 +37,26 @@ class FeatureDistance:
     """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS.
 
     Args:
-        target: (B, T, 3, S, S) in [-1, 1], whose features are kept.
+        target: (B, T, 3, S, S) in [-1, 1], whose features are kept, not the frames.
         last: (B, 3, S, S), the last given frame.
     """
 
     def __init__(self, target: Tensor, last: Tensor) -> None:
-        self._network, self._frames = Features(), target.shape[1]
+        self._network = Features()
         self._target = self._of(target)
-        self._copied = self._each(last[:, None].expand_as(target))
+        self._copied = self._of(last[:, None].expand_as(target))
 
-    def __call__(self, made: Tensor) -> float:
-        """That of predictions (b, T, 3, S, S) of the first b clips."""
-        return float(self._each(made).mean())
+    def __call__(self, made: Tensor, chosen: Tensor | slice = slice(None)) -> float:
+        """That of predictions (b, T, 3, S, S) of the b ``chosen`` clips."""
+        return float((self._of(made) - self._target[chosen]).square().mean())
 
-    def copied(self, clips: int | None = None) -> float:
-        """That of the last given frame, once for each to be predicted, of so many clips; None: all."""
-        return float(self._copied[: None if clips is None else clips * self._frames].mean())
-
-    def _each(self, made: Tensor) -> Tensor:
-        found = self._of(made)
-        return (found - self._target[: len(found)]).square().mean(1)
+    def copied(self, chosen: Tensor | slice = slice(None)) -> float:
+        """That of the last given frame, once for each that is to be predicted."""
+        return float((self._copied[chosen] - self._target[chosen]).square().mean())
 
     def _of(self, frames: Tensor) -> Tensor:
-        return self._network.of(to_byte_tensor(frames.flatten(0, 1).cpu()))
+        found: Tensor = self._network.of(to_byte_tensor(frames.flatten(0, 1).cpu()))
+        return found.unflatten(0, frames.shape[:2])
 
 
 def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, float]:
@@ -100,7 +97,7 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
     meaning = "squared distance of the packaged features, frame by frame"
     out.append(_row("prediction/feature_distance", distance(made), distance.copied(), "lower", meaning))
-    if lpips.at_hand():
+    if made.shape[-1] >= lpips.LEAST_SIDE and lpips.at_hand():
         truth, copied = target.flatten(0, 1), last[:, None].expand_as(target).flatten(0, 1)
         meaning = "LPIPS with AlexNet (Zhang et al. 2018)"
         values = lpips.lpips(made.flatten(0, 1), truth), lpips.lpips(copied, truth)

@@ -143,7 +143,7 @@ def as_condition(found: Tensor, width: int, height: int) -> Tensor:
 
 
 def grid(width: int, height: int, count: int) -> Tensor:
-    """(count, 4): the most nearly square even grid of at least ``count`` cells, row by row, cut off after ``count``: the control."""
+    """(count, 4): the most nearly square even grid of at least ``count`` cells, row by row, cut off after ``count``."""
     columns = math.ceil(math.sqrt(count * width / height))
     rows = math.ceil(count / columns)
     w, h = width / columns, height / rows

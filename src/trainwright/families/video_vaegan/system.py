@@ -77,7 +77,7 @@ class VideoVaeGan(System):
         self.generator = Generator(model, data.size, data.predict)
         self.discriminator = DISCRIMINATORS[model.disc_type](model, data.size, data.predict)
         self.contexts = Contexts(self.seen, data.size)
-        self._distance: tuple[Tensor, FeatureDistance] | None = None  # held-out windows, and how far from their truth
+        self._distance: FeatureDistance | None = None
         self._eye: PerceptualDistance | None = None
         self.networks = {
             "encoder": self.encoder,
@@ -255,9 +255,9 @@ class VideoVaeGan(System):
         """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
         frame = torch.zeros(1, 1, 3, 16, 16)
         ssim(frame, frame)
-        clips = data.some("held_out", MOST_EACH_TIME)
-        if installed() and len(clips):
-            self._distance = clips, FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3])
+        if self.config.train.probe_count and installed() and len(data.held_out):
+            clips = data.some("held_out", MOST_EACH_TIME)
+            self._distance = FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3])
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
@@ -266,10 +266,11 @@ class VideoVaeGan(System):
             self.before_watching(data)
         if self._distance is None:
             return {}
-        clips, distance = self._distance[0][:count], self._distance[1]
+        clips = data.some("held_out", MOST_EACH_TIME)
+        chosen = torch.linspace(0, len(clips) - 1, min(count, len(clips))).long()
         return {
-            "prediction/feature_distance": distance(self.predict(clips)),
-            "prediction/copy_feature_distance": distance.copied(len(clips)),
+            "prediction/feature_distance": self._distance(self.predict(clips[chosen]), chosen),
+            "prediction/copy_feature_distance": self._distance.copied(chosen),
         }
 
     def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
@@ -300,6 +301,7 @@ class VideoVaeGan(System):
         return {
             "adversarial": "bce",
             "continues_training": self.config.model.base != "none",
+            "decoder_is_told": self.config.model.base != "none" and self.config.model.encode == "context",
             "transposed": "4/2",
             "parameter_ratio": round(sizes["discriminator"] / sizes["generator"], 3),
         }

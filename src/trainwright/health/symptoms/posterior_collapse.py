@@ -32,7 +32,7 @@ BOUNDS = {
 def look(h: History) -> Judgement:
     """No active unit or next to no KL, and a decoder that does as well with another picture's z.
 
-    Where samples continue given pictures it is a suspicion: one answer for each of them may be all there is to say.
+    Where the decoder sees all that the encoder saw it is a suspicion: one answer to it may be all there is to say.
     """
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
@@ -63,14 +63,15 @@ def look(h: History) -> Judgement:
     stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    severity: Severity = "suspect" if h.facts.get("continues_training") else "sick"
+    severity: Severity = "suspect" if h.facts.get("decoder_is_told") else "sick"
     return finding(stretch, severity, *(evidence(n, s, stretch, a, t) for n, s, a, t in told))
 
 
 SYMPTOM = Symptom(
     "posterior_collapse",
     "posterior collapse",
-    "The posterior equals the prior for every picture, so the latent says nothing and the decoder gives one answer.",
+    "The posterior equals the prior for every picture, so the latent says nothing and the decoder gives one answer. A suspicion only "
+    "where the decoder is told all that the encoder sees, as when what comes next is predicted: one answer may be all there is.",
     "KL in nats a picture (whatever the loss averages over), active units, and the error with shuffled z.",
     BOUNDS,
     look,
