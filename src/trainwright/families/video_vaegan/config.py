@@ -32,8 +32,8 @@ class Networks(Config):
     )
     reach: Literal["quarter", "whole"] = knob(
         "quarter",
-        "What a place of the base is mended by: all that is up to a quarter of the side away, or the whole frame, with what is anywhere "
-        "in it (things that jump).",
+        "What a place of the base is mended by: all that is up to a quarter of the side away, or the whole frame, with what is "
+        "anywhere in it (things that jump).",
     )
     patches: Literal["roi_align", "pixels"] = knob(
         "roi_align", "Regions are cut out of a shallow convolution's maps, or out of the pixels."
