@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainwright.config.schedules import value
 from trainwright.families.video_vaegan.regions import as_condition
 from trainwright.measure.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
@@ -19,7 +20,7 @@ class BareVideo:
         self.context, self.size = config.data.context, config.data.size
         self.encoder, self.generator, self.discriminator = system.encoder, system.generator, system.discriminator
         self.made = [*self.encoder.parameters(), *self.generator.parameters()]
-        self.adam = BallAdam(self.made, config.optim.lr_gen, config.optim.betas)
+        self.adam = BallAdam(self.made, value(config.optim.lr_gen, 0, 0.0), config.optim.betas)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), config.optim.lr_disc, config.optim.betas)
         self.looks = PerceptualDistance(torch.device("cpu"))
         self.average = [p.detach().clone() for p in self.made]
@@ -46,6 +47,8 @@ class BareVideo:
         loss = loss + optim.lambda_features * self.looks(made.flatten(0, 1), target.flatten(0, 1))
         self.adam.zero_grad()
         loss.backward()
+        for group in self.adam.param_groups:
+            group["lr"] = value(optim.lr_gen, index, 0.0)
         self.adam.step()
         decay = min(optim.ema_decay, (1 + index) / (10 + index))
         torch._foreach_lerp_(self.average, [p.detach() for p in self.made], 1 - decay)
