@@ -9,7 +9,7 @@ from trainwright import registry
 from trainwright.data.video.dataset import Clips
 from trainwright.families.video_vaegan.config import Networks
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
-from trainwright.families.video_vaegan.generator import NORMS, Generator, Up, warp
+from trainwright.families.video_vaegan.generator import NORMS, Everywhere, Generator, Up, warp
 from trainwright.families.video_vaegan.measure import prediction_rows, prediction_signals, psnr_pooled
 from trainwright.train.session import build
 
@@ -45,6 +45,16 @@ def test_a_place_is_mended_by_all_that_is_within_reach(reach, heard) -> None:
     assert context.grad is not None
     felt = context.grad[0, 2].abs().amax(0)[0].nonzero()  # along the top row, from the left
     assert int(felt.max()) + 1 == pytest.approx(heard, abs=2)
+
+
+def test_each_place_is_told_of_one_bright_place_elsewhere_in_its_own_frame() -> None:
+    layer = Everywhere(4)
+    x = torch.zeros(2, 4, 8, 8)
+    dark = layer(x)
+    x[0, :, 7, 7] = 1.0
+    changed = (layer(x) - dark - x).abs()
+    assert bool((changed[0].amax(0) > 1e-3).all()) and not changed[1].any()
+    torch.testing.assert_close(changed[0], changed[0, :, :1, :1].expand(-1, 8, 8))
 
 
 @pytest.mark.parametrize(("norm", "elsewhere"), [("pixel", False), ("instance", True)])
