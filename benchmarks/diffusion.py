@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.results_io import RESULTS, kept, row, write
+from benchmarks.study import opened
 from trainwright import registry
 from trainwright.config.base import flatten
 from trainwright.data.images import to_byte_tensor
@@ -31,7 +32,6 @@ from trainwright.runs.folder import Run, read_lines
 from trainwright.train.grids import save_grid
 from trainwright.train.session import train
 from trainwright.train.status import Silent
-from trainwright.train.trained import load
 
 HOME = Path("runs/diffusion")
 COMMAND = "python -m benchmarks.diffusion"
@@ -69,15 +69,6 @@ def trained(title: str, name: str, *words: str, stop: Callable[[], bool] = lambd
         train(family, config, run, Silent(), stop)
     print(name, run.read()["verdict"], flush=True)
     return run
-
-
-def opened(run: Run) -> tuple[Any, Any]:
-    """(trained, data) of a run."""
-    from trainwright.train.session import read_config
-
-    family = registry.family(run.read()["family"])
-    config = read_config(family, run)
-    return load(family, run), family.load(config).open_data(config)
 
 
 def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:

@@ -5,14 +5,12 @@ they would have shown is known too. It leaves the study in ``runs/ldm_stability`
 ``results/ldm_stability.json``.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import row, write
+from benchmarks.study import changes, studied
 from trainwright.lab.plan import load, locate
 from trainwright.runs.folder import Run, read_lines
 from trainwright.train.session import train
@@ -32,11 +30,10 @@ def line(made: dict[str, Any]) -> dict[str, str]:
     """Cells of an experiment."""
     levels = made.get("levels", {})
     cells = {name: f"{levels[signal]:.3g}" if signal in levels else "" for name, signal in SHOWN.items()}
-    changes = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in made["change"].items())
     symptoms = ", ".join(made.get("symptoms", ()))
     verdict = made.get("verdict", "not run") + (f" ({symptoms})" if symptoms else "")
     return {
-        "experiment": made["name"], "change": changes or "none", "the guide expected": made["hypothesis"],
+        "experiment": made["name"], "change": changes(made), "the guide expected": made["hypothesis"],
         "outcome": made["outcome"] if levels else f"{made['outcome']}: {made['because']}", "verdict": verdict, **cells,
     }  # fmt: skip
 
@@ -65,10 +62,7 @@ def by_hand(made: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Runs what is missing and writes the result."""
-    words = [PLAN, "threads=1", "tracker=none", "--study", str(STUDY)]
-    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
-    made = json.loads((STUDY / "table.json").read_text())["rows"]
-    made = [r if r.get("levels") else by_hand(r) for r in made]
+    made = [r if r.get("levels") else by_hand(r) for r in studied(PLAN, STUDY)]
     rows = [
         row(f"{r['name']}: {name}", r["levels"][signal], "", None, BETTER.get(name, ""), len(r["runs"]), None)
         for r in made

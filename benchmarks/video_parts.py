@@ -5,13 +5,11 @@
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import row, write
+from benchmarks.study import changes, studied
 
 PLAN = "video_vaegan/parts"
 COMMAND = "python -m benchmarks.video_parts"
@@ -28,15 +26,6 @@ def line(made: dict[str, Any], shown: dict[str, str] = SHOWN) -> dict[str, str]:
     return cells
 
 
-def changes(made: dict[str, Any]) -> str:
-    """What an experiment changes, in words."""
-    return ", ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in made["change"].items()) or "none"
-
-
-def _short(value: Any) -> str:
-    return str(value["kind"]) if isinstance(value, dict) else str(value)
-
-
 def main() -> None:
     """Runs what is missing and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,10 +35,8 @@ def main() -> None:
     for data in ("clips", "square"):
         if arguments.data in (None, data):
             study = Path(f"runs/video_parts_{data}")
-            words = [PLAN, f"data.source={data}", *(["data.skip=1", "data.flip=0.0"] if data == "square" else [])]
-            words += ["threads=1", "tracker=none", "--workers", str(arguments.workers), "--study", str(study)]
-            subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
-            made = json.loads((study / "table.json").read_text())["rows"]
+            words = [f"data.source={data}", *(["data.skip=1", "data.flip=0.0"] if data == "square" else [])]
+            made = studied(PLAN, study, *words, "--workers", str(arguments.workers))
             copied = made[0]["levels"]
             rows = [
                 row(f"{r['name']}: {name}", r["levels"][signal], "", None, "", len(r["runs"]), None)

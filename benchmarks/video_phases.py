@@ -4,12 +4,10 @@
 ``runs/video_phases`` (a second call goes on with it) and writes ``results/video_phases.json``.
 """
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.results_io import row, write
+from benchmarks.study import studied
 from benchmarks.video_parts import line
 
 PLAN = "video_vaegan/phases"
@@ -25,9 +23,7 @@ SHOWN = {
 
 def main() -> None:
     """Runs what is missing and writes the results."""
-    words = [PLAN, "threads=1", "tracker=none", "--study", str(STUDY)]
-    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
-    made = json.loads((STUDY / "table.json").read_text())["rows"]
+    made = studied(PLAN, STUDY)
     rows = [
         row(f"{r['name']}: {name.partition(',')[0]}", r["levels"][signal], "", None, "", len(r["runs"]), None)
         for r in made

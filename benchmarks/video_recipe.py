@@ -5,22 +5,16 @@
 ``results/video_recipe.json``.
 """
 
-import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.results_io import row, write
-from benchmarks.video_parts import changes
-from trainwright import registry
+from benchmarks.study import changes, opened, studied
 from trainwright.lab.effect import effect
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.session import read_config
-from trainwright.train.trained import load
 
 PLAN = "video_vaegan/parts_added"
 STUDY = Path("runs/video_recipe")
@@ -31,13 +25,12 @@ SPEED = "windows a second"
 
 def evaluated(run: Run) -> dict[str, Any]:
     """What ``trainwright evaluate`` says of a run, what copying gives, and its speed."""
-    family = registry.family(run.read()["family"])
-    config = read_config(family, run)
-    lines = {line["metric"]: line for line in load(family, run).system.evaluate(family.load(config).open_data(config))}
+    trained, data = opened(run)
+    lines = {line["metric"]: line for line in trained.system.evaluate(data)}
     speeds = [r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
     found = {name: lines[metric]["value"] for name, metric in SHOWN.items()}
     copied = {f"{name}, copied": lines[metric]["floor"] for name, metric in SHOWN.items()}
-    return {"seed": config.train.seed, **found, **copied, SPEED: statistics.median(speeds)}
+    return {"seed": trained.system.config.train.seed, **found, **copied, SPEED: statistics.median(speeds)}
 
 
 def line(made: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
@@ -62,9 +55,7 @@ def _nearer(found: dict[str, Any], name: str) -> bool:
 def main() -> None:
     """Runs what is missing and writes the results."""
     torch.set_num_threads(1)
-    words = [PLAN, "threads=1", "tracker=none", "--study", str(STUDY)]
-    subprocess.run([sys.executable, "-m", "trainwright", "plan", "run", *words], check=True)
-    made = json.loads((STUDY / "table.json").read_text())["rows"]
+    made = studied(PLAN, STUDY)
     found = {r["name"]: [evaluated(Run(STUDY / "runs" / name)) for name in r["runs"]] for r in made}
     rows = [
         row(f"{experiment}, seed {r['seed']}: {name}", r[name], "", None, "", 1, None)

@@ -255,22 +255,27 @@ class VideoVaeGan(System):
         """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
         frame = torch.zeros(1, 1, 3, 16, 16)
         ssim(frame, frame)
-        if self.config.train.probe_count and installed() and len(data.held_out):
+        if self.config.train.probe_count:
+            self._distance_to(data)
+
+    def _distance_to(self, data: Any) -> FeatureDistance | None:
+        """How to measure predictions of held-out windows in packaged features, where those are installed."""
+        if self._distance is None and installed() and len(data.held_out):
             clips = data.some("held_out", MOST_EACH_TIME)
             self._distance = FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3])
+        return self._distance
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
         """How far predictions of held-out windows, and the copied last frame, are from the truth in packaged features."""
-        if self._distance is None:
-            self.before_watching(data)
-        if self._distance is None:
+        distance = self._distance_to(data)
+        if distance is None:
             return {}
         clips = data.some("held_out", MOST_EACH_TIME)
         chosen = torch.linspace(0, len(clips) - 1, min(count, len(clips))).long()
         return {
-            "prediction/feature_distance": self._distance(self.predict(clips[chosen]), chosen),
-            "prediction/copy_feature_distance": self._distance.copied(chosen),
+            "prediction/feature_distance": distance(self.predict(clips[chosen]), chosen),
+            "prediction/copy_feature_distance": distance.copied(chosen),
         }
 
     def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:

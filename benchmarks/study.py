@@ -1,0 +1,36 @@
+"""What benches do with studies and runs: run a plan or go on with it, say what an experiment changes, open a run with its data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainwright import registry
+from trainwright.runs.folder import Run
+from trainwright.train.session import read_config
+from trainwright.train.trained import load
+
+
+def studied(plan: str, study: Path, *words: str) -> list[dict[str, Any]]:
+    """Runs what is missing of a plan, one thread each, and returns the rows of its table."""
+    command = [sys.executable, "-m", "trainwright", "plan", "run", plan, *words, "threads=1", "tracker=none"]
+    subprocess.run([*command, "--study", str(study)], check=True)
+    rows: list[dict[str, Any]] = json.loads((study / "table.json").read_text())["rows"]
+    return rows
+
+
+def opened(run: Run) -> tuple[Any, Any]:
+    """(trained, data) of a run."""
+    family = registry.family(run.read()["family"])
+    config = read_config(family, run)
+    return load(family, run), family.load(config).open_data(config)
+
+
+def changes(made: dict[str, Any]) -> str:
+    """What an experiment changes, in words."""
+    return ", ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in made["change"].items()) or "none"
+
+
+def _short(value: Any) -> str:
+    return str(value["kind"]) if isinstance(value, dict) else str(value)
