@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainwright.config.schedules import value
 from trainwright.families.video_vaegan.regions import as_condition
-from trainwright.measure.perceptual import PerceptualDistance
+from trainwright.metrics.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
 
 

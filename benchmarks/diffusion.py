@@ -18,20 +18,20 @@ from torch import Tensor
 
 from benchmarks.results_io import RESULTS, kept, row, write
 from benchmarks.study import opened
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.config.base import flatten
 from trainwright.data.images import to_byte_tensor
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.history import History
+from trainwright.diagnosis.probes.samples import SampleProbe
+from trainwright.engine.display import Silent
+from trainwright.engine.grids import save_grid
+from trainwright.engine.session import train
+from trainwright.families.latent_diffusion.diffusion_stage import SEED
 from trainwright.families.latent_diffusion.diversity import beside_real
-from trainwright.families.latent_diffusion.stage_two import SEED
 from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
-from trainwright.health.doctor import examine
-from trainwright.health.history import History
-from trainwright.health.probes.samples import SampleProbe
-from trainwright.measure.evaluate import evaluate_pictures
+from trainwright.metrics.evaluate import evaluate_pictures
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.grids import save_grid
-from trainwright.train.session import train
-from trainwright.train.status import Silent
 
 HOME = Path("runs/diffusion")
 COMMAND = "python -m benchmarks.diffusion"
@@ -56,7 +56,7 @@ def seconds(run: Run) -> float:
 
 
 def _batch(run: Run) -> int:
-    from trainwright.train.session import read_config
+    from trainwright.engine.session import read_config
 
     return read_config(registry.family(run.read()["family"]), run).train.batch_size
 

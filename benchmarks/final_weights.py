@@ -19,7 +19,15 @@ import tempfile
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "final_weights.json"
-COMMON = ("steps=50", "tracker=none", "heldout_every=20", "checkpoint_every=50", "threads=1", "probe_stride=1", "sample_every=50")
+COMMON = (
+    "steps=50",
+    "tracker=none",
+    "heldout_every=20",
+    "checkpoint_every=50",
+    "threads=1",
+    "probe_stride=1",
+    "sample_every=50",
+)
 CASES = {
     "wgan_gp/small": ("batch_size=16", "probe_count=16"),
     "gaussian_vae/small": (),
@@ -41,8 +49,8 @@ def train(recipe: str, words: tuple[str, ...], folder: Path, until: int | None) 
         "import sys\n"
         "from trainwright import registry\n"
         "from trainwright.runs.folder import Run\n"
-        "from trainwright.train.session import train\n"
-        "from trainwright.train.status import Silent\n"
+        "from trainwright.engine.session import train\n"
+        "from trainwright.engine.display import Silent\n"
         "from pathlib import Path\n"
         "title, folder, until, *words = sys.argv[1:]\n"
         "family, config = registry.load(title, words)\n"

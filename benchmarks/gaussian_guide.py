@@ -8,11 +8,11 @@ import argparse
 from pathlib import Path
 
 from benchmarks.results_io import row, write
-from trainwright import registry
-from trainwright.report.table import rows_of
+from trainwright import recipes as registry
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
+from trainwright.report.run_table import rows_of
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.session import train
-from trainwright.train.status import Silent
 
 RECIPES = (
     "conv1d_base", "conv1d_beta0.5", "conv1d_512d", "conv1d_512d_beta0.5", "conv1d_512d_beta0.1", "conv1d_512d_beta0",

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import kept, row, write
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
 from trainwright.report.evaluation import evaluate_run
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.session import train
-from trainwright.train.status import Silent
 
 COMMAND = "python -m benchmarks.gaussian_sound"
 DATA = ("photos", "sprites")

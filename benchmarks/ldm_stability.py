@@ -11,10 +11,10 @@ from typing import Any
 
 from benchmarks.results_io import row, write
 from benchmarks.study import changes, studied
-from trainwright.lab.plan import load, locate
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.session import train
-from trainwright.train.status import Silent
+from trainwright.studies.plan import load, locate
 
 PLAN = "latent_diffusion/ldm_stability_small"
 STUDY = Path("runs/ldm_stability")

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.results_io import kept, row, write
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
 from trainwright.runs.folder import Run
-from trainwright.train.session import train
-from trainwright.train.status import Silent
 
 COMMAND = "python -m benchmarks.overhead"
 RUNS = {  # one whole cycle of the slowest cadence

@@ -10,8 +10,8 @@ import time
 import torch
 
 from benchmarks.results_io import row, write
-from trainwright import registry
-from trainwright.train.session import build
+from trainwright import recipes as registry
+from trainwright.engine.session import build
 
 COMMAND = "python -m benchmarks.sampling"
 COUNT, ROUNDS = 64, 7

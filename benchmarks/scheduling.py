@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.results_io import row, write
 from benchmarks.simulated import Simulated
-from trainwright.lab.ladder import Ladder
-from trainwright.lab.plan import load
-from trainwright.lab.scheduler import drive
-from trainwright.lab.study import Study
+from trainwright.studies.plan import load
+from trainwright.studies.plan_runner import Ladder
+from trainwright.studies.scheduler import drive
+from trainwright.studies.study import Study
 
 EXPERIMENTS, SEEDS, WORKERS, LOSS = 2500, 5, 1000, 0.1
 

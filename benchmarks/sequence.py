@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from benchmarks.results_io import kept, row, write
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.levels import sokoban
+from trainwright.engine.display import Silent
+from trainwright.engine.inference import load
+from trainwright.engine.session import train
 from trainwright.families.sequence_vae.quality import SOLVED, level_signals
 from trainwright.runs.folder import Run
-from trainwright.train.session import train
-from trainwright.train.status import Silent
-from trainwright.train.trained import load
 
 SAMPLES, DRAWS = 512, 36
 AIM = 1.2  # times what other real levels score

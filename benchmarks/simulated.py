@@ -4,7 +4,7 @@ import heapq
 import random
 from itertools import count
 
-from trainwright.lab.jobs import Job, Result
+from trainwright.studies.jobs import Job, Result
 
 
 class Simulated:

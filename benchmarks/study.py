@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.inference import load
+from trainwright.engine.session import read_config
 from trainwright.runs.folder import Run
-from trainwright.train.session import read_config
-from trainwright.train.trained import load
 
 
 def studied(plan: str, study: Path, *words: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from benchmarks.results_io import RESULTS
-from trainwright.report.table import markdown
+from trainwright.report.run_table import markdown
 
 ROOT = RESULTS.parent.parent
 RUNS = re.compile(r"(<!-- runs: (\w+) -->\n).*?(<!-- end runs -->)", re.DOTALL)

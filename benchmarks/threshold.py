@@ -48,11 +48,11 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
     """(predicted β, [(β / predicted, nats)])."""
     import torch
 
-    from trainwright import registry
+    from trainwright import recipes as registry
     from trainwright.data.stream import batch_indices
+    from trainwright.engine.session import build
     from trainwright.families.gaussian_vae.objective import divergence, reconstruction
-    from trainwright.measure.latent import kl_per_dimension
-    from trainwright.train.session import build
+    from trainwright.metrics.latent import kl_per_dimension
 
     torch.set_num_threads(1)
     family, config = registry.load(

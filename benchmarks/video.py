@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.results_io import row, write
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.video.decode import decode
 from trainwright.data.video.motion import flow
 from trainwright.data.video.sources import videos
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.session import train
-from trainwright.train.status import Silent
 
 COMMAND = "python -m benchmarks.video"
 TITLE, STEPS, ROUNDS = "video_vaegan/clips", 120, 20

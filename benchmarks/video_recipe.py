@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.results_io import row, write
 from benchmarks.study import changes, opened, studied
-from trainwright.lab.effect import effect
 from trainwright.runs.folder import Run, read_lines
+from trainwright.studies.effect import effect
 
 PLAN = "video_vaegan/parts_added"
 STUDY = Path("runs/video_recipe")

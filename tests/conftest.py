@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.sources import items
+from trainwright.engine.display import Silent
+from trainwright.engine.session import Outcome, train
 from trainwright.runs.folder import Run
-from trainwright.train.session import Outcome, train
-from trainwright.train.status import Silent
 
 SMOKE = (
     "steps=6",
@@ -78,7 +78,7 @@ def quick_config(title: str, sprites: Path, *overrides: str):
 
 def all_tensors(run: Run) -> dict[str, torch.Tensor]:
     """Everything in the newest checkpoint."""
-    from trainwright.train import checkpoint
+    from trainwright.engine import checkpoint
 
     return checkpoint.load_tensors(checkpoint.latest(run.checkpoints).folder / checkpoint.TENSORS)
 

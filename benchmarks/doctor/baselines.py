@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.doctor.settings import Setting
-from trainwright.health.history import History, Series
+from trainwright.diagnosis.history import History, Series
 
 Said = tuple[str, ...]  # symptoms
 

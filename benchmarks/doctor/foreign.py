@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import row, write
-from trainwright.health.doctor import examine
-from trainwright.health.record import admit
-from trainwright.health.symptoms import symptoms
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.symptoms import symptoms
 
 LOOKS = 40
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.doctor.runs import HOME
 from benchmarks.doctor.settings import Setting, settings
-from trainwright.health.doctor import examine
-from trainwright.health.history import History
-from trainwright.health.names import derive
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.history import History
+from trainwright.diagnosis.signal_names import derive
 
 # other names under which the injected thing may rightly be found
 SAME = {

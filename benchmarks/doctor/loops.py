@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainwright.health.watch import Watch
+from trainwright.diagnosis.watch import Watch
 
 SIDE = 16
 
@@ -15,7 +15,7 @@ SIDE = 16
 def pictures(data: str) -> tuple[Tensor, Tensor]:
     """(training, held out), (n, 3, 16, 16) in [-1, 1]."""
     from trainwright.data.images import Images
-    from trainwright.registry import load
+    from trainwright.recipes import load
 
     _, config = load("wgan_gp/tiny", (f"data={data}", f"size={SIDE}"))
     found = Images.open(config.data)
@@ -162,7 +162,7 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
     adam = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr, weight_decay=o.get("weight_decay", 0.0))
     beta, reduction, steps = o.get("beta", 0.5), o.get("reduction", "sum"), o["steps"]
     share = 1.0 if reduction == "sum" else 1.0 / size
-    from trainwright.health.posterior_threshold import predict
+    from trainwright.metrics.posterior_threshold import predict
 
     limit = predict(real[:512], torch.full((size,), share), 1.0).beta
     settings = {
@@ -228,7 +228,7 @@ def held_out(
     encoder: nn.Module, decoder: nn.Module, held: Tensor, real: Tensor, share: float, beta: float
 ) -> dict[str, float]:
     """What a careful person logs of held-out pictures, under Trainwright's names."""
-    from trainwright.measure.latent import latent_signals, prior_gap
+    from trainwright.metrics.latent import latent_signals, prior_gap
 
     x = held[:128]
     mean, log_variance = encoder(x).chunk(2, 1)

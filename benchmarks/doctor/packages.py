@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.doctor import loops
 from benchmarks.doctor.settings import STEPS, Setting, settings
 from benchmarks.results_io import row, write
-from trainwright.health.watch import Watch
+from trainwright.diagnosis.watch import Watch
 
 
 def observed(setting: Setting) -> dict[str, bool]:

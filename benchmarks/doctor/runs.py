@@ -104,7 +104,7 @@ def _words(setting: Setting) -> tuple[str, int, list[str]]:
 
 def _stopped(setting: Setting) -> dict[str, Any]:
     """A run in a process of its own that is stopped (``signal``) at a step; after ``seconds`` the doctor is asked from outside."""
-    from trainwright.health.record import admit
+    from trainwright.diagnosis.input import admit
     from trainwright.runs.folder import read_lines
 
     recipe, steps, words = _words(setting)
@@ -142,11 +142,11 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def _family(setting: Setting) -> dict[str, Any]:
     from benchmarks.doctor.truth import levels_truth, quality
-    from trainwright import registry
+    from trainwright import recipes as registry
     from trainwright.config.base import flatten
+    from trainwright.engine.display import Silent
+    from trainwright.engine.session import train
     from trainwright.runs.folder import Run, read_lines
-    from trainwright.train.session import train
-    from trainwright.train.status import Silent
 
     recipe, steps, words = _words(setting)
     family, config = registry.load(recipe, words)
@@ -156,7 +156,7 @@ def _family(setting: Setting) -> dict[str, Any]:
         rows = read_lines(Run(folder).metrics)
         facts = Run(folder).read()
         data = family.load(config).open_data(config)
-        from trainwright.train.trained import load
+        from trainwright.engine.inference import load
 
         trained = load(family, Run(folder))
         import torch

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwright.measure.features import Features
-from trainwright.measure.halves import shuffled
-from trainwright.measure.neighbours import manifold_metrics, nearest_distance
-from trainwright.measure.two_sample import nearest_neighbour_accuracy
+from trainwright.metrics.features import Features
+from trainwright.metrics.neighbours import manifold_metrics, nearest_distance
+from trainwright.metrics.reference_split import shuffled
+from trainwright.metrics.two_sample import nearest_neighbour_accuracy
 
 KINDS = 20
 

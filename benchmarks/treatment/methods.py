@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainwright.lab.jobs import Job, Result
-from trainwright.lab.search import Range, Search, SearchFile
-from trainwright.lab.treatment import Limits, Treatment
-from trainwright.remedies.playbook import Remedy, playbook
-from trainwright.train.config import RunConfig
-from trainwright.train.family import Family
+from trainwright.engine.config import RunConfig
+from trainwright.engine.family import Family
+from trainwright.playbooks.remedy import Remedy, playbook
+from trainwright.studies.jobs import Job, Result
+from trainwright.studies.search import Range, Search, SearchFile
+from trainwright.studies.treatment import Limits, Treatment
 
 EXPLORED = 5  # remedies that a pilot tries side by side, each from the broken run
 METHODS = ("treatment", "shuffled", "fixed_order", "random", "tpe_hyperband")

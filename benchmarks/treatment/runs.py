@@ -47,7 +47,7 @@ def pack() -> None:
 
 def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
     """(family, config) of a case or of its healthy twin."""
-    from trainwright import registry
+    from trainwright import recipes as registry
 
     kind = TABLE["families"][fault["family"]]
     steps = kind["steps"]
@@ -66,11 +66,11 @@ def measure(family: Any, folder: Path) -> dict[str, float]:
     import torch
 
     from benchmarks.doctor.truth import quality
-    from trainwright.health.record import admit
-    from trainwright.lab.quality import quality as score
+    from trainwright.diagnosis.input import admit
+    from trainwright.engine.inference import load
+    from trainwright.engine.session import read_config
     from trainwright.runs.folder import Run
-    from trainwright.train.session import read_config
-    from trainwright.train.trained import load
+    from trainwright.studies.quality import quality as score
 
     run = Run(folder)
     if run.read()["status"] == "crashed":
@@ -88,11 +88,11 @@ def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
     """One method on one broken recipe, or the healthy twin."""
     import torch
 
-    from trainwright.lab.executors.here import Here
-    from trainwright.lab.jobs import Job, work
-    from trainwright.lab.scheduler import drive
-    from trainwright.lab.study import Study
-    from trainwright.train.status import Silent
+    from trainwright.engine.display import Silent
+    from trainwright.studies.executors.inline import Here
+    from trainwright.studies.jobs import Job, work
+    from trainwright.studies.scheduler import drive
+    from trainwright.studies.study import Study
 
     torch.set_num_threads(1)
     begin, place = time.perf_counter(), Path(tempfile.mkdtemp())

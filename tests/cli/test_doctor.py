@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from trainwright.data.sources import items
-from trainwright.health.symptoms import symptoms
+from trainwright.diagnosis.symptoms import symptoms
 
 
 def run(*words: str, cwd=None) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import sys
-from trainwright.cli.start import leave_the_compiler_out
+from trainwright.shims import leave_the_compiler_out
 leave_the_compiler_out()
 import torch
 weight = torch.nn.Parameter(torch.ones(2))

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tests.conftest import SMOKE, all_tensors
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.checkpoint import TENSORS, load_tensors
 from trainwright.runs.folder import Run, read_lines
-from trainwright.train.checkpoint import TENSORS, load_tensors
 
 LONG = ("steps=300", "checkpoint_every=10", "log_every=5", "sample_every=1000", "heldout_every=1000")
 

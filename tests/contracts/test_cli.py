@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from trainwright import registry
+from trainwright import recipes as registry
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -10,11 +10,11 @@ import torch
 
 from tests.conftest import all_tensors
 from tests.contracts.test_finite import recipes_of
+from trainwright.engine import checkpoint
+from trainwright.engine.inference import load
 from trainwright.errors import Refused, UserError
 from trainwright.files import sha256
 from trainwright.runs.folder import Run
-from trainwright.train import checkpoint
-from trainwright.train.trained import load
 
 
 class Bomb:

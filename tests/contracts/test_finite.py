@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.session import build
+from trainwright.engine.trainer import Loop
 from trainwright.runs.folder import read_lines
-from trainwright.train.loop import Loop
-from trainwright.train.session import build
 
 
 def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> None:
@@ -111,6 +111,6 @@ def test_metrics_never_hold_a_nan(family, quick, monkeypatch, tmp_path):
 
 
 def recipes_of(family):
-    from trainwright import registry
+    from trainwright import recipes as registry
 
     return (title for title, recipe in registry.recipes().items() if recipe.family == family.name)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors, quick_config, signals
-from trainwright import registry
+from trainwright import recipes as registry
+from trainwright.engine.inference import load
+from trainwright.engine.session import build
 from trainwright.runs.folder import Run
-from trainwright.train.session import build
-from trainwright.train.trained import load
 
 
 def test_two_steps_move_every_network_and_stay_finite(title, quick, sprites):
@@ -97,7 +97,7 @@ def test_every_term_is_recorded_with_weight_and_share(title, finished):
 
 
 def test_preflight_speaks_within_seconds_and_leaves_no_trace(title, sprites, tmp_path, monkeypatch):
-    from trainwright.train.preflight import preflight
+    from trainwright.engine.preflight import preflight
 
     monkeypatch.chdir(tmp_path)
     family, config = quick_config(title, sprites)

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from tests.conftest import quick_config, signals
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
+from trainwright.engine.inference import load
+from trainwright.engine.session import build
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig, Networks, Objective, Weights
 from trainwright.families.gaussian_vae.mixture import Mixture, clusters
 from trainwright.families.gaussian_vae.networks import make
@@ -19,10 +21,8 @@ from trainwright.families.gaussian_vae.objective import (
     reconstruction,
     square_weights,
 )
-from trainwright.families.gaussian_vae.reading import read, what_happened
+from trainwright.families.gaussian_vae.summary import read, what_happened
 from trainwright.runs.folder import read_lines
-from trainwright.train.session import build
-from trainwright.train.trained import load
 
 GROUPS = {"xy": slice(0, 2), "scale": slice(2, 4), "rot": slice(4, 5), "feat": slice(5, 8)}
 GUIDE = {
@@ -288,9 +288,9 @@ def test_the_threshold_knows_the_reduction(sprites):
 def sabotaged(tmp_path_factory):
     """The healthy twin and the three that go wrong on purpose, on real sprites, a few hundred steps each."""
     from trainwright.data.sources import items
+    from trainwright.engine.display import Silent
+    from trainwright.engine.session import train
     from trainwright.runs.folder import Run
-    from trainwright.train.session import train
-    from trainwright.train.status import Silent
 
     root = tmp_path_factory.mktemp("sabotage")
     for item in items("sprites")[::4]:

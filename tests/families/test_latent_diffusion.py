@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from tests.conftest import SMOKE, quick_config
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.cache import cache_root
+from trainwright.engine.display import Silent
+from trainwright.engine.inference import load
+from trainwright.engine.preflight import preflight
+from trainwright.engine.session import build, train
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
 from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
-from trainwright.lab.jobs import changed
 from trainwright.report.evaluation import evaluate_run
 from trainwright.runs.folder import Run
-from trainwright.train.preflight import preflight
-from trainwright.train.session import build, train
-from trainwright.train.status import Silent
-from trainwright.train.trained import load
+from trainwright.studies.jobs import changed
 
 SMALL, FIRST = "latent_diffusion/small", "latent_diffusion/autoencoder"
 
@@ -415,7 +415,7 @@ def test_a_pickle_in_a_diffusers_folder_is_not_opened(sprites, quick, tmp_path):
 
 def test_without_the_library_it_says_what_to_install(monkeypatch, sprites):
     family, config = quick_config(SMALL, sprites)
-    monkeypatch.setattr("trainwright.families.latent_diffusion.system.find_spec", lambda name: None)
+    monkeypatch.setattr("trainwright.families.latent_diffusion.stages.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'trainwright\[diffusion\]'"):
         family.load(config)
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from tests.conftest import quick_config
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.levels import sokoban, tiles
 from trainwright.data.levels.dataset import open_levels
+from trainwright.engine.session import build
 from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.quality import two_sample_ratio
-from trainwright.families.sequence_vae.reading import what_happened
 from trainwright.families.sequence_vae.rules import mend
-from trainwright.train.session import build
+from trainwright.families.sequence_vae.summary import what_happened
 
 SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 
@@ -150,7 +150,7 @@ def test_real_levels_are_as_near_to_real_ones_where_none_are_held_out():
 
 def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
     from trainwright.config.schedules import value
-    from trainwright.train.preflight import preflight
+    from trainwright.engine.preflight import preflight
 
     family, config = quick_config("sequence_vae/uniform", None, "steps=null", "epochs=200", "epoch_size=64")
     at = {epoch: value(config.optim.beta, 0, epoch) for epoch in (0, 100, 200, 500)}
@@ -161,7 +161,7 @@ def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
 
 
 def test_free_bits_cost_nothing_below_the_bound():
-    from trainwright.measure.latent import kl_per_dimension
+    from trainwright.metrics.latent import kl_per_dimension
 
     made, data = system(SOUND, "free_bits=5.0")
     seen = {}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.conftest import quick_config, signals
+from trainwright.families.wgan_gp.model import gradient_penalty
 from trainwright.families.wgan_gp.networks import CRITICS, GENERATORS
-from trainwright.families.wgan_gp.system import gradient_penalty
 
 
 def count(network):
@@ -75,7 +75,7 @@ def test_n_critic_is_counted_across_epochs(n_critic, quick):
     run = quick("wgan_gp/small", f"n_critic={n_critic}", "steps=15", "held_out=0.5", "log_every=15").run
     import json
 
-    from trainwright.train.checkpoint import latest
+    from trainwright.engine.checkpoint import latest
 
     updates = latest(run.checkpoints).state["updates"]
     assert updates == {"critic": 15, "generator": 15 // n_critic}
@@ -97,7 +97,7 @@ def test_the_average_follows_buffers_too(quick):
 
 
 def test_spectral_norm_is_one_power_iteration_an_update(sprites):
-    from trainwright.train.session import build
+    from trainwright.engine.session import build
 
     family, config = quick_config("wgan_gp/large", sprites)
     system = build(family, config)

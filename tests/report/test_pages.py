@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.browser import Page, browser
-from trainwright.lab.jobs import Result
-from trainwright.lab.table import row, write
 from trainwright.report.compare import build_comparison, compare
-from trainwright.report.notebook import build_notebook
+from trainwright.report.study_page import build_notebook
 from trainwright.runs.folder import Run
+from trainwright.studies.jobs import Result
+from trainwright.studies.summary import row, write
 
 EVIL = (
     "<script>window.evil=1;alert(1)</script>",

@@ -2,8 +2,8 @@
 
 import json
 
-from trainwright.report.build import build_report
-from trainwright.report.phases import timeline
+from trainwright.report.run_page import build_report
+from trainwright.report.timeline import timeline
 
 PHASES = [{"name": "a", "settings": {"lr_g": 1}}, {"name": "b"}, {"name": "c"}]
 EVENTS = [

@@ -25,8 +25,8 @@ from trainwright.cli import (
     train,
     treat,
 )
-from trainwright.cli.start import leave_the_compiler_out
 from trainwright.errors import UserError
+from trainwright.shims import leave_the_compiler_out
 
 app = typer.Typer(
     name="trainwright",

@@ -20,9 +20,9 @@ def check(
     """Check a recipe on its data before training: settings, ranges, collapse threshold, a few steps."""
     import json
 
-    from trainwright import registry
+    from trainwright import recipes as registry
     from trainwright.cli.train import prepared
-    from trainwright.train.preflight import preflight
+    from trainwright.engine.preflight import preflight
 
     family, config = registry.load(recipe, overrides or ())
     found = preflight(family, config, prepared(family, config))

@@ -35,9 +35,9 @@ def doctor(
     """Say what is wrong with a training run, why, and since when."""
     import json
 
+    from trainwright.diagnosis.doctor import EXIT, examine
+    from trainwright.diagnosis.input import admit
     from trainwright.files import write_text
-    from trainwright.health.doctor import EXIT, examine
-    from trainwright.health.record import admit
     from trainwright.report.diagnosis import picture as draw
     from trainwright.report.diagnosis import text
 
@@ -63,9 +63,9 @@ def doctor(
 def _ask(target: Path, symptom: str, steps: int) -> None:
     """Runs the family's experiments for a symptom and says what came of them."""
     from trainwright.errors import UserError
-    from trainwright.lab.experiments import ask, changes_anything, choose
-    from trainwright.registry import family
+    from trainwright.recipes import family
     from trainwright.runs.folder import open_run
+    from trainwright.studies.cause_tests import ask, changes_anything, choose
 
     if not (target / "run.json").exists():
         raise UserError("--experiment needs a run of Trainwright: a log alone cannot be forked.")

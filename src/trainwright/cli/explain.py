@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from trainwright.health.symptom import Symptom
-    from trainwright.remedies.playbook import Remedy
+    from trainwright.diagnosis.definitions import Symptom
+    from trainwright.playbooks.remedy import Remedy
 
 
 def register(app: typer.Typer) -> None:
@@ -21,10 +21,10 @@ def explain(
     ] = None,
 ) -> None:
     """Explain a symptom: what it is, how it is measured, thresholds with their sources, causes, remedies."""
+    from trainwright.diagnosis.causes import causes
+    from trainwright.diagnosis.symptoms import symptoms
     from trainwright.errors import UserError, nearest
-    from trainwright.health.causes import causes
-    from trainwright.health.symptoms import symptoms
-    from trainwright.registry import family as family_of
+    from trainwright.recipes import family as family_of
 
     if family is not None:
         family_of(family, "--family")
@@ -49,7 +49,7 @@ def explain(
 
 
 def _symptom(symptom: "Symptom", family: str | None) -> None:
-    from trainwright.health.causes import causes
+    from trainwright.diagnosis.causes import causes
 
     print(f"{symptom.name}: {symptom.title}\n\n{symptom.what}\n\nmeasured: {symptom.measured}\n\nthresholds:")
     for name, bound in symptom.bounds.items():
@@ -65,7 +65,7 @@ def _symptom(symptom: "Symptom", family: str | None) -> None:
 
 
 def _for(symptom: str, causes: tuple[str, ...], family: str | None) -> "list[Remedy]":
-    from trainwright.remedies.playbook import remedies_for
+    from trainwright.playbooks.remedy import remedies_for
 
     return remedies_for(symptom, causes, family)
 

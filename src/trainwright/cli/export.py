@@ -20,11 +20,11 @@ def export(
     """Write a trained model as a folder that Hugging Face diffusers loads."""
     from safetensors import SafetensorError
 
-    from trainwright import registry
+    from trainwright import recipes as registry
+    from trainwright.engine.inference import load
     from trainwright.errors import UserError
     from trainwright.files import atomic_folder
     from trainwright.runs.folder import open_run
-    from trainwright.train.trained import load
 
     opened, folder = open_run(run), folder.expanduser().resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -15,6 +15,6 @@ def notebook(
     folder: Annotated[Path, typer.Argument(help="A study: what `treat`, `plan run` or `search` made.")],
 ) -> None:
     """Write a study's notebook again: one HTML page that needs no network."""
-    from trainwright.report.notebook import build_notebook
+    from trainwright.report.study_page import build_notebook
 
     print(build_notebook(folder))

@@ -11,7 +11,7 @@ from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
 from trainwright.cli.train import prepared
 
 if TYPE_CHECKING:
-    from trainwright.lab.plan import Plan
+    from trainwright.studies.plan import Plan
 
 EPILOG = """A plan is a YAML file (docs/plan.md) or one that comes with the package (`trainwright plan list`). The same command goes on
 where it stopped, after a crash too. Exit codes: 0 the plan is over, 2 bad input, 130 interrupted."""
@@ -37,7 +37,7 @@ def plan() -> None:
 def list_plans() -> None:
     """The plans that come with the package."""
     from trainwright.config.reading import read_yaml
-    from trainwright.lab.plan import shipped
+    from trainwright.studies.plan import shipped
 
     found = shipped()
     width = max(map(len, found))
@@ -78,9 +78,9 @@ def run_plan(
 ) -> None:
     """Run a plan, or go on with it."""
     from trainwright.files import write_text
-    from trainwright.lab.ladder import Ladder
-    from trainwright.lab.study import Study
-    from trainwright.lab.table import of_plan
+    from trainwright.studies.plan_runner import Ladder
+    from trainwright.studies.study import Study
+    from trainwright.studies.summary import of_plan
 
     made = _load(file, overrides)
     folder = Study(study or run_folder(root, f"plan-{file}", overrides or (), new=False))
@@ -109,6 +109,6 @@ def run_plan(
 
 
 def _load(file: str, overrides: list[str] | None) -> "Plan":
-    from trainwright.lab.plan import load, locate
+    from trainwright.studies.plan import load, locate
 
     return load(locate(file), overrides or ())

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Write report.html: status, samples through time, curves, evaluation, events and settings on one offline page."""
-    from trainwright.report.build import build_report
+    from trainwright.report.run_page import build_report
     from trainwright.runs.folder import open_run
 
     print(build_report(open_run(run)))

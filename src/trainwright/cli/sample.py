@@ -22,12 +22,12 @@ def sample(
     best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
 ) -> None:
     """Write COUNT pictures as PNG files, and a grid of the first 64; levels also as a file that can be trained on."""
-    from trainwright import registry
+    from trainwright import recipes as registry
+    from trainwright.engine.grids import save_grid, save_png, to_bytes, to_image
+    from trainwright.engine.inference import load
     from trainwright.errors import UserError
     from trainwright.files import atomic_path
     from trainwright.runs.folder import open_run
-    from trainwright.train.grids import save_grid, save_png, to_bytes, to_image
-    from trainwright.train.trained import load
 
     opened = open_run(run)
     target = out or opened.folder / "generated" / f"seed_{seed}"

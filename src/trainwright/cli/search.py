@@ -29,9 +29,9 @@ def search(
     address: Address = "auto",
 ) -> None:
     """Search a recipe's settings; what is sick stops early."""
-    from trainwright.lab.search import Search, begun, load
-    from trainwright.lab.study import Study
-    from trainwright.lab.table import of_search
+    from trainwright.studies.search import Search, begun, load
+    from trainwright.studies.study import Study
+    from trainwright.studies.summary import of_search
 
     head, family, base = load(file, overrides or ())
     folder = Study(study or run_folder(root, f"search-{file}", overrides or (), new=False))

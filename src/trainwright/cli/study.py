@@ -14,9 +14,9 @@ from trainwright.cli.train import stop_on_signal
 from trainwright.errors import UserError
 
 if TYPE_CHECKING:
-    from trainwright.lab.jobs import Job, Result
-    from trainwright.lab.scheduler import Executor, Source
-    from trainwright.lab.study import Study
+    from trainwright.studies.jobs import Job, Result
+    from trainwright.studies.scheduler import Executor, Source
+    from trainwright.studies.study import Study
 
 S = TypeVar("S", bound="Source")
 Workers = Annotated[int, typer.Option(min=1, help="Trainings at the same time; CPU cores are shared out.")]
@@ -34,15 +34,15 @@ def at_work(workers: int, kind: str, address: str) -> Iterator[tuple["Executor",
     with display() as shown, stop_on_signal(shown.note) as stop:
         executor: Executor
         if kind == "ray":
-            from trainwright.lab.executors.cluster import Cluster
+            from trainwright.studies.executors.ray_cluster import Cluster
 
             executor = Cluster(address, workers)
         elif workers == 1:
-            from trainwright.lab.executors.here import Here
+            from trainwright.studies.executors.inline import Here
 
             executor = Here(shown, stop)
         else:
-            from trainwright.lab.executors.processes import Processes
+            from trainwright.studies.executors.local import Processes
 
             executor = Processes(workers, status=_Lines())
         try:
@@ -55,9 +55,9 @@ def conduct(
     source: S, study: "Study", table_of: Callable[[S], dict[str, Any]], workers: int, kind: str, address: str
 ) -> tuple[dict[str, Any], Path]:
     """Runs a source to its end, then writes table and notebook and returns them; after Ctrl-C it says how to go on, and exits."""
-    from trainwright.lab.scheduler import drive
-    from trainwright.lab.table import write
-    from trainwright.report.notebook import build_notebook
+    from trainwright.report.study_page import build_notebook
+    from trainwright.studies.scheduler import drive
+    from trainwright.studies.summary import write
 
     print(f"study: {study.folder}", flush=True)
 

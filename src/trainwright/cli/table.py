@@ -18,7 +18,7 @@ def table(
     """Print what happened in each run, one row a run, as a Markdown table: the guide's "what happened" from the signals."""
     import json
 
-    from trainwright.report.table import markdown, rows_of
+    from trainwright.report.run_table import markdown, rows_of
     from trainwright.runs.folder import open_run
 
     rows = rows_of([open_run(run) for run in runs])

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.cli.display import Bar, display
 from trainwright.cli.naming import run_folder
 
 if TYPE_CHECKING:
-    from trainwright.train.config import RunConfig
-    from trainwright.train.family import Family
-    from trainwright.train.session import Outcome
-    from trainwright.train.status import Display
-    from trainwright.train.system import Data
+    from trainwright.engine.config import RunConfig
+    from trainwright.engine.display import Display
+    from trainwright.engine.family import Family
+    from trainwright.engine.model import Data
+    from trainwright.engine.session import Outcome
 
 CRASHED, SICK = 3, 11
 EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
@@ -57,7 +57,7 @@ def train(
 
 def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
-    from trainwright.train.preflight import preflight as look
+    from trainwright.engine.preflight import preflight as look
 
     for found in look(family, config, prepared(family, config)):
         if found.grade != "ok":
@@ -75,7 +75,7 @@ def prepared(family: "Family", config: "RunConfig") -> "Data":
 def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcome":
     """Trains with a live display; Ctrl-C and SIGTERM end it after the current step, a second Ctrl-C at once."""
     if is_helper():
-        from trainwright.train.status import Silent
+        from trainwright.engine.display import Silent
 
         with stop_on_signal(lambda text: None) as stop:
             return _session(family, config, folder, Silent(), stop)
@@ -88,8 +88,8 @@ def run_training(family: "Family", config: "RunConfig", folder: Path) -> "Outcom
 def _session(
     family: "Family", config: "RunConfig", folder: Path, shown: "Display", stop: Callable[[], bool]
 ) -> "Outcome":
+    from trainwright.engine.session import train as train_session
     from trainwright.runs.folder import Run
-    from trainwright.train.session import train as train_session
 
     return train_session(family, config, Run(folder), shown, stop, Bar("preparing"))
 
@@ -132,7 +132,7 @@ def conclude(outcome: "Outcome") -> None:
             file=sys.stderr,
         )
         raise typer.Exit(CRASHED)
-    from trainwright.report.build import build_report
+    from trainwright.report.run_page import build_report
 
     page = build_report(outcome.run)
     if outcome.status == "stopped":

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.cli.naming import run_folder
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct, seconds
 from trainwright.cli.train import newest, preflight
 
 if TYPE_CHECKING:
-    from trainwright.lab.study import Study
-    from trainwright.lab.treatment import Attempt, Treatment
-    from trainwright.train.config import RunConfig
-    from trainwright.train.family import Family
+    from trainwright.engine.config import RunConfig
+    from trainwright.engine.family import Family
+    from trainwright.studies.study import Study
+    from trainwright.studies.treatment import Attempt, Treatment
 
 SICK = 11
 EPILOG = """Overrides are key=value as in `trainwright train`. The same command goes on where it stopped. Exit codes: 0 the run is well,
@@ -55,9 +55,9 @@ def carry_out(
 ) -> None:
     """Treats, writes the notebook, says what came of it, and exits with the code that fits."""
     from trainwright.config.base import flatten
-    from trainwright.lab.study import Study
-    from trainwright.lab.table import of_treatment
-    from trainwright.lab.treatment import Limits, Treatment
+    from trainwright.studies.study import Study
+    from trainwright.studies.summary import of_treatment
+    from trainwright.studies.treatment import Limits, Treatment
 
     study = Study(folder)
     if not study.exists:
@@ -93,7 +93,7 @@ class _Told:
 
 
 def _conclude(treatment: "Treatment", headline: str, page: Path) -> None:
-    from trainwright.report.build import build_report
+    from trainwright.report.run_page import build_report
     from trainwright.runs.folder import Run
 
     best = treatment.winner

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from trainwright.diagnosis.watch import Watch
 from trainwright.errors import UserError
-from trainwright.health.watch import Watch
 
 try:
     from pytorch_lightning import Callback

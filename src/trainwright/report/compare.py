@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.config.base import flatten
+from trainwright.engine.session import read_config
 from trainwright.errors import UserError
-from trainwright.lab.effect import Effect, effect
-from trainwright.lab.jobs import Result, read
-from trainwright.lab.table import row
-from trainwright.report.notebook import curves, render, strips
+from trainwright.report.study_page import curves, render, strips
 from trainwright.runs.folder import Run
-from trainwright.train.session import read_config
+from trainwright.studies.effect import Effect, effect
+from trainwright.studies.jobs import Result, read
+from trainwright.studies.summary import row
 
 PASSED_OVER = ("train.seed", "hypothesis", "recipe", "train.threads", "train.on_sick", "train.tracker")
 

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainwright.train.panel import Panel
+from trainwright.engine.charts import Panel
 
 COLOURS = ("#2a6f97", "#d1495b", "#66a182", "#edae49", "#7d5ba6", "#5c677d")
 MOST_POINTS = 600

@@ -8,9 +8,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from trainwright.health.doctor import Diagnosis, Examination
-from trainwright.health.history import History
-from trainwright.remedies.playbook import Remedy, remedies_for
+from trainwright.diagnosis.doctor import Diagnosis, Examination
+from trainwright.diagnosis.history import History
+from trainwright.playbooks.remedy import Remedy, remedies_for
 
 MOST = 4
 

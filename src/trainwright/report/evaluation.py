@@ -5,13 +5,13 @@ from typing import Any
 import torch
 
 from trainwright.data.images import to_byte_tensor
+from trainwright.engine.family import Family
+from trainwright.engine.inference import load
+from trainwright.engine.session import read_config
 from trainwright.errors import UserError
 from trainwright.files import write_json
-from trainwright.measure.evaluate import backend, evaluate_pictures
+from trainwright.metrics.evaluate import backend, evaluate_pictures
 from trainwright.runs.folder import Run, now
-from trainwright.train.family import Family
-from trainwright.train.session import read_config
-from trainwright.train.trained import load
 
 MOST_REAL = 10_000  # pictures; more change the metrics little and cost much
 

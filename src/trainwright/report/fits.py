@@ -16,8 +16,8 @@ from trainwright.data.gaussians.config import GaussianData
 from trainwright.data.gaussians.folder import settings_of
 from trainwright.data.gaussians.render import Canvas, render
 from trainwright.data.gaussians.sets import GaussianSets
+from trainwright.engine.grids import to_image
 from trainwright.files import atomic_path, write_text
-from trainwright.train.grids import to_image
 
 SHOWN = 24  # pictures on the page: the worst, and others spread over the ranks
 

@@ -9,7 +9,7 @@ from trainwright.data.levels.dataset import open_levels
 from trainwright.data.levels.drawing import draw_points
 from trainwright.data.levels.points import by_clusters, by_x, draw, uniforms
 from trainwright.errors import UserError
-from trainwright.measure.point_sets import clusters
+from trainwright.metrics.point_sets import clusters
 
 
 def made(kind, start=0, size=2000, seed=0):

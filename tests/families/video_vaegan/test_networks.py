@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from tests.conftest import quick_config
-from trainwright import registry
+from trainwright import recipes as registry
 from trainwright.data.video.dataset import Clips
+from trainwright.engine.session import build
 from trainwright.families.video_vaegan.config import Networks
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
 from trainwright.families.video_vaegan.generator import NORMS, Everywhere, Generator, Up, warp
-from trainwright.families.video_vaegan.measure import prediction_rows, prediction_signals, psnr_pooled
-from trainwright.train.session import build
+from trainwright.families.video_vaegan.metrics import prediction_rows, prediction_signals, psnr_pooled
 
 
 def size(network: torch.nn.Module) -> int:

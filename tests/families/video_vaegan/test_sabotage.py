@@ -3,11 +3,11 @@
 import pytest
 
 from tests.conftest import quick_config
-from trainwright.health.doctor import examine
-from trainwright.health.record import admit
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.input import admit
+from trainwright.engine.display import Silent
+from trainwright.engine.session import Outcome, train
 from trainwright.runs.folder import Run
-from trainwright.train.session import Outcome, train
-from trainwright.train.status import Silent
 
 WORDS = (
     "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "nesting=wubu", "base=none",

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 from trainwright.data.gaussians.config import GaussianData
-from trainwright.train.config import RunConfig
+from trainwright.engine.config import RunConfig
 
 Filters = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False, min_length=2)]
 Shares = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(strict=False, min_length=1)]

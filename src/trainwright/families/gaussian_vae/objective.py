@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainwright.families.gaussian_vae.config import Objective
-from trainwright.measure.latent import kl_per_dimension
+from trainwright.metrics.latent import kl_per_dimension
 
 
 def reconstruction(target: Tensor, output: Tensor, groups: Mapping[str, slice], reduction: str) -> dict[str, Tensor]:

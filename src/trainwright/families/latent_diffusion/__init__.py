@@ -1,14 +1,14 @@
 """Latent diffusion: a KL autoencoder, and a UNet that learns to undo noise in its latents (Rombach et al. 2022)."""
 
+from trainwright.engine.family import Family, Part
+from trainwright.families.latent_diffusion.charts import PANELS
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
-from trainwright.families.latent_diffusion.panels import PANELS
-from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="latent_diffusion",
     summary="latent diffusion on pictures: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
     config=LatentDiffusionConfig,
-    system="trainwright.families.latent_diffusion.system:stage",
+    system="trainwright.families.latent_diffusion.stages:stage",
     panels=PANELS,
     quality=(Part("samples/coverage", "real/coverage"), Part("samples/precision", "real/precision")),
     smoke=(

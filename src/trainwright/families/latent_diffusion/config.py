@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 from trainwright.data.config import ImageData
-from trainwright.train.config import RunConfig
+from trainwright.engine.config import RunConfig
 
 Widths = Annotated[tuple[Annotated[int, Field(ge=4, le=2048)], ...], Field(strict=False, min_length=2, max_length=6)]
 Factors = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(strict=False, min_length=2, max_length=6)]

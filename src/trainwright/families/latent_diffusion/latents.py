@@ -13,13 +13,13 @@ from torch import Tensor
 from trainwright.data.cache import cache_root, made_once
 from trainwright.data.images import Images, to_signed
 from trainwright.data.stream import batch_indices
+from trainwright.engine.model import Progress
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.trained_autoencoder import codec_for
 from trainwright.files import sha256
 from trainwright.randomness import normal, uniform
-from trainwright.train.system import Progress
 
 VERSION = 1
 CHUNK = 32

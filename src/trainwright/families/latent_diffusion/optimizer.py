@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from trainwright.engine.ema import decay_at
+from trainwright.engine.model import Group
 from trainwright.families.latent_diffusion.config import Objective
-from trainwright.train.ema import decay_at
-from trainwright.train.system import Group
 
 
 def group(name: str, network: nn.Module, optim: Objective, averaged: bool = True) -> Group:

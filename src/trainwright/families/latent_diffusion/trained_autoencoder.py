@@ -9,6 +9,9 @@ from diffusers import AutoencoderKL
 
 from trainwright.data.cache import cache_root, locked
 from trainwright.data.images import Images
+from trainwright.engine import checkpoint as checkpoints
+from trainwright.engine.model import Progress
+from trainwright.engine.session import train
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
@@ -16,9 +19,6 @@ from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.prescribed import shipped
 from trainwright.runs.folder import Run
-from trainwright.train import checkpoint as checkpoints
-from trainwright.train.session import train
-from trainwright.train.system import Progress
 
 VERSION = 1  # of what stage one does: other numbers, other autoencoders
 DECIDES = ("seed", "epochs", "steps", "batch_size", "max_grad_norm", "precision")  # of the train section

@@ -1,18 +1,18 @@
 """LSTM VAEs on levels as sequences: points in the unit square, and maps of tiles."""
 
+from trainwright.engine.family import Family, Part
+from trainwright.families.sequence_vae.charts import PANELS
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
-from trainwright.families.sequence_vae.panels import PANELS
-from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="sequence_vae",
     summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the guide's) or one after the other",
     config=SequenceVaeConfig,
-    system="trainwright.families.sequence_vae.system:SequenceVae",
+    system="trainwright.families.sequence_vae.model:SequenceVae",
     panels=PANELS,
     trains_on="levels",
     quality=(Part("prior/closeness"), Part("samples/coverage", "real/coverage")),
-    reading="trainwright.families.sequence_vae.reading:read",
+    reading="trainwright.families.sequence_vae.summary:read",
     smoke=(
         "data.points=12",
         "data.size=[7, 7]",

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate, Tanh
 from trainwright.data.levels.config import LevelData
-from trainwright.train.config import RunConfig
+from trainwright.engine.config import RunConfig
 
 
 class Networks(Config):

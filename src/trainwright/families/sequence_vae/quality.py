@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainwright.data.levels import sokoban, tiles
-from trainwright.measure.halves import halves
-from trainwright.measure.point_sets import cluster_count_distance, marginal_distance, nearness, order_violations
-from trainwright.measure.two_sample import energy_ratio, nearest_neighbour_accuracy
+from trainwright.metrics.point_sets import cluster_count_distance, marginal_distance, nearness, order_violations
+from trainwright.metrics.reference_split import halves
+from trainwright.metrics.two_sample import energy_ratio, nearest_neighbour_accuracy
 
 MOST = 512  # levels of each side that are looked at
 NODES = 20_000  # states that the search for a solution may look at

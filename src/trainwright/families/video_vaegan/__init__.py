@@ -1,8 +1,8 @@
 """Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
+from trainwright.engine.family import Family, Part
+from trainwright.families.video_vaegan.charts import PANELS
 from trainwright.families.video_vaegan.config import VideoVaeGanConfig
-from trainwright.families.video_vaegan.panels import PANELS
-from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="video_vaegan",

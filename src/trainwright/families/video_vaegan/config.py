@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 from trainwright.data.video.config import VideoData
-from trainwright.train.config import RunConfig
+from trainwright.engine.config import RunConfig
 
 Width = Annotated[int, Field(ge=1, le=2048)]
 Curvature = Annotated[float, Field(gt=0, le=50)]

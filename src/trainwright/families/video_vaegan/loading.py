@@ -3,9 +3,9 @@
 from importlib.util import find_spec
 from typing import Any
 
+from trainwright.engine.model import System
 from trainwright.errors import UserError
-from trainwright.measure.features import PACKAGE
-from trainwright.train.system import System
+from trainwright.metrics.features import PACKAGE
 
 LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt", PACKAGE: "the feature network"}
 
@@ -19,6 +19,6 @@ def system(config: Any) -> type[System]:
     missing = [title for module, title in LIBRARIES.items() if find_spec(module) is None]
     if missing:
         raise UserError(f"videos need {' and '.join(missing)}: pip install 'trainwright[video]'.")
-    from trainwright.families.video_vaegan.system import VideoVaeGan
+    from trainwright.families.video_vaegan.model import VideoVaeGan
 
     return VideoVaeGan

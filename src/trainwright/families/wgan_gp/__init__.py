@@ -1,14 +1,14 @@
 """WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small picture sets."""
 
+from trainwright.engine.family import Family, Part
+from trainwright.families.wgan_gp.charts import PANELS
 from trainwright.families.wgan_gp.config import WganGpConfig
-from trainwright.families.wgan_gp.panels import PANELS
-from trainwright.train.family import Family, Part
 
 FAMILY = Family(
     name="wgan_gp",
     summary="WGAN-GP on pictures: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
     config=WganGpConfig,
-    system="trainwright.families.wgan_gp.system:WganGp",
+    system="trainwright.families.wgan_gp.model:WganGp",
     panels=PANELS,
     quality=(Part("samples/coverage", "real/coverage"), Part("samples/diversity_ratio")),
     smoke=(

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trainwright.config.base import Config, knob
 from trainwright.config.schedules import Rate
 from trainwright.data.config import ImageData
-from trainwright.train.config import RunConfig
+from trainwright.engine.config import RunConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

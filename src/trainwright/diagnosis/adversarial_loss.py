@@ -1,0 +1,141 @@
+"""Which game two networks play, told from the numbers of their losses, and only where they tell it clearly.
+
+What is used (``f``, ``r``: the discriminator's loss on samples and on real data, ``d`` both together, ``g`` the generator's):
+
+- A cross-entropy is never negative, and a fresh discriminator's is near ln 2 a term. For the non-saturating loss
+  exp(-f) + exp(-g) <= 1 (Jensen), hence f + g >= 2 ln 2 whatever the networks do.
+- A hinge loss ``d`` is never negative and begins near 2 (1, if it is a mean); its ``g`` is a raw score, so it takes both signs, and
+  f + g is near 1 while the margin is not reached.
+- Least squares has f + g near 1/2 to 1.
+- A Wasserstein critic's loss is negative for long (and so is a cross-entropy that is maximised, which never is positive).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from trainwright.diagnosis.history import Series
+
+Kind = Literal["wasserstein", "bce", "hinge"]
+LN2 = float(np.log(2))
+LEAST = 4  # readings before anything is said
+CERTAIN = 1.3  # a little below 2 ln 2, for a discriminator that took a step between the two losses
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is known of the game.
+
+    Attributes:
+        kind: None if the numbers do not tell.
+        terms: how many cross-entropies ``discriminator/loss`` is the sum of; None if that is not sure.
+        terms_are_losses: False if ``discriminator/real`` and ``/fake`` turn out to be scores.
+        estimate: the Wasserstein estimate, if scores are there and fit the loss.
+    """
+
+    kind: Kind | None = None
+    terms: int | None = None
+    terms_are_losses: bool = True
+    estimate: Series | None = None
+
+
+def game(signals: Mapping[str, Series], said: Kind | None = None) -> Game:
+    """Judges the losses; ``said`` is the kind if somebody knows it."""
+    real, fake = signals.get("discriminator/real"), signals.get("discriminator/fake")
+    d = signals.get("discriminator/loss") or signals.get("critic/loss")
+    g = signals.get("generator/adversarial") or signals.get("generator/loss")
+    if real is None or fake is None:
+        kind, terms = _of_sum(d, g)
+        if said is not None:
+            terms = terms if kind == said else None
+        return Game(said or kind, terms if (said or kind) == "bce" else None)
+    if said == "bce" or (said is None and _entropies(real, fake, g)):
+        return Game("bce", 2)
+    scores = bool((_finite(real) < 0).any() or (_finite(fake) < 0).any())
+    kind = said or _of_sum(d, g)[0]
+    if kind == "wasserstein" and d is not None:
+        return Game(kind, None, False, _estimate(d, real, fake))
+    return Game(kind if kind != "bce" else None, None, not scores and kind == "hinge")
+
+
+def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
+    """Whether two series are cross-entropies on real data and on samples."""
+    r, f = _finite(real), _finite(fake)
+    if min(len(r), len(f)) < LEAST or min(r.min(), f.min()) < 0 or not _from_the_start(real):
+        return False
+    r0, f0 = float(np.median(r[:3])), float(np.median(f[:3]))
+    if g is None:
+        return abs(r0 + f0 - 2 * LN2) < 0.15 and min(r0, f0) > 0.4
+    both = _finite(Series(fake.steps, fake.values + g.at(fake.steps)))
+    if len(both) < LEAST or _finite(g).min() < 0:
+        return False
+    begins = any(0.3 < start < 1.75 for start in (r[0] + f[0], r0 + f0))
+    return bool(begins and both[:3].min() > CERTAIN and np.mean(both > CERTAIN) > 0.95)
+
+
+def _of_sum(d: Series | None, g: Series | None) -> tuple[Kind | None, int | None]:
+    """The kind, and the number of terms, from the discriminator's whole loss and the generator's."""
+    values = _finite(d)
+    if d is None or len(values) < LEAST:
+        return None, None
+    if np.mean(values < -1e-3) > 0.2:
+        return (None if _maximised(values) else "wasserstein"), None
+    others = _finite(g)
+    if values.min() < 0 or len(others) < LEAST:
+        return None, None
+    early = _from_the_start(d)
+    d0, g0 = float(np.median(values[:3])), float(np.median(others[:3]))
+    if np.sum(others < -0.05) >= 2 and np.sum(others > 0.05) >= 2 and np.quantile(values, 0.95) < 2.5:
+        return "hinge", None
+    if not early:
+        return None, None
+    if 1.75 < d0 < 2.15 and abs(g0) < 0.6:
+        return "hinge", None
+    if others.min() < 0:
+        return None, None
+    for first, begin in ((values[0], others[0]), (d0, g0)):
+        if 1.15 < first < 2.1 and 0.55 < begin < 10 and _possible(d, g, 2):
+            return "bce", 2
+        if 0.6 < first < 0.8 and 0.55 < begin < 1.1 and _possible(d, g, 1):
+            return "bce", 1
+    return None, None
+
+
+def _possible(d: Series, g: Series | None, terms: int) -> bool:
+    """Whether cross-entropies can have these values: d = r + f, f >= -log(1 - exp(-g)), and r is not much smaller than f as a rule."""
+    at = g.at(d.steps) if g is not None else np.full(len(d), np.nan)
+    both = np.isfinite(at) & np.isfinite(d.values)
+    least = -np.log1p(-np.exp(-np.maximum(at[both], 1e-6)))
+    whole = d.values[both] * (2 if terms == 1 else 1)
+    if both.sum() < LEAST:
+        return False
+    return bool(np.mean(whole < 0.8 * least) < 0.05 and np.median(whole / least) > 1.3)
+
+
+def _estimate(d: Series, real: Series, fake: Series) -> Series | None:
+    """E D(x) - E D(G(z)) from scores, if exactly one way of putting them together fits the loss, a penalty being left over."""
+    r, f, whole = real.values, fake.at(real.steps), d.at(real.steps)
+    ways = [f - r, r + f, r - f]
+    with np.errstate(invalid="ignore"):
+        scale = float(np.nanmedian(np.abs(whole))) + 1e-9
+        left = [whole - way for way in ways]
+        exact = [i for i, rest in enumerate(left) if np.nanmax(np.abs(rest)) < 1e-3 * scale]
+        fits = exact or [i for i, rest in enumerate(left) if np.nanmin(rest) > -0.02 * scale]
+    return Series(real.steps, -ways[fits[0]]) if len(fits) == 1 else None
+
+
+def _maximised(values: np.ndarray) -> bool:
+    """log D(x) + log(1 - D(G(z))), the minimax value itself: never positive, from -2 ln 2 or -ln 2 on."""
+    start = float(np.median(values[:3]))
+    return bool(values.max() <= 1e-6 and min(abs(start + 2 * LN2), abs(start + LN2)) < 0.3)
+
+
+def _from_the_start(series: Series) -> bool:
+    """Whether the log begins where training began, and not in the middle of it."""
+    return len(series) > 1 and series.steps[0] <= 2 * float(np.median(np.diff(series.steps))) + 1
+
+
+def _finite(series: Series | None) -> np.ndarray:
+    return np.empty(0) if series is None else series.values[np.isfinite(series.values)]

@@ -1,0 +1,162 @@
+"""Learning rates: too high, too low, out of proportion, zero."""
+
+from collections.abc import Callable
+
+from trainwright.diagnosis.definitions import Cause, Finding, Weight
+from trainwright.diagnosis.history import History
+
+USUAL = {"generator": (1e-5, 1e-3), "critic": (1e-5, 1e-3), "discriminator": (1e-5, 1e-3), "vae": (1e-4, 5e-3)}
+ANY = (1e-5, 5e-3)
+
+
+def rates(h: History) -> dict[str, float]:
+    """Learning rate of each group: the largest in force, else the configured one."""
+    found = {name: float(series.values.max()) for name, series in h.match("lr/")}
+    for group, keys in {"generator": ("lr_g", "learning_rate_gen"), "critic": ("lr_d", "learning_rate_disc")}.items():
+        value = h.number(*keys)
+        if value is not None:
+            found.setdefault(group, value)
+    value = h.number("learning_rate", "lr")
+    if value is not None and not found:
+        found["loss"] = value
+    return found
+
+
+def _over(rate: float, group: str) -> float:
+    return rate / USUAL.get(group, ANY)[1]
+
+
+def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Finding], Weight | None]:
+    def weigh(h: History, finding: Finding) -> Weight | None:
+        known = rates(h)
+        chosen = {g: r for g, r in known.items() if groups is None or g in groups}
+        if not chosen:
+            return (
+                Weight(0.3, "the learning rate is not known; it is the commonest reason")
+                if not known and groups is None
+                else None
+            )
+        group, rate = max(chosen.items(), key=lambda item: _over(item[1], item[0]))
+        over = _over(rate, group)
+        if over <= 1:
+            return Weight(0.12 if over > 0.3 else 0.05, f"the learning rate of the {group} is {rate:g}, which is usual")
+        return Weight(
+            min(0.95, 0.6 + 0.1 * over),
+            f"the learning rate of the {group} is {rate:g}, {over:.0f} times the usual upper end",
+        )
+
+    return weigh
+
+
+def _too_low(h: History, finding: Finding) -> Weight | None:
+    known = {g: r for g, r in rates(h).items() if r > 0}
+    if not known:
+        return Weight(0.3, "the learning rate is not known")
+    group, rate = min(known.items(), key=lambda item: item[1] / USUAL.get(item[0], ANY)[0])
+    under = USUAL.get(group, ANY)[0] / rate
+    if under < 1:
+        return Weight(0.1, f"the learning rate of the {group} is {rate:g}, which is usual")
+    return Weight(
+        min(0.95, 0.6 + 0.1 * under),
+        f"the learning rate of the {group} is {rate:g}, {under:.1f} times below the usual lower end",
+    )
+
+
+def _zero(h: History, finding: Finding) -> Weight | None:
+    still = [g for g, r in rates(h).items() if r == 0]
+    return Weight(0.97, f"the learning rate of the {still[0]} is 0") if still else None
+
+
+def _outruns(
+    fast: str, slow: str, from_: float, score: float, most: float, why: str
+) -> Callable[[History, Finding], Weight | None]:
+    """Weighs that ``fast`` has so many times the learning rate of ``slow``; the critic's rate may be a discriminator's."""
+
+    def weigh(h: History, finding: Finding) -> Weight | None:
+        known = rates(h)
+        if "discriminator" in known:
+            known.setdefault("critic", known["discriminator"])
+        if not known.get(slow) or fast not in known:
+            return None
+        ratio = known[fast] / known[slow]
+        if ratio >= from_:
+            return Weight(
+                min(most, score + 0.02 * ratio), f"the {fast}'s learning rate is {ratio:.0f} times the {slow}'s{why}"
+            )
+        return Weight(0.1, f"the {fast}'s learning rate is {ratio:.2g} times the {slow}'s")
+
+    return weigh
+
+
+def _momentum(h: History, finding: Finding) -> Weight | None:
+    beta = h.setting("beta1", "betas")
+    first = beta[0] if isinstance(beta, list | tuple) else beta
+    if first is None:
+        return None
+    if first >= 0.8:
+        return Weight(0.85, f"Adam's first beta is {first:g}; GANs are trained with 0 to 0.5")
+    return Weight(0.05, f"Adam's first beta is {first:g}")
+
+
+CAUSES = [
+    Cause(
+        "momentum_too_high",
+        "Adam's momentum is too high for a game",
+        ("mode_dropping", "mode_collapse", "oscillation", "exploding"),
+        _momentum,
+    ),
+    Cause(
+        "generator_lr_too_high",
+        "the generator's learning rate is too high",
+        (
+            "mode_collapse",
+            "mode_dropping",
+            "oscillation",
+            "checkerboard",
+            "colour_cast",
+            "generator_dominance",
+            "dead_critic",
+        ),
+        _too_high(("generator",)),
+    ),
+    Cause(
+        "critic_lr_too_high",
+        "the critic's learning rate is too high",
+        ("exploding", "oscillation", "critic_dominance", "dead_critic", "non_finite", "mode_collapse"),
+        _too_high(("critic", "discriminator")),
+    ),
+    Cause(
+        "lr_too_high",
+        "the learning rate is too high",
+        (
+            "exploding",
+            "non_finite",
+            "oscillation",
+            "plateau",
+            "spike",
+            "variance_collapse",
+            "posterior_collapse",
+            "frozen_network",
+        ),
+        _too_high(None),
+    ),
+    Cause(
+        "lr_too_low",
+        "the learning rate is too low",
+        ("slow", "plateau", "mode_collapse", "discriminator_guessing", "generator_dominance"),
+        _too_low,
+    ),
+    Cause("lr_zero", "a learning rate is 0", ("frozen_network", "dead_critic", "plateau", "mode_collapse"), _zero),
+    Cause(
+        "lr_ratio",
+        "the critic learns too much faster than the generator",
+        ("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
+        _outruns("critic", "generator", 8, 0.55, 0.93, "; the guide's author took 10 back"),
+    ),
+    Cause(
+        "generator_outruns",
+        "the generator learns faster than the critic can follow",
+        ("mode_collapse", "mode_dropping", "generator_dominance"),
+        _outruns("generator", "critic", 5, 0.7, 0.96, ", so it outruns it"),
+    ),
+]

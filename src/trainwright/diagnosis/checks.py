@@ -1,0 +1,370 @@
+"""What can be known before the first step, from settings and facts alone: pure functions, one for each check."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainwright.diagnosis.history import largest
+
+Grade = Literal["ok", "warn", "stop"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check: ``stop`` means that the run cannot work as it is set up."""
+
+    name: str
+    grade: Grade
+    sentence: str
+    fix: str = ""
+
+
+class Plan:
+    """Settings and facts of a run that has not begun.
+
+    Args:
+        settings: flattened config; a schedule is a mapping with a ``kind``.
+        facts: of the family and the data, see :class:`~trainwright.diagnosis.history.History`, and ``initial/...`` ones measured on the
+            untrained networks.
+        steps: length of the run.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], facts: Mapping[str, Any], steps: int) -> None:
+        self.settings, self.facts, self.steps = settings, facts, steps
+
+    def get(self, leaf: str) -> Any:
+        """A setting by leaf name."""
+        return next((v for k, v in self.settings.items() if k == leaf or k.endswith(f".{leaf}")), None)
+
+    def number(self, leaf: str) -> float | None:
+        """The same as a number; the largest of a schedule."""
+        return largest(self.get(leaf))
+
+    @property
+    def epochs(self) -> float:
+        """Passes through the data."""
+        batches = self.facts.get("batches_per_epoch") or 1.0
+        return self.steps / batches
+
+
+def check(plan: Plan) -> list[Check]:
+    """Every check that has what it needs, worst first."""
+    found = [c for look in CHECKS for c in look(plan)]
+    return sorted(found, key=lambda c: ("stop", "warn", "ok").index(c.grade))
+
+
+def _batch_norm(p: Plan) -> list[Check]:
+    if p.facts.get("critic_batch_norm") and (p.number("lambda_gp") or 0) > 0:
+        said = "the critic has BatchNorm, but the gradient penalty is of each sample's own gradient"
+        return [Check("critic_batch_norm", "stop", said, "use LayerNorm, GroupNorm or no norm in the critic")]
+    return []
+
+
+def _critic_steps(p: Plan) -> list[Check]:
+    n, batches = p.number("n_critic"), p.facts.get("batches_per_epoch")
+    if n is None:
+        return []
+    updates = p.steps / n
+    found = []
+    if n > 10:
+        found.append(
+            Check(
+                "n_critic",
+                "warn",
+                f"n_critic = {n:.0f}: the generator gets {updates:.0f} updates in {p.steps} steps",
+                "n_critic=5",
+            )
+        )
+    if batches and n > batches:
+        said = (
+            f"n_critic = {n:.0f} is more than the {batches:.1f} batches of an epoch; here it is counted over the whole run, "
+            "but a loop that counts within each epoch would never update the generator"
+        )
+        found.append(Check("n_critic_in_epoch", "warn", said, f"n_critic={max(1, int(batches) // 3)}"))
+    if updates < 300:
+        found.append(
+            Check(
+                "generator_updates", "warn", f"the generator gets only {updates:.0f} updates", f"steps={int(n * 5000)}"
+            )
+        )
+    return found or [Check("n_critic", "ok", f"the generator gets {updates:.0f} updates")]
+
+
+def _schedules(p: Plan) -> list[Check]:
+    found = []
+    for name, value in p.settings.items():
+        if not isinstance(value, Mapping) or "kind" not in value:
+            continue
+        length = p.steps if value.get("unit", "step") == "step" else p.epochs
+        need = _end(value)
+        if need is not None and need > length:
+            unit = value.get("unit", "step")
+            found.append(
+                Check(
+                    "schedule",
+                    "warn",
+                    f"{name} reaches its end at {unit} {need:g}, the run ends at {length:.0f}{_where(value, length)}",
+                    f"a shorter {name}, or a longer run",
+                )
+            )
+    warm = p.number("beta_warmup_epochs")
+    if warm and warm > p.epochs:
+        found.append(
+            Check(
+                "schedule",
+                "warn",
+                f"the KL weight warms up over {warm:g} epochs and the run has {p.epochs:.0f}",
+                f"beta_warmup_epochs={max(1, int(p.epochs / 2))}",
+            )
+        )
+    elif warm and warm > 0.5 * p.epochs:
+        found.append(
+            Check(
+                "warm_up",
+                "warn",
+                f"the KL weight warms up over {warm / p.epochs:.0%} of the run",
+                f"beta_warmup_epochs={max(1, int(p.epochs / 4))}",
+            )
+        )
+    return found
+
+
+def _where(schedule: Mapping[str, Any], length: float) -> str:
+    """For the tanh, which is nearly flat for long: what it gets to."""
+    if schedule["kind"] != "tanh":
+        return ""
+    top = float(schedule.get("end", 1.0))
+    there = (
+        top * 0.5 * (math.tanh(length / float(schedule.get("scale", 200.0)) - float(schedule.get("shift", 2.5))) + 1)
+    )
+    return f" with {there:.3g} of {top:g}"
+
+
+def _end(schedule: Mapping[str, Any]) -> float | None:
+    """Where a schedule is within 5 % of its end."""
+    if schedule["kind"] in ("linear", "cosine"):
+        return float(schedule["over"])
+    if schedule["kind"] == "tanh":
+        return float(schedule.get("scale", 200.0)) * (float(schedule.get("shift", 2.5)) + 1.83 / 1.25)
+    if schedule["kind"] == "piecewise":
+        return float(schedule["points"][-1][0])
+    return None
+
+
+def _rates(p: Plan) -> list[Check]:
+    g, d = p.number("lr_g"), p.number("lr_d")
+    found = []
+    for name, rate, top in (("lr_g", g, 2e-3), ("lr_d", d, 2e-3), ("learning_rate", p.number("learning_rate"), 1e-2)):
+        if rate is not None and rate > top:
+            found.append(
+                Check(
+                    "learning_rate",
+                    "warn",
+                    f"{name} = {rate:g} is above {top:g}, where training is usually unstable",
+                    f"{name}={top / 10:g}",
+                )
+            )
+        if rate == 0:
+            found.append(
+                Check("learning_rate", "warn", f"{name} = 0: that network will not be trained", f"{name}=1e-4")
+            )
+    if g and d and (d / g >= 8 or g / d >= 8):
+        said = f"lr_d / lr_g = {d / g:.3g}: the two networks learn at very different paces"
+        found.append(Check("lr_ratio", "warn", said, f"lr_g={d / 2:g} (two to four times at most)"))
+    return found
+
+
+def _batch(p: Plan) -> list[Check]:
+    n, batch = p.facts.get("training"), p.number("batch_size")
+    if not n or not batch:
+        return []
+    if batch > n:
+        return [
+            Check(
+                "batch",
+                "warn",
+                f"a batch of {batch:.0f} repeats the {n} training samples within itself",
+                f"batch_size={max(2, n // 8)}",
+            )
+        ]
+    if batch > n / 3:
+        return [
+            Check(
+                "batch",
+                "warn",
+                f"a batch of {batch:.0f} is {batch / n:.0%} of the {n} training samples",
+                f"batch_size={max(2, n // 8)}",
+            )
+        ]
+    if n < 100:
+        return [
+            Check(
+                "data",
+                "warn",
+                f"{n} training samples: expect the model to learn them by heart",
+                "more data, or augmentation",
+            )
+        ]
+    return [Check("batch", "ok", f"{n} training samples, {n / batch:.1f} batches an epoch")]
+
+
+def _beta(p: Plan) -> list[Check]:
+    beta = p.number("max_beta") if p.get("beta") is None else p.number("beta")
+    limit, effective = p.facts.get("beta_threshold"), p.facts.get("effective_beta")
+    if beta is None or limit is None:
+        return []
+    if beta > limit:
+        said = f"β = {beta:g}, and above {limit:.3g} no direction of these data pays for its KL: the posterior will collapse"
+        reduction = p.get("reduction")
+        fix = "optim.reduction=sum" if reduction not in (None, "sum") and beta <= 2 else f"max_beta={limit / 10:.2g}"
+        return [Check("posterior_collapse", "stop", said, fix)]
+    if beta > 0.5 * limit:
+        upper = " (an upper limit for a local latent)" if p.facts.get("beta_threshold_is_upper_limit") else ""
+        return [
+            Check(
+                "posterior_collapse",
+                "warn",
+                f"β = {beta:g} is near the collapse at {limit:.3g}{upper}",
+                f"max_beta={limit / 10:.2g}",
+            )
+        ]
+    extra = f", {effective:.3g} in the likelihood reading" if effective is not None else ""
+    return [Check("posterior_collapse", "ok", f"β = {beta:g}{extra}; these data collapse above {limit:.3g}")]
+
+
+def _checkerboard(p: Plan) -> list[Check]:
+    lattice, kinds = p.facts.get("initial/lattice"), p.facts.get("transposed")
+    found = []
+    if kinds:
+        uneven = any(int(k.split("/")[0]) % int(k.split("/")[1]) for k in kinds.split(", "))
+        said = f"the generator upsamples by transposed convolutions ({kinds})" + (
+            ", whose kernel is no multiple of the stride" if uneven else ""
+        )
+        found.append(Check("transposed_conv", "warn", said, "an architecture that upsamples and then convolves"))
+    if lattice is not None and lattice > 0.02:
+        found.append(
+            Check(
+                "checkerboard",
+                "warn",
+                f"{lattice:.0%} of the untrained generator's variance is a fixed lattice (without one: below 1 %)",
+                "the same",
+            )
+        )
+    elif lattice is not None:
+        found.append(Check("checkerboard", "ok", f"no lattice in the untrained generator's samples ({lattice:.2%})"))
+    return found
+
+
+def _ranges(p: Plan) -> list[Check]:
+    data, output = p.facts.get("data_range"), p.facts.get("output_range")
+    if not data or not output:
+        return []
+    if data[0] < output[0] - 0.05 or data[1] > output[1] + 0.05:
+        return [
+            Check(
+                "range",
+                "stop",
+                f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], outputs cannot leave [{output[0]:.2g}, {output[1]:.2g}]",
+                "rescale the data",
+            )
+        ]
+    if data[1] - data[0] < 0.3 * (output[1] - output[0]):
+        return [
+            Check(
+                "range",
+                "warn",
+                f"the data fill only [{data[0]:.2g}, {data[1]:.2g}] of [{output[0]:.2g}, {output[1]:.2g}]",
+                "rescale the data",
+            )
+        ]
+    return [Check("range", "ok", f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], as outputs do")]
+
+
+def _terms(p: Plan) -> list[Check]:
+    found = []
+    for name, share in (p.facts.get("initial/gradient_shares") or {}).items():
+        if share < 0.01 and not name.endswith("/kl"):
+            group = name.rpartition("/")[2]
+            found.append(
+                Check(
+                    "term_scale",
+                    "warn",
+                    f"{group} makes {share:.2%} of the gradient at the last layer: it will hardly be heard",
+                    f"weights.{group}=1" if p.get(f"weights.{group}") is not None else "raise its weight",
+                )
+            )
+    return found
+
+
+def _probe(p: Plan) -> list[Check]:
+    probe = p.facts.get("initial/lr_probe")
+    if not probe:
+        return []
+    if not probe["finite"]:
+        return [
+            Check(
+                "lr_probe",
+                "stop",
+                f"after {probe['steps']} steps at the configured rates a number is not finite",
+                "a tenth of the learning rate",
+            )
+        ]
+    if probe["growth"] > 20:
+        said = f"within {probe['steps']} steps at the configured rates the loss grew {probe['growth']:.0f}-fold"
+        return [Check("lr_probe", "warn", said, "a third of the learning rate, or a warm-up of it")]
+    return [Check("lr_probe", "ok", f"{probe['steps']} steps at the configured rates stay calm")]
+
+
+def _sides(p: Plan) -> list[Check]:
+    differing = p.facts.get("asymmetric")
+    if not differing:
+        return []
+    said = f"encoder and decoder differ ({differing}); the sequence VAE guide found that worse than equal sides"
+    return [Check("sides", "warn", said, "the same for both, or compare the two in a plan")]
+
+
+def _canvas(p: Plan) -> list[Check]:
+    fit, of = p.facts.get("levels_fit", (0, 0))
+    if fit == of:
+        return []
+    said = f"{fit} of {of} different levels fit the canvas of {' x '.join(map(str, p.get('data.size') or ()))} tiles"
+    return [Check("canvas", "ok" if fit > 100 else "warn", said, "a larger data.size")]
+
+
+DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the thousand times of training
+
+
+def _pair(p: Plan) -> list[Check]:
+    distance = p.facts.get("schedule_distance")
+    if distance is None:
+        return []
+    mean, variance = p.facts.get("toy_mean_ratio"), p.facts.get("toy_variance_ratio")
+    proof = ""
+    if mean is not None and variance is not None:
+        made = f"{mean:.2f} of its mean and {variance:.2f} of its variance"
+        proof = f"; of a Gaussian, an ideal network and this sampler make {made}"
+    if distance > 0.05:
+        said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
+        return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
+    if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
+        steps = next((n for n in DIVISORS if n > (p.number("sampler_steps") or 0)), 1000)
+        said = f"the sampler is too coarse{proof}"
+        return [Check("schedule_pair", "warn", said, f"sampler_steps={steps}")]
+    return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
+
+
+def _latent_scale(p: Plan) -> list[Check]:
+    scaled = p.facts.get("latent_scaled_std")
+    if scaled is None:
+        return []
+    if not 0.5 < scaled < 2:
+        said = f"scaled latents have a standard deviation of {scaled:.2g}, and the noise schedule assumes 1"
+        return [Check("latent_scale", "stop", said, "latent_scale=null, which measures it")]
+    return [Check("latent_scale", "ok", f"scaled latents have a standard deviation of {scaled:.2f}")]
+
+
+CHECKS: tuple[Callable[[Plan], list[Check]], ...] = (
+    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides,
+    _canvas,
+)  # fmt: skip

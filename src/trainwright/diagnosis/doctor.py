@@ -1,0 +1,178 @@
+"""The doctor: every symptom looked for in a history, causes ranked, one verdict. The same online, later, and on foreign logs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainwright.diagnosis.causes import causes
+from trainwright.diagnosis.definitions import ORDER, Finding, Ranked, Symptom, Unknown, Weight, as_dict
+from trainwright.diagnosis.history import History
+from trainwright.diagnosis.symptoms import symptoms
+
+Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
+EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 12, "unknown": 13}
+YOUNG = 100  # below so many steps and eight readings only fast symptoms are looked for
+VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
+QUALITY = (
+    "samples/",
+    "explained_beyond_mean/",
+    "std_ratio/",
+    "latent/",
+    "kl/nats",
+    "validation/",
+)  # what losses do not tell
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A symptom that is there, with its causes, likeliest first; ``follows`` names the symptom that explains it, if one does."""
+
+    symptom: Symptom
+    finding: Finding
+    causes: tuple[Ranked, ...]
+    follows: str | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it makes the run sick and will not mend itself."""
+        return self.symptom.certain and self.finding.severity == "sick"
+
+    def sentence(self) -> str:
+        """What, since when, and the first evidence, in one line."""
+        since = f"since step {self.finding.onset:.0f}"
+        return f"{self.symptom.title} {since}: {self.finding.evidence[0].sentence}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "symptom": self.symptom.name,
+            **as_dict(self.finding),
+            "follows": self.follows,
+            "causes": [
+                {"cause": r.cause.name, "score": round(r.weight.score, 3), "because": r.weight.because}
+                for r in self.causes
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor says of a run at one moment.
+
+    Attributes:
+        verdict: of the run.
+        reason: one line.
+        diagnoses: gravest and earliest first; those that follow from another come last.
+        unknown: symptoms that could not be judged, with the probe that would tell.
+        clear: symptoms that were judged and are not there.
+        step: when.
+    """
+
+    verdict: Verdict
+    reason: str
+    diagnoses: tuple[Diagnosis, ...]
+    unknown: dict[str, str]
+    clear: tuple[str, ...]
+    step: float
+
+    @property
+    def alarms(self) -> tuple[Diagnosis, ...]:
+        """Diagnoses that are more than a note and follow from no other."""
+        return tuple(d for d in self.diagnoses if d.finding.severity != "note" and d.follows is None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "step": self.step,
+            "diagnoses": [d.as_dict() for d in self.diagnoses],
+            "unknown": self.unknown,
+            "clear": list(self.clear),
+        }
+
+
+def examine(history: History) -> Examination:
+    """Looks for every symptom.
+
+    Args:
+        history: signals up to now, with whatever is known of settings and facts.
+
+    Returns:
+        ``crashed`` for a number that is not finite; ``sick`` or ``suspect`` for the gravest finding; ``healthy`` if at least
+        three symptoms were judged, none is there, and something beyond training losses was seen; else ``unknown``.
+    """
+    found: list[tuple[Symptom, Finding]] = []
+    unknown: dict[str, str] = {}
+    clear: list[str] = []
+    clean = history.finite()
+    young = history.now - history.first < YOUNG and history.readings < 8
+    for name, symptom in symptoms().items():
+        if young and symptom.speed == "slow":
+            unknown[name] = "a longer run"
+            continue
+        judged = symptom.look(history if symptom.raw else clean)
+        if isinstance(judged, Unknown):
+            unknown[name] = judged.probe
+        elif judged is None:
+            clear.append(name)
+        else:
+            found.append((symptom, judged))
+    names = {symptom.name for symptom, finding in found if finding.severity != "note"}
+    diagnoses = [Diagnosis(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
+    diagnoses.sort(key=lambda d: (d.follows is not None, -ORDER[d.finding.severity], d.finding.onset))
+    verdict, reason = _verdict(history, diagnoses, clear, young)
+    return Examination(verdict, reason, tuple(diagnoses), unknown, tuple(clear), history.now)
+
+
+def warm_up() -> None:
+    """One examination of nothing in particular, so that imports are paid for before a run begins."""
+    examine(History.of({"step": i, "loss": 1.0, "samples/diversity_ratio": 1.0, "kl/nats": 1.0} for i in range(64)))
+
+
+def rank(history: History, symptom: Symptom, finding: Finding) -> tuple[Ranked, ...]:
+    """The causes that can be behind a finding, likeliest first."""
+    weighed = [(c, c.weigh(history, finding)) for c in causes().values() if symptom.name in c.of]
+    kept = [Ranked(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
+    return tuple(sorted(kept, key=lambda r: -r.weight.score))
+
+
+def _tested(history: History, name: str, weight: Weight) -> Weight:
+    """The weight after what experiments said of the cause."""
+    for experiment in history.facts.get("experiments", ()):
+        if name in experiment["confirmed"]:
+            return Weight(
+                max(weight.score, 0.98), f"{weight.because}; an experiment confirmed it ({experiment['experiment']})"
+            )
+        if name in experiment.get("doubtful", ()):
+            doubt = f"an experiment did not confirm it ({experiment['experiment']})"
+            return Weight(0.6 * weight.score, f"{weight.because}; {doubt}")
+        if name in experiment["ruled_out"]:
+            return Weight(
+                0.2 * weight.score, f"{weight.because}; an experiment speaks against it ({experiment['experiment']})"
+            )
+    return weight
+
+
+def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str]) -> str | None:
+    for symptom, _ in found:
+        if symptom.name in names and name in symptom.explains:
+            return symptom.name
+    return None
+
+
+def _verdict(history: History, diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple[Verdict, str]:
+    alarms = [d for d in diagnoses if d.finding.severity != "note" and d.follows is None]
+    if alarms:
+        first = alarms[0]
+        if any(d.symptom.name == "non_finite" for d in alarms):
+            crash = next(d for d in alarms if d.symptom.name == "non_finite")
+            return "crashed", crash.sentence()
+        return ("sick" if first.finding.severity == "sick" else "suspect"), first.sentence()
+    if young:
+        return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
+    if not any(name.startswith(QUALITY) for name in history.signals):
+        return "unknown", "nothing is wrong with what there is, but losses alone do not tell how good a model is"
+    if len(clear) >= VITAL:
+        return "healthy", f"{len(clear)} symptoms looked for, none found"
+    return "unknown", "the signals do not tell; see what is missing"

@@ -1,0 +1,145 @@
+"""Logs of training runs that Trainwright did not make, as the doctor wants them: CSV, JSON, TensorBoard, W&B.
+
+A reader for each kind makes series under the log's own column names; here they get the names that symptoms know, and
+what their numbers tell of the kind of game is added. Nothing is guessed: what is not recognised is listed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainwright.diagnosis.history import SPEED, History
+from trainwright.diagnosis.importers import csv, jsonl, tensorboard, wandb
+from trainwright.diagnosis.importers.columns import Log
+from trainwright.diagnosis.signal_names import check, derive, is_counter, mapping, recognise
+from trainwright.errors import UserError
+
+Reader = Callable[[Path, str | None], Log]
+SUFFIXES: Mapping[str, Reader] = {
+    **dict.fromkeys((".csv", ".tsv"), csv.read),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), jsonl.read),
+    ".wandb": wandb.read,
+}
+# names of logs in a folder, the surest first
+USUAL = (
+    "metrics.jsonl",
+    "trainer_state.json",
+    "metrics.csv",
+    "stats.jsonl",
+    "progress.csv",
+    "losses.csv",
+    "history.json",
+)
+DEEPER = ("checkpoint-*/trainer_state.json", "version_*/metrics.csv", "lightning_logs/version_*/metrics.csv")
+
+
+@dataclass(frozen=True)
+class ForeignLog:
+    """A log and what was made of it.
+
+    Attributes:
+        history: signals under canonical names; settings are empty.
+        columns: column -> signal.
+        unused: columns with numbers that were not recognised.
+        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``tensorboard`` or ``wandb``.
+        notes: sentences about choices: which run of several, how steps were found, columns that say the same.
+    """
+
+    history: History
+    columns: dict[str, str]
+    unused: list[str]
+    kind: str
+    notes: tuple[str, ...] = ()
+
+
+def read(path: str | Path, given: Mapping[str, str] | None = None, step: str | None = None) -> ForeignLog:
+    """Reads a log of any known kind.
+
+    Args:
+        path: a file or a folder.
+        given: column -> signal, for columns that are not recognised or would be wrongly.
+        step: the column that counts steps; None: found by its name, else rows are counted.
+
+    Raises:
+        UserError: there is nothing to read, or ``given`` names a column or signal that does not exist.
+    """
+    place = Path(path).expanduser()
+    try:
+        log = _reader(place)(step)
+    except OSError as error:
+        raise UserError(f"{place} cannot be read ({error.strerror or error}).") from None
+    return _named(place, log, given or {})
+
+
+def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
+    check(given, log.columns)
+    columns = {
+        c: s for c, s in log.columns.items() if c in given or not (is_counter(c) or c.startswith(SPEED))
+    }  # a counter may be mapped by hand
+    if not columns:
+        raise UserError(f"{place}: there is no column of numbers beside steps and times.")
+    found = mapping(columns, given, {c: len(s) for c, s in columns.items()})
+    history = derive(History({found[c]: columns[c] for c in found}, total=log.total))
+    dropped = [
+        c for c, s in found.items() if s in ("discriminator/real", "discriminator/fake") and s not in history.signals
+    ]
+    notes = list(log.notes)
+    if dropped:
+        notes.append(f"{', '.join(dropped)}: by the numbers not the discriminator's losses, or not surely")
+        found = {c: s for c, s in found.items() if c not in dropped}
+    same = [c for c in columns if c not in found and c not in dropped and recognise(c) in found.values()]
+    if same:
+        notes.append(f"another column was read in place of {', '.join(same[:8])}")
+    unused = [c for c in columns if c not in found and c not in dropped and c not in same]
+    return ForeignLog(history, found, unused, log.kind, tuple(notes))
+
+
+def _reader(place: Path) -> Callable[[str | None], Log]:
+    if not place.exists():
+        raise UserError(f"{place}: no such file or folder.")
+    if place.is_dir():
+        return _folder(place)
+    return lambda step: _file(place)(place, step)
+
+
+def _file(place: Path) -> Reader:
+    with place.open("rb") as handle:
+        start = handle.read(8192)
+    if not start.strip():
+        raise UserError(f"{place} is empty.")
+    if start.startswith(wandb.HEADER):
+        return wandb.read
+    if "tfevents" in place.name:
+        return tensorboard.read
+    if place.suffix == ".wandb":
+        return wandb.read
+    if b"\0" in start.rstrip(b"\0\r\n") and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        raise UserError(
+            f"{place} is a binary file that is not known here. CSV, JSON, JSONL, TensorBoard event files and W&B runs are read."
+        )
+    if place.suffix.lower() in SUFFIXES:
+        return SUFFIXES[place.suffix.lower()]
+    return jsonl.read if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else csv.read
+
+
+def _folder(place: Path) -> Callable[[str | None], Log]:
+    named = [place / name for name in USUAL if (place / name).is_file()]
+    if named:
+        return lambda step: _file(named[0])(named[0], step)
+    for reader, there in ((wandb.read, wandb.run_files), (tensorboard.read, tensorboard.event_files)):
+        if there(place):
+            return lambda step, reader=reader: reader(place, step)  # type: ignore[misc]
+    deeper = [max(found, key=_number) for pattern in DEEPER if (found := list(place.glob(pattern)))]
+    logs = deeper or sorted(f for f in place.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not logs:
+        raise UserError(
+            f"{place} holds no log that can be read: no CSV, JSON or JSONL file, no TensorBoard events, no W&B run."
+        )
+    if len(logs) > 1 and not deeper:
+        raise UserError(f"{place} holds several logs: name one of {', '.join(f.name for f in logs[:8])}.")
+    return lambda step: _file(logs[0])(logs[0], step)
+
+
+def _number(file: Path) -> int:
+    """The number in the name of the folder: ``checkpoint-500``, ``version_3``."""
+    return int("".join(c for c in file.parent.name if c.isdigit()) or 0)

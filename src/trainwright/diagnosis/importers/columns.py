@@ -1,0 +1,152 @@
+"""What every kind of log is turned into before names are looked at, and how its rows are given steps."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trainwright.diagnosis.history import Series
+from trainwright.diagnosis.signal_names import EPOCH, epoch_column, step_column
+from trainwright.errors import UserError, nearest
+
+
+@dataclass
+class Log:
+    """A log as it was found: a series for each column with numbers, under the column's own name.
+
+    Attributes:
+        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``tensorboard`` or ``wandb``.
+        columns: name -> series.
+        notes: sentences about what was done to read it.
+        total: steps the run was to have, if the log says so.
+    """
+
+    kind: str
+    columns: dict[str, Series]
+    notes: list[str] = field(default_factory=list)
+    total: int | None = None
+
+
+class Table:
+    """Cells with numbers, by column and row; a cell that is empty is not there."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._cells: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+
+    def put(self, column: str, rows: np.ndarray, values: np.ndarray) -> None:
+        """Adds cells of one column."""
+        parts = self._cells.setdefault(column, ([], []))
+        parts[0].append(rows)
+        parts[1].append(values)
+
+    def extend(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds rows of names and numbers; numbers may be texts, anything else is passed over."""
+        found: dict[str, tuple[list[int], list[float]]] = {}
+        for row in rows:
+            for name, value in row.items():
+                number = value if type(value) is float or type(value) is int else as_number(value)
+                if number is not None:
+                    at, values = found.setdefault(name, ([], []))
+                    at.append(self.size)
+                    values.append(number)
+            self.size += 1
+        for name, (at, values) in found.items():
+            self.put(name, np.array(at), np.array(values, dtype=float))
+
+    def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Name -> (rows, values), rows rising."""
+        return {
+            name: (np.concatenate(at), np.concatenate(values))
+            for name, (at, values) in self._cells.items()
+            if sum(map(len, at))
+        }
+
+    def log(self, kind: str, step: str | None, notes: Iterable[str] = ()) -> Log:
+        """Gives every cell the step of its row.
+
+        Raises:
+            UserError: ``step`` is no column.
+        """
+        cells, said = self.columns(), list(notes)
+        name = step or step_column(cells)
+        if step is not None and step not in cells:
+            raise UserError(f"no column {step!r} with numbers to take steps from.{nearest(step, cells)}")
+        steps = self._steps(cells, name, said)
+        return Log(kind, {c: rising(steps[at], v) for c, (at, v) in cells.items() if c != name}, said)
+
+    def _steps(self, cells: dict[str, tuple[np.ndarray, np.ndarray]], name: str | None, said: list[str]) -> np.ndarray:
+        counted = np.arange(1, self.size + 1, dtype=float)
+        if name is None:
+            said.append("no column counts steps: rows were counted")
+            return counted
+        steps = self._filled(cells[name])
+        fullest = max((at for c, (at, _) in cells.items() if c != name), key=len, default=np.arange(0))
+        if name.strip().lower() in EPOCH and len(fullest) > 8 and len(np.unique(steps[fullest])) < 0.5 * len(fullest):
+            said.append(f"{name} stands still for several rows: rows were counted")
+            return counted
+        back = np.flatnonzero(np.diff(steps) < 0) + 1
+        if not len(back):
+            return steps
+        epochs = epoch_column(c for c in cells if c != name)
+        if epochs is not None:
+            number = self._filled(cells[epochs])
+            if np.mean(number[back] > number[back - 1]) > 0.9:
+                said.append(f"{name} begins anew in every {epochs}: steps are {epochs} x rows of one + {name}")
+                return (number - number[0]) * (steps.max() - steps.min() + 1) + steps
+        if len(back) > 2:
+            said.append(f"{name} goes back {len(back)} times: rows were counted")
+            return counted
+        said.append(f"{name} goes back at row {back[0] + 1}: what a resumed run did again replaces what it did before")
+        return steps
+
+    def _filled(self, cells: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """A value for each row: an empty cell has that of the row before."""
+        at, values = cells[0][np.isfinite(cells[1])], cells[1][np.isfinite(cells[1])]
+        if not len(at):
+            return np.arange(1, self.size + 1, dtype=float)
+        where = np.searchsorted(at, np.arange(self.size), side="right") - 1
+        return np.asarray(values[np.maximum(where, 0)], dtype=float)
+
+
+def rising(steps: np.ndarray, values: np.ndarray) -> Series:
+    """A series with rising steps: of several readings of a step, and where steps go back, what was written last stays."""
+    steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+    if len(steps) > 1:
+        later = np.minimum.accumulate(steps[::-1])[::-1]
+        keep = np.append(steps[:-1] < later[1:], True)
+        steps, values = steps[keep], values[keep]
+    return Series(steps, values)
+
+
+def as_number(value: Any) -> float | None:
+    """A number, also as a text (``nan``, ``-inf``, ``tensor(0.5)``) or as StyleGAN's ``{"num": 4, "mean": 0.5}``; else None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("tensor("):
+            text = text[7:].split(",")[0].rstrip(")")
+        try:
+            return None if "_" in text else float(text)
+        except ValueError:
+            return None
+    return None
+
+
+def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of nested objects, names joined by ``/``; a statistic with a mean is its mean."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            if "mean" in value and set(value) <= {"num", "mean", "std", "min", "max", "count"}:
+                yield f"{prefix}{name}", value["mean"]
+            else:
+                yield from flat(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value

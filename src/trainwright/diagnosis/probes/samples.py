@@ -1,0 +1,176 @@
+"""Samples beside real pictures, in a space that costs next to nothing: pixels pooled to 8 x 8, whitened by the real data's scale.
+
+Every number is relative to real data, never an absolute. Definitions and sources stand at the functions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainwright.metrics.neighbours import manifold_metrics, nearest_distance, radii
+from trainwright.metrics.reference_split import parts
+
+POOLED = 8  # side of the pooled picture; 8 x 8 keeps what a thumbnail shows
+KEPT = 32  # principal components of the real pictures
+NEIGHBOURS = 5
+BINS = 20
+DUPLICATE = 0.25  # of the real pictures' median distance to their nearest: nearer than that is the same picture again
+ENERGY = 1e-12
+
+
+class SampleProbe:
+    """Signals of samples beside a fixed set of real pictures.
+
+    Args:
+        real: (n, C, H, W) in [-1, 1], training pictures that samples are held beside; vectors (n, D) do too, without texture.
+        held_out: (m, C, H, W), real pictures that training never sees; may be empty.
+        train: (N, C, H, W), the training pictures that copies are looked for among; by default ``real``.
+        appearance: whether texture and colour mean anything; not for drawings of something else.
+    """
+
+    def __init__(self, real: Tensor, held_out: Tensor, train: Tensor | None = None, *, appearance: bool = True) -> None:
+        real = real.float()
+        pooled = _pool(real)
+        self.mean = pooled.mean(0)
+        self.scale = pooled.std().clamp_min(1e-6)
+        _, _, axes = torch.linalg.svd((pooled - self.mean).double(), full_matrices=False)
+        self.axes = axes[:KEPT].T.float()
+        self.real = self._features(real)
+        self.train = self.real if train is None else self._features(train.float())
+        self.held_out = self._features(held_out.float()) if len(held_out) else None
+        self.k = min(NEIGHBOURS, len(self.real) - 1)
+        self.radius = radii(self.real, self.k)
+        self.spread = _pairwise(self.real)
+        self.texture = texture(real) if appearance and real.ndim == 4 else None
+        self.channels = real.mean((2, 3)) if real.ndim == 4 else None
+        self.bins = _means(self.real, BINS)
+        self.counts = _share(self.real, self.bins)
+        self.own_nearest = float(_nearest_other(self.real).median())
+        self.unseen = None
+        if self.held_out is not None and len(self.held_out) >= 8:
+            self.unseen = float(nearest_distance(self.held_out, self.train).median())
+
+    def _features(self, pictures: Tensor) -> Tensor:
+        return torch.as_tensor(((_pool(pictures) - self.mean) / self.scale) @ self.axes)
+
+    def ceiling(self, count: int) -> dict[str, float]:
+        """What some real pictures score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
+        first, second = parts(self.real, count, least=NEIGHBOURS + 1)
+        if min(len(first), len(second)) <= NEIGHBOURS:
+            return {}
+        found = manifold_metrics(first, second, NEIGHBOURS)
+        return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
+
+    def look(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
+        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few."""
+        fake = fake.float().cpu()
+        if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
+            return {}
+        features = self._features(fake)
+        found = manifold_metrics(self.real, features, self.k, self.radius)
+        found["diversity_ratio"] = _pairwise(features) / max(self.spread, 1e-12)
+        found["ndb"] = _different(_share(features, self.bins), len(features), self.counts, len(self.real))
+        found["duplicate_share"] = float((_nearest_other(features) < DUPLICATE * self.own_nearest).float().mean())
+        if self.unseen:
+            found["nearest_training_ratio"] = float(nearest_distance(features, self.train).median()) / self.unseen
+        if self.texture is not None and self.channels is not None:
+            found.update(self._appearance(fake, self.texture, self.channels))
+        return {f"{prefix}/{name}": value for name, value in found.items()}
+
+    def glance(self, fake: Tensor, prefix: str) -> dict[str, float]:
+        """Only diversity and coverage, for a second set of samples."""
+        fake = fake.float().cpu()
+        if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
+            return {}
+        features = self._features(fake)
+        inside = torch.cdist(self.real, features) < self.radius[:, None]
+        spread = _pairwise(features) / max(self.spread, 1e-12)
+        return {f"{prefix}/diversity_ratio": spread, f"{prefix}/coverage": float(inside.any(1).float().mean())}
+
+    def _appearance(self, fake: Tensor, real: dict[str, float], channels: Tensor) -> dict[str, float]:
+        own, found = texture(fake), {}
+        found["lattice_share"] = own["lattice"]
+        found["lattice_ratio"] = own["lattice"] / max(real["lattice"], 1e-4)
+        found["nyquist"] = own["nyquist"]
+        found["nyquist_ratio"] = own["nyquist"] / max(real["nyquist"], 1e-3)
+        found["top_octave_ratio"] = own["top_octave"] / max(real["top_octave"], ENERGY)
+        found["contrast_ratio"] = own["contrast"] / max(real["contrast"], 1e-6)
+        shift = (fake.mean((0, 2, 3)) - channels.mean(0)) / channels.std(0).clamp_min(1e-3)
+        found["channel_shift"] = float(shift.abs().max())
+        if len(shift) >= 3:
+            found["hue_shift"] = float((shift[:3] - shift[:3].mean()).abs().max())
+        return found
+
+
+def texture(pictures: Tensor) -> dict[str, float]:
+    """Second moments of (n, C, H, W): means over pictures.
+
+    Returns:
+        lattice: variance of the four 2 x 2 sub-lattices' means over the picture's variance (photographs .002, white noise
+        3/(H W); transposed convolutions begin at about 0.3). nyquist: power at (N/2, 0), (0, N/2) and
+        (N/2, N/2) over that of the bins beside them (about 1). top_octave: power in frequencies above half of Nyquist.
+        contrast: standard deviation of the pixels of a picture.
+    """
+    height, width = pictures.shape[2:]
+    even = pictures[:, :, : height // 2 * 2, : width // 2 * 2]
+    blocks = torch.stack([even[:, :, i::2, j::2].mean((2, 3)) for i in (0, 1) for j in (0, 1)])
+    variance = pictures.var((2, 3)).mean()
+    lattice = float(blocks.var(0, unbiased=False).mean() / variance.clamp_min(1e-8))
+    grey = even.mean(1)
+    power = torch.fft.fft2(grey - grey.mean((1, 2), keepdim=True)).abs().square().mean(0)
+    h, w = power.shape
+    near = [(h // 2, 1), (h // 2, 2), (1, w // 2), (2, w // 2), (h // 2 - 1, w // 2), (h // 2 - 2, w // 2)]
+    beside = torch.stack([power[i % h, j % w] for i, j in near]).mean()
+    peaks = torch.stack([power[h // 2, 0], power[0, w // 2], power[h // 2, w // 2]]).mean()
+    rows, columns = torch.fft.fftfreq(h).abs()[:, None], torch.fft.fftfreq(w).abs()[None]
+    top = power[torch.maximum(rows, columns) > 0.25].mean() / (h * w)
+    return {
+        "lattice": lattice,
+        "nyquist": float(peaks / beside.clamp_min(ENERGY)),
+        "top_octave": float(top),
+        "contrast": float(pictures.std((1, 2, 3)).mean()),
+    }
+
+
+def _pool(pictures: Tensor) -> Tensor:
+    if pictures.ndim == 2:
+        return pictures
+    side = min(POOLED, pictures.shape[-1])
+    return F.adaptive_avg_pool2d(pictures, side).flatten(1)
+
+
+def _pairwise(points: Tensor) -> float:
+    """Mean squared distance of two different points: 2 n/(n-1) times the total variance."""
+    return float(2 * points.var(0).sum())
+
+
+def _nearest_other(points: Tensor) -> Tensor:
+    between = torch.cdist(points, points)
+    between.fill_diagonal_(float("inf"))
+    return between.min(1).values
+
+
+def _means(points: Tensor, k: int, rounds: int = 10) -> Tensor:
+    """k-means from spread-out starts (farthest first), for NDB's bins; deterministic."""
+    chosen = [points[0]]
+    nearest = torch.cdist(points, points[:1])[:, 0]
+    for _ in range(min(k, len(points)) - 1):
+        chosen.append(points[int(nearest.argmax())])
+        nearest = torch.minimum(nearest, torch.cdist(points, chosen[-1][None])[:, 0])
+    centres = torch.stack(chosen)
+    for _ in range(rounds):
+        owner = torch.cdist(points, centres).argmin(1)
+        counts = torch.bincount(owner, minlength=len(centres)).clamp_min(1)
+        centres = torch.zeros_like(centres).index_add_(0, owner, points) / counts[:, None]
+    return centres
+
+
+def _share(points: Tensor, centres: Tensor) -> Tensor:
+    return torch.bincount(torch.cdist(points, centres).argmin(1), minlength=len(centres)) / len(points)
+
+
+def _different(p: Tensor, n: int, q: Tensor, m: int) -> float:
+    """NDB/K (Richardson & Weiss 2018): share of bins whose proportions differ by a two-proportion z-test at 5 %."""
+    pooled = (p * n + q * m) / (n + m)
+    error = (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt().clamp_min(1e-9)
+    return float(((p - q).abs() / error > 1.96).float().mean())

@@ -1,0 +1,281 @@
+"""Signals of other people's loops under the names that symptoms know: a table of common column names, and what follows from them.
+
+A column is cut into words (``train/loss_G_adv`` is {loss, g, adv}), words that say when or how often are dropped, spellings of one
+word are made one, and what is left must be an entry of the table: all of it, so that ``perceptual_loss`` is not taken for the loss.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from trainwright.diagnosis.adversarial_loss import Game, game
+from trainwright.diagnosis.history import History, Series
+from trainwright.errors import UserError, nearest
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+STEP = [
+    "step",
+    "steps",
+    "_step",
+    "global_step",
+    "train_step",
+    "training_step",
+    "iteration",
+    "iterations",
+    "iter",
+    "iters",
+    "n_iter",
+    "niter",
+    "num_updates",
+    "batch",
+    "it",
+    "kimg",
+    "nimg",
+    "epoch",
+    "epochs",
+    "index",
+]
+EPOCH = ("epoch", "epochs")
+CLOCK = _set("time wall_time elapsed elapsed_time timestamp _timestamp _runtime runtime date datetime total_flos tick")
+
+NOISE = _set(
+    "train training tr step epoch batch iter iteration avg average mean running smoothed net log logs metric metrics scalar "
+    "scalars stats total tot overall current value raw"
+)
+HELD_OUT = _set("val valid validation eval evaluation test testing dev heldout holdout")
+SAME = {
+    **dict.fromkeys(("disc", "discriminator", "dis", "discrim", "netd"), "d"),
+    **dict.fromkeys(("gen", "generator", "netg"), "g"),
+    **dict.fromkeys(("losses", "cost", "err", "error", "objective"), "loss"),
+    **dict.fromkeys(("kld", "kldiv"), "kl"),
+    **dict.fromkeys(("rec", "reco", "recons", "reconst", "reconstruct", "reconstruction", "reconstructions"), "recon"),
+    "adversarial": "adv",
+    "gradient": "grad",
+    "gradients": "grad",
+    "negative": "neg",
+    "dist": "distance",
+}
+TOGETHER = {
+    **dict.fromkeys(("dloss", "lossd", "errd", "discloss"), "d loss"),
+    **dict.fromkeys(("gloss", "lossg", "errg", "genloss"), "g loss"),
+    **dict.fromkeys(("klloss", "kldloss"), "kl loss"),
+    **dict.fromkeys(("reconloss", "recloss", "reconstructionloss"), "recon loss"),
+    "criticloss": "critic loss",
+    "advloss": "adv loss",
+    "totalloss": "loss",
+    "trainloss": "loss",
+    "valloss": "val loss",
+    "testloss": "test loss",
+    "gradnorm": "grad norm",
+    "gnorm": "grad norm",
+    "wdist": "w distance",
+    "nelbo": "neg elbo",
+}
+PHRASES = (("learning rate", "lr"), ("grad penalty", "gp"), ("kl divergence", "kl"), ("kl div", "kl"))
+
+# signal: the sets of words that mean it
+TRAINING = {
+    "discriminator/loss": "d loss, d, d adv loss, d gan loss",
+    "discriminator/real": "d real loss, d real, critic real, critic real loss",
+    "discriminator/fake": "d fake loss, d fake, critic fake, critic fake loss",
+    "critic/loss": "critic loss, critic",
+    "critic/penalty": "gp, gp loss, d gp, d gp loss, critic gp, critic gp loss",
+    "critic/wasserstein": "wasserstein, wasserstein distance, wasserstein d, w distance, wasserstein estimate, em distance, emd",
+    "generator/loss": "g loss, g",
+    "generator/adversarial": "g adv loss, g adv, adv loss, adv, g gan loss, g gan",
+    "kl/raw": "kl, kl loss, kl term, kl d loss, vae kl, vae kl loss",
+    "weight/vae/kl": "beta, kl weight, kl beta, kl coeff, kl coef, kl lambda",
+    "reconstruction/weighted": "recon, recon loss, recon mse, recon bce, recon l1, recon mse loss, recon bce loss, recon l1 loss, "
+    "g l1, g l1 loss",
+    "latent/active_units": "active units",
+    "grad_norm/all": "grad norm",
+    "grad_norm/generator": "g grad norm",
+    "grad_norm/discriminator": "d grad norm",
+    "grad_norm/critic": "critic grad norm",
+    "lr/all": "lr, lr adam, lr adamw, lr sgd, lr rmsprop, lr abs",
+    "lr/generator": "lr g",
+    "lr/discriminator": "lr d",
+    "lr/critic": "lr critic",
+    "vae/loss": "vae loss",
+    "loss": "loss, neg elbo, neg elbo loss, elbo loss, diffusion loss",
+}
+HELD = {
+    "validation/loss": "loss, vae loss, neg elbo, neg elbo loss, elbo loss, diffusion loss",
+    "validation/reconstruction": TRAINING["reconstruction/weighted"].removesuffix(", g l1, g l1 loss"),
+    "validation/kl": TRAINING["kl/raw"],
+}
+# further signals that symptoms and causes ask for, and families of names with a free last part
+KNOWN = _set(
+    """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train data/std discriminator/gradient_norm
+    discriminator/score_spread discriminator/term generator/adversarial hyperbolic/boundary_share kl/nats kl/nats_heldout
+    latent/active_share latent/prior_gap latent/scaled_std latent/shuffled_error_ratio validation/loss_at_full_beta
+    real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage
+    samples/diversity_ratio samples/duplicate_share samples/lattice_ratio samples/lattice_share samples/nearest_training_ratio
+    samples/nyquist_ratio samples/precision samples/top_octave_ratio sample_diversity/ratio
+    schedule/train_sample_distance"""
+) | frozenset(TRAINING | HELD)
+OPEN = re.compile(
+    r"^(samples|prior|raw|real|reconstructions|explained|explained_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
+    r"share|clipped|updates_per_epoch|schedule|sample_diversity|real_diversity|loss_bin|overfit|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
+)
+TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
+
+
+def _table(entries: Mapping[str, str]) -> dict[frozenset[str], str]:
+    return {frozenset(words.split()): signal for signal, several in entries.items() for words in several.split(", ")}
+
+
+_TRAINING, _HELD = _table(TRAINING), _table(HELD)
+
+
+def words(column: str) -> frozenset[str]:
+    """The words of a column name, spellings made one: ``Loss_D``, ``loss/D``, ``dLoss`` and ``errD`` are {loss, d}."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", column)
+    parts = re.sub(r"[^a-z0-9]+", " ", apart.lower()).split()
+    parts = " ".join(TOGETHER.get(w, w) for w in parts).split()
+    text = " ".join(SAME.get(w, w) for w in parts)
+    for phrase, word in PHRASES:
+        text = re.sub(rf"\b{phrase}\b", word, text)
+    return frozenset(text.split())
+
+
+def recognise(column: str) -> str | None:
+    """The signal that a column of a log holds, or None."""
+    if is_signal(column):
+        return column
+    name = column.rpartition(" - ")[2]  # "run name - column": how W&B exports charts
+    if name.endswith(("__MIN", "__MAX")):
+        return None
+    known = words(TAGGED.sub("", name))
+    held, rest = known & HELD_OUT, known - HELD_OUT - NOISE
+    if {"grad", "norm"} <= rest:
+        rest -= {"2", "0", "l2", "global"}  # of which norm, and over everything
+    return (_HELD if held else _TRAINING).get(rest)
+
+
+def is_signal(name: str) -> bool:
+    """Whether a symptom, a cause or a picture knows a signal of this name."""
+    return name in KNOWN or bool(OPEN.match(name))
+
+
+def step_column(columns: Iterable[str]) -> str | None:
+    """Which of the columns counts steps."""
+    lower: dict[str, str] = {}
+    for column in columns:
+        lower.setdefault(column.strip().lower().rpartition("/")[2].replace(" ", "_"), column)
+    return next((lower[name] for name in STEP if name in lower), None)
+
+
+def epoch_column(columns: Iterable[str]) -> str | None:
+    """Which of the columns counts epochs."""
+    return next((c for c in columns if c.strip().lower().rpartition("/")[2] in EPOCH), None)
+
+
+def is_counter(column: str) -> bool:
+    """Whether a column is a step, an epoch or a time: not a signal, and nothing to wonder about."""
+    name = column.strip().lower().rpartition("/")[2].replace(" ", "_")
+    return name in STEP or name in CLOCK or name.startswith(("progress/", "speed/")) or column.startswith("watch/")
+
+
+def check(given: Mapping[str, str], columns: Iterable[str]) -> None:
+    """What a user said of columns.
+
+    Raises:
+        UserError: there is no such column, or no such signal.
+    """
+    known = list(columns)
+    for column, signal in given.items():
+        if column not in known:
+            raise UserError(
+                f"--map {column}=...: no such column.{nearest(column, known)} There are: {', '.join(known[:12])}."
+            )
+        if not is_signal(signal):
+            raise UserError(
+                f"--map {column}={signal}: no such signal.{nearest(signal, KNOWN)} docs/foreign-logs.md lists them."
+            )
+
+
+def mapping(
+    columns: Iterable[str], given: Mapping[str, str], readings: Mapping[str, int] | None = None
+) -> dict[str, str]:
+    """Column -> signal, the given pairs first.
+
+    Args:
+        columns: names of columns.
+        given: column -> signal as a user says.
+        readings: how many values each column has; of two columns for one signal the fuller one is taken, else the first.
+
+    Raises:
+        UserError: a given pair names a column that is not there.
+    """
+    known = list(columns)
+    for column in given:
+        if column not in known:
+            raise UserError(
+                f"--map {column}=...: no such column.{nearest(column, known)} There are: {', '.join(known[:12])}."
+            )
+    found = dict(given)
+    taken = set(given.values())
+    many = readings or {}
+    for column in sorted(known, key=lambda c: -many.get(c, 0)):
+        signal = recognise(column) if column not in found else None
+        if signal == "grad_norm/all" and "critic/penalty" in map(recognise, known) and "gradient" in column.lower():
+            continue  # beside a gradient penalty "gradient_norm" may be the critic's slope
+        if signal is not None and signal not in taken:
+            found[column] = signal
+            taken.add(signal)
+    return {column: found[column] for column in known if column in found}
+
+
+def derive(history: History) -> History:
+    """Adds what follows from the signals of a foreign log: the kind of game, cross-entropy a term, KL in nats where that is sure.
+
+    What is not sure is left out, so that symptoms that need it say "unknown". Columns that look like losses on real and fake
+    data by their name and are scores by their numbers are taken away.
+    """
+    signals, facts = dict(history.signals), dict(history.facts)
+    found = game(signals, facts.get("adversarial"))
+    if found.kind is not None:
+        facts["adversarial"] = found.kind
+    if found.kind == "wasserstein":
+        _wasserstein(history, signals, found)
+    elif found.kind == "bce":
+        _cross_entropy(signals, found)
+    if not found.terms_are_losses:
+        for name in ("discriminator/real", "discriminator/fake"):
+            signals.pop(name, None)
+    raw = signals.get("kl/raw")
+    if raw is not None and facts.get("kl_unit") == "nats":
+        signals.setdefault("kl/nats", raw)
+    return History(signals, history.settings, facts, history.total)
+
+
+def _wasserstein(history: History, signals: dict[str, Series], found: Game) -> None:
+    d = signals.pop("discriminator/loss", None)
+    loss = signals.get("critic/loss") or d
+    if loss is None:
+        return
+    signals["critic/loss"] = loss
+    penalty, weight = signals.get("critic/penalty"), history.number("lambda_gp")
+    if found.estimate is not None:
+        signals.setdefault("critic/wasserstein", found.estimate)
+    elif penalty is not None and weight is not None:
+        signals.setdefault("critic/wasserstein", Series(loss.steps, weight * penalty.at(loss.steps) - loss.values))
+
+
+def _cross_entropy(signals: dict[str, Series], found: Game) -> None:
+    real, fake = signals.get("discriminator/real"), signals.get("discriminator/fake")
+    d, g = signals.get("discriminator/loss"), signals.get("generator/loss")
+    if real is not None and fake is not None and found.terms_are_losses:
+        both = (real.values + fake.at(real.steps)) / 2
+        keep = ~np.isnan(fake.at(real.steps)) | np.isnan(real.values)
+        signals.setdefault("discriminator/term", Series(real.steps[keep], both[keep]))
+    elif d is not None and found.terms is not None:
+        signals.setdefault("discriminator/term", Series(d.steps, d.values / found.terms))
+    if g is not None:
+        signals.setdefault("generator/adversarial", g)

@@ -1,0 +1,59 @@
+"""A dead critic: it gives every picture the same score."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, thin
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "gradient_norm": Bound(0.01, "norm of the critic's gradient at its input; the penalty asks for 1", "ours"),
+    "spread": Bound(1e-4, "standard deviation of scores over pictures", "ours"),
+    "readings": Bound(3, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """The critic's slope at its input, or the spread of its scores, is as good as 0."""
+    slope = h.get("critic/gradient_norm", "discriminator/gradient_norm", least=3)
+    spread = h.get("critic/score_spread", "discriminator/score_spread", least=2)
+    if slope is None and spread is None:
+        return Unknown("the critic's gradient at its input, or the spread of its scores over pictures")
+    for name, series, bound, said in (
+        (
+            "critic/gradient_norm",
+            slope,
+            BOUNDS["gradient_norm"].value,
+            "the critic's slope at its input is {value} (the penalty asks for 1)",
+        ),
+        ("critic/score_spread", spread, BOUNDS["spread"].value, "its scores of different pictures differ by {value}"),
+    ):
+        if series is None:
+            continue
+        series = thin(series)
+        bad = (np.abs(series.values) < bound) & (series.steps > h.first)
+        stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value) if name.endswith("norm") else 2)
+        if stretch is not None:
+            return finding(stretch, "sick", evidence(name, series, stretch, bound, said))
+    return None
+
+
+SYMPTOM = Symptom(
+    "dead_critic",
+    "a dead critic",
+    "The critic gives every picture the same score, so neither it nor the generator can learn.",
+    "Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over pictures.",
+    BOUNDS,
+    look,
+    "fast",
+    explains=(
+        "mode_collapse",
+        "mode_dropping",
+        "colour_cast",
+        "checkerboard",
+        "blur",
+        "generator_dominance",
+        "discriminator_guessing",
+        "critic_dominance",
+    ),
+    certain=True,
+)

@@ -1,0 +1,58 @@
+"""A discriminator that guesses: its cross-entropy stays at ln 2."""
+
+import math
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History
+
+LN2 = math.log(2)
+BOUNDS = {
+    "within": Bound(0.04, "relative distance from ln 2 a term", "the video VAE-GAN guide: stays at about 0.69"),
+    "coverage": Bound(
+        0.35,
+        "coverage over what real pictures reach: above it guessing is what an equilibrium looks like",
+        "Goodfellow et al. 2014",
+    ),
+    "held": Bound(0.08, "share of the budget for which it must stay there", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """Within 4 % of ln 2 for long, while samples are bad or nobody knows how good they are."""
+    d = h.get("discriminator/term", least=10)
+    if d is None or h.facts.get("adversarial", "bce") != "bce":
+        return Unknown("the discriminator's cross-entropy a term")
+    d = thin(d)
+    bad = np.abs(smooth(d.values, 8) - LN2) < BOUNDS["within"].value * LN2
+    coverage, ceiling = h.get("samples/coverage"), h.get("real/coverage")
+    if coverage is not None:
+        bad &= ~(np.nan_to_num(coverage.at(d.steps)) > BOUNDS["coverage"].value * (ceiling.last if ceiling else 0.95))
+    stretch = persistent(d.steps, bad, 5)
+    if stretch is None or stretch.end - stretch.onset < BOUNDS["held"].value * h.budget:
+        return None
+    said = "the discriminator's cross-entropy stays at {value} a term, which is a guess (ln 2 = {against})"
+    known = coverage is not None
+    return finding(stretch, "sick" if known else "suspect", evidence("discriminator/term", d, stretch, LN2, said))
+
+
+SYMPTOM = Symptom(
+    "discriminator_guessing",
+    "the discriminator guesses",
+    "The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
+    "Cross-entropy a term within 4 % of ln 2 for long, beside low coverage.",
+    BOUNDS,
+    look,
+    explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
+)

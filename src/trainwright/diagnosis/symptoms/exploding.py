@@ -1,0 +1,114 @@
+"""Exploding: a loss or gradient grows by orders of magnitude and does not come back."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Finding,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History, Series
+
+BOUNDS = {
+    "factor": Bound(30.0, "magnitude over the run's own level", "ours"),
+    "gradient": Bound(100.0, "the same for a gradient norm", "ours"),
+    "level": Bound(8, "first readings that make the level", "ours"),
+    "slope": Bound(
+        5.0,
+        "norm of a Wasserstein critic's gradient between real and fake; the penalty asks for 1",
+        "Gulrajani et al. 2017",
+    ),
+    "readings": Bound(3, "readings in a row", "ours"),
+    "absolute": Bound(1e6, "a loss of this size is taken for one without a level", "ours"),
+}
+
+HUGE = 1e30  # stands for infinity, so that medians stay numbers
+
+
+def look(h: History) -> Judgement:
+    """A loss or gradient norm far above the run's own early level, for several readings, and not falling."""
+    names = [n for n in h.signals if _is_loss(n)]
+    if not names:
+        return Unknown("a loss or a gradient norm")
+    found = _steep(h) + [f for n in sorted(names) if (f := _grown(n, thin(h.signals[n]))) is not None]
+    return min(found, key=lambda f: f.alarm) if found else None
+
+
+def _steep(h: History) -> list[Finding]:
+    """A critic that is to be 1-Lipschitz and is not."""
+    slope = h.get("critic/gradient_norm", least=6)
+    if slope is None or h.facts.get("adversarial") != "wasserstein":
+        return []
+    slope = thin(slope)
+    bad = (slope.values > BOUNDS["slope"].value) & (slope.steps > h.first + 0.05 * h.budget)
+    stretch = persistent(slope.steps, bad, int(BOUNDS["readings"].value))
+    said = "the critic's slope is {value} (the penalty asks for 1), so its losses have no bound"
+    return (
+        [finding(stretch, "sick", evidence("critic/gradient_norm", slope, stretch, BOUNDS["slope"].value, said))]
+        if stretch
+        else []
+    )
+
+
+def _is_loss(name: str) -> bool:
+    return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
+
+
+def _grown(name: str, series: Series) -> Finding | None:
+    size = np.abs(series.values)
+    size = np.where(np.isfinite(size), size, HUGE)
+    n = int(BOUNDS["level"].value)
+    if len(size) < 6:
+        return None
+    factor = BOUNDS["gradient" if name.startswith("grad_norm/") else "factor"].value
+    head = size[: min(n, max(2, len(size) // 4))]
+    level = max(float(np.quantile(head, 0.75)), float(np.median(np.minimum(size, 1.0))) * 0.1, 1e-3)
+    running = np.full(len(size), level)
+    running[5:] = smooth(size, 58)[2:-3]
+    floor = np.minimum(np.maximum(level, running), level * 5)
+    bad = (size > factor * floor) | (size > BOUNDS["absolute"].value)
+    stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    inside = size[stretch.first : stretch.last + 1]
+    if len(inside) > 6 and np.median(inside[-3:]) < 0.3 * np.max(inside[:-3]):
+        return None  # it comes down again
+    said = f"{name} has grown to {{value}}, more than {factor:.0f} times its level of {level:.3g}"
+    return finding(stretch, "sick", evidence(name, series, stretch, factor * level, said))
+
+
+SYMPTOM = Symptom(
+    "exploding",
+    "exploding losses",
+    "A loss or gradient grows by orders of magnitude and does not come back; numbers that are not finite follow.",
+    "Magnitude over the run's own early level, for several readings. A spike that heals is not this.",
+    BOUNDS,
+    look,
+    "fast",
+    explains=(
+        "oscillation",
+        "spike",
+        "critic_dominance",
+        "generator_dominance",
+        "mode_collapse",
+        "mode_dropping",
+        "colour_cast",
+        "checkerboard",
+        "blur",
+        "plateau",
+        "overfitting",
+        "variance_collapse",
+        "posterior_collapse",
+        "loss_imbalance",
+        "slow",
+        "aggregate_mismatch",
+    ),
+    raw=True,
+)

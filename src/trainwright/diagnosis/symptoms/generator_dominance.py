@@ -1,0 +1,76 @@
+"""The generator wins: the critic scores its samples as well as real pictures although they are not."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "g_term": Bound(
+        0.05, "cross-entropy of the generator's samples taken for real", "the video VAE-GAN guide: it goes to zero"
+    ),
+    "g_ahead": Bound(0.45, "the same, when the discriminator is worse than a guess", "ours; a guess is 0.69"),
+    "d_behind": Bound(0.75, "cross-entropy of the discriminator a term", "ours; a guess is 0.69"),
+    "estimate": Bound(0.0, "Wasserstein estimate: below it samples score higher than real pictures", "definition"),
+    "share": Bound(0.7, "share of the recent readings below it", "ours"),
+    "coverage": Bound(
+        0.5, "coverage over what real pictures reach: above it the samples may really be that good", "ours"
+    ),
+    "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
+    "window": Bound(10, "recent readings that are looked at", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """BCE: the generator's loss near 0. Wasserstein: samples score above real pictures for long, and are not as good."""
+    g = h.get("generator/adversarial", least=8)
+    if g is not None and h.facts.get("adversarial", "bce") == "bce" and h.get("discriminator/term") is not None:
+        g = thin(g)
+        level, d = smooth(g.values, 3), h.get("discriminator/term")
+        behind = smooth(d.at(g.steps), 3) > BOUNDS["d_behind"].value if d is not None else False
+        won = (level < BOUNDS["g_term"].value) | ((level < BOUNDS["g_ahead"].value) & behind)
+        bad = won & (g.steps > BOUNDS["warm_up"].value * h.budget)
+        stretch = persistent(g.steps, bad, 4)
+        said = "the generator's cross-entropy is {value}: its samples are taken for real (healthy: above {against})"
+        return (
+            finding(stretch, "sick", evidence("generator/adversarial", g, stretch, BOUNDS["g_term"].value, said))
+            if stretch
+            else None
+        )
+    estimate = h.get("critic/wasserstein", least=10)
+    if estimate is None:
+        return Unknown("the generator's cross-entropy, or the Wasserstein estimate")
+    estimate = thin(estimate)
+    window = int(BOUNDS["window"].value)
+    below = (estimate.values < BOUNDS["estimate"].value).astype(float)
+    recent = np.array([below[max(0, i - window + 1) : i + 1].mean() for i in range(len(below))])
+    bad = (recent >= BOUNDS["share"].value) & (estimate.steps > BOUNDS["warm_up"].value * h.budget)
+    coverage = h.get("samples/coverage")
+    if coverage is not None:
+        bad &= ~(np.nan_to_num(coverage.at(estimate.steps)) > BOUNDS["coverage"].value)
+    stretch = persistent(estimate.steps, bad, 3)
+    if stretch is None:
+        return None
+    said = "the critic scores samples above real pictures: its estimate is {value}"
+    return finding(stretch, "sick", evidence("critic/wasserstein", estimate, stretch, 0.0, said))
+
+
+SYMPTOM = Symptom(
+    "generator_dominance",
+    "the generator wins",
+    "The critic takes samples for real although they are not, so it teaches nothing.",
+    "Cross-entropy: the generator's near 0. Wasserstein: an estimate below 0 for most of the recent readings beside low coverage.",
+    BOUNDS,
+    look,
+    explains=("mode_dropping", "colour_cast", "checkerboard", "blur"),
+)

@@ -1,0 +1,58 @@
+"""Total mode collapse: every sample is the same picture."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "diversity_ratio": Bound(
+        0.1,
+        "mean squared distance of two samples over that of two real pictures",
+        "the latent diffusion guide without a number; ours",
+    ),
+    "recovered": Bound(0.3, "a ratio above which samples have been diverse once", "ours"),
+    "warm_up": Bound(0.12, "share of the budget in which an untrained generator may give one picture", "ours"),
+    "rising": Bound(1.3, "growth over two readings from which on samples are becoming diverse", "ours"),
+    "begun": Bound(0.02, "a ratio below which growth does not count yet", "ours"),
+    "readings": Bound(2, "readings in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """Diversity below its bound, after it was higher or once the run is past its warm-up."""
+    ratio = h.get("samples/diversity_ratio")
+    if ratio is None:
+        return Unknown("samples beside real pictures: the ratio of their pairwise distances")
+    been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
+    late = ratio.steps > BOUNDS["warm_up"].value * h.budget
+    bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
+    before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
+    bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))
+    stretch = persistent(ratio.steps, bad, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    said = "two samples differ {value} times as much as two real pictures (healthy: above {against})"
+    return finding(
+        stretch, "sick", evidence("samples/diversity_ratio", ratio, stretch, BOUNDS["diversity_ratio"].value, said)
+    )
+
+
+SYMPTOM = Symptom(
+    "mode_collapse",
+    "total mode collapse",
+    "The generator gives one picture, or nearly so, whatever the noise is.",
+    "Mean squared distance of two samples over that of two real pictures; an absolute distance says nothing (noise scores high).",
+    BOUNDS,
+    look,
+    explains=(
+        "mode_dropping",
+        "colour_cast",
+        "blur",
+        "checkerboard",
+        "generator_dominance",
+        "critic_dominance",
+        "oscillation",
+        "sample_lag",
+    ),
+)

@@ -1,0 +1,68 @@
+"""Overfitting: held-out data get worse while training data get better."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "worse": Bound(
+        0.1,
+        "held-out loss over its own best, relative to what had been learned",
+        "SageMaker: (val - train)/train > 0.1",
+    ),
+    "readings": Bound(3, "readings in a row", "ours"),
+    "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
+}
+PAIRS = (
+    ("validation/reconstruction", "reconstruction/weighted"),
+    ("validation/loss_at_full_beta", "vae/loss"),
+    ("validation/loss", "loss"),
+    ("validation/loss", "vae/loss"),
+    ("validation/loss", "unet/loss"),
+)
+
+
+def look(h: History) -> Judgement:
+    """The held-out loss has risen well above its own best while the training loss went on falling."""
+    if h.facts.get("few_on_purpose"):
+        return None
+    for held, trained in PAIRS:
+        v, t = h.get(held, least=5), h.get(trained, least=5)
+        if v is None or t is None:
+            continue
+        v = thin(v)
+        level = smooth(v.values, 2)
+        best = np.minimum.accumulate(np.where(np.isfinite(level), level, np.inf))
+        gained = np.maximum(level[0] - best, 1e-9)
+        worse = (level - best) / np.maximum(gained, 0.2 * np.abs(best))
+        training = smooth(t.at(v.steps), 2)
+        where = np.array([int(np.argmin(level[: i + 1])) for i in range(len(level))])
+        falling = training < training[where]
+        bad = (worse > BOUNDS["worse"].value) & falling & (v.steps > BOUNDS["warm_up"].value * h.budget)
+        stretch = persistent(v.steps, bad, int(BOUNDS["readings"].value))
+        if stretch is None:
+            return None
+        said = f"{held} is {{value}}, its best was {best[-1]:.3g}; {trained} fell on to {training[-1]:.3g}"
+        return finding(stretch, "sick", evidence(held, v, stretch, float(best[-1]), said))
+    return Unknown("the same loss on held-out and on training data")
+
+
+SYMPTOM = Symptom(
+    "overfitting",
+    "overfitting",
+    "The model learns the training pictures by heart: held-out ones get worse while training ones get better.",
+    "Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
+    BOUNDS,
+    look,
+)

@@ -1,0 +1,69 @@
+"""Plateau: the run stopped improving long before it learned anything."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    finding,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History, Series
+
+BOUNDS = {
+    "gain": Bound(0.02, "relative improvement over the window", "Ax: 0.1 of the inter-quartile range; ours"),
+    "window": Bound(0.2, "share of the budget over which nothing improves", "ours"),
+    "learned": Bound(
+        0.1,
+        "explained share, or share of the first loss, that counts as having learned something",
+        "ours: an error of 0.9 of the variance is as good as the mean",
+    ),
+    "diversity": Bound(0.02, "diversity ratio of a generator that moved at all", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """Held-out quality is flat at the level of knowing nothing."""
+    groups = [s for _, s in h.match("explained_beyond_mean/") if len(s) >= 3]
+    if groups:
+        steps = groups[0].steps
+        best = np.max([s.at(steps) for s in groups], axis=0)
+        return _flat(
+            h,
+            "explained_beyond_mean",
+            Series(steps, best),
+            BOUNDS["learned"].value,
+            "at most {value} of any group is explained, and that has been so for long",
+        )
+    loss = h.get("validation/loss", "vae/loss", "loss", least=12)
+    if loss is not None and "discriminator/term" not in h.signals and "critic/loss" not in h.signals:
+        loss = thin(loss)
+        start = float(np.median(loss.values[: max(2, len(loss) // 50)]))
+        if start <= 0:
+            return None
+        gained = Series(loss.steps, 1 - smooth(loss.values, 3) / start)
+        return _flat(h, "loss", gained, 0.05, "the loss has fallen by {value} of its first value only, and is flat")
+    return Unknown("what a reconstruction explains, or a held-out loss")
+
+
+def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Judgement:
+    then = level.at(level.steps - BOUNDS["window"].value * h.budget)
+    flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
+    bad = flat & (level.values < learned)
+    stretch = persistent(level.steps, bad, 2)
+    return finding(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
+
+
+SYMPTOM = Symptom(
+    "plateau",
+    "it learns nothing more, and knows little",
+    "Quality is flat at the level of predicting the mean. A run that is flat because it is done is not this.",
+    "Explained share of held-out data (or the loss over its first value) and its gain over a fifth of the budget.",
+    BOUNDS,
+    look,
+)

@@ -1,0 +1,65 @@
+"""A spike: a loss jumps far out of its band. Told, but no alarm while it heals."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown, thin
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "deviations": Bound(
+        8.0,
+        "distance from the median of the readings before, in their median absolute deviations",
+        "OLMo-core takes 6 standard deviations",
+    ),
+    "window": Bound(24, "readings before", "ours"),
+    "heals": Bound(0.1, "share of the budget within which it must come back", "ours"),
+}
+LOSSES = ("critic/loss", "discriminator/loss", "vae/loss", "loss")
+
+
+def look(h: History) -> Judgement:
+    """The newest jump out of the band of the readings before it: a note if it came back, suspicious while it has not."""
+    judged = False
+    newest: Finding | None = None
+    for name in LOSSES:
+        series = h.get(name, least=int(BOUNDS["window"].value) + 4)
+        if series is None:
+            continue
+        judged = True
+        series = thin(series, 400)
+        n, values = int(BOUNDS["window"].value), series.values
+        i = n
+        while i < len(values):
+            before = values[max(0, i - n) : i]
+            middle = float(np.median(before))
+            scale = max(1.4826 * float(np.median(np.abs(before - middle))), 0.05 * abs(middle), 1e-9)
+            bound = BOUNDS["deviations"].value * scale
+            if values[i] - middle > bound:
+                back = np.flatnonzero(np.abs(values[i:] - middle) < bound / 2)
+                end = i + int(back[0]) if len(back) else len(values) - 1
+                healed = bool(len(back))
+                long = series.steps[end] - series.steps[i] > BOUNDS["heals"].value * h.budget
+                if not (long and healed):
+                    word = "and came back" if healed else "and has not come back"
+                    told = (
+                        f"{name} jumped to {values[i]:.3g} from about {middle:.3g} at step {series.steps[i]:.0f} {word}"
+                    )
+                    seen = Evidence(
+                        name, float(values[i]), middle + bound, told, float(series.steps[i]), float(series.steps[end])
+                    )
+                    severity = "suspect" if not healed and end - i >= 3 else "note"
+                    newest = Finding(float(series.steps[i]), float(series.steps[min(i + 3, end)]), severity, (seen,))  # type: ignore[arg-type]
+                i = max(end, i) + n // 2
+            else:
+                i += 1
+    return newest if judged else Unknown("a loss over at least 28 readings")
+
+
+SYMPTOM = Symptom(
+    "spike",
+    "a spike",
+    "A loss jumps far out of its band. Most spikes heal by themselves within a hundred steps: do not roll those back.",
+    "Distance of a reading from the median of those before it, in median absolute deviations; whether it came back.",
+    BOUNDS,
+    look,
+)

@@ -1,0 +1,52 @@
+"""A starved generator: it gets hardly any update."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown, persistent
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "ratio": Bound(
+        0.06,
+        "generator updates over critic updates: 1/5 is the paper's, 1/10 already slow",
+        "Gulrajani et al. 2017; the WGAN-GP guide",
+    ),
+    "readings": Bound(2, "epochs in a row", "ours"),
+}
+
+
+def look(h: History) -> Judgement:
+    """Hardly any generator update, counted over epochs or over the run."""
+    g, d = h.get("updates_per_epoch/generator"), h.get("updates_per_epoch/critic", "updates_per_epoch/discriminator")
+    if g is None or d is None:
+        return Unknown("updates of generator and critic in each epoch")
+    n = min(len(g), len(d))
+    total = np.cumsum(g.values[:n]) / np.maximum(np.cumsum(d.values[:n]), 1)
+    stretch = persistent(g.steps[:n], total <= BOUNDS["ratio"].value, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    value = float(total[-1])
+    said = f"the generator has had {g.values[:n].sum():.0f} updates while the critic had {d.values[:n].sum():.0f}"
+    seen = Evidence("updates_per_epoch/generator", value, BOUNDS["ratio"].value, said, stretch.onset, stretch.end)
+    return Finding(stretch.onset, stretch.alarm, "sick" if value == 0 else "suspect", (seen,))
+
+
+SYMPTOM = Symptom(
+    "starved_generator",
+    "a starved generator",
+    "The generator is updated so seldom that it cannot follow the critic.",
+    "Generator updates over critic updates since the run began.",
+    BOUNDS,
+    look,
+    "fast",
+    explains=(
+        "mode_collapse",
+        "mode_dropping",
+        "colour_cast",
+        "blur",
+        "checkerboard",
+        "critic_dominance",
+        "sample_lag",
+    ),
+    certain=True,
+)

@@ -1,0 +1,25 @@
+"""Controllers: what changes rates, momenta and weights from step to step by looking at the losses. Off unless a recipe asks for one."""
+
+from trainwright.engine.controllers.base import Controller
+from trainwright.engine.controllers.loss_gate import Balance
+from trainwright.engine.controllers.q_learning import Learned
+from trainwright.engine.controllers.random_actions import Chance
+from trainwright.engine.controllers.settings import ControllerSettings
+from trainwright.errors import UserError
+
+KINDS: dict[str, type[Controller]] = {"q": Learned, "random": Chance, "balance": Balance}
+
+
+def make(settings: ControllerSettings, roles: dict[str, str], groups: tuple[str, ...], seed: int) -> Controller | None:
+    """The controller that the settings name, or None if it is switched off.
+
+    Raises:
+        UserError: a balance gate where no discriminator is trained by cross-entropy.
+    """
+    if not settings.enabled:
+        return None
+    if settings.kind == "balance" and "d_real" not in roles:
+        raise UserError(
+            "controller.kind=balance looks at the cross-entropy of a discriminator, and none is trained here. Use q or random."
+        )
+    return KINDS[settings.kind](settings, roles, groups, seed)

@@ -1,0 +1,109 @@
+"""Preflight of a recipe: what settings and data say, and what the untrained networks show within a few seconds."""
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from trainwright.config.base import flatten
+from trainwright.diagnosis.checks import Check, Plan, check
+from trainwright.diagnosis.probes.samples import texture
+from trainwright.engine.config import RunConfig
+from trainwright.engine.fabric import Alone
+from trainwright.engine.family import Family
+from trainwright.engine.model import Data, System
+from trainwright.engine.monitor import facts_of
+from trainwright.engine.recorder import Recorder
+from trainwright.engine.session import build
+from trainwright.engine.update import Updater
+from trainwright.errors import NonFinite
+from trainwright.randomness import seed_step
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+SECONDS = 1.0  # for the steps of the learning-rate probe
+STEPS = 50
+SEEN = 16
+FEW = 4  # samples of the first step, and of all if a whole batch would take too long
+
+
+def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
+    """Checks a recipe on its data with networks of its own, which are thrown away.
+
+    Args:
+        family: of the config.
+        config: validated.
+        data: what it trains on.
+        seconds: that the learning-rate probe may take.
+
+    Returns:
+        Checks, worst first.
+    """
+    fabric = cast("Fabric", Alone(config.train))  # other processes need not start for this
+    with torch.random.fork_rng(devices=[]):
+        system = build(family, config, fabric)
+        system.adapt_to(data)
+        facts = facts_of(system, data)
+        facts |= {**_untrained(system, data, "transposed" in facts), **_steps(system, data, fabric, seconds)}
+    return check(Plan(flatten(config), facts, _length(config, data)))
+
+
+def _length(config: RunConfig, data: Data) -> int:
+    steps = config.train.steps
+    return int(steps) if steps is not None else round(config.train.epochs * len(data) / config.train.batch_size)
+
+
+def _untrained(system: System, data: Data, upsamples: bool) -> dict[str, Any]:
+    real = data.pictures("train", SEEN)
+    system.before_samples(data)
+    fake = system.sample(SEEN, seed=0, averaged=False).float().cpu()
+    found: dict[str, Any] = {"data_range": [float(real.min()), float(real.max())], "output_range": [-1.0, 1.0]}
+    if upsamples and float(fake.std()) > 1e-6:
+        found["initial/lattice"] = texture(fake)["lattice"]
+    return found
+
+
+class _Moment:
+    """A step of the probe: updates networks that nobody keeps."""
+
+    def __init__(self, updater: Updater, step: int, epoch: float) -> None:
+        self.updater, self.step, self.epoch = updater, step, epoch
+
+    def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
+        """One optimizer step."""
+        self.updater(group, terms, self.step, self.epoch)
+
+    def record(self, **signals: Tensor) -> None:
+        """Nothing is kept."""
+
+
+def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str, Any]:
+    """Up to 50 steps, as many as the time allows: whether all stays finite and calm, and which terms are heard at the beginning."""
+    settings, recorder = system.config.train, Recorder()
+    updater = Updater(system, fabric, recorder, settings.max_grad_norm)
+    begin, sizes, shares, finite, done = time.perf_counter(), [], {}, True, 0
+    updater.to_inspect = set(system.groups)
+    size = min(FEW, settings.batch_size)
+    for step in range(STEPS):
+        seed_step(settings.seed, step, salt=0)
+        raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, size))
+        try:
+            system.step(
+                data.prepare(fabric.to_device(raw)), _Moment(updater, step, step * settings.batch_size / len(data))
+            )
+        except NonFinite:
+            finite = False
+            break
+        row = recorder.window.take()
+        shares.update({n.removeprefix("gradient_share/"): v for n, v in row.items() if n.startswith("gradient_share/")})
+        sizes.append(max(abs(v) for n, v in row.items() if n.endswith("/loss") and n.count("/") == 1))
+        done = step + 1
+        spent = time.perf_counter() - begin
+        if spent > seconds:
+            break
+        if step == 1 and spent / (2 * size) * settings.batch_size * STEPS < 2 * seconds:
+            size = settings.batch_size
+    growth = max(sizes[-3:], default=0.0) / max(max(sizes[:3], default=1.0), 1.0)
+    return {"initial/gradient_shares": shares, "initial/lr_probe": {"steps": done, "finite": finite, "growth": growth}}

@@ -1,0 +1,162 @@
+"""Stage one: a KL autoencoder (Rombach et al. 2022), L1 + β·KL, with a patch discriminator that comes in late if wanted."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from trainwright.data.gaussians.fit import psnr, ssim
+from trainwright.data.images import Images
+from trainwright.engine.model import Data, Moment, Progress, System, View, now
+from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.export import save_autoencoder
+from trainwright.families.latent_diffusion.networks import Codec, patch_discriminator
+from trainwright.families.latent_diffusion.optimizer import group
+from trainwright.metrics.latent import latent_signals, posterior_draw
+
+MOST = 64  # held-out pictures of a probe
+MEASURED = 512  # training pictures that the scale is measured on
+SHOWN = 8
+SEED = 20211220
+RATIO = (0.0, 1e4)  # of gradient norms, as in Esser et al. 2021
+
+
+class AutoencoderStage(System):
+    """Encoder and decoder with one optimizer, and the discriminator with its own."""
+
+    losses_csv: ClassVar = {
+        "loss": "autoencoder/loss", "l1": "autoencoder/l1", "kl": "autoencoder/kl", "d_loss": "discriminator/loss",
+    }  # fmt: skip
+    headline: ClassVar = {"L1": "autoencoder/l1", "KL": "autoencoder/kl", "PSNR": "reconstructions/psnr"}
+    pictorial: ClassVar = False  # draws from the prior of an autoencoder look like nothing
+
+    def __init__(self, config: LatentDiffusionConfig) -> None:
+        super().__init__(config)
+        data, self.one, self.optim = config.data, config.stage_one, config.optim
+        self.codec = Codec(config.vae, data.channels, data.size)
+        self.networks = {"autoencoder": self.codec}
+        self.groups = {"autoencoder": group("autoencoder", self.codec, self.optim)}
+        if self.one.critic_weight > 0:
+            self.critic = patch_discriminator(self.one.critic_features, data.channels, data.size)
+            self.networks["discriminator"] = self.critic
+            self.groups["discriminator"] = group("discriminator", self.critic, self.optim, averaged=False)
+
+    @staticmethod
+    def open_data(config: Any, progress: Progress | None = None) -> Images:
+        """The pictures, or the first ``config.subset`` of them."""
+        images = Images.open(config.data, progress)
+        return replace(images, train=images.first("train", config.subset)) if config.subset else images
+
+    def step(self, batch: Tensor, at: Moment) -> None:
+        """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""
+        again, mean, log_variance = self.codec(batch)
+        l1 = (again - batch).abs().mean()
+        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
+        terms = {"l1": (1.0, l1), "kl": (now(self.one.kl_weight, at), kl)}
+        critical = self.one.critic_weight > 0 and at.step >= self.one.critic_after
+        if critical:
+            score = -self.critic(again).mean()
+            terms["adversarial"] = (self.one.critic_weight * self._ratio(l1, score), score)
+        at.update("autoencoder", **terms)
+        if critical:
+            real, fake = self.critic(batch), self.critic(again.detach())
+            at.update("discriminator", real=(0.5, relu(1 - real).mean()), fake=(0.5, relu(1 + fake).mean()))
+
+    def _ratio(self, l1: Tensor, score: Tensor) -> float:
+        """‖∇ L1‖ / ‖∇ score‖ at the decoder's last layer: how much the adversarial term must weigh to be heard as much."""
+        last = self.codec.vae.decoder.conv_out.weight
+        (one,) = torch.autograd.grad(l1, last, retain_graph=True)
+        (other,) = torch.autograd.grad(score, last, retain_graph=True)
+        return float((one.norm() / (other.norm() + 1e-4)).clamp(*RATIO))
+
+    # ---- samples, held-out data --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def before_samples(self, data: Data) -> None:
+        """Measures the scale, and the mean and spread of each number of a latent, with the weights of now."""
+        for codec in {id(c): c for c in (self.codec, self.network("autoencoder", True))}.values():
+            codec.measure(self._encode(data.some("train", MEASURED), codec)[0])  # type: ignore[operator]
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """(count, C, S, S) in [-1, 1], decoded from independent Gaussians with the latents' means and spreads."""
+        codec: Any = self.network("autoencoder", averaged)
+        noise = torch.randn(count, *codec.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        latents = (codec.centre + codec.spread * noise) * codec.scale
+        return torch.cat([codec.decode(part) for part in latents.split(MOST)])
+
+    @torch.no_grad()
+    def hold_out(self, data: Data) -> dict[str, float]:
+        """Held-out reconstructions from the mean and from one draw, and what the latents say."""
+        pictures = data.some("held_out", MOST).to(self.device)
+        if not len(pictures):
+            return {}
+        codec: Any = self.network("autoencoder", True)
+        mean, log_variance = self._encode(pictures, codec)
+        again = codec.vae.decode(mean).sample
+        drawn = codec.vae.decode(posterior_draw(mean, log_variance, SEED)).sample
+        shown, wanted = again.clamp(-1, 1) / 2 + 0.5, pictures / 2 + 0.5
+        nats = latent_signals(mean.flatten(1), log_variance.flatten(1), mean.flatten(1))["kl/nats_heldout"]
+        return {
+            "reconstructions/psnr": float(psnr(shown, wanted).mean()),
+            "reconstructions/ssim": float(ssim(shown, wanted).mean()),
+            "validation/l1": float((again - pictures).abs().mean()),
+            "validation/loss": float((drawn - pictures).abs().mean()),
+            "latent/mean": float(mean.mean()),
+            "latent/std": float(mean.std()),
+            "latent/posterior_std": float((0.5 * log_variance).exp().mean()),
+            "kl/nats_heldout": nats,
+        }
+
+    @torch.no_grad()
+    def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
+        """L1 of held-out pictures from the mean and from one fixed draw."""
+        return {k: v for k, v in self.hold_out(data).items() if k.startswith("validation/")}
+
+    @torch.no_grad()
+    def views(self, data: Data) -> dict[str, View]:
+        """Held-out pictures over their reconstructions."""
+        part = "held_out" if len(data.some("held_out", 1)) else "train"
+        pictures = data.some(part, SHOWN)
+        codec: Any = self.network("autoencoder", True)
+        mean, _ = self._encode(pictures, codec)
+        again = codec.vae.decode(mean).sample.clamp(-1, 1).cpu()
+        return {"reconstructions": View(torch.cat([pictures, again]), len(pictures))}
+
+    def _encode(self, pictures: Tensor, codec: Any) -> tuple[Tensor, Tensor]:
+        parts = [codec.moments(part.to(self.device)) for part in pictures.split(MOST)]
+        mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
+        return mean, log_variance
+
+    def export(self, folder: Path, averaged: bool = True) -> str:
+        """As a diffusers ``AutoencoderKL``."""
+        return save_autoencoder(folder, cast(Codec, self.network("autoencoder", averaged)))
+
+    def evaluate(self, data: Data) -> list[dict[str, Any]]:
+        """Reconstructions of held-out pictures."""
+        found = self.hold_out(data)
+        return [
+            {
+                "metric": name,
+                "value": found[name],
+                "spread": None,
+                "better": "higher",
+                "floor": None,
+                "meaning": meaning,
+            }
+            for name, meaning in MEANINGS.items()
+            if name in found
+        ]
+
+    def facts(self, data: Data) -> dict[str, Any]:
+        """That nothing here upsamples by transposed convolutions."""
+        return {"transposed": ""}
+
+
+MEANINGS = {
+    "reconstructions/psnr": "dB of held-out pictures after encoding and decoding",
+    "reconstructions/ssim": "structural similarity of the same",
+}

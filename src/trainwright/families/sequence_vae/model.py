@@ -1,0 +1,327 @@
+"""A VAE over sequences (Kingma & Welling 2014; step by step: Bowman et al. 2016): one step is one batch, one update."""
+
+import io
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainwright.config.schedules import value
+from trainwright.data.levels.dataset import Kept, MadePoints, open_levels
+from trainwright.data.levels.drawing import draw_levels
+from trainwright.data.levels.tiles import board_text
+from trainwright.engine.model import Group, Moment, Progress, System, View, now
+from trainwright.families.sequence_vae.config import SequenceVaeConfig
+from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
+from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
+from trainwright.families.sequence_vae.moves import Moves
+from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
+from trainwright.families.sequence_vae.quality import MOST, level_signals, two_sample_ratio
+from trainwright.metrics.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
+from trainwright.metrics.posterior_threshold import predict
+from trainwright.metrics.r2 import explained
+from trainwright.randomness import normal, uniform
+
+MOST_EACH_TIME = 128  # the same for the probe of a running training
+SHOWN = 8
+VALIDATION_SEED = 20151119  # one draw of z for all measurements on held-out levels
+
+
+class SequenceVae(System):
+    """Encoder and decoder with one optimizer."""
+
+    losses_csv: ClassVar = {
+        "total_loss": "vae/loss", "recon_loss": "vae/reconstruction", "kl_loss": "vae/kl",
+        "val_loss": "validation/loss", "val_recon_loss": "validation/reconstruction", "val_kl_loss": "validation/kl",
+    }  # fmt: skip
+    roles: ClassVar = {
+        "g_total": "vae/loss", "reconstruction": "vae/reconstruction", "kl": "vae/kl", "lambda_kl": "weight/vae/kl",
+    }  # fmt: skip
+    pictorial: ClassVar = False
+    headline: ClassVar = {
+        "loss": "vae/loss",
+        "rec": "vae/reconstruction",
+        "KL": "kl/nats",
+        "samples": "prior/two_sample_ratio",
+    }
+
+    def __init__(self, config: SequenceVaeConfig) -> None:
+        super().__init__(config)
+        self.data, self.model, self.optim = config.data, config.model, config.optim
+        self.way = Moves(self.data.order)
+        self.symbols = 0 if self.data.of_points else len(self.data.alphabet)
+        rows, columns = self.data.size
+        out = {"gaussian": 2, "mixture": 5 * self.model.components, "categorical": self.symbols}[self.model.likelihood]
+        self.encoder = Encoder(self.model, self.symbols)
+        self.decoder = Decoder(self.model, out, self.symbols, rows, columns, self.data.points)
+        self.networks = {"encoder": self.encoder, "decoder": self.decoder}
+        parameters = [p for network in self.networks.values() for p in network.parameters()]
+        adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True)
+        settings = {"weight_decay": self.optim.weight_decay}
+        self.groups = {"vae": Group(tuple(self.networks), adam, self.optim.learning_rate, settings)}
+
+    @staticmethod
+    def open_data(config: Any, progress: Progress | None = None) -> MadePoints | Kept:
+        """The levels that ``config.data`` names."""
+        return open_levels(config.data)
+
+    def adapt_to(self, data: Any) -> None:
+        """Notes how many points a level has."""
+        if not self.symbols:
+            self.decoder.length.fill_(data.some("train", 2).shape[1])
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def step(self, batch: Tensor, at: Moment) -> None:
+        """-log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
+        mean, log_variance = self.encoder(batch.flatten(1) if self.symbols else batch)
+        z = mean + normal(*mean.shape).to(mean) * torch.exp(0.5 * log_variance)
+        target = batch
+        if not self.symbols and self.optim.target_noise:
+            target = batch + self.optim.target_noise * normal(*batch.shape).to(batch)
+        told = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
+        error = self.errors(z, batch, target, told)
+        each = kl_per_dimension(mean, log_variance)
+        costly = each.mean(0).clamp_min(self.optim.free_bits)
+        at.update(
+            "vae", reconstruction=(1.0, error.mean() * self.error_scale(batch)),
+            kl=(now(self.optim.beta, at), costly.sum() / self.kl_scale),
+        )  # fmt: skip
+        at.record(kl__nats=each.detach().sum(1).mean())
+
+    def errors(self, z: Tensor, levels: Tensor, target: Tensor, told: Tensor) -> Tensor:
+        """(T, B): what each element of ``target`` costs given z and, where it is told, the level so far."""
+        steps = target[0].numel() if self.symbols else target.shape[1]
+        seen = self.before(levels, told)
+        raw = self.decoder(z, steps, seen)
+        if self.symbols:
+            return cross_entropy(raw, target.flatten(1).t())
+        wanted = target.transpose(0, 1)
+        if self.model.likelihood == "gaussian":
+            return (raw.float() - wanted).square().sum(-1)
+        said = Mixture.of(raw, self.model.components, self.way.bounds(steps), self.way.around(seen))
+        return said.negative_log_likelihood(self.way.of(target).transpose(0, 1))
+
+    def before(self, levels: Tensor, told: Tensor) -> Tensor | None:
+        """(T, B, width): what each step may see; None for the decoder that sees nothing."""
+        if not self.decoder.sees:
+            return None
+        return self.decoder.symbols_before(levels, told) if self.symbols else self.decoder.points_before(levels, told)
+
+    def error_scale(self, levels: Tensor) -> float:
+        """What the mean error of an element is multiplied with: the number of elements for ``sum``, and the likelihood's factor."""
+        steps = levels[0].numel() if self.symbols else levels.shape[1]
+        if self.model.likelihood == "gaussian":
+            return steps / (2 * self.optim.observation_std**2) if self.optim.reduction == "sum" else 0.5
+        return steps if self.optim.reduction == "sum" else 1.0
+
+    @property
+    def kl_scale(self) -> float:
+        """What nats of all dimensions are divided by."""
+        return self.model.latent_dim if self.optim.reduction == "mean" else 1.0
+
+    # ---- samples -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, seed: int, averaged: bool = True) -> Tensor:
+        """Levels from (B, latent): (B, T, 2) points or (B, H, W) symbols; a pure function of weights, z and seed."""
+        decoder: Any = self.network("decoder", averaged)
+        training = decoder.training
+        decoder.eval()
+        own = torch.Generator().manual_seed(seed)
+        if self.symbols:
+            found = generate_tiles(decoder, z, own, self.model.rules == "sokoban")
+        else:
+            found = generate_points(decoder, z, own, self.model, self.way)
+        decoder.train(training)
+        return found
+
+    def before_samples(self, data: Any) -> None:
+        """Brings the posteriors that samples are drawn from up to date with the weights, where the recipe has them."""
+        if len(self.decoder.codes):  # of other levels than those that samples are held beside, where there are enough
+            self.decoder.follow(*self._encode(data.some("train", MOST + KEPT)[-KEPT:]))
+
+    @torch.no_grad()
+    def levels(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """``count`` levels, z from the recipe's prior."""
+        decoder: Any = self.network("decoder", averaged)
+        z = decoder.prior(count, torch.Generator().manual_seed(seed))
+        return self.generate(z, seed + 1, averaged)
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
+        """The same as pictures: (count, C, H, W) in [-1, 1]."""
+        return draw_levels(self.levels(count, seed, averaged), self.data)
+
+    def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
+        """``points.npy``, (n, T, 2), or ``levels.txt``; both can be trained on again."""
+        made = torch.cat([self.levels(count, seed, averaged) for seed in seeds]).cpu().numpy()
+        if not self.symbols:
+            file = io.BytesIO()
+            np.save(file, made.astype(np.float32))
+            return {"points.npy": file.getvalue()}
+        boards = [f"; {i}\n{board_text(board, self.data.alphabet)}\n" for i, board in enumerate(made)]
+        return {"levels.txt": "\n".join(boards).encode()}
+
+    @torch.no_grad()
+    def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
+        """Levels drawn from the prior, and levels made again from held-out ones, beside real levels."""
+        found = level_signals(self.levels(count, seed).cpu(), data)
+        held = data.some("held_out", count)
+        if (
+            len(held) > 1 and self.model.likelihood != "gaussian"
+        ):  # of one Gaussian a step hold_out has them for nothing
+            again = self.generate(self._encode(held)[0], seed)
+            found |= _again(again.cpu(), data)
+        return found
+
+    # ---- held-out data -----------------------------------------------------------------------------------------------
+
+    def _encode(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        training = self.encoder.training
+        self.encoder.eval()
+        with torch.no_grad():
+            parts = [
+                self.encoder(p.to(self.device).flatten(1) if self.symbols else p.to(self.device))
+                for p in levels.split(128)
+            ]
+        self.encoder.train(training)
+        mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
+        return mean, log_variance
+
+    @torch.no_grad()
+    def _errors(self, z: Tensor, levels: Tensor) -> Tensor:
+        """(T, B) errors of held-out levels with everything told."""
+        training = self.decoder.training
+        self.decoder.eval()
+        levels = levels.to(self.device)
+        told = torch.ones(levels.shape if self.symbols else levels.shape[:2], device=self.device)
+        found = self.errors(z, levels, levels, told)
+        self.decoder.train(training)
+        return found
+
+    @torch.no_grad()
+    def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
+        """The objective on held-out levels with one fixed draw of z, at the β in force."""
+        levels = data.some("held_out", MOST)
+        if not len(levels):
+            return {}
+        mean, log_variance = self._encode(levels)
+        error = float(
+            self._errors(posterior_draw(mean, log_variance, VALIDATION_SEED), levels).mean()
+        ) * self.error_scale(levels)
+        kl = float(kl_per_dimension(mean, log_variance).sum(1).mean()) / self.kl_scale
+        return {
+            "validation/reconstruction": error,
+            "validation/kl": kl,
+            "validation/loss": error + value(self.optim.beta, step, epoch) * kl,
+        }
+
+    @torch.no_grad()
+    def hold_out(self, data: Any) -> dict[str, float]:
+        """What held-out levels say: latents, and how much of a level reconstructions explain."""
+        levels = data.some("held_out", MOST_EACH_TIME)
+        if len(levels) < 2:
+            return {}
+        mean, log_variance = self._encode(levels)
+        far = mean.roll(len(mean) // 2, 0)  # neighbours may be the same board, mirrored
+        own, other = self._errors(mean, levels).mean(), self._errors(far, levels).mean()
+        found = {
+            **latent_signals(mean, log_variance, posterior_draw(mean, log_variance, VALIDATION_SEED)),
+            "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
+            "validation/element": float(own),
+        }
+        if self.model.likelihood == "gaussian":
+            again = self.generate(mean, VALIDATION_SEED)
+            found |= _again(again.cpu(), data)
+            output = again.transpose(1, 2)
+            target = levels.to(output).transpose(1, 2)
+            middle = data.some("train", MOST).to(output).mean(0).t()
+            found |= explained(target, output, {"x": slice(0, 1), "y": slice(1, 2)}, middle)
+            found["latent/shuffled_error_ratio"] = float(other / own.clamp_min(1e-12))
+        else:  # a log-likelihood may have either sign and grows with the level: what counts is how many nats z saves
+            found["latent/nats_heard"] = float(other - own) * int(self.decoder.length)
+            found["latent/shuffled_error_ratio"] = 1 + max(0.0, found["latent/nats_heard"])
+        return found
+
+    @torch.no_grad()
+    def views(self, data: Any) -> dict[str, View]:
+        """Held-out levels over what is made of their codes."""
+        part = "held_out" if len(data.some("held_out", 1)) else "train"
+        levels = data.some(part, SHOWN)
+        again = self.generate(self._encode(levels)[0], VALIDATION_SEED).cpu()
+        return {"reconstructions": View(draw_levels(torch.cat([levels, again]), self.data), len(levels))}
+
+    def facts(self, data: Any) -> dict[str, Any]:
+        """The predicted threshold of the KL weight where errors are squares, and what the schedule of β reaches within the run."""
+        found: dict[str, Any] = {"asymmetric": self._asymmetric()}
+        if isinstance(data, Kept):
+            found["levels_fit"] = list(data.table.fit)
+        train = self.config.train
+        steps = train.steps or train.epochs * len(data) / train.batch_size
+        epochs = steps * train.batch_size / len(data)
+        reached = max(value(self.optim.beta, int(t * steps), t * epochs) for t in (0.25, 0.5, 0.75, 1.0))
+        end = self.optim.beta if isinstance(self.optim.beta, int | float) else getattr(self.optim.beta, "end", reached)
+        found["beta_reached"] = reached / end if end else 1.0
+        if self.model.likelihood == "gaussian" and self.model.decoder == "repeat":
+            levels = data.some("train", MOST)
+            factor = self.error_scale(levels) / levels.shape[1]
+            spectrum = predict(levels.flatten(1), torch.full((levels[0].numel(),), factor), 1 / self.kl_scale)
+            found |= {
+                "beta_threshold": spectrum.beta,
+                "effective_beta": reached * (end or 0) / self.kl_scale / (2 * factor),
+            }
+        return found
+
+    def _asymmetric(self) -> str:
+        sides = {
+            "layers": (self.model.encoder_layers, self.model.decoder_layers),
+            "hidden": (
+                self.model.encoder_hidden or self.model.hidden_dim,
+                self.model.decoder_hidden or self.model.hidden_dim,
+            ),
+        }
+        return ", ".join(f"{name} {a} and {b}" for name, (a, b) in sides.items() if a != b)
+
+    @torch.no_grad()
+    def evaluate(self, data: Any) -> list[dict[str, Any]]:
+        """Samples beside real levels, more of them than a running training looks at."""
+        found = level_signals(self.levels(MOST, 1).cpu(), data, thorough=True)
+        return [
+            {
+                "metric": name,
+                "value": number,
+                "spread": None,
+                "better": "",
+                "floor": None,
+                "meaning": MEANINGS[name.partition("/")[2]],
+            }
+            for name, number in found.items()
+        ]
+
+
+def _again(levels: Tensor, data: Any) -> dict[str, float]:
+    """How far levels that were made again from their codes are from real ones, if they are numbers at all."""
+    finite = bool(torch.isfinite(levels).all())
+    return {"reconstructions/two_sample_ratio": two_sample_ratio(levels, data)} if finite else {}
+
+
+MEANINGS = {
+    "two_sample_ratio": "energy distance of samples from real levels over that of other real levels",
+    "structure_ratio": "the same of what levels are like whatever their order: nearness of points, counts of symbols",
+    "closeness": "one over the ratio, at most 1",
+    "nearest_accuracy": "share whose nearest neighbour is of its own kind; .5 for samples like real levels",
+    "marginal_distance": "Kolmogorov and Smirnov's distance, mean over steps and axes",
+    "order_violations": "share of neighbours out of order",
+    "cluster_count_distance": "total variation between the numbers of clusters",
+    "symbol_divergence": "Jensen-Shannon divergence of the symbols' frequencies, nats",
+    "pattern_divergence": "Jensen-Shannon divergence of 2 x 2 patterns, nats",
+    "valid_share": "share with one player, as many boxes as goals, closed walls",
+    "one_player_share": "share with one player",
+    "boxes_match_share": "share with as many boxes as goals",
+    "closed_share": "share with closed walls",
+    "copy_share": "share that is a training level, mirrored or turned or not",
+    "solvable_share": "share of valid ones that a bounded search solves",
+}

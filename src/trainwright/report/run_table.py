@@ -1,0 +1,41 @@
+"""The experiment table of several runs: what their families read off their signals, and what the doctor says, as Markdown."""
+
+from collections.abc import Sequence
+
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.input import admit
+from trainwright.recipes import family
+from trainwright.runs.folder import Run, read_lines
+
+
+def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """One row of named cells for each run.
+
+    Raises:
+        UserError: a folder is no run.
+    """
+    found = []
+    for run in runs:
+        facts = run.read()
+        read = family(facts["family"], str(run.folder)).read()
+        cells = read(read_lines(run.metrics), run.events()) if read else {"status": facts["status"]}
+        found.append({"config": facts["recipe"].split("/")[-1], "run": run.name, **cells, "doctor": _doctor(run)})
+    return found
+
+
+def _doctor(run: Run) -> str:
+    """The verdict, with each alarm and its likeliest cause."""
+    examined = examine(admit(run.folder, {}).history)
+    alarms = [
+        f"{d.symptom.title}, because {d.causes[0].cause.title}" if d.causes else d.symptom.title
+        for d in examined.alarms
+    ]
+    return f"{examined.verdict}: {'; '.join(alarms)}" if alarms else examined.verdict
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """A table with every column that any row has, in the order of first use."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row.get(name, "").replace("|", "/") for name in columns) + " |" for row in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,178 @@
+"""Diagnostic experiments: where evidence does not decide between causes, a few hundred steps forked from a checkpoint do.
+
+A family lists its experiments in ``experiments.yaml``, a line each: what is changed, which signal is looked at, what an answer says of
+which causes. Two forks are trained from the same checkpoint, one with the change and one without.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, JsonValue
+
+from trainwright.config.base import Config, flatten, knob
+from trainwright.config.reading import read_yaml
+from trainwright.diagnosis.history import History
+from trainwright.engine import checkpoint as checkpoints
+from trainwright.engine.config import RunConfig
+from trainwright.engine.display import Silent
+from trainwright.engine.family import Family
+from trainwright.engine.session import read_config, train
+from trainwright.errors import UserError, nearest
+from trainwright.playbooks.remedy import concrete
+from trainwright.runs.folder import Run, read_lines
+from trainwright.studies.jobs import changed, fork
+
+STEPS = 200
+LOOKS = 5
+
+
+class Experiment(Config):
+    """One question that a short fork answers."""
+
+    name: str = knob(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
+    symptoms: tuple[str, ...] = Field(..., alias="for", strict=False)
+    question: str = knob(..., "What it asks.", min_length=10)
+    change: dict[str, JsonValue] = knob(..., "Setting to value, as in a playbook.", min_length=1)
+    signal: str = knob(..., "What is looked at; `PREFIX/*` is the least of all signals that begin so.")
+    expect: Literal["rises", "falls"] = knob(..., "What the signal does if the causes are right.")
+    factor: float = knob(2.0, "By how much, over the fork without the change.", gt=1)
+    confirms: tuple[str, ...] = Field((), strict=False)
+    rules_out: tuple[str, ...] = Field((), strict=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an experiment: medians of the signal over the second half of both forks."""
+
+    experiment: Experiment
+    without: float
+    with_change: float
+    yes: bool
+    steps: int
+
+    def sentence(self) -> str:
+        """In words."""
+        e = self.experiment
+        change = ", ".join(f"{k}={v}" for k, v in e.change.items())
+        told = f"{e.signal} is {self.with_change:.3g} with {change} and {self.without:.3g} without"
+        return f"{e.question} {'Yes' if self.yes else 'No'}: after {self.steps} steps {told}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the run's events; ``confirmed`` and ``ruled_out`` are what the doctor reads again."""
+        e = self.experiment
+        return {
+            "experiment": e.name,
+            "question": e.question,
+            "answer": self.yes,
+            "without": self.without,
+            "with_change": self.with_change,
+            "steps": self.steps,
+            "confirmed": list(e.confirms) if self.yes else [],
+            "ruled_out": list(e.rules_out) if self.yes else [],
+            "doubtful": [] if self.yes else list(e.confirms),  # a short fork can be too short: no is less than yes
+        }
+
+
+def experiments(family: Family) -> tuple[Experiment, ...]:
+    """The family's experiments in the order of its file."""
+    file = Path(str(files(family.home) / "experiments.yaml"))
+    if not file.exists():
+        return ()
+    entries = json.loads(json.dumps(read_yaml(file)["experiments"]))
+    return tuple(Experiment.model_validate(entry) for entry in entries)
+
+
+def choose(family: Family, symptom: str, name: str | None) -> list[Experiment]:
+    """The experiments for a symptom, or the one that is named.
+
+    Raises:
+        UserError: there is none.
+    """
+    known = experiments(family)
+    if name is not None:
+        found = [e for e in known if e.name == name]
+        if not found:
+            raise UserError(f"no experiment {name!r} of {family.name}.{nearest(name, [e.name for e in known])}")
+        return found
+    return [e for e in known if symptom in e.symptoms]
+
+
+def ask(
+    family: Family,
+    run: Run,
+    experiment: Experiment,
+    steps: int = STEPS,
+    note: Callable[[str], None] = lambda text: None,
+) -> Answer:
+    """Trains both forks and compares them.
+
+    Args:
+        family: of the run.
+        run: must have a checkpoint and not be in use.
+        experiment: what to change.
+        steps: of each fork.
+        note: told what is being done.
+
+    Raises:
+        UserError: the run has no checkpoint, or the signal did not come.
+    """
+    config = read_config(family, run)
+    newest, _ = checkpoints.find(run.checkpoints)
+    if newest is None:
+        raise UserError(f"{run.folder} has no checkpoint to fork from.")
+    values = {}
+    for name, change in (("without", {}), ("with", experiment.change)):
+        note(f"{experiment.name}: {steps} steps {name} the change from step {newest.step}")
+        child = Run(run.folder / "experiments" / experiment.name / name)
+        forked = _config(config, change, newest.step + steps, max(1, steps // LOOKS), family)
+        fork(child, run, newest.folder.name, forked)
+        child.update(parent=str(run.folder), change=dict(experiment.change), hypothesis=experiment.question)
+        outcome = train(family, forked, child, Silent())
+        values[name] = (
+            float("nan") if outcome.status == "crashed" else _level(experiment, child, newest.step + steps // 2)
+        )
+    without, changed = values["without"], values["with"]
+    if np.isnan(changed) and np.isnan(without):
+        raise UserError(f"experiment {experiment.name}: no signal {experiment.signal} came in {steps} steps.")
+    low, high = (without, changed) if experiment.expect == "rises" else (changed, without)
+    yes = bool(np.nan_to_num(high, nan=-np.inf) > experiment.factor * max(np.nan_to_num(low, nan=0.0), 1e-9))
+    answer = Answer(experiment, without, changed, yes, steps)
+    run.event("experiment", newest.step, **_plain(answer.as_dict()))
+    return answer
+
+
+def changes_anything(family: Family, run: Run, experiment: Experiment) -> bool:
+    """Whether the run is not set up so already."""
+    flat = flatten(read_config(family, run))
+    return any(flat[path] != value for path, value in concrete(experiment.change, flat, experiment.name).items())
+
+
+def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, family: Family) -> RunConfig:
+    new = concrete(change, flatten(config), "experiment") if change else {}
+    new |= {
+        "train.steps": end, "train.heldout_every": every, "train.sample_every": 10**9, "train.checkpoint_every": 10**9,
+        "train.on_sick": "go_on", "train.on_nonfinite": "stop", "train.tracker": "none", "train.log_every": every,
+        "train.probe_stride": 1,
+        "train.plateau.early_stopping_patience": None, "train.plateau.reduce_lr_patience": None,
+    }  # fmt: skip
+    return changed(family, config, new, "experiment")
+
+
+def _level(experiment: Experiment, run: Run, after: int) -> float:
+    history = History.of(read_lines(run.metrics))
+    if experiment.signal.endswith("/*"):
+        found = [s.after(after) for _, s in history.match(experiment.signal[:-1])]
+        values = [float(np.median(s.values)) for s in found if len(s)]
+        return min(values) if values else float("nan")
+    series = history.get(experiment.signal)
+    part = series.after(after) if series is not None else None
+    return float(np.median(part.values)) if part is not None and len(part) else float("nan")
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in values.items()}

@@ -1,0 +1,28 @@
+"""One experiment at a time in this process: for a single worker that should show its own status line."""
+
+from collections.abc import Callable
+
+from trainwright.engine.display import Display
+from trainwright.studies.jobs import Job, Result, work
+
+
+class Here:
+    """Runs a job when it is waited for."""
+
+    capacity = 1
+
+    def __init__(self, display: Display, stop: Callable[[], bool]) -> None:
+        self._display, self._stop = display, stop
+        self._job: Job | None = None
+
+    def submit(self, job: Job) -> None:
+        """Keeps it."""
+        self._job = job
+
+    def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
+        """Runs it to its end."""
+        job, self._job = self._job, None
+        return [(job, work(job, self._stop, self._display))] if job is not None else []
+
+    def close(self) -> None:
+        """Nothing runs between calls."""

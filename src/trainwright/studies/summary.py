@@ -1,0 +1,175 @@
+"""The table of a study, ``table.json``: one row an experiment with its change, hypothesis, outcome and costs. The notebook draws it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainwright.files import write_json
+from trainwright.studies.effect import effect
+from trainwright.studies.jobs import Result
+from trainwright.studies.plan_runner import Ladder, together
+from trainwright.studies.search import Search, Trial
+from trainwright.studies.study import plain
+from trainwright.studies.treatment import Attempt, Treatment, well
+
+
+def row(
+    name: str,
+    runs: Mapping[str, Result],
+    outcome: str,
+    because: str,
+    *,
+    parent: str | None = None,
+    change: Mapping[str, Any] | None = None,
+    fork: str | None = None,
+    hypothesis: str = "",
+    expectation: str = "",
+    source: str = "",
+) -> dict[str, Any]:
+    """One row; ``runs`` by folder name."""
+    result = together(list(runs.values())) if runs else None
+    facts: dict[str, Any] = {
+        "name": name,
+        "runs": list(runs),
+        "parent": parent,
+        "change": dict(change or {}),
+        "fork": _forked(fork),
+        "hypothesis": hypothesis,
+        "expectation": expectation,
+        "source": source,
+        "outcome": outcome,
+        "because": because,
+    }
+    if result is not None:
+        facts |= {k: v for k, v in asdict(result).items() if k not in ("levels",)}
+        facts["scores"] = [r.score for r in runs.values()]
+        facts["verdicts"] = [r.verdict for r in runs.values()]
+        facts["levels"] = dict(result.levels)
+    return plain(facts)
+
+
+def _forked(fork: str | None) -> str | None:
+    """``step_00000080`` or ``healthy`` in words."""
+    if fork is None:
+        return None
+    if fork.startswith("step_"):
+        return f"forked at step {int(fork.removeprefix('step_'))}"
+    return f"forked from the {'last healthy' if fork == 'healthy' else 'last'} checkpoint"
+
+
+def of_plan(ladder: Ladder) -> dict[str, Any]:
+    """The table of a plan, with the effect of each change on quality and on the signals that the plan shows, over seeds."""
+    rows = []
+    single = len(ladder.plan.head.seeds) == 1
+    for name, standing in ladder.standings.items():
+        e = standing.experiment
+        outcome, because = ladder.outcome(name)
+        runs = {name if single else f"{name}-s{seed}": r for seed, r in sorted(standing.results.items())}
+        made = row(
+            name, runs, outcome, because, parent=e.entry.parent, change=e.change,
+            fork=None if e.entry.begin == "start" else e.entry.begin, hypothesis=e.entry.hypothesis, expectation=e.entry.expect or "",
+        )  # fmt: skip
+        if e.entry.parent is not None and runs:
+            before = ladder.standings[e.entry.parent].results
+            made["effects"] = plain(_effects(standing.results, before, ladder.plan.head.show))
+        rows.append(made)
+    words = [r["outcome"] for r in rows]
+    counts = ", ".join(
+        f"{words.count(w)} {w}" for w in ("supported", "contradicted", "undecided", "not run") if w in words
+    )
+    ending = f" Stopped: {ladder.stopped}." if ladder.stopped else ""
+    return {
+        "headline": f"{ladder.plan.head.title}: {counts}.{ending}",
+        "show": list(ladder.plan.head.show),
+        "rows": rows,
+    }
+
+
+def _effects(after: Mapping[int, Result], before: Mapping[int, Result], signals: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for name in ("score", *signals):
+        a, b = ({s: v for s, r in rs.items() if (v := _value(r, name)) is not None} for rs in (after, before))
+        seen = effect(a, b)
+        if seen is not None:
+            found[name] = {**asdict(seen), "text": str(seen)}
+    return found
+
+
+def _value(result: Result, name: str) -> float | None:
+    return result.score if name == "score" else result.levels.get(name)
+
+
+def of_treatment(treatment: Treatment) -> dict[str, Any]:
+    """The table of a treatment."""
+    rows = []
+    for a in treatment.attempts:
+        if a.result is None:
+            continue
+        rows.append(
+            row(
+                a.job.name,
+                {a.job.name: a.result},
+                _word(a),
+                a.because or a.result.reason,
+                parent=Path(a.job.parent).name if a.job.parent else None,
+                change=a.job.change,
+                fork=a.job.fork,
+                hypothesis=a.why,
+                expectation=a.job.expectation,
+                source=a.remedy.source if a.remedy else "",
+            )
+        )
+    if treatment.current is None:
+        return {"headline": "Not judged yet.", "show": [], "rows": rows}
+    tried = sum(a.remedy is not None and a.result is not None for a in treatment.attempts)
+    steps = treatment.trained / max(1, treatment.total)
+    state = "Well" if treatment.healed else "Not well" if treatment.ending else "Under treatment"
+    why = "" if treatment.healed or not treatment.ending else f" ({treatment.ending})"
+    noun = "remedy" if tried == 1 else "remedies"
+    headline = f"{state} after {tried} {noun} and {steps:.2f} times the steps of one run{why}. Best run: {treatment.winner.job.name}."
+    return {"headline": headline, "show": [], "rows": rows}
+
+
+def of_search(search: Search) -> dict[str, Any]:
+    """The table of a search, best trials first."""
+    best = search.best()
+    first = search.head.objectives[0]
+    sign = -1 if first.direction == "maximize" else 1
+
+    def order(trial: Trial) -> tuple[int, float]:
+        rank = 0 if trial in best else ("complete", "pruned", "infeasible", "").index(trial.outcome) + 1
+        return rank, sign * trial.values[0] if trial.values else 0.0
+
+    rows = []
+    for trial in sorted((t for t in search.trials if t.results), key=order):
+        outcome = "best" if trial in best else trial.outcome or "not over"
+        last = {trial.name: trial.results[-1]}
+        because = trial.because or ", ".join(
+            f"{o.signal} {v:.4g}" for o, v in zip(search.head.objectives, trial.values, strict=False)
+        )
+        rows.append(row(trial.name, last, outcome, because, change=trial.change))
+    counts = [
+        f"{sum(t.outcome == word for t in search.trials)} {word}" for word in ("complete", "pruned", "infeasible")
+    ]
+    said = f"{search.head.title}: {len(search.trials)} trials, {', '.join(counts)}."
+    if best:
+        change = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in best[0].change.items())
+        said += f" Best: {best[0].name} with {change}."
+        edge = search.at_the_edge(best[0])
+        if edge:
+            said += f" {', '.join(edge)}: the best value lies at the end of its range; widen it before you conclude."
+    show = [o.signal for o in search.head.objectives if o.signal != "score"]
+    return {"headline": said, "show": show, "rows": rows}
+
+
+def _word(attempt: Attempt) -> str:
+    assert attempt.result is not None
+    if attempt.remedy is None:
+        return "well" if well(attempt.result) else "sick"
+    return {True: "kept", False: "reverted", None: "not judged"}[attempt.kept]
+
+
+def write(folder: Path, table: Mapping[str, Any]) -> None:
+    """Writes ``table.json``, all or nothing."""
+    write_json(folder / "table.json", table)

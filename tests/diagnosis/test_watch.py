@@ -1,0 +1,112 @@
+"""``trainwright.watch`` in plain PyTorch loops on real pictures: faults are told while they happen, healthy twins stay silent."""
+
+import json
+
+import pytest
+import torch
+
+import trainwright
+from benchmarks.doctor.loops import LOOPS
+from trainwright.diagnosis.causes import causes
+from trainwright.diagnosis.doctor import examine
+from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.symptoms import symptoms
+from trainwright.errors import UserError
+
+
+def trained(kind: str, folder=None, **changes):
+    said: list[str] = []
+    options = {"data": "sprites", "seed": 0, "steps": 500, "width": 64, **changes}
+    watch, _ = LOOPS[kind](
+        options, lambda **given: trainwright.watch(**given, say=said.append, folder=folder, every=40, budget=0.2)
+    )
+    return watch, said
+
+
+def test_a_healthy_vae_gets_no_word():
+    watch, said = trained("vae")
+    assert (watch.latest.verdict, said) == ("healthy", [])
+
+
+@pytest.mark.parametrize(
+    "kind, changes, symptom, cause",
+    [
+        ("vae", {"reduction": "mean", "beta": 1.0}, "posterior_collapse", "reduction_mismatch"),
+        ("vae", {"frozen": ["decoder"]}, "frozen_network", "not_trained"),
+        ("vae", {"lr": 0.1}, "non_finite", "lr_too_high"),
+        ("gan", {"dies_at": 200}, "dead_critic", "dead_units"),
+        ("gan", {"lr_d": 2e-3, "lr_g": 2e-5}, "critic_dominance", "lr_ratio"),
+    ],
+)
+def test_a_fault_is_told_with_its_cause(kind, changes, symptom, cause):
+    _, said = trained(kind, **changes)
+    told = [sentence for sentence in said if symptoms()[symptom].title in sentence]
+    assert told, said
+    assert causes()[cause].title in told[0]
+
+
+def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
+    trained("vae", folder=tmp_path / "mine", reduction="mean", beta=1.0)
+    rows = [json.loads(line) for line in (tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 500
+    events = [json.loads(line) for line in (tmp_path / "mine" / "events.jsonl").read_text().splitlines()]
+    assert "posterior_collapse" in {e["symptom"] for e in events}
+    again = examine(admit(tmp_path / "mine", {}, 500).history)
+    assert "posterior_collapse" in {d.symptom.name for d in again.alarms}
+
+
+def test_watching_leaves_training_as_it_was():
+    def last(watched: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        net = torch.nn.Linear(8, 8)
+        sgd = torch.optim.SGD(net.parameters(), 0.1)
+        real = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+        options = {
+            "sample": lambda n: net(real[:n]).detach(),
+            "real": real,
+            "networks": {"net": net},
+            "every": 5,
+            "say": None,
+        }
+        watch = trainwright.watch(total=40, budget=1.0, **options) if watched else None
+        for step in range(40):
+            loss = (net(torch.randn(16, 8)) - 1).square().mean()
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            if watch is not None:
+                watch(step, loss=loss)
+        return net.weight.detach()
+
+    assert torch.equal(last(True), last(False))
+
+
+def test_names_can_be_given_and_a_half_given_pair_is_refused():
+    watch = trainwright.watch(total=100, names={"my_thing": "kl/nats"}, say=None)
+    for step in range(60):
+        watch(step, my_thing=0.001)
+    assert "kl/nats" in watch.history().signals
+    with pytest.raises(UserError, match="belong together"):
+        trainwright.watch(sample=lambda n: torch.zeros(n, 4))
+
+
+def test_very_few_real_samples_are_enough_to_watch_and_one_is_refused():
+    few = torch.randn(3, 3, 8, 8)
+    watch = trainwright.watch(total=60, sample=lambda n: torch.randn(n, 3, 8, 8), real=few, every=10, say=None)
+    for step in range(60):
+        watch(step, loss=1 / (step + 1))
+    assert any("samples/coverage" in row for row in watch.rows)
+    with pytest.raises(UserError, match="at least 2"):
+        trainwright.watch(sample=lambda n: few, real=few[:1])
+
+
+def test_a_row_is_the_mean_of_what_was_given_as_it_was_then():
+    watch = trainwright.watch(total=240, say=None)
+    running, graph = torch.ones(()), torch.ones((), requires_grad=True) * 3
+    watch(1, loss=running)
+    running.zero_()  # as loops do that add up their losses in place
+    watch(2, {"beta": 0.5}, loss=graph)
+    watch(3, loss=0.0)
+    values = {row["step"]: row["loss"] for row in watch.rows}
+    assert values == {1: 1.0, 3: 1.5}
+    assert not any(watch.window.values())

@@ -1,0 +1,92 @@
+"""Update, EMA and randomness in isolation."""
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from trainwright.engine.ema import Average, averaged_copy
+from trainwright.engine.model import Group
+from trainwright.engine.recorder import Recorder
+from trainwright.engine.update import Updater, sum_terms
+from trainwright.errors import NonFinite
+from trainwright.randomness import derive
+
+
+class Toy:
+    """Two networks, two groups."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.networks = {"a": nn.Linear(3, 1), "b": nn.Linear(3, 1)}
+        self.groups = {
+            n: Group((n,), torch.optim.SGD(m.parameters(), lr=9.0), 0.1, {}) for n, m in self.networks.items()
+        }
+        self.averaged = {}
+
+
+def updater(toy, clip=None):
+    return Updater(toy, Fabric(accelerator="cpu", devices=1), Recorder(), clip)
+
+
+def test_only_the_groups_own_parameters_get_gradients_and_move():
+    toy = Toy()
+    before = {n: m.weight.clone() for n, m in toy.networks.items()}
+    out = toy.networks["a"](torch.ones(2, 3)) + toy.networks["b"](torch.ones(2, 3))
+    updater(toy)("a", {"x": (1.0, out.mean())}, 0, 0.0)
+    assert torch.allclose(toy.networks["a"].weight, before["a"] - 0.1)
+    assert torch.equal(toy.networks["b"].weight, before["b"])
+    assert toy.networks["b"].weight.grad is None
+
+
+def test_a_non_finite_term_leaves_every_weight_untouched_and_is_named():
+    toy = Toy()
+    before = toy.networks["a"].weight.clone()
+    good = toy.networks["a"](torch.ones(2, 3)).mean()
+    with pytest.raises(NonFinite, match="term 'bad'") as caught:
+        updater(toy)("a", {"good": (1.0, good), "bad": (1.0, good * float("inf"))}, 7, 0.0)
+    assert torch.equal(toy.networks["a"].weight, before)
+    assert caught.value.evidence["step"] == 7
+
+
+def test_clipping_limits_the_step_and_records_that_it_did():
+    toy = Toy()
+    before = toy.networks["a"].weight.clone()
+    update = updater(toy, clip=0.5)
+    update("a", {"x": (100.0, toy.networks["a"](torch.ones(2, 3)).mean())}, 0, 0.0)
+    moved = torch.cat([(toy.networks["a"].weight - before).flatten()])
+    assert moved.norm() <= 0.1 * 0.5 + 1e-6
+    assert update.recorder.window.take()["clipped/a"] == 1.0
+
+
+def test_weighted_shares_sum_to_one_and_raw_terms_are_recorded():
+    toy = Toy()
+    update = updater(toy)
+    x = toy.networks["a"](torch.ones(2, 3)).mean()
+    update("a", {"p": (2.0, x), "q": (-1.0, x * 0 + 4.0)}, 0, 0.0)
+    row = update.recorder.window.take()
+    assert row["a/q"] == 4.0
+    assert row["share/a/p"] + row["share/a/q"] == pytest.approx(1)
+
+
+def test_an_update_without_terms_is_a_programming_error():
+    with pytest.raises(ValueError, match="at least one term"):
+        sum_terms({})
+
+
+def test_average_follows_weights_and_buffers_by_the_formula():
+    network = nn.BatchNorm1d(4)
+    twin = averaged_copy(network)
+    network.weight.data.fill_(3.0)
+    network.running_mean.fill_(8.0)
+    network.num_batches_tracked.fill_(5)
+    Average(network, twin).update(0.75)
+    assert torch.allclose(twin.weight, torch.full((4,), 1.5))
+    assert torch.allclose(twin.running_mean, torch.full((4,), 2.0))
+    assert twin.num_batches_tracked == 5
+
+
+def test_derived_seeds_are_stable_and_apart():
+    assert derive("step", 0, 1, 0, 0) == derive("step", 0, 1, 0, 0)
+    seeds = {derive("step", s, t, r, k) for s in range(5) for t in range(50) for r in range(2) for k in range(2)}
+    assert len(seeds) == 1000
