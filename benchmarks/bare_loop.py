@@ -1,6 +1,6 @@
 """The leanest hand-written eager loop of the same WGAN-GP: no records, no checks, no average, no files.
 
-It is what a person writes who wants only the algorithm: pictures in memory, three critic forwards, Adam, the generator every
+It is what a person writes who wants only the algorithm: images in memory, three critic forwards, Adam, the generator every
 ``n_critic``-th batch. It shares the network classes in their plain form (``nn.LayerNorm``, channels-first), the augmentation, and the
 seeds, so that both loops do the same mathematics and their losses can be compared.
 """

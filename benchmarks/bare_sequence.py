@@ -9,18 +9,18 @@ from torch import Tensor, nn
 class BareSequence:
     """The mathematics of ``sequence_vae`` with ``decoder: repeat`` and ``likelihood: gaussian``, from the same first weights."""
 
-    def __init__(self, system: Any, beta: float, rate: float) -> None:
-        model = system.model
+    def __init__(self, model: Any, beta: float, rate: float) -> None:
+        model = model.model
         self.encoder = nn.LSTM(2, model.hidden_dim, model.encoder_layers, dropout=model.encoder_dropout)
         self.decoder = nn.LSTM(model.latent_dim, model.hidden_dim, model.decoder_layers, dropout=model.decoder_dropout)
-        for plain, ours in ((self.encoder, system.encoder.lstm), (self.decoder, system.decoder.lstm)):
+        for plain, ours in ((self.encoder, model.encoder.lstm), (self.decoder, model.decoder.lstm)):
             for i, layer in enumerate(ours.layers):
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                     getattr(plain, f"{name}_l{i}").data.copy_(getattr(layer, f"{name}_l0"))
-        self.mean, self.log_variance, self.out = system.encoder.mean, system.encoder.log_variance, system.decoder.out
+        self.mean, self.log_variance, self.out = model.encoder.mean, model.encoder.log_variance, model.decoder.out
         parts = nn.ModuleList([self.encoder, self.decoder, self.mean, self.log_variance, self.out])
         self.adam = torch.optim.Adam(parts.parameters(), rate)
-        self.beta, self.noise = beta, system.optim.target_noise
+        self.beta, self.noise = beta, model.optim.target_noise
 
     def step(self, step: int, points: Tensor) -> tuple[Tensor, Tensor]:
         """One step on (B, T, 2); returns the loss and the KL."""

@@ -15,10 +15,10 @@ from trainwright.nn.hyperbolic.optimizer import BallAdam
 class BareVideo:
     """Three networks, their two optimizers, the averages, and :meth:`step`."""
 
-    def __init__(self, system: Any, config: Any) -> None:
-        self.system, self.optim = system, config.optim
+    def __init__(self, model: Any, config: Any) -> None:
+        self.model, self.optim = model, config.optim
         self.context, self.size = config.data.context, config.data.size
-        self.encoder, self.generator, self.discriminator = system.encoder, system.generator, system.discriminator
+        self.encoder, self.generator, self.discriminator = model.encoder, model.generator, model.discriminator
         self.made = [*self.encoder.parameters(), *self.generator.parameters()]
         self.adam = BallAdam(self.made, value(config.optim.lr_gen, 0, 0.0), config.optim.betas)
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), config.optim.lr_disc, config.optim.betas)
@@ -28,9 +28,9 @@ class BareVideo:
     def step(self, index: int, clips: Tensor) -> tuple[Tensor, None]:
         """One update of the discriminator and one of the rest; returns the discriminator's loss."""
         given, target = clips[:, : self.context], clips[:, self.context :, :3]
-        boxes = self.system.boxes(given)
+        boxes = self.model.boxes(given)
         condition = as_condition(boxes, self.size, self.size)
-        mean, log_variance = self.encoder(given, boxes, self.system.boxes(given, "motion"))
+        mean, log_variance = self.encoder(given, boxes, self.model.boxes(given, "motion"))
         z = mean + torch.randn(mean.shape) * torch.exp(0.5 * log_variance)
         made = self.generator(z, condition, given)
         real, fake = self.discriminator(

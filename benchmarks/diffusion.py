@@ -30,7 +30,7 @@ from trainwright.engine.session import train
 from trainwright.families.latent_diffusion.diffusion_stage import SEED
 from trainwright.families.latent_diffusion.diversity import beside_real
 from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
-from trainwright.metrics.evaluate import evaluate_pictures
+from trainwright.metrics.evaluate import evaluate_images
 from trainwright.runs.folder import Run, read_lines
 
 HOME = Path("runs/diffusion")
@@ -73,16 +73,16 @@ def trained(title: str, name: str, *words: str, stop: Callable[[], bool] = lambd
 
 def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
     """KID, coverage and so on of a run's samples, medians and ranges over draws; before those of the diffusion what real ones score."""
-    system = opened(run)[0]
+    model = opened(run)[0]
     found: dict[str, list[float]] = {}
     for seed in range(1, DRAWS + 1):
-        made = torch.cat(list(system.samples(SAMPLES, seed)))
+        made = torch.cat(list(model.samples(SAMPLES, seed)))
         if seed == 1:
             save_grid(made[:64], HOME / f"{run.folder.name}.png")
-        for line in evaluate_pictures(to_byte_tensor(made), train_set, held, seed):
+        for line in evaluate_images(to_byte_tensor(made), train_set, held, seed):
             found.setdefault(str(line["metric"]), []).append(float(line["value"] or 0.0))
             if seed == 1 and line["floor"] is not None and label == "latent diffusion":
-                name = f"two halves of the real pictures: {line['metric']}"
+                name = f"two halves of the real images: {line['metric']}"
                 yield row(name, float(line["floor"]), "", None, "", len(train_set), None)
     for metric, better in {**METRICS, "nearest_training_ratio": ""}.items():
         values = found[metric]
@@ -91,15 +91,15 @@ def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[
 
 
 def both_stages(recipe: str) -> tuple[Run, float, tuple[Tensor, Tensor], list[dict[str, Any]]]:
-    """A recipe trained in both stages: (run, seconds, training and held-out pictures, rows)."""
+    """A recipe trained in both stages: (run, seconds, training and held-out images, rows)."""
     run = trained(f"latent_diffusion/{recipe}", recipe)
-    system, data = opened(run)
-    first = Run(first_stage(system.system.config, data.images, None))
+    model, data = opened(run)
+    first = Run(first_stage(model.model.config, data.source, None))
     took = seconds(run) + seconds(first)
-    sets = to_byte_tensor(data.images.some("train", 10_000)), to_byte_tensor(data.images.some("held_out", 10_000))
+    sets = to_byte_tensor(data.source.some("train", 10_000)), to_byte_tensor(data.source.some("held_out", 10_000))
     psnr = [r["reconstructions/psnr"] for r in read_lines(first.metrics) if "reconstructions/psnr" in r][-1]
     rows = [
-        row("autoencoder: PSNR of held-out pictures", psnr, "dB", None, "higher", 64, None),
+        row("autoencoder: PSNR of held-out images", psnr, "dB", None, "higher", 64, None),
         row("both stages, one thread", took / 60, "minutes", None, "", 1, None),
         *fidelity("latent diffusion", run, *sets),
     ]
@@ -107,7 +107,7 @@ def both_stages(recipe: str) -> tuple[Run, float, tuple[Tensor, Tensor], list[di
 
 
 def rival(recipe: str, took: float, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
-    """The WGAN-GP, trained for as many seconds on the same pictures."""
+    """The WGAN-GP, trained for as many seconds on the same images."""
     gan = Run(HOME / f"wgan_{recipe}")
     ends = time.monotonic() + took - (seconds(gan) if gan.exists else 0.0)
     if ends > time.monotonic() + 0.02 * took:
@@ -119,22 +119,20 @@ def rival(recipe: str, took: float, train_set: Tensor, held: Tensor) -> Iterator
 
 
 def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
-    """What an overfitting run makes of its pictures, sixteen samples for each."""
+    """What an overfitting run makes of its images, sixteen samples for each."""
     made, data = opened(run)
-    pictures, count = data.pictures("train", len(data)), 16 * len(data)
-    decoded = made.system.codec.decode(data.some("train", len(data)))
-    samples = made.system.sample(count, SEED)
-    found = made.system.given_back(data, count)
-    nearest = torch.cdist(pictures.flatten(1), samples.flatten(1)).argmin(1)
-    save_grid(torch.cat([pictures, decoded, samples[nearest]]), HOME / f"{name}.png", len(pictures))
+    images, count = data.images("train", len(data)), 16 * len(data)
+    decoded = made.model.codec.decode(data.some("train", len(data)))
+    samples = made.model.sample(count, SEED)
+    found = made.model.given_back(data, count)
+    nearest = torch.cdist(images.flatten(1), samples.flatten(1)).argmin(1)
+    save_grid(torch.cat([images, decoded, samples[nearest]]), HOME / f"{name}.png", len(images))
     target = 30.0 if name == "overfit_one" else None
-    yield row(f"{name}: samples to the nearest picture", found["overfit/psnr"], "dB", target, "higher", count, None)
+    yield row(f"{name}: samples to the nearest image", found["overfit/psnr"], "dB", target, "higher", count, None)
     yield row(f"{name}: samples to it as decoded", found["overfit/decoded_psnr"], "dB", None, "higher", count, None)
-    yield row(
-        f"{name}: the picture that comes out worst", found["overfit/least_psnr"], "dB", None, "higher", count, None
-    )
+    yield row(f"{name}: the image that comes out worst", found["overfit/least_psnr"], "dB", None, "higher", count, None)
     share = found["overfit/found_share"]
-    yield row(f"{name}: pictures that come out", share, "", 1.0, "higher", len(data), None)
+    yield row(f"{name}: images that come out", share, "", 1.0, "higher", len(data), None)
 
 
 def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
@@ -142,15 +140,15 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     doctor says of a run whose looks show this four times in a row.
     """
     made, data = opened(sound)
-    own, narrow = made.system, opened(few)[0].system
-    real, pictures = data.some("train", 256), data.pictures("train", 10_000)
-    probe = SampleProbe(data.pictures("train", 256), data.pictures("held_out", 256), pictures)
+    own, narrow = made.model, opened(few)[0].model
+    real, images = data.some("train", 256), data.images("train", 10_000)
+    probe = SampleProbe(data.images("train", 256), data.images("held_out", 256), images)
     temperature = own.config.sampling.model_copy(update={"temperature": 1.6})
     hot = own.config.model_copy(update={"sampling": temperature})
     noise = torch.randn(128, *own.codec.shape, generator=torch.Generator().manual_seed(1))
     cases = {
         "as trained": (own.latents(128, 1), own.config),
-        "one that knows 16 pictures": (
+        "one that knows 16 images": (
             narrow.latents(128, 1) * own.codec.scale / narrow.codec.scale,
             own.config,
         ),
@@ -162,7 +160,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     for label, (latents, config) in cases.items():
         pixels = torch.cat([own.codec.decode(part) for part in latents.split(64)]).cpu()
         save_grid(pixels[:32], HOME / f"blind_{label.replace(' ', '_')}.png")
-        found = {**probe.ceiling(128), **beside_real(latents, real), **probe.look(pixels)}
+        found = {**probe.ceiling(128), **beside_real(latents, real), **probe.measure(pixels)}
         found["schedule/train_sample_distance"] = own.noise.distance(config.sampling)
         looks = [{"step": step, **found} for step in (700, 800, 900, 1000)]
         said = examine(History.of(looks, flatten(config), {"training": len(data)}, 1000))
@@ -180,9 +178,9 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     return lines
 
 
-def _with(system: Any, config: Any) -> Any:
-    system.config = config
-    return system
+def _with(model: Any, config: Any) -> Any:
+    model.config = config
+    return model
 
 
 def sprites(with_rival: bool, before: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Hashes of the final weights of one recipe of each family: a change of the code that must not change the numbers is held against them.
 
-    python -m benchmarks.final_weights           # train (about 6 minutes on one core), compare with the committed hashes, exit 1 if one differs
+    python -m benchmarks.final_weights            # train (4 minutes), compare with the committed hashes; exit code 1 if one differs
     python -m benchmarks.final_weights --write    # replace the committed hashes
 
 Each recipe trains 50 steps in one thread and is interrupted and resumed at step 25. A hash covers every network tensor and average of
@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results" / "final_weights.json"
 COMMON = (
     "steps=50",
     "tracker=none",
-    "heldout_every=20",
+    "validate_every=20",
     "checkpoint_every=50",
     "threads=1",
     "probe_stride=1",
@@ -47,13 +47,13 @@ def train(recipe: str, words: tuple[str, ...], folder: Path, until: int | None) 
     """Train in a process of its own up to ``until``."""
     code = (
         "import sys\n"
-        "from trainwright import registry\n"
+        "from trainwright.recipes import load\n"
         "from trainwright.runs.folder import Run\n"
         "from trainwright.engine.session import train\n"
         "from trainwright.engine.display import Silent\n"
         "from pathlib import Path\n"
         "title, folder, until, *words = sys.argv[1:]\n"
-        "family, config = registry.load(title, words)\n"
+        "family, config = load(title, words)\n"
         "train(family, config, Run(Path(folder)), Silent(), until=int(until) or None)\n"
     )
     filled = [*COMMON, *(w.replace("PHASES", PHASES) for w in words)]

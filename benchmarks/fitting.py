@@ -1,4 +1,4 @@
-"""How fast pictures become Gaussians and how good: the real command on real pictures, and its steps beside the plain optimisation.
+"""How fast images become Gaussians and how good: the real command on real images, and its steps beside the plain optimisation.
 
 ``python -m benchmarks.fitting``: 96 photo patches and 96 sprites at 64 px with 512 Gaussians, in an empty cache, with
 one process a core; then blocks of steps of both optimisations in turn on one thread.
@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.results_io import row, write
 
 COMMAND = "python -m benchmarks.fitting"
-PICTURES, BLOCK, ROUNDS = 96, 15, 5
+IMAGE_SETTINGS, BLOCK, ROUNDS = 96, 15, 5
 
 
 def whole(source: str) -> list[dict]:
@@ -28,22 +28,44 @@ def whole(source: str) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRAINWRIGHT_CACHE"] = f"{folder}/cache"
         pixels = load_images(GaussianData(source=source)).pixels
-        os.mkdir(f"{folder}/pictures")
-        for i in np.linspace(0, len(pixels) - 1, PICTURES).astype(int):
-            Image.fromarray(np.array(pixels[i])).save(f"{folder}/pictures/{i:05d}.png")
+        os.mkdir(f"{folder}/images")
+        for i in np.linspace(0, len(pixels) - 1, IMAGE_SETTINGS).astype(int):
+            Image.fromarray(np.array(pixels[i])).save(f"{folder}/images/{i:05d}.png")
         begin = time.perf_counter()
-        found = load(GaussianData(source=f"{folder}/pictures"))
+        found = load(GaussianData(source=f"{folder}/images"))
         minutes = (time.perf_counter() - begin) / 60
         del os.environ["TRAINWRIGHT_CACHE"]
     speed = len(found.names) / minutes
     spread = float(np.subtract(*np.percentile(found.psnr, [75, 25])))
     return [
-        row(f"{source}: pictures a minute, one process a core", speed, "", None, "higher", PICTURES, None),
-        row(f"{source}: minutes for 1,000 pictures at that speed", 1000 / speed, "min", 60, "lower", PICTURES, None),
+        row(f"{source}: images a minute, one process a core", speed, "", None, "higher", IMAGE_SETTINGS, None),
         row(
-            f"{source}: PSNR of the fits, median", float(np.median(found.psnr)), "dB", 32.0, "higher", PICTURES, spread
+            f"{source}: minutes for 1,000 images at that speed",
+            1000 / speed,
+            "min",
+            60,
+            "lower",
+            IMAGE_SETTINGS,
+            None,
         ),
-        row(f"{source}: SSIM of the fits, median", float(np.median(found.ssim)), "", None, "higher", PICTURES, None),
+        row(
+            f"{source}: PSNR of the fits, median",
+            float(np.median(found.psnr)),
+            "dB",
+            32.0,
+            "higher",
+            IMAGE_SETTINGS,
+            spread,
+        ),
+        row(
+            f"{source}: SSIM of the fits, median",
+            float(np.median(found.ssim)),
+            "",
+            None,
+            "higher",
+            IMAGE_SETTINGS,
+            None,
+        ),
     ]
 
 
@@ -59,20 +81,20 @@ def beside_plain() -> list[dict]:
 
     torch.set_num_threads(1)
     pixels = load_images(GaussianData(source="photos")).pixels[[10, 300, 700, 1000]]
-    pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     names = ["a", "b", "c", "d"]
     ratios, errors = [], []
     for turn in range(ROUNDS + 1):
-        work = Work(pictures, Fit(progressive=False), Canvas(64, 64), names)
+        work = Work(images, Fit(progressive=False), Canvas(64, 64), names)
         start = work.values.clone()
         begin = time.perf_counter()
         ours = []
         for step in range(BLOCK):
             if step % CHECK == 0:
-                work.look()
+                work.measure()
             ours.append(float(work.step().mean()))
         middle = time.perf_counter()
-        _, plain = plain_fit.fit(pictures, start, work.rates, BLOCK, NOISE)
+        _, plain = plain_fit.fit(images, start, work.rates, BLOCK, NOISE)
         end = time.perf_counter()
         print(f"round {turn}: ours {middle - begin:.2f} s, plain {end - middle:.2f} s", flush=True)
         if turn:  # the first round warms both up

@@ -1,4 +1,4 @@
-"""The guide's seven Gaussian VAE configurations, run on real pictures; the table that the guide made by hand is generated.
+"""The guide's seven Gaussian VAE configurations, run on real images; the table that the guide made by hand is generated.
 
 ``python -m benchmarks.gaussian_guide --data sprites`` (or ``photos``) trains each recipe with its own settings on one thread, leaves
 the runs in ``runs/guide-DATA`` (a second call goes on with them) and writes ``results/guide_DATA.json``.
@@ -20,8 +20,8 @@ RECIPES = (
 )  # fmt: skip
 FIGURES = {
     "kl/nats_heldout": ("nats", ""), "latent/active_units": ("dimensions", ""), "validation/reconstruction": ("", "lower"),
-    "explained_beyond_mean/xy": ("", "higher"), "explained_beyond_mean/scale": ("", "higher"),
-    "explained_beyond_mean/rot": ("", "higher"), "explained_beyond_mean/feat": ("", "higher"), "rendered/psnr": ("dB", "higher"),
+    "r2_beyond_mean/xy": ("", "higher"), "r2_beyond_mean/scale": ("", "higher"),
+    "r2_beyond_mean/rot": ("", "higher"), "r2_beyond_mean/feat": ("", "higher"), "rendered/psnr": ("dB", "higher"),
 }  # fmt: skip
 
 

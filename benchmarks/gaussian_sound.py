@@ -1,8 +1,8 @@
-"""What the sound Gaussian VAE learns of held-out pictures beside the guide's, and how its samples compare with real pictures.
+"""What the sound Gaussian VAE learns of held-out images beside the guide's, and how its samples compare with real images.
 
 ``python -m benchmarks.gaussian_sound`` after ``python -m benchmarks.gaussian_guide`` for both data sets, whose runs
 with β = 0 (the guide's best case) it reads. Trains ``gaussian_vae/sound`` with its own latent of 2048 and with the
-guide's 512, and ``gaussian_vae/sound_picture`` on sprites, one thread each, in ``runs/sound-DATA``.
+guide's 512, and ``gaussian_vae/sound_image`` on sprites, one thread each, in ``runs/sound-DATA``.
 """
 
 import argparse
@@ -35,15 +35,13 @@ def sound(data: str, latent: int, recipe: str = "sound") -> Run:
 
 
 def figures(title: str, run: Run, targets: bool) -> list[dict[str, Any]]:
-    """Reconstructions of all held-out pictures, and samples, of the best checkpoint."""
+    """Reconstructions of all held-out images, and samples, of the best checkpoint."""
     family = registry.family("gaussian_vae")
     found = {r["metric"]: r for r in evaluate_run(family, run, SAMPLES, 0, averaged=True, best=True)["rows"]}
-    wanted = (
-        {"explained_beyond_mean/rot": 0.5, "explained_beyond_mean/feat": 0.8, "rendered/psnr": 22.0} if targets else {}
-    )
+    wanted = {"r2_beyond_mean/rot": 0.5, "r2_beyond_mean/feat": 0.8, "rendered/psnr": 22.0} if targets else {}
     names = {
-        "explained_beyond_mean/xy": "places, share explained", "explained_beyond_mean/scale": "scales, share explained",
-        "explained_beyond_mean/rot": "rotation, share explained", "explained_beyond_mean/feat": "colour, share explained",
+        "r2_beyond_mean/xy": "places, share explained", "r2_beyond_mean/scale": "scales, share explained",
+        "r2_beyond_mean/rot": "rotation, share explained", "r2_beyond_mean/feat": "colour, share explained",
         "rendered/psnr": "rendered reconstructions, dB", "rendered/ssim": "rendered reconstructions, SSIM",
         "KID x1000": "samples, KID x1000", "coverage": "samples, coverage", "precision": "samples, precision",
         "nearest_training_ratio": "samples, nearest-training ratio",
@@ -71,7 +69,7 @@ def main() -> None:
         for latent in LATENTS:
             models[f"{data}: sound, latent {latent}"] = partial(sound, data, latent)
         if data in WITH_PICTURE:
-            models[f"{data}: sound_picture, latent {LATENTS[0]}"] = partial(sound, data, LATENTS[0], "sound_picture")
+            models[f"{data}: sound_image, latent {LATENTS[0]}"] = partial(sound, data, LATENTS[0], "sound_image")
     models = {title: make for title, make in models.items() if title.startswith(options.only or options.train or "")}
     runs = {title: make() for title, make in models.items()}
     if options.train:

@@ -23,7 +23,7 @@ title: a plan that is killed
 recipe: wgan_gp/tiny
 settings:
   {train.steps: 60, data.size: 16, model.generator_features: 8, model.critic_features: 8, model.latent_dim: 8, train.batch_size: 8,
-   optim.n_critic: 2, train.threads: 1, train.tracker: none, train.log_every: 5, train.heldout_every: 15, train.checkpoint_every: 15,
+   optim.n_critic: 2, train.threads: 1, train.tracker: none, train.log_every: 5, train.validate_every: 15, train.checkpoint_every: 15,
    train.sample_every: 30, train.sample_count: 4, train.probe_stride: 1}
 seeds: [0, 1]
 show: [samples/diversity_ratio]
@@ -57,7 +57,8 @@ def outcome(study: Path) -> Any:
     table = json.loads((study / "table.json").read_text())
     kept = [{k: v for k, v in r.items() if k not in CLOCK} for r in table["rows"]]
     levels = [
-        {k: v for k, v in r.get("levels", {}).items() if not k.startswith(("speed/", "watch/"))} for r in table["rows"]
+        {k: v for k, v in r.get("levels", {}).items() if not k.startswith(("speed/", "monitor/"))}
+        for r in table["rows"]
     ]
     return table["headline"], kept, levels
 

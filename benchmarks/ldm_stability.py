@@ -40,7 +40,7 @@ def line(made: dict[str, Any]) -> dict[str, str]:
 
 def by_hand(made: dict[str, Any]) -> dict[str, Any]:
     """An experiment that the plan left out, run with its settings and one seed; its levels are medians of the last three readings."""
-    run = Run(STUDY / "left_out" / made["name"])
+    run = Run(STUDY / "skipped" / made["name"])
     plan = load(locate(PLAN), ("threads=1", "tracker=none"))
     experiment = next(e for e in plan.experiments if e.name == made["name"])
     train(plan.family, experiment.config, run, Silent())
@@ -51,13 +51,13 @@ def by_hand(made: dict[str, Any]) -> dict[str, Any]:
         if values:
             levels[signal] = statistics.median(values)
     symptoms = {e["symptom"] for e in run.events() if e["event"] == "finding"}
-    symptoms -= {e["symptom"] for e in run.events() if e["event"] == "healed"}
-    told = {
+    symptoms -= {e["symptom"] for e in run.events() if e["event"] == "recovered"}
+    reported = {
         "outcome": "left out by the plan, run by hand once",
         "verdict": facts["verdict"],
         "symptoms": sorted(symptoms),
     }
-    return {**made, **told, "levels": levels, "change": dict(experiment.change), "runs": [run.folder.name]}
+    return {**made, **reported, "levels": levels, "change": dict(experiment.change), "runs": [run.folder.name]}
 
 
 def main() -> None:

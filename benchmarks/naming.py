@@ -1,4 +1,4 @@
-"""Who recognises what: samples of a run and held-out pictures, mixed and numbered, to be named by readers who know neither.
+"""Who recognises what: samples of a run and held-out images, mixed and numbered, to be named by readers who know neither.
 
 ``python -m benchmarks.naming sheets RUN`` draws the sheets into ``runs/naming``. A reader, a person or a vision model, sees them
 alone and writes ``{"1": "winking face", "2": null, ...}``: what another would name alike, and null for the rest. Then
@@ -32,11 +32,11 @@ def order() -> Key:
 
 
 def sheets(run: Run) -> None:
-    """Draws the sheets: the same numbers mean the same pictures each time."""
-    system, data = opened(run)
-    held = data.pictures("held_out", 10_000)
+    """Draws the sheets: the same numbers mean the same images each time."""
+    model, data = opened(run)
+    held = data.images("held_out", 10_000)
     chosen = torch.randperm(len(held), generator=torch.Generator().manual_seed(3))[:REAL]
-    pictures = {"made": torch.cat(list(system.samples(MADE, SEED))), "real": held[chosen]}
+    images = {"made": torch.cat(list(model.samples(MADE, SEED))), "real": held[chosen]}
     HOME.mkdir(parents=True, exist_ok=True)
     cells, each = order(), COLUMNS * ROWS
     for page in range(len(cells) // each):
@@ -45,8 +45,8 @@ def sheets(run: Run) -> None:
         draw = ImageDraw.Draw(sheet)
         for place, (kind, index) in enumerate(cells[page * each : (page + 1) * each]):
             left, top = (place % COLUMNS) * (CELL + GAP) + GAP // 2, (place // COLUMNS) * (CELL + GAP + HEAD)
-            picture = Image.fromarray(to_bytes(pictures[kind][index : index + 1])[0])
-            sheet.paste(picture.resize((CELL, CELL), Image.Resampling.BICUBIC), (left, top + HEAD))
+            image = Image.fromarray(to_bytes(images[kind][index : index + 1])[0])
+            sheet.paste(image.resize((CELL, CELL), Image.Resampling.BICUBIC), (left, top + HEAD))
             draw.text((left, top + 6), str(page * each + place + 1), fill=(0, 0, 0), font_size=18)
         sheet.save(HOME / f"sheet{page + 1}.png")
 
@@ -60,7 +60,7 @@ def count(run: Run, readers: list[Path]) -> None:
         if all(said):
             named[kind].append(said)
     rows = []
-    for kind, label, total in (("made", "samples", MADE), ("real", "held-out pictures", REAL)):
+    for kind, label, total in (("made", "samples", MADE), ("real", "held-out images", REAL)):
         alike = sum(first == second for first, second in named[kind])
         found = {"both readers name": len(named[kind]), "both name with the same words": alike}
         rows += [

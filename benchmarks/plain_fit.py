@@ -22,10 +22,10 @@ def render(values: Tensor, height: int, width: int) -> Tensor:
     return weight @ values[..., 5:] / (weight.sum(-1, keepdim=True) + EPSILON)
 
 
-def fit(pictures: Tensor, values: Tensor, rates: Tensor, steps: int, noise: float) -> tuple[Tensor, list[float]]:
+def fit(images: Tensor, values: Tensor, rates: Tensor, steps: int, noise: float) -> tuple[Tensor, list[float]]:
     """Optimises ``values`` for ``steps``; returns them and the mean squared error before each step."""
-    height, width = pictures.shape[2:]
-    target = pictures.flatten(2).transpose(1, 2)
+    height, width = images.shape[2:]
+    target = images.flatten(2).transpose(1, 2)
     columns = [values[..., i : i + 1].clone().requires_grad_() for i in range(values.shape[-1])]
     groups = [{"params": [c], "lr": float(r)} for c, r in zip(columns, rates, strict=True)]
     adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12)

@@ -1,4 +1,4 @@
-"""Pictures a second of latent diffusion's samplers, decoding included. The weights do not matter for that, so nothing is trained but
+"""Images a second of latent diffusion's samplers, decoding included. The weights do not matter for that, so nothing is trained but
 the autoencoder, if it is not in the cache yet.
 
 ``python -m benchmarks.sampling``
@@ -28,16 +28,16 @@ def main() -> None:
     for label, words in SAMPLERS.items():
         family, config = registry.load("latent_diffusion/small", words)
         data = family.load(config).open_data(config)
-        system = build(family, config)
-        system.adapt_to(data)
-        system.sample(COUNT, 0)
+        model = build(family, config)
+        model.adapt_to_data(data)
+        model.sample(COUNT, 0)
         speeds = []
         for seed in range(ROUNDS):
             begin = time.perf_counter()
-            system.sample(COUNT, seed)
+            model.sample(COUNT, seed)
             speeds.append(COUNT / (time.perf_counter() - begin))
         median, spread = statistics.median(speeds), max(speeds) - min(speeds)
-        rows.append(row(f"{label}, base 32", median, "pictures/s", None, "higher", ROUNDS, spread))
+        rows.append(row(f"{label}, base 32", median, "images/s", None, "higher", ROUNDS, spread))
     print(write("sampling", COMMAND, rows))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.results_io import row, write
 from benchmarks.simulated import Simulated
 from trainwright.studies.plan import load
-from trainwright.studies.plan_runner import Ladder
+from trainwright.studies.plan_runner import PlanRunner
 from trainwright.studies.scheduler import drive
 from trainwright.studies.study import Study
 
@@ -40,10 +40,10 @@ def after(count: int) -> tuple[Callable[..., None], Callable[[], bool]]:
     """(told, stop): a driver that is gone once so many experiments have ended."""
     left = [count]
 
-    def told(*ended: object) -> None:
+    def reported(*ended: object) -> None:
         left[0] -= 1
 
-    return told, lambda: left[0] <= 0
+    return reported, lambda: left[0] <= 0
 
 
 def main() -> None:
@@ -59,16 +59,16 @@ def main() -> None:
         while not over:  # the driver is replaced every 3,000 experiments; what was running is begun again
             study = Study(Path(place) / "study")
             study.open("plan", {"title": "many"})
-            ladder, cluster = Ladder(plan, study.runs), Simulated(WORKERS, LOSS, seed=rounds)
-            told, stop = after(3000)
-            over = drive(ladder, cluster, study, stop, told)
+            runner, cluster = PlanRunner(plan, study.runs), Simulated(WORKERS, LOSS, seed=rounds)
+            reported, stop = after(3000)
+            over = drive(runner, cluster, study, stop, reported)
             study.close()
             rounds += 1
         seconds = time.perf_counter() - begin
         events = study.events()
         ended = Counter(e["experiment"] for e in events if e["event"] == "ended")
         losses = sum(e["event"] == "lost" for e in events)
-        wanted = {f"{n}-s{s}" for n, st in ladder.standings.items() if st.skipped is None for s in range(SEEDS)}
+        wanted = {f"{n}-s{s}" for n, st in runner.states.items() if st.skipped is None for s in range(SEEDS)}
         failed = sum(e["result"]["status"] == "failed" for e in events if e["event"] == "ended")
     total = len(wanted)
     rows = [

@@ -49,15 +49,15 @@ def trained(title: str) -> tuple[Any, Any]:
     run = Run(Path("runs") / "sequence" / title.split("/")[1])
     train(family, config, run, Silent())
     print(title, "done", flush=True)
-    return load(family, run).system, family.load(config).open_data(config)
+    return load(family, run).model, family.load(config).open_data(config)
 
 
 def several(
-    system: Any, data: Any, wanted: dict[str, Any], label: str, targets: bool = True
+    model: Any, data: Any, wanted: dict[str, Any], label: str, targets: bool = True
 ) -> Iterator[dict[str, Any]]:
     """A row a signal: median and range over draws of the noise."""
-    system.before_samples(data)
-    seen = [level_signals(system.levels(SAMPLES, seed).cpu(), data, thorough=True) for seed in range(1, DRAWS + 1)]
+    model.prepare_sampling(data)
+    seen = [level_signals(model.levels(SAMPLES, seed).cpu(), data, thorough=True) for seed in range(1, DRAWS + 1)]
     for signal, (unit, target, better) in wanted.items():
         values = [s[signal] for s in seen if signal in s]
         name = f"{label} {signal.removeprefix('prior/').replace('_', ' ')}"
@@ -91,10 +91,10 @@ def over_real(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def sokoban_rows() -> Iterator[dict[str, Any]]:
     """With the rules and without, and what the search makes of real levels."""
-    system, data = trained("sequence_vae/sokoban")
-    yield from several(system, data, TILES, "Sokoban:")
-    system.model = system.model.model_copy(update={"rules": "none"})
-    yield from several(system, data, TILES, "Sokoban, without rules:", False)
+    model, data = trained("sequence_vae/sokoban")
+    yield from several(model, data, TILES, "Sokoban:")
+    model.model = model.model.model_copy(update={"rules": "none"})
+    yield from several(model, data, TILES, "Sokoban, without rules:", False)
     real = data.some("held_out", SOLVED).numpy().astype(np.uint8)
     solved = float(np.mean([sokoban.solvable(board, 20_000) is True for board in real]))
     yield row("Sokoban: held-out levels that the same search solves", solved, "", None, "", len(real), None)

@@ -52,9 +52,9 @@ def bare(title: str, pipe: Any, threads: int) -> None:
 
     torch.set_num_threads(threads)
     family, config = registry.load(title)
-    system, data = build(family, config), family.load(config).open_data(config)
-    system.adapt_to(data)
-    loop = BARE[family.name](system, config)
+    model, data = build(family, config), family.load(config).open_data(config)
+    model.adapt_to_data(data)
+    loop = BARE[family.name](model, config)
     fetch = fetch_from(family.name, data, config.train.seed)
     step, batch = 0, config.train.batch_size
     while (count := pipe.recv()) is not None:
@@ -77,51 +77,51 @@ def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
     if family == "video_vaegan":
         return lambda start, size: data.windows(data.train[batch_indices(seed, start, size, len(data))])
     samples = {"gaussian_vae": "values", "latent_diffusion": "moments"}.get(family)
-    samples = (getattr(data, samples) if samples else data.images.pixels)[:]
+    samples = (getattr(data, samples) if samples else data.stored.pixels)[:]
     return lambda start, size: samples[data.train[batch_indices(seed, start, size, len(data))]]
 
 
-def bare_wgan(system: Any, config: Any) -> Any:
+def bare_wgan(model: Any, config: Any) -> Any:
     """The hand-written WGAN-GP on the networks of a system."""
     from benchmarks.bare_loop import BareLoop
 
-    optim, networks = config.optim, system.networks
+    optim, networks = config.optim, model.networks
     rates = (optim.lr_g, optim.lr_d)
     return BareLoop(
         networks["generator"], networks["critic"], config.model.latent_dim, optim.lambda_gp, optim.n_critic, rates
     )
 
 
-def bare_vae(system: Any, config: Any) -> Any:
+def bare_vae(model: Any, config: Any) -> Any:
     """The hand-written VAE on the networks of a system, at the KL weight of the first epoch."""
     from benchmarks.bare_vae import BareVae
 
-    beta = system.beta(0, 0.0)
-    return BareVae(system.encoder, system.decoder, system.form.groups, beta, config.optim.learning_rate)
+    beta = model.beta(0, 0.0)
+    return BareVae(model.encoder, model.decoder, model.form.groups, beta, config.optim.learning_rate)
 
 
-def bare_sequence(system: Any, config: Any) -> Any:
+def bare_sequence(model: Any, config: Any) -> Any:
     """The hand-written sequence VAE on the first weights of a system, at the KL weight of the first epoch."""
     from benchmarks.bare_sequence import BareSequence
     from trainwright.config.schedules import value
 
-    return BareSequence(system, value(config.optim.beta, 0, 0.0), config.optim.learning_rate)
+    return BareSequence(model, value(config.optim.beta, 0, 0.0), config.optim.learning_rate)
 
 
-def bare_diffusion(system: Any, config: Any) -> Any:
+def bare_diffusion(model: Any, config: Any) -> Any:
     """The hand-written noise predictor's loop on the UNet of a system."""
     from benchmarks.bare_diffusion import BareDiffusion
 
-    optim, noise = config.optim, system.noise
+    optim, noise = config.optim, model.noise
     rates = (optim.learning_rate, optim.weight_decay, optim.ema_decay)
-    return BareDiffusion(system.unet, noise.alpha, noise.sigma, *rates)
+    return BareDiffusion(model.unet, noise.alpha, noise.sigma, *rates)
 
 
-def bare_video(system: Any, config: Any) -> Any:
+def bare_video(model: Any, config: Any) -> Any:
     """The hand-written VAE-GAN on the networks of a system."""
     from benchmarks.bare_video import BareVideo
 
-    return BareVideo(system, config)
+    return BareVideo(model, config)
 
 
 BARE = {

@@ -5,7 +5,7 @@ up step by step to 1.15 of it, each level from the weights of the one before. KL
 in ln β towards the threshold; the measured threshold is where the line through the last two levels with more than
 0.05 nats meets zero. Where it does not fall so (that line would meet zero beyond a level with less than 0.025 nats),
 the last level above 0.05 nats and the first below are given instead. ``mlp`` is two dense layers of 256 on either
-side. The latent of ``slots`` is local, so no direction of it can reach the whole picture: the prediction is an upper
+side. The latent of ``slots`` is local, so no direction of it can reach the whole image: the prediction is an upper
 limit there.
 """
 
@@ -58,23 +58,23 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
     family, config = registry.load(
         f"gaussian_vae/{MODELS[name]}", ("data=sprites", f"reduction={reduction}", "batch_size=32", "latent_dim=64")
     )
-    system, data = build(family, config), family.load(config).open_data(config)
+    model, data = build(family, config), family.load(config).open_data(config)
     if name == "mlp":
-        numbers = system.form.width * system.count
-        system.encoder, system.decoder = encoder(numbers), decoder(numbers, system.form.width)
-        system.networks = {"encoder": system.encoder, "decoder": system.decoder}
-    predicted = system.threshold(data).beta
+        numbers = model.form.width * model.count
+        model.encoder, model.decoder = encoder(numbers), decoder(numbers, model.form.width)
+        model.networks = {"encoder": model.encoder, "decoder": model.decoder}
+    predicted = model.threshold(data).beta
     sets = data.some("train", len(data))
-    adam = torch.optim.Adam([p for n in system.networks.values() for p in n.parameters()], 1e-3, fused=True)
+    adam = torch.optim.Adam([p for n in model.networks.values() for p in n.parameters()], 1e-3, fused=True)
     torch.manual_seed(0)
     step, levels = 0, []
     for share in LEVELS:
         level = share * SCALE.get(name, 1.0)
         for _ in range(FIRST if share == LEVELS[0] else EACH):
             batch = sets[batch_indices(0, step * 32, 32, len(sets))]
-            mean, log_variance = system.encoder(batch)
-            output = system.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance))
-            terms = reconstruction(batch, output, system.form.groups, reduction)
+            mean, log_variance = model.encoder(batch)
+            output = model.decoder(mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance))
+            terms = reconstruction(batch, output, model.form.groups, reduction)
             weighted = [getattr(config.optim.weights, g) * t for g, t in terms.items()]
             loss = sum(weighted) + level * predicted * divergence(mean, log_variance, reduction)
             adam.zero_grad()
@@ -82,7 +82,7 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
             adam.step()
             step += 1
         with torch.no_grad():
-            mean, log_variance = system._encode(sets[:512])
+            mean, log_variance = model._encode(sets[:512])
             levels.append((level, float(kl_per_dimension(mean, log_variance).sum(1).mean())))
     return predicted, levels
 

@@ -26,11 +26,11 @@ SPEED = "windows a second"
 def evaluated(run: Run) -> dict[str, Any]:
     """What ``trainwright evaluate`` says of a run, what copying gives, and its speed."""
     trained, data = opened(run)
-    lines = {line["metric"]: line for line in trained.system.evaluate(data)}
+    lines = {line["metric"]: line for line in trained.model.evaluate(data)}
     speeds = [r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
     found = {name: lines[metric]["value"] for name, metric in SHOWN.items()}
     copied = {f"{name}, copied": lines[metric]["floor"] for name, metric in SHOWN.items()}
-    return {"seed": trained.system.config.train.seed, **found, **copied, SPEED: statistics.median(speeds)}
+    return {"seed": trained.model.config.train.seed, **found, **copied, SPEED: statistics.median(speeds)}
 
 
 def line(made: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:

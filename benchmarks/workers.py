@@ -19,7 +19,7 @@ title: many short ones
 recipe: wgan_gp/tiny
 settings:
   {{train.steps: 400, data.size: 16, model.generator_features: 16, model.critic_features: 16, optim.n_critic: 2, train.threads: 1,
-   train.tracker: none, train.heldout_every: 100, train.checkpoint_every: 200, train.sample_every: 400}}
+   train.tracker: none, train.validate_every: 100, train.checkpoint_every: 200, train.sample_every: 400}}
 seeds: {list(range(COUNT))}
 experiments:
   - {{name: base, hypothesis: it runs to its end, expect: "base.step == 400"}}

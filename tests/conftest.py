@@ -16,7 +16,7 @@ from trainwright.runs.folder import Run
 SMOKE = (
     "steps=6",
     "log_every=2",
-    "heldout_every=3",
+    "validate_every=3",
     "sample_every=3",
     "sample_count=4",
     "checkpoint_every=2",
@@ -69,9 +69,9 @@ def finished(sprites: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 def quick_config(title: str, sprites: Path, *overrides: str):
-    """A recipe shrunk for tests, on real sprites, or on its own data where pictures will not do."""
+    """A recipe shrunk for tests, on real sprites, or on its own data where images will not do."""
     family = registry.family(title.split("/")[0])
-    data = [f"data={sprites}"] if family.trains_on == "pictures" else []
+    data = [f"data={sprites}"] if family.trains_on == "images" else []
     words = (*family.smoke, *SMOKE, *data, "tracker=none", *overrides)
     return registry.load(title, words)
 
@@ -88,4 +88,4 @@ def signals(run: Run) -> list[dict]:
     from trainwright.runs.folder import read_lines
 
     rows = read_lines(run.metrics)
-    return [{k: v for k, v in row.items() if not k.startswith(("speed/", "watch/"))} for row in rows]
+    return [{k: v for k, v in row.items() if not k.startswith(("speed/", "monitor/"))} for row in rows]

@@ -21,7 +21,7 @@ def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
         for name, value in row.items():
             if (
                 name in ("step", "epoch")
-                or name.startswith(("speed/", "watch/", "kl_histogram/"))
+                or name.startswith(("speed/", "monitor/", "kl_histogram/"))
                 or not isinstance(value, int | float)
             ):
                 continue

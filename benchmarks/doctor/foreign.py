@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.results_io import row, write
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.diagnosis.symptoms import symptoms
 
 LOOKS = 40
@@ -21,8 +21,8 @@ LOOKS = 40
 
 def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
     """First alarm of one run, asked forty times while it grew, and what was said at the end."""
-    patient = admit(folder / f"{label['run']}.csv", {})
-    whole = patient.history
+    source = open_input(folder / f"{label['run']}.csv", {})
+    whole = source.history
     whole.total = label["steps"]
     first, names = None, set()
     for i in range(1, LOOKS + 1):
@@ -42,7 +42,7 @@ def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told(s: dict[str, Any]) -> str:
+def reported(s: dict[str, Any]) -> str:
     """A run in a line."""
     label = s["label"]
     when = "" if s["alarm"] is None else f"{s['alarm'] / label['steps']:.2f}"
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     seen = [look(folder, label) for label in json.loads((folder / "labels.json").read_text())]
-    print("\n".join(map(told, seen)))
+    print("\n".join(map(reported, seen)))
     print(Counter(name for s in seen for name in s["names"]))
     print(write("foreign", "python -m benchmarks.doctor.foreign FOLDER", figures(seen)))
 

@@ -23,7 +23,7 @@ SAME = {
     "plateau": {"plateau", "variance_collapse", "posterior_collapse"},
     "mode_collapse": {"mode_collapse"},
     "discriminator_guessing": {"discriminator_guessing", "frozen_network"},
-    "sample_lag": {"sample_lag"},
+    "ema_lag": {"ema_lag"},
     "exploding": {"exploding", "non_finite"},
     "oscillation": {"oscillation", "exploding"},
     "frozen_network": {"frozen_network"},
@@ -78,8 +78,8 @@ def doctor(setting: Setting, made: dict[str, Any]) -> Verdict:
         if non_finite and step < non_finite["step"]:
             seen.facts = {k: v for k, v in seen.facts.items() if k != "non_finite"}
         examined = examine(seen)
-        for d in examined.diagnoses:
-            if d.finding.severity == "note":
+        for d in examined.findings:
+            if d.observation.severity == "note":
                 continue
             if first is None and d.follows is None:
                 first = step

@@ -1,4 +1,4 @@
-"""Two training loops as people write them, with the doctor in two lines: a GAN and a VAE of dense layers on small real pictures."""
+"""Two training loops as people write them, with the doctor in two lines: a GAN and a VAE of dense layers on small real images."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from trainwright.diagnosis.watch import Watch
 SIDE = 16
 
 
-def pictures(data: str) -> tuple[Tensor, Tensor]:
+def images(data: str) -> tuple[Tensor, Tensor]:
     """(training, held out), (n, 3, 16, 16) in [-1, 1]."""
     from trainwright.data.images import Images
     from trainwright.recipes import load
 
     _, config = load("wgan_gp/tiny", (f"data={data}", f"size={SIDE}"))
     found = Images.open(config.data)
-    return found.pictures("train", 10_000), found.pictures("held_out", 512)
+    return found.images("train", 10_000), found.images("held_out", 512)
 
 
 def dense(*widths: int, last: nn.Module | None = None) -> nn.Sequential:
@@ -48,8 +48,8 @@ def conv_generator(latent: int, width: int, kernel: int) -> nn.Sequential:
 def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Tensor]:
     """A non-saturating GAN (Goodfellow et al. 2014). Returns the watch and 512 samples at the end."""
     torch.manual_seed(o["seed"])
-    real, held = pictures(o["data"])
-    real = real[: o.get("pictures", len(real))]
+    real, held = images(o["data"])
+    real = real[: o.get("images", len(real))]
     shown = o.get("distort", lambda x: x)
     z, batch = o.get("latent_dim", 32), o.get("batch_size", 64)
     g, d = gan_networks(o, z)
@@ -95,7 +95,7 @@ def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
             more |= {f"updates_per_epoch/{name}": float(count) for name, count in updates.items()}
             updates = dict.fromkeys(updates, 0)
         watch(step + 1, more, D_real=loss_real, D_fake=loss_fake, loss_G=loss_g)
-    watch.look()
+    watch.diagnose()
     with torch.no_grad():
         return watch, g(torch.randn(512, z)).view(-1, 3, SIDE, SIDE)
 
@@ -117,7 +117,7 @@ def gan_networks(o: Mapping[str, Any], z: int) -> tuple[nn.Module, nn.Module]:
 
 
 def from_fixed_noise(network: nn.Module, z: int) -> Callable[[int], Tensor]:
-    """``sample(n)``: pictures from the first n of 128 draws that never change."""
+    """``sample(n)``: images from the first n of 128 draws that never change."""
     fixed = torch.randn(128, z, generator=torch.Generator().manual_seed(7))
 
     def sample(n: int) -> Tensor:
@@ -150,8 +150,8 @@ def kill(network: nn.Module) -> None:
 def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Tensor]:
     """A VAE with a Gaussian decoder of unit variance (Kingma & Welling 2014), or with averaged errors. Returns watch and samples."""
     torch.manual_seed(o["seed"])
-    real, held = pictures(o["data"])
-    real = real[: o.get("pictures", len(real))].flatten(1)
+    real, held = images(o["data"])
+    real = real[: o.get("images", len(real))].flatten(1)
     held = held.flatten(1)
     z, width, size = o.get("latent_dim", 16), o.get("width", 128), real.shape[1]
     encoder, decoder = dense(size, width, width, 2 * z), dense(z, width, width, size)
@@ -218,7 +218,7 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
         if (step + 1) % max(1, steps // 40) == 0:
             more |= held_out(encoder, decoder, held, real, share, beta)
         watch(step + 1, more)
-    watch.look()
+    watch.diagnose()
     with torch.no_grad():
         return watch, decoder(torch.randn(512, z)).view(-1, 3, SIDE, SIDE).clamp(-1, 1)
 
@@ -227,7 +227,7 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
 def held_out(
     encoder: nn.Module, decoder: nn.Module, held: Tensor, real: Tensor, share: float, beta: float
 ) -> dict[str, float]:
-    """What a careful person logs of held-out pictures, under Trainwright's names."""
+    """What a careful person logs of held-out images, under Trainwright's names."""
     from trainwright.metrics.latent import latent_signals, prior_gap
 
     x = held[:128]
@@ -244,7 +244,7 @@ def held_out(
         **latent_signals(mean, log_variance, z),
         "latent/shuffled_error_ratio": float((other - x).square().mean() / (out - x).square().mean().clamp_min(1e-12)),
         "latent/prior_gap": prior_gap(mean, log_variance, zeros, ones),
-        "explained_beyond_mean/pixels": float(1 - (out - x).square().mean() / base),
+        "r2_beyond_mean/pixels": float(1 - (out - x).square().mean() / base),
         "std_ratio/pixels": float((out - out.mean(0)).square().mean().sqrt() / base.sqrt()),
         "validation/reconstruction": float(error),
         "validation/loss": float(error + beta * nats),

@@ -56,7 +56,7 @@ def run(setting: Setting) -> dict[str, Any]:
 
 def _loop(setting: Setting) -> dict[str, Any]:
     import trainwright
-    from benchmarks.doctor.loops import LOOPS, pictures
+    from benchmarks.doctor.loops import LOOPS, images
     from benchmarks.doctor.truth import quality
 
     options = {"steps": STEPS[setting.kind], **setting.changes}
@@ -67,14 +67,14 @@ def _loop(setting: Setting) -> dict[str, Any]:
 
     def watch(**given: Any) -> Any:
         made = trainwright.watch(**given, say=None)
-        plain = made.look
-        made.look = lambda: (looked.append(made._step), plain())[1]
+        plain = made.diagnose
+        made.diagnose = lambda: (looked.append(made._step), plain())[1]
         watched["it"] = made
         return made
 
     finished, samples = LOOPS[setting.kind](options, watch)
     history = finished.history()
-    real, held = pictures(options["data"])
+    real, held = images(options["data"])
     return {
         "rows": finished.rows,
         "settings": finished.settings,
@@ -91,7 +91,7 @@ def _words(setting: Setting) -> tuple[str, int, list[str]]:
     recipe = RECIPES[setting.kind]
     steps = setting.changes.get("steps", STEPS[setting.kind])
     usual = [
-        f"steps={steps}", "threads=1", "tracker=none", "log_every=5", f"heldout_every={steps // 12}", "on_sick=go_on",
+        f"steps={steps}", "threads=1", "tracker=none", "log_every=5", f"validate_every={steps // 12}", "on_failure=continue",
         f"sample_every={steps}", f"checkpoint_every={steps}", *SMALL.get(setting.kind, []),
     ]  # fmt: skip
     chosen = {word.partition("=")[0]: word for word in usual} | {
@@ -104,7 +104,7 @@ def _words(setting: Setting) -> tuple[str, int, list[str]]:
 
 def _stopped(setting: Setting) -> dict[str, Any]:
     """A run in a process of its own that is stopped (``signal``) at a step; after ``seconds`` the doctor is asked from outside."""
-    from trainwright.diagnosis.input import admit
+    from trainwright.diagnosis.input import open_input
     from trainwright.runs.folder import read_lines
 
     recipe, steps, words = _words(setting)
@@ -120,7 +120,7 @@ def _stopped(setting: Setting) -> dict[str, Any]:
         process.send_signal(signal.Signals[setting.changes["signal"]])
         trained = time.perf_counter() - begin
         time.sleep(setting.changes["seconds"])
-        history = admit(folder, {}).history
+        history = open_input(folder, {}).history
         rows = read_lines(folder / "metrics.jsonl")
     finally:
         process.kill()
@@ -129,7 +129,7 @@ def _stopped(setting: Setting) -> dict[str, Any]:
     last = rows[-1]["step"]
     return {
         "rows": rows, "settings": dict(history.settings), "facts": dict(history.facts), "total": steps, "looks": [],
-        "cost": rows[-1].get("watch/share", 0.0), "status": "running", "truth": {"waited": setting.changes["seconds"]},
+        "cost": rows[-1].get("monitor/time_share", 0.0), "status": "running", "truth": {"waited": setting.changes["seconds"]},
         "waited_share": setting.changes["seconds"] / (trained * steps / last),
     }  # fmt: skip
 
@@ -162,10 +162,10 @@ def _family(setting: Setting) -> dict[str, Any]:
         import torch
 
         if setting.kind.startswith("sequence"):
-            truth = levels_truth(trained.system, data)
+            truth = levels_truth(trained.model, data)
         else:
             made = torch.cat(list(trained.samples(512, seed=1)))
-            truth = quality(made, data.pictures("train", 10_000), data.pictures("held_out", 512))
+            truth = quality(made, data.images("train", 10_000), data.images("held_out", 512))
         events = [e for e in Run(folder).events() if e["event"] in ("non_finite",)]
     finally:
         shutil.rmtree(folder.parent, ignore_errors=True)

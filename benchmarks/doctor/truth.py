@@ -1,4 +1,4 @@
-"""What the doctor does not see: how good the samples are in the features of a network, and how many kinds of pictures they show."""
+"""What the doctor does not see: how good the samples are in the features of a network, and how many kinds of images they show."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ KINDS = 20
 
 
 def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
-    """Coverage and precision of 512 samples in the features of the packaged network, kinds of pictures that are reached, copies."""
+    """Coverage and precision of 512 samples in the features of the packaged network, kinds of images that are reached, copies."""
     if not bool(torch.isfinite(samples).all()):
         return {"finite": 0.0}
     network = Features()
@@ -31,9 +31,9 @@ def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]
     return found
 
 
-def levels_truth(system: Any, data: Any) -> dict[str, float]:
+def levels_truth(model: Any, data: Any) -> dict[str, float]:
     """Of 512 levels: whether a nearest-neighbour test tells them from real ones, and what z tells of a level in nats."""
-    made, real = system.levels(512, 1), data.some("train", 512)
+    made, real = model.levels(512, 1), data.some("train", 512)
     if not bool(torch.isfinite(made).all()):
         return {"finite": 0.0}
     return {"nearest_accuracy": nearest_neighbour_accuracy(made.flatten(1), real.flatten(1)), "finite": 1.0}

@@ -53,7 +53,7 @@ def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
     steps = kind["steps"]
     usual = {
         "data": fault["data"], "seed": seed, "steps": steps, "threads": 1, "tracker": "none", "log_every": 5,
-        "heldout_every": steps // 12, "sample_every": 10**6, "checkpoint_every": steps // 12, **kind["base"],
+        "validate_every": steps // 12, "sample_every": 10**6, "checkpoint_every": steps // 12, **kind["base"],
     }  # fmt: skip
     words = {**usual, **(fault["change"] if broken else {})}
     return registry.load(
@@ -66,7 +66,7 @@ def measure(family: Any, folder: Path) -> dict[str, float]:
     import torch
 
     from benchmarks.doctor.truth import quality
-    from trainwright.diagnosis.input import admit
+    from trainwright.diagnosis.input import open_input
     from trainwright.engine.inference import load
     from trainwright.engine.session import read_config
     from trainwright.runs.folder import Run
@@ -76,11 +76,11 @@ def measure(family: Any, folder: Path) -> dict[str, float]:
     if run.read()["status"] == "crashed":
         return {"quality": 0.0}
     if family.name == "gaussian_vae":
-        found = score(family, admit(folder, {}).history)
+        found = score(family, open_input(folder, {}).history)
         return {"quality": found.score if found.parts else 0.0, **found.parts}
     data = family.load(read_config(family, run)).open_data(read_config(family, run))
     samples = torch.cat(list(load(family, run).samples(512, seed=1)))
-    seen = quality(samples, data.pictures("train", 10_000), data.pictures("held_out", 512))
+    seen = quality(samples, data.images("train", 10_000), data.images("held_out", 512))
     return {"quality": (seen.get("coverage", 0.0) * seen.get("precision", 0.0)) ** 0.5, **seen}
 
 
@@ -89,7 +89,7 @@ def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
     import torch
 
     from trainwright.engine.display import Silent
-    from trainwright.studies.executors.inline import Here
+    from trainwright.studies.executors.inline import InlineExecutor
     from trainwright.studies.jobs import Job, work
     from trainwright.studies.scheduler import drive
     from trainwright.studies.study import Study
@@ -110,7 +110,7 @@ def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
         source = make(method, family, config, study.runs, int(TABLE["budget"] * steps), space, seed)
         if isinstance(source, Sought):
             source.bar, source.measure = bar_of(fault["name"]), partial(measure, family)
-        drive(source, Here(Silent(), lambda: False), study)
+        drive(source, InlineExecutor(Silent(), lambda: False), study)
         study.close()
         made = _treated(source, family) if isinstance(source, Treatment) else _sought(source)
     finally:
@@ -137,7 +137,7 @@ def _treated(source: Treatment, family: Any) -> dict[str, Any]:
     truth = measure(family, Path(best.job.folder))
     return {
         "steps": source.trained,
-        "healed": source.healed,
+        "recovered": source.recovered,
         "truth": truth,
         "attempts": tried,
         "ending": source.ending,

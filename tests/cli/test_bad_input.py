@@ -53,11 +53,11 @@ COMMAND_LINES = {
     "missing data folder": ([*TRAIN, "data={tmp}/nowhere"], "neither a folder"),
     "data is a file": ([*TRAIN, "data={tmp}/text.txt"], "is a file"),
     "empty data folder": ([*TRAIN, "data={tmp}/empty"], "no files"),
-    "folder of text": ([*TRAIN, "data={tmp}/texts"], "is not a picture"),
+    "folder of text": ([*TRAIN, "data={tmp}/texts"], "is not an image"),
     "folder of text, skipped": ([*TRAIN, "data={tmp}/texts", "on_error=skip"], "none of the 1 files"),
-    "truncated picture": ([*TRAIN, "data={tmp}/truncated"], "half.png is damaged"),
-    "empty picture file": ([*TRAIN, "data={tmp}/hollow"], "void.png is not a picture"),
-    "one picture only": ([*TRAIN, "data={tmp}/single"], "at least 2 are needed"),
+    "truncated image": ([*TRAIN, "data={tmp}/truncated"], "half.png is damaged"),
+    "empty image file": ([*TRAIN, "data={tmp}/hollow"], "void.png is not an image"),
+    "one image only": ([*TRAIN, "data={tmp}/single"], "at least 2 are needed"),
     "misspelt built-in": ([*TRAIN, "data=sprite"], "Did you mean 'sprites'"),
     "wandb in a broken recipe": ([*TRAIN, "tracker=mlflow"], "'tensorboard', 'wandb' or 'none'"),
     "yaml unknown key": (["train", "{tmp}/unknown.yaml"], "line 3: unknown key 'optim.lrd'"),
@@ -90,7 +90,7 @@ def corner(tmp_path: Path) -> Path:
     for name in ("empty", "texts", "truncated", "hollow", "single", "damaged"):
         (tmp_path / name).mkdir()
     (tmp_path / "text.txt").write_text("hello")
-    (tmp_path / "texts" / "notes.txt").write_text("not a picture")
+    (tmp_path / "texts" / "notes.txt").write_text("not an image")
     noise = Image.frombytes("RGB", (64, 64), os.urandom(64 * 64 * 3))
     noise.save(tmp_path / "truncated" / "half.png")
     os.truncate(tmp_path / "truncated" / "half.png", 3000)

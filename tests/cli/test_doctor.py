@@ -20,9 +20,9 @@ def run(*words: str, cwd=None) -> subprocess.CompletedProcess[str]:
 def collapsed(tmp_path_factory):
     """A run that collapses on purpose, with its preflight's words."""
     folder = tmp_path_factory.mktemp("sick") / "collapsed"
-    pictures = tmp_path_factory.mktemp("many")
+    images = tmp_path_factory.mktemp("many")
     for i, item in enumerate(items("sprites")[::4]):
-        item.open().save(pictures / f"{i}.png")
+        item.open().save(images / f"{i}.png")
     words = (
         "size=32",
         "fitting.count=32",
@@ -36,12 +36,12 @@ def collapsed(tmp_path_factory):
         "max_beta=3000",
         "batch_size=8",
         "log_every=4",
-        "heldout_every=16",
+        "validate_every=16",
         "checkpoint_every=200",
         "sample_every=200",
         "sample_count=4",
     )
-    usual = (f"data={pictures}", "workers=1", "threads=1", "tracker=none", "--run", str(folder))
+    usual = (f"data={images}", "workers=1", "threads=1", "tracker=none", "--run", str(folder))
     done = run("train", "gaussian_vae/sabotage_beta", *usual, *words, *lengths)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

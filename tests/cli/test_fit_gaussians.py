@@ -1,4 +1,4 @@
-"""``trainwright data fit-gaussians`` as a user types it, on real pictures, with Ctrl-C and kill -9 in between."""
+"""``trainwright data fit-gaussians`` as a user types it, on real images, with Ctrl-C and kill -9 in between."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ def test_it_fits_reports_and_trains(sprites, tmp_path, environment):
     out = tmp_path / "fits"
     done = subprocess.run(command(sprites, out), capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert "40 pictures as 32 Gaussians each: PSNR median" in done.stdout
+    assert "40 images as 32 Gaussians each: PSNR median" in done.stdout
     with (out / "quality.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 40 and all(float(row["psnr_db"]) > 5 for row in rows)
@@ -103,7 +103,7 @@ def test_interrupted_it_leaves_nothing_half_done_and_goes_on(sprites, tmp_path, 
 
 CASES = {
     "no such folder": (["{tmp}/nowhere"], "neither a folder"),
-    "a text file": (["{tmp}/texts"], "is not a picture"),
+    "a text file": (["{tmp}/texts"], "is not an image"),
     "too few": (["sprites", "--count", "2"], "--count"),
     "unknown setting": (["sprites", "layouts=slots"], "Did you mean 'layout'"),
     "unknown layout": (["sprites", "layout=grid"], "'adaptive' or 'slots'"),

@@ -13,7 +13,7 @@ import pytest
 
 WORDS = (
     "size=16", "generator_features=8", "critic_features=8", "latent_dim=8", "batch_size=8", "n_critic=2", "threads=1",
-    "tracker=none", "log_every=2", "heldout_every=5", "checkpoint_every=5", "sample_every=10", "sample_count=4", "probe_stride=1",
+    "tracker=none", "log_every=2", "validate_every=5", "checkpoint_every=5", "sample_every=10", "sample_count=4", "probe_stride=1",
 )  # fmt: skip
 PLAN = """
 title: Rates <script>alert(1)</script>
@@ -59,7 +59,7 @@ def outcome(folder):
     clock = ("seconds", "speed", "levels", "effects")
     rows = [{k: v for k, v in row.items() if k not in clock} for row in table["rows"]]
     levels = [
-        {k: v for k, v in row.get("levels", {}).items() if not k.startswith(("speed/", "watch/"))}
+        {k: v for k, v in row.get("levels", {}).items() if not k.startswith(("speed/", "monitor/"))}
         for row in table["rows"]
     ]
     return table["headline"], rows, levels
@@ -177,15 +177,15 @@ def test_a_search_goes_on_with_the_same_trials(sprites, tmp_path, pruner):
     journal = folder / "events.jsonl"
     kept = journal.read_text().splitlines(keepends=True)[:3]  # as after a crash: one trial has ended, another was begun
     journal.write_text("".join(kept))
-    begun = [json.loads(line)["experiment"].partition("-")[0] for line in kept if '"started"' in line]
+    started = [json.loads(line)["experiment"].partition("-")[0] for line in kept if '"started"' in line]
     for trial in (folder / "runs").iterdir():
-        if trial.name not in begun:
+        if trial.name not in started:
             shutil.rmtree(trial)
     again = run(*words)
     assert again.returncode == 0, again.stderr
     old, new = ({row["name"]: row["change"] for row in rows} for rows in (before[1], outcome(folder)[1]))
-    assert len(new) == 4 and begun
-    assert {name: new[name] for name in begun} == {name: old[name] for name in begun}
+    assert len(new) == 4 and started
+    assert {name: new[name] for name in started} == {name: old[name] for name in started}
 
 
 def test_compare_takes_seeds_together_and_says_what_differs(done, tmp_path):
@@ -214,7 +214,7 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    "words, reported",
     [
         (("plan", "run", "nowhere.yaml"), "no such file"),
         (("plan", "run", "wgan_gp/tuning"), "Did you mean 'wgan_gp/tuning_order'?"),
@@ -230,10 +230,10 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
         (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be made or written"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_exit_code_2(words, told, tmp_path):
+def test_wrong_input_is_one_sentence_and_exit_code_2(words, reported, tmp_path):
     (tmp_path / "bad.yaml").write_text("title: x\nrecipes: wgan_gp/tiny\nexperiments: []\n")
     (tmp_path / "space.yaml").write_text("title: x\nrecipe: wgan_gp/tiny\nspace: {lr_g: {low: 2.0, high: 1.0}}\n")
     said = run(*words, cwd=tmp_path)
     assert said.returncode == 2, said.stdout + said.stderr
-    assert told in said.stderr and "Traceback" not in said.stderr
+    assert reported in said.stderr and "Traceback" not in said.stderr
     assert len([line for line in said.stderr.strip().splitlines() if not line.startswith("preparing")]) == 1

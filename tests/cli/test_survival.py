@@ -17,12 +17,12 @@ from trainwright import recipes as registry
 from trainwright.engine.checkpoint import TENSORS, load_tensors
 from trainwright.runs.folder import Run, read_lines
 
-LONG = ("steps=300", "checkpoint_every=10", "log_every=5", "sample_every=1000", "heldout_every=1000")
+LONG = ("steps=300", "checkpoint_every=10", "log_every=5", "sample_every=1000", "validate_every=1000")
 
 
 def command(folder: Path, sprites: Path, *overrides: str, title: str = "wgan_gp/small") -> list[str]:
     family = registry.family(title.split("/")[0])
-    data = [f"data={sprites}"] if family.trains_on == "pictures" else []
+    data = [f"data={sprites}"] if family.trains_on == "images" else []
     words = (*family.smoke, *SMOKE, *data, "tracker=none", "threads=1", *overrides)
     return [sys.executable, "-m", "trainwright", "train", title, *words, "--run", str(folder)]
 

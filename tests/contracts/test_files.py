@@ -73,8 +73,8 @@ def test_a_damaged_checkpoint_is_passed_over_with_an_event(family, quick, finish
     assert again.status == "finished"
     event = next(e for e in again.run.events() if e["event"] == "checkpoint_damaged")
     assert event["checkpoint"] == "step_00000006"
-    healed = all_tensors(again.run)
-    assert [key for key in whole if not torch.equal(whole[key], healed[key])] == []
+    recovered = all_tensors(again.run)
+    assert [key for key in whole if not torch.equal(whole[key], recovered[key])] == []
 
 
 def test_retention_keeps_the_newest_and_the_last_healthy(run):

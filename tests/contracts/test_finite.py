@@ -16,8 +16,8 @@ def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> N
     """From ``at_step`` on, ``times`` times: a NaN in the batch, or in the first gradient of every group."""
     left = {"n": times}
     family, config = registry.load(title)
-    system = family.load(config)
-    step = system.step
+    model = family.load(config)
+    step = model.step
 
     def poisoned(self, batch, at):
         if at.step >= at_step and left["n"] > 0:
@@ -35,7 +35,7 @@ def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> N
                     handle.remove()
         return step(self, batch, at)
 
-    monkeypatch.setattr(system, "step", poisoned)
+    monkeypatch.setattr(model, "step", poisoned)
 
 
 @pytest.mark.parametrize("where", ["batch", "gradient"])
@@ -59,8 +59,8 @@ def test_a_nan_stops_before_the_optimizer_and_the_same_command_goes_on(
     assert (crashed.run.checkpoints / "step_00000004").exists()
     again = quick(title, run=tmp_path / "hurt")  # the NaN was not in the data: the same command goes on
     assert again.status == "finished"
-    healed = all_tensors(again.run)
-    assert [key for key in whole if not torch.equal(whole[key], healed[key])] == []
+    recovered = all_tensors(again.run)
+    assert [key for key in whole if not torch.equal(whole[key], recovered[key])] == []
     assert again.run.read()["verdict"] == "unknown"
 
 
@@ -85,7 +85,7 @@ def test_broken_weights_are_never_saved_as_a_checkpoint(family, quick, monkeypat
     def break_weights(self, *args, **kwargs):
         if self.at.step == 4:
             with torch.no_grad():
-                next(iter(self.system.networks.values())).state_dict()[KEY].fill_(float("inf"))
+                next(iter(self.model.networks.values())).state_dict()[KEY].fill_(float("inf"))
         return checkpoint(self, *args, **kwargs)
 
     checkpoint = Loop.checkpoint

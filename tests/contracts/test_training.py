@@ -71,7 +71,7 @@ def test_a_loaded_system_samples_what_the_run_drew(title, finished):
 
 def test_sampling_and_held_out_signals_leave_training_untouched(title, quick, finished):
     often = finished(title)  # every third step
-    seldom = quick(title, "sample_every=100", "heldout_every=100")
+    seldom = quick(title, "sample_every=100", "validate_every=100")
     one, two = all_tensors(often.run), all_tensors(seldom.run)
     assert [key for key in one if not torch.equal(one[key], two[key])] == []
 
@@ -124,7 +124,7 @@ def test_every_run_is_watched(title, finished, sprites):
     config = quick_config(title, sprites)[1]
     if config.train.probe_count and getattr(config, "mode", "full_train") == "full_train":
         assert {"samples/diversity_ratio", "samples/coverage", "real/coverage"} <= seen
-    else:  # an autoencoder makes no samples; a run on a few pictures is judged by whether it gives them back
+    else:  # an autoencoder makes no samples; a run on a few images is judged by whether it gives them back
         assert {"reconstructions/psnr", "overfit/psnr"} & seen
     assert any(name.startswith("update_ratio/") for name in seen)
 

@@ -1,4 +1,4 @@
-"""Several workers that meet new pictures at once: one decodes, all read the same."""
+"""Several workers that meet new images at once: one decodes, all read the same."""
 
 import multiprocessing
 

@@ -1,4 +1,4 @@
-"""Any folder of pictures: formats, modes, the cache, the split, errors by name."""
+"""Any folder of images: formats, modes, the cache, the split, errors by name."""
 
 import os
 import shutil
@@ -51,13 +51,13 @@ def test_formats_in_nested_folders(tmp_path, form):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_modes(tmp_path, mode):
     for i in range(2):
-        picture = RED_DOT.copy()
-        picture.putpixel((i, 0), (0, 255, 0, 255))
+        image = RED_DOT.copy()
+        image.putpixel((i, 0), (0, 255, 0, 255))
         if mode == "I;16":
-            Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257).save(tmp_path / f"{i}.png")
+            Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257).save(tmp_path / f"{i}.png")
         else:
             form = "tiff" if mode == "CMYK" else "png"
-            base = picture if mode in ("RGBA", "LA") else picture.convert("RGB")
+            base = image if mode in ("RGBA", "LA") else image.convert("RGB")
             base.convert(mode).save(tmp_path / f"{i}.{form}")
     assert load(ImageData(source=str(tmp_path), size=32)).pixels.shape == (2, 32, 32, 3)
 
@@ -80,10 +80,10 @@ def test_the_first_frame_of_an_animation_is_taken(tmp_path):
 
 def test_fit_crop_pad_and_stretch(tmp_path):
     for i in range(2):
-        picture = Image.new("RGB", (64, 32), (0, 0, 255))
-        picture.paste((255, 0, 0), (0, 0, 8, 32))
-        picture.putpixel((40 + i, 9), (0, 255, 0))
-        picture.save(tmp_path / f"{i}.png")
+        image = Image.new("RGB", (64, 32), (0, 0, 255))
+        image.paste((255, 0, 0), (0, 0, 8, 32))
+        image.putpixel((40 + i, 9), (0, 255, 0))
+        image.save(tmp_path / f"{i}.png")
 
     def corner(fit):
         return load(ImageData(source=str(tmp_path), size=32, fit=fit)).pixels[0]
@@ -96,11 +96,11 @@ def test_fit_crop_pad_and_stretch(tmp_path):
 def test_a_broken_file_fails_by_name_or_is_listed(tmp_path, sprites):
     shutil.copytree(sprites, tmp_path / "s")
     (tmp_path / "s" / "notes.txt").write_text("hello")
-    with pytest.raises(UserError, match=r"notes\.txt is not a picture.*on_error=skip"):
+    with pytest.raises(UserError, match=r"notes\.txt is not an image.*on_error=skip"):
         load(ImageData(source=str(tmp_path / "s"), size=32))
     images = load(ImageData(source=str(tmp_path / "s"), size=32, on_error="skip"))
     assert len(images.names) == 40
-    assert images.left_out[0][0] == "notes.txt"
+    assert images.skipped[0][0] == "notes.txt"
 
 
 def test_the_cache_is_keyed_by_content(tmp_path, sprites):
@@ -130,7 +130,7 @@ def test_copies_never_sit_on_both_sides_and_sides_are_stable(tmp_path, sprites):
 def test_a_stream_shows_each_picture_once_an_epoch(sprites):
     data = Images.open(ImageData(source=str(sprites), size=32, held_out=0.0))
     seen = np.concatenate([data.fetch(0, start, 8).reshape(8, -1) for start in range(0, 40, 8)])
-    assert len(np.unique(seen, axis=0)) == len(np.unique(data.images.pixels.reshape(40, -1), axis=0))
+    assert len(np.unique(seen, axis=0)) == len(np.unique(data.stored.pixels.reshape(40, -1), axis=0))
     assert (data.fetch(0, 40, 8) != data.fetch(0, 0, 8)).any()
     assert (data.fetch(0, 36, 8) == np.concatenate([data.fetch(0, 36, 4), data.fetch(0, 40, 4)])).all()
 

@@ -151,7 +151,7 @@ def test_a_broken_file_is_named_or_left_out(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"half.mp4 .*on_error=skip"):
         Clips.open(VideoData(source=str(tmp_path)))
     left = Clips.open(VideoData(source=str(tmp_path), on_error="skip"))
-    assert {name for name, _ in left.left_out} == {"half.mp4", "notes.txt"}
+    assert {name for name, _ in left.skipped} == {"half.mp4", "notes.txt"}
     assert left.footage.shots == [(0, 132)]
 
 
@@ -209,9 +209,9 @@ def test_texts_and_pictures_are_no_videos(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "thumb.jpg"), drawn(1)[0])
     left = Clips.open(VideoData(source=str(tmp_path), on_error="skip"))
     assert left.footage.names == ["good.mp4"]
-    assert dict(left.left_out) == {
+    assert dict(left.skipped) == {
         "notes.txt": "is not a video but a text",
-        "thumb.jpg": "is not a video but a picture",
+        "thumb.jpg": "is not a video but an image",
     }
 
 

@@ -27,13 +27,15 @@ def test_the_fault_is_found_with_its_cause_among_the_first_three(case):
     whole, wanted = history(case), set(case["wanted"])
     for step in [*case["looks"], case["total"]]:
         found = [
-            d for d in examine(whole.until(step)).diagnoses if d.symptom.name in wanted and d.finding.severity != "note"
+            d
+            for d in examine(whole.until(step)).findings
+            if d.symptom.name in wanted and d.observation.severity != "note"
         ]
         if found:
             break
     assert found, f"silent although {case['symptom']} was injected"
     assert case["cause"] in [r.cause.name for d in found for r in d.causes[:3]]
-    assert found[0].finding.evidence[0].sentence
+    assert found[0].observation.evidence[0].sentence
 
 
 @pytest.mark.parametrize("case", WELL, ids=lambda c: c["name"])

@@ -32,7 +32,7 @@ def test_a_falling_loss_alone_is_unknown_and_with_held_out_data_healthy():
 def test_an_infinite_loss_is_a_crash_with_its_step():
     found = examine(History.of(rows(loss=lambda i: 1.0 if i < 120 else float("inf")), total=200))
     assert found.verdict == "crashed"
-    assert found.alarms[0].finding.onset == 121
+    assert found.alarms[0].observation.onset == 121
 
 
 EMPTY_LATENT = {
@@ -42,9 +42,9 @@ EMPTY_LATENT = {
 }
 
 
-@pytest.mark.parametrize(("told", "verdict"), [(False, "sick"), (True, "suspect")])
-def test_an_empty_latent_is_a_suspicion_where_what_is_given_may_say_all(told, verdict):
-    found = examine(History.of(rows(**EMPTY_LATENT), facts={"decoder_is_told": told}, total=200))
+@pytest.mark.parametrize(("reported", "verdict"), [(False, "sick"), (True, "suspect")])
+def test_an_empty_latent_is_a_suspicion_where_what_is_given_may_say_all(reported, verdict):
+    found = examine(History.of(rows(**EMPTY_LATENT), facts={"decoder_is_told": reported}, total=200))
     assert found.verdict == verdict
     assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
 
@@ -53,7 +53,7 @@ def test_consequences_are_no_alarms_of_their_own():
     flat = EMPTY_LATENT | {"std_ratio__a": lambda i: 0.01, "std_ratio__b": lambda i: 0.01}
     found = examine(History.of(rows(**flat), total=200))
     assert [d.symptom.name for d in found.alarms] == ["posterior_collapse"]
-    assert any(d.symptom.name == "variance_collapse" and d.follows == "posterior_collapse" for d in found.diagnoses)
+    assert any(d.symptom.name == "variance_collapse" and d.follows == "posterior_collapse" for d in found.findings)
 
 
 def test_a_young_run_is_judged_by_fast_symptoms_only():
@@ -65,7 +65,7 @@ def test_a_spike_that_heals_is_a_note_and_one_that_does_not_is_more():
     heals = History.of(rows(loss=lambda i: 50.0 if i == 100 else 1.0 + 3 * np.exp(-i / 20) + 0.01 * (i % 3)), total=200)
     stays = History.of(rows(loss=lambda i: 12.0 if i >= 100 else 1.0 + 3 * np.exp(-i / 20)), total=200)
     assert examine(heals).alarms == ()
-    assert any(d.symptom.name == "spike" for d in examine(heals).diagnoses)
+    assert any(d.symptom.name == "spike" for d in examine(heals).findings)
     assert any(d.symptom.name == "spike" for d in examine(stays).alarms)
 
 
@@ -87,7 +87,7 @@ def test_what_was_said_at_a_step_does_not_depend_on_what_came_later():
     assert at
     assert at == list(range(at[0], 130))
     again = History.of(rows(at[0], samples__diversity_ratio=fall), total=200)
-    assert examine(again).alarms[0].finding == examine(whole.until(at[0])).alarms[0].finding
+    assert examine(again).alarms[0].observation == examine(whole.until(at[0])).alarms[0].observation
 
 
 def test_causes_follow_the_evidence():
@@ -180,7 +180,7 @@ def test_a_long_run_is_kept_in_few_rows_with_every_look_at_samples():
 def test_only_a_generator_without_any_update_is_certain(updates, certain):
     counted = {"updates_per_epoch/generator": updates, "updates_per_epoch/critic": 40.0}
     found = examine(History.of(({"step": 40 * i, **counted} for i in range(1, 20)), total=4000))
-    assert [(d.symptom.name, d.certain) for d in found.alarms] == [("starved_generator", certain)]
+    assert [(d.symptom.name, d.certain) for d in found.alarms] == [("generator_undertrained", certain)]
 
 
 def test_an_explosion_is_told_at_once_and_not_taken_for_certain():

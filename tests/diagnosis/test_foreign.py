@@ -336,7 +336,7 @@ WRONG = {
     "prose.txt": (b"Epoch one went well.\nSo did the second.\n", "no column holds numbers"),
     "cell.csv": (b"loss,x\n" + b"1" * 200_000 + b",1\n", "cannot be read as a table"),
     "counters.csv": (b"step,epoch\n1,1\n2,1\n", "no column of numbers beside steps"),
-    "picture.png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a binary file"),
+    "image.png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a binary file"),
     "weights.csv": (bytes(range(256)) * 20, "is a binary file"),
     "broken.json": (b'{"loss": [1, 2', "not a JSON log"),
     "empty.json": (b"[]", "no numbers were found"),

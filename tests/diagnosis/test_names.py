@@ -14,7 +14,7 @@ from trainwright.diagnosis.history import History, Series
 from trainwright.diagnosis.signal_names import (
     HELD,
     TRAINING,
-    check,
+    check_mapping,
     derive,
     is_signal,
     mapping,
@@ -158,10 +158,10 @@ def test_a_gradient_norm_beside_a_penalty_may_be_the_critics_slope_and_is_left_a
 
 def test_what_is_mapped_by_hand_must_exist():
     with pytest.raises(UserError, match=r"no such column. Did you mean 'loss_D'\?"):
-        check({"los_D": "critic/loss"}, ["loss_D", "loss_G"])
+        check_mapping({"los_D": "critic/loss"}, ["loss_D", "loss_G"])
     with pytest.raises(UserError, match=r"no such signal. Did you mean 'discriminator/loss'\?"):
-        check({"loss_D": "discriminater/loss"}, ["loss_D"])
-    check({"a": "grad_norm/my_network", "b": "critic/loss"}, ["a", "b"])
+        check_mapping({"loss_D": "discriminater/loss"}, ["loss_D"])
+    check_mapping({"a": "grad_norm/my_network", "b": "critic/loss"}, ["a", "b"])
 
 
 def series(values):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainwright.diagnosis.checks import Plan, check
+from trainwright.diagnosis.checks import PlannedRun, run_checks
 
 GAN = {"optim.lr_g": 1e-4, "optim.lr_d": 1e-4, "optim.n_critic": 5, "optim.lambda_gp": 10.0, "train.batch_size": 32}
 VAE = {
@@ -22,7 +22,7 @@ FACTS = {
 
 
 def names(settings, facts, steps=5000, grades=("warn", "stop")):
-    return {c.name for c in check(Plan(settings, facts, steps)) if c.grade in grades}
+    return {c.name for c in run_checks(PlannedRun(settings, facts, steps)) if c.grade in grades}
 
 
 def test_healthy_twins_get_no_warning():
@@ -58,7 +58,9 @@ def test_healthy_twins_get_no_warning():
     ],
 )
 def test_each_check_of_a_gan_fires(settings, facts, name, grade):
-    found = [c for c in check(Plan(GAN | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade]
+    found = [
+        c for c in run_checks(PlannedRun(GAN | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade
+    ]
     assert found
     assert found[0].sentence and found[0].fix
 
@@ -75,23 +77,25 @@ def test_each_check_of_a_gan_fires(settings, facts, name, grade):
     ],
 )
 def test_each_check_of_a_vae_fires(settings, facts, name, grade):
-    found = [c for c in check(Plan(VAE | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade]
+    found = [
+        c for c in run_checks(PlannedRun(VAE | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade
+    ]
     assert found
 
 
 def test_a_term_that_is_not_heard_is_raised_by_a_setting_that_there_is():
     facts = FACTS | {"initial/gradient_shares": {"vae/rot": 0.001}}
     fixes = [
-        next(c.fix for c in check(Plan(VAE | more, facts, 5000)) if c.name == "term_scale")
+        next(c.fix for c in run_checks(PlannedRun(VAE | more, facts, 5000)) if c.name == "term_scale")
         for more in ({"optim.weights.rot": 0.1}, {})
     ]
     assert fixes == ["weights.rot=1", "raise its weight"]
 
 
 def test_an_averaged_loss_is_told_to_sum_and_a_heavy_beta_to_shrink():
-    mean = check(
-        Plan(VAE | {"optim.max_beta": 1.0, "optim.reduction": "mean"}, FACTS | {"beta_threshold": 0.05}, 5000)
+    mean = run_checks(
+        PlannedRun(VAE | {"optim.max_beta": 1.0, "optim.reduction": "mean"}, FACTS | {"beta_threshold": 0.05}, 5000)
     )[0]
-    heavy = check(Plan(VAE | {"optim.max_beta": 900.0}, FACTS, 5000))[0]
+    heavy = run_checks(PlannedRun(VAE | {"optim.max_beta": 900.0}, FACTS, 5000))[0]
     assert mean.fix == "optim.reduction=sum"
     assert heavy.fix.startswith("max_beta=")

@@ -1,4 +1,4 @@
-"""``trainwright.watch`` in plain PyTorch loops on real pictures: faults are told while they happen, healthy twins stay silent."""
+"""``trainwright.watch`` in plain PyTorch loops on real images: faults are told while they happen, healthy twins stay silent."""
 
 import json
 
@@ -9,7 +9,7 @@ import trainwright
 from benchmarks.doctor.loops import LOOPS
 from trainwright.diagnosis.causes import causes
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.diagnosis.symptoms import symptoms
 from trainwright.errors import UserError
 
@@ -40,9 +40,9 @@ def test_a_healthy_vae_gets_no_word():
 )
 def test_a_fault_is_told_with_its_cause(kind, changes, symptom, cause):
     _, said = trained(kind, **changes)
-    told = [sentence for sentence in said if symptoms()[symptom].title in sentence]
-    assert told, said
-    assert causes()[cause].title in told[0]
+    reported = [sentence for sentence in said if symptoms()[symptom].title in sentence]
+    assert reported, said
+    assert causes()[cause].title in reported[0]
 
 
 def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
@@ -51,7 +51,7 @@ def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
     assert rows[-1]["step"] == 500
     events = [json.loads(line) for line in (tmp_path / "mine" / "events.jsonl").read_text().splitlines()]
     assert "posterior_collapse" in {e["symptom"] for e in events}
-    again = examine(admit(tmp_path / "mine", {}, 500).history)
+    again = examine(open_input(tmp_path / "mine", {}, 500).history)
     assert "posterior_collapse" in {d.symptom.name for d in again.alarms}
 
 

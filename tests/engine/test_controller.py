@@ -202,5 +202,5 @@ def test_what_it_does_is_in_force_and_in_the_log(quick) -> None:
         for group in GROUPS:
             scale = before[f"controller/lr/{group}"]
             assert scale in ControllerSettings().lr_scales
-            assert row[f"in_force/lr/{group}"] == pytest.approx(scale)
+            assert row[f"lr_factor/{group}"] == pytest.approx(scale)
     assert len({row["controller/lr/generator"] for row in rows}) > 1

@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from trainwright.engine.ema import Average, averaged_copy
-from trainwright.engine.model import Group
+from trainwright.engine.model import ParamGroup
 from trainwright.engine.recorder import Recorder
 from trainwright.engine.update import Updater, sum_terms
 from trainwright.errors import NonFinite
@@ -20,7 +20,7 @@ class Toy:
         torch.manual_seed(0)
         self.networks = {"a": nn.Linear(3, 1), "b": nn.Linear(3, 1)}
         self.groups = {
-            n: Group((n,), torch.optim.SGD(m.parameters(), lr=9.0), 0.1, {}) for n, m in self.networks.items()
+            n: ParamGroup((n,), torch.optim.SGD(m.parameters(), lr=9.0), 0.1, {}) for n, m in self.networks.items()
         }
         self.averaged = {}
 

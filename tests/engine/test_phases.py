@@ -10,7 +10,7 @@ from tests.conftest import all_tensors, quick_config, signals
 from trainwright import recipes as registry
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.inference import load
-from trainwright.engine.phases import Course, Phase, holds
+from trainwright.engine.phases import Phase, PhaseSchedule, holds
 from trainwright.errors import UserError
 from trainwright.runs.folder import Run
 
@@ -24,8 +24,8 @@ def words(phases: list) -> tuple[str, ...]:
     return (f"phases={json.dumps(phases)}", "steps=null", "log_every=1")
 
 
-def course(*phases: dict) -> Course:
-    return Course(registry.load("wgan_gp/tiny", words(list(phases)))[1])
+def schedule(*phases: dict) -> PhaseSchedule:
+    return PhaseSchedule(registry.load("wgan_gp/tiny", words(list(phases)))[1])
 
 
 def test_settings_take_effect_and_add_up(quick):
@@ -35,8 +35,8 @@ def test_settings_take_effect_and_add_up(quick):
     assert [row["weight/critic/penalty"] for row in rows] == [10.0] * 3 + [2.0] * 3
     assert [row["lr/generator"] for row in rows if "lr/generator" in row] == [1e-4, 3e-4, 3e-4]
     assert [row["phase/index"] for row in rows] == [0, 0, 0, 1, 1, 1]
-    told = [(e["event"], e.get("phase")) for e in run.events() if e["event"].startswith("phase")]
-    assert told == [("phase_ended", "one"), ("phase_begun", "two"), ("phase_ended", "two")]
+    reported = [(e["event"], e.get("phase")) for e in run.events() if e["event"].startswith("phase")]
+    assert reported == [("phase_ended", "one"), ("phase_started", "two"), ("phase_ended", "two")]
 
 
 def test_resume_is_bit_exact_across_phases(quick, tmp_path):
@@ -56,8 +56,8 @@ def test_resume_is_bit_exact_across_phases(quick, tmp_path):
 def test_a_network_of_another_shape_begins_anew_and_that_is_said(quick, sprites):
     phases = [TWO[0], {"name": "two", "steps": 3, "settings": {"critic_features": 16}}]
     outcome = quick("wgan_gp/tiny", *words(phases))
-    begun = next(e for e in outcome.run.events() if e["event"] == "phase_begun")
-    assert begun["begun_anew"] == ["critic"]
+    started = next(e for e in outcome.run.events() if e["event"] == "phase_started")
+    assert started["reinitialized"] == ["critic"]
     tensors = all_tensors(outcome.run)
     assert tensors["network.critic.layers.0.weight"].shape[0] == 16
     state = checkpoints.latest(outcome.run.checkpoints).state
@@ -74,8 +74,8 @@ def test_the_next_phase_begins_with_the_best_weights_of_the_last(quick):
     outcome = quick("wgan_gp/tiny", *words([first, {"name": "two", "steps": 1}]))
     rows = signals(outcome.run)[:4]
     lowest = min(rows, key=lambda row: row["critic/wasserstein"])["step"]
-    begun = next(e for e in outcome.run.events() if e["event"] == "phase_begun")
-    assert begun["weights_of_step"] == lowest
+    started = next(e for e in outcome.run.events() if e["event"] == "phase_started")
+    assert started["weights_of_step"] == lowest
     assert [p.name for p in (outcome.run.folder / "phases" / "one").iterdir()] == [f"step_{lowest:08d}"]
 
 
@@ -84,8 +84,8 @@ def test_a_run_ends_with_the_best_weights_of_its_last_phase(quick, tmp_path):
     outcome = quick("wgan_gp/tiny", *words([last]))
     rows = [row for row in signals(outcome.run) if row["step"] < 6]  # the last row is of the weights that were put in
     lowest = min(rows, key=lambda row: row["critic/wasserstein"])["step"]
-    told = next(e for e in outcome.run.events() if e["event"] == "best_weights")
-    assert (told["step"], told["weights_of_step"]) == (6, lowest)
+    reported = next(e for e in outcome.run.events() if e["event"] == "best_weights")
+    assert (reported["step"], reported["weights_of_step"]) == (6, lowest)
     kept = checkpoints.load_tensors(outcome.run.folder / "phases" / "one" / f"step_{lowest:08d}" / checkpoints.TENSORS)
     final = all_tensors(outcome.run)
     assert all(torch.equal(final[key], kept[key]) for key in kept if key.startswith("network."))
@@ -100,10 +100,10 @@ def test_early_stopping_ends_a_phase_and_not_the_run(quick):
     phases = [{"name": "one", "steps": 50}, {"name": "two", "steps": 50}]
     outcome = quick("gaussian_vae/conv1d_base", "early_stopping_patience=1", "min_delta=1e9", *words(phases))
     run, epoch = outcome.run, outcome.step // 4
-    told = [(e["step"], e["event"], e["phase"]) for e in run.events() if e["event"].startswith("phase")]
-    assert told == [
+    reported = [(e["step"], e["event"], e["phase"]) for e in run.events() if e["event"].startswith("phase")]
+    assert reported == [
         (2 * epoch, "phase_ended", "one"),
-        (2 * epoch, "phase_begun", "two"),
+        (2 * epoch, "phase_started", "two"),
         (4 * epoch, "phase_ended", "two"),
     ]
     assert [e["because"] for e in run.events() if e["event"] == "phase_ended"] == [
@@ -115,14 +115,14 @@ def test_early_stopping_ends_a_phase_and_not_the_run(quick):
 def test_the_gate_of_the_last_phase_ends_the_run_and_says_so_once(quick):
     last = {"name": "two", "steps": 50, "reach": {"critic/wasserstein": "> -1e9"}}
     outcome = quick("wgan_gp/tiny", *words([TWO[0], last]))
-    told = [e for e in outcome.run.events() if e["event"] == "phase_ended"]
+    reported = [e for e in outcome.run.events() if e["event"] == "phase_ended"]
     assert (outcome.status, outcome.step) == ("finished", 4)
-    assert [(e["phase"], e["step"]) for e in told] == [("one", 3), ("two", 4)]
-    assert told[1]["because"].startswith("gate passed")
+    assert [(e["phase"], e["step"]) for e in reported] == [("one", 3), ("two", 4)]
+    assert reported[1]["because"].startswith("gate passed")
 
 
 def test_gates() -> None:
-    gate = course(
+    gate = schedule(
         {"name": "a", "steps": 100, "metric": "x", "plateau": 2, "reach": {"x": ">= 15", "y": "< .2"}},
         {"name": "b", "steps": 10, "needs": {"x": "> 20"}},
         {"name": "c", "steps": 10},
@@ -135,28 +135,28 @@ def test_gates() -> None:
     assert not gate.read({"x": 15.0})
     ended = gate.ended(40)
     assert ended is not None and "x 15 >= 15" in ended and "y 0.1 < .2" in ended
-    again = course(*[p.model_dump() for p in gate.phases])
+    again = schedule(*[p.model_dump() for p in gate.phases])
     again.restore(json.loads(json.dumps(gate.state())))
     assert again.state() == gate.state()
     assert gate.advance(40) == [("b", "x > 20 (is 15)")]
-    assert (gate.phase.name, gate.begun, gate.best, gate.total) == ("c", 40, None, 50)
+    assert (gate.phase.name, gate.started, gate.best, gate.total) == ("c", 40, None, 50)
     assert gate.advance(50) == [] and gate.over
 
 
 def test_a_gate_looks_at_readings_of_its_own_phase_alone() -> None:
-    gate = course(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
+    gate = schedule(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
     gate.read({"x": 19.0})
     assert "gate passed" in str(gate.ended(10))
     gate.advance(10)
     assert gate.ended(11) is None
-    again = course(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
+    again = schedule(*({"name": name, "steps": 100, "reach": {"x": "> 18"}} for name in "ab"))
     again.restore(json.loads(json.dumps(gate.state())))
     assert again.ended(11) is None
     assert again.read({"x": 19.0}) is False and "gate passed" in str(again.ended(12))
 
 
 def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
-    gate = course({"name": "a", "steps": 5, "reach": {"x": ">= 15", "y": "<= 1"}})
+    gate = schedule({"name": "a", "steps": 5, "reach": {"x": ">= 15", "y": "<= 1"}})
     gate.read({"x": float("nan"), "y": 0.0})
     assert gate.ended(4) is None
     assert "x >= 15 (is nan)" in str(gate.ended(5))
@@ -164,7 +164,7 @@ def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "told"),
+    ("phase", "reported"),
     [
         ({"name": "a", "steps": 3, "settings": {"lambda_pg": 1}}, "phase a: .*lambda_gp"),
         ({"name": "a", "steps": 3, "settings": {"lr_g": -1}}, "lr_g"),
@@ -176,8 +176,8 @@ def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
         ({"name": "a b", "steps": 1}, "phases"),
     ],
 )
-def test_a_mistake_is_named_before_anything_is_trained(phase: dict, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_a_mistake_is_named_before_anything_is_trained(phase: dict, reported: str) -> None:
+    with pytest.raises(UserError, match=reported):
         registry.load("wgan_gp/tiny", words([phase]))
 
 

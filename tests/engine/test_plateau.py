@@ -15,7 +15,7 @@ def settings(**changes):
 def test_counts_follow_the_series():
     plateau, seen = Plateau(), []
     for epoch, value in enumerate([5.0, 4.0, 3.95, 4.2, 3.5, 3.6, 3.7, 3.8, 3.9]):
-        better, lowered = plateau.look(value, epoch, settings())
+        better, lowered = plateau.observe(value, epoch, settings())
         seen.append((better, lowered, plateau.stopped(settings())))
     assert [s[0] for s in seen] == [True, True, False, False, True, False, False, False, False]
     assert [s[1] for s in seen] == [False, False, False, True, False, False, True, False, True]
@@ -27,7 +27,7 @@ def test_off_unless_a_patience_is_given():
     assert not PlateauSettings().on
     plateau = Plateau()
     for epoch in range(50):
-        plateau.look(1.0, epoch, PlateauSettings())
+        plateau.observe(1.0, epoch, PlateauSettings())
     assert plateau.scale == 1.0 and not plateau.stopped(PlateauSettings())
 
 
@@ -35,7 +35,7 @@ def test_off_unless_a_patience_is_given():
 def test_what_is_stored_comes_back(looks):
     plateau = Plateau()
     for epoch in range(looks):
-        plateau.look(1.0 + epoch, epoch, settings())
+        plateau.observe(1.0 + epoch, epoch, settings())
     again = Plateau.restore(plateau.state())
     assert again == plateau
     assert Plateau.restore(None).best == math.inf

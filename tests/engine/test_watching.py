@@ -11,7 +11,7 @@ def test_copies_are_looked_for_among_all_training_pictures(tmp_path):
     data = family.load(config).open_data(config)
     watcher = Watcher(build(family, config), data, Run(tmp_path), 10)
     watcher.prepare()
-    everything = data.pictures("train", 10_000)
+    everything = data.images("train", 10_000)
     assert len(everything) > 2 * REAL
     copies = everything[:: len(everything) // 100]
-    assert watcher.samples.look(copies)["samples/nearest_training_ratio"] < 0.01
+    assert watcher.samples.measure(copies)["samples/nearest_training_ratio"] < 0.01

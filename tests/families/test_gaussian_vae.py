@@ -10,14 +10,14 @@ from trainwright import recipes as registry
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.engine.inference import load
 from trainwright.engine.session import build
-from trainwright.families.gaussian_vae.config import GaussianVaeConfig, Networks, Objective, Weights
+from trainwright.families.gaussian_vae.config import GaussianVaeConfig, LossConfig, NetworkConfig, Weights
 from trainwright.families.gaussian_vae.mixture import Mixture, clusters
 from trainwright.families.gaussian_vae.networks import make
 from trainwright.families.gaussian_vae.objective import (
     beta_at,
     divergence,
     effective_beta,
-    picture_error,
+    image_error,
     reconstruction,
     square_weights,
 )
@@ -74,27 +74,27 @@ def test_a_flat_file_with_the_guides_keys_is_accepted(tmp_path):
 @pytest.mark.parametrize("architecture", ["conv1d", "resnet_conv1d", "slots"])
 @pytest.mark.parametrize(("width", "number"), [(8, 64), (10, 128), (6, 16)])
 def test_any_number_of_gaussians_and_channels(architecture, width, number):
-    encoder, decoder = make(Networks(architecture=architecture, latent_dim=24), width, number)
+    encoder, decoder = make(NetworkConfig(architecture=architecture, latent_dim=24), width, number)
     mean, log_variance = encoder(torch.randn(3, width, number))
     assert mean.shape == log_variance.shape == (3, 24)
     assert decoder(mean).shape == (3, width, number)
 
 
 def test_warm_up_is_the_guides():
-    optim = Objective(max_beta=0.5, beta_warmup_epochs=50)
+    optim = LossConfig(max_beta=0.5, beta_warmup_epochs=50)
     assert [beta_at(optim, e) for e in (0.0, 0.99, 1.0, 48.5, 49.0, 80.0)] == pytest.approx(
         [0.01, 0.01, 0.02, 0.49, 0.5, 0.5]
     )
-    assert beta_at(Objective(max_beta=2.0, beta_warmup_epochs=0), 0.0) == 2.0
+    assert beta_at(LossConfig(max_beta=2.0, beta_warmup_epochs=0), 0.0) == 2.0
 
 
 def test_what_beta_means_is_as_worked_out_for_the_guide():
     """families: at 512 Gaussians and latent 512 the guide's loss is a unit-variance likelihood with β times 1, 1, .5, 1.5."""
-    found = effective_beta(1.0, GROUPS, 512, 512, Objective())
+    found = effective_beta(1.0, GROUPS, 512, 512, LossConfig())
     assert found == pytest.approx({"xy": 1.0, "scale": 1.0, "rot": 0.5, "feat": 1.5})
-    assert effective_beta(1.0, GROUPS, 512, 256, Objective())["xy"] == pytest.approx(2.0)
-    assert effective_beta(2.0, GROUPS, 512, 512, Objective(reduction="sum"))["rot"] == pytest.approx(1.0)
-    mean = effective_beta(1.0, GROUPS, 512, 512, Objective(reduction="mean", weights=Weights(rot=0.0)))
+    assert effective_beta(1.0, GROUPS, 512, 256, LossConfig())["xy"] == pytest.approx(2.0)
+    assert effective_beta(2.0, GROUPS, 512, 512, LossConfig(reduction="sum"))["rot"] == pytest.approx(1.0)
+    mean = effective_beta(1.0, GROUPS, 512, 512, LossConfig(reduction="mean", weights=Weights(rot=0.0)))
     assert mean["feat"] == pytest.approx(4096 / 2) and "rot" not in mean
 
 
@@ -102,7 +102,7 @@ def test_what_beta_means_is_as_worked_out_for_the_guide():
 def test_terms_are_their_reductions(reduction):
     torch.manual_seed(0)
     x, y = torch.randn(3, 8, 16), torch.randn(3, 8, 16)
-    optim = Objective(reduction=reduction, weights=Weights(xy=2.0, feat=0.5))
+    optim = LossConfig(reduction=reduction, weights=Weights(xy=2.0, feat=0.5))
     terms = reconstruction(x, y, GROUPS, reduction)
     total = sum(getattr(optim.weights, name) * term for name, term in terms.items())
     factors = square_weights(GROUPS, 16, optim)
@@ -111,31 +111,31 @@ def test_terms_are_their_reductions(reduction):
 
 @pytest.mark.parametrize(("reduction", "expected"), [("sum", 3 * 4 * 4 / 4), ("mean", 1 / 4), ("group_mean", 1 / 4)])
 def test_the_picture_term_has_the_reduction(reduction, expected):
-    pictures = torch.zeros(2, 3, 4, 4)
-    assert float(picture_error(pictures, pictures + 0.5, reduction)) == pytest.approx(expected)
+    images = torch.zeros(2, 3, 4, 4)
+    assert float(image_error(images, images + 0.5, reduction)) == pytest.approx(expected)
 
 
 def test_without_weight_nothing_is_rendered_and_with_it_pictures_come_closer(quick, tmp_path):
-    words = ("steps=80", "log_every=80", "heldout_every=80", "learning_rate=3e-3", "beta=0.01")
+    words = ("steps=80", "log_every=80", "validate_every=80", "learning_rate=3e-3", "beta=0.01")
     groups = ("weights.xy=0", "weights.scale=0", "weights.rot=0", "weights.feat=0")
     without = signals(quick("gaussian_vae/small", *words, *groups, run=tmp_path / "without").run)[-1]
-    within = signals(quick("gaussian_vae/small", *words, *groups, "picture=20", run=tmp_path / "with").run)[-1]
-    assert "vae/picture" not in without and "validation/picture" not in without
+    within = signals(quick("gaussian_vae/small", *words, *groups, "image=20", run=tmp_path / "with").run)[-1]
+    assert "vae/image" not in without and "validation/image" not in without
     assert within["rendered/psnr"] > without["rendered/psnr"] + 0.5
 
 
 def test_exchanged_colours_are_the_same_pictures_in_other_colours(sprites):
     family, config = quick_config("gaussian_vae/sound", sprites, "exchange_colours=1")
-    data, system = family.load(config).open_data(config), build(family, config)
-    system.adapt_to(data)
+    data, model = family.load(config).open_data(config), build(family, config)
+    model.adapt_to_data(data)
     sets = data.some("train", 6)
     torch.manual_seed(0)
-    before, after = system._render(sets), system._render(system._exchange_colours(sets))
+    before, after = model._render(sets), model._render(model._exchange_colours(sets))
     for a, b in zip(before, after, strict=True):
         assert min((a[list(order)] - b).abs().max() for order in permutations(range(3))) < 1e-4
     assert (before - after).abs().max() > 0.1
-    system.optim = system.optim.model_copy(update={"exchange_colours": 0.0})
-    assert system._exchange_colours(sets) is sets
+    model.optim = model.optim.model_copy(update={"exchange_colours": 0.0})
+    assert model._exchange_colours(sets) is sets
 
 
 def test_a_mixture_has_the_codes_mean_and_variance_and_no_small_part():
@@ -160,8 +160,8 @@ def test_a_mixture_has_the_codes_mean_and_variance_and_no_small_part():
 def test_samples_from_a_mixture_repeat_after_a_checkpoint(quick):
     words = ("prior=mixture", "prior_parts=3", "prior_rank=4", "prior_least=2")
     trained = load(registry.family("gaussian_vae"), quick("gaussian_vae/small", *words).run)
-    assert trained.system.decoder.mixture.axes.abs().sum() > 0
-    assert torch.equal(trained.system.sample(3, 5), trained.system.sample(3, 5))
+    assert trained.model.decoder.mixture.axes.abs().sum() > 0
+    assert torch.equal(trained.model.sample(3, 5), trained.model.sample(3, 5))
 
 
 def test_dividing_by_channels_undoes_channel_sums_and_unbalances_means():
@@ -194,7 +194,7 @@ def test_the_normalisation_is_in_the_checkpoint(quick, sprites):
     outcome = quick("gaussian_vae/sound")
     family, config = quick_config("gaussian_vae/sound", sprites)
     data = family.load(config).open_data(config)
-    decoder = load(family, outcome.run).system.decoder
+    decoder = load(family, outcome.run).model.decoder
     assert torch.allclose(decoder.shift, data.mean.expand_as(decoder.shift))
     sets = data.form.decode(decoder.values(data.some("train", 5)), data.canvas)
     stored = torch.from_numpy(data.fits.sets[data._first("train", 5)].copy())
@@ -208,7 +208,7 @@ PLATEAU = (
     "min_delta=10",
     "reduce_lr_patience=1",
     "early_stopping_patience=3",
-    "heldout_every=1000",
+    "validate_every=1000",
 )
 
 
@@ -266,7 +266,7 @@ def test_one_held_out_picture_says_nothing_of_latents(sprites):
         def some(self, part, count):
             return data.some(part, 1)
 
-    assert made.hold_out(One()) == {}
+    assert made.validate(One()) == {}
     assert made.evaluate(One()) == []
 
 
@@ -294,13 +294,13 @@ def sabotaged(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("sabotage")
     for item in items("sprites")[::4]:
-        file = root / "pictures" / f"{item.name}.png"
+        file = root / "images" / f"{item.name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         item.open().save(file)
     last = {}
     for name in ("small", "sabotage_beta", "sabotage_reduction", "sabotage_imbalance"):
         words = (
-            f"data={root / 'pictures'}",
+            f"data={root / 'images'}",
             "data.workers=1",
             "max_steps=40",
             "steps=300",
@@ -317,7 +317,7 @@ def sabotaged(tmp_path_factory):
 def test_the_healthy_twin_uses_its_latent_and_hears_every_group(sabotaged):
     row, cells = sabotaged["small"]
     assert row["kl/nats_heldout"] > 5 and row["latent/active_units"] >= 5
-    assert row["explained_beyond_mean/feat"] > 0.3
+    assert row["r2_beyond_mean/feat"] > 0.3
     assert row["latent/shuffled_error_ratio"] > 1.2
     assert cells["what happened"].startswith("No collapse")
 
@@ -326,20 +326,20 @@ def test_the_healthy_twin_uses_its_latent_and_hears_every_group(sabotaged):
 def test_a_beta_above_the_threshold_collapses_the_posterior(sabotaged, name):
     row, cells = sabotaged[name]
     assert row["kl/nats_heldout"] < 0.1 and row["latent/active_units"] == 0
-    assert row["explained_beyond_mean/feat"] < 0.1
+    assert row["r2_beyond_mean/feat"] < 0.1
     assert "collapsed" in cells["what happened"]
 
 
 def test_groups_that_nobody_hears_show_although_the_total_is_fine(sabotaged):
     row, healthy = sabotaged["sabotage_imbalance"][0], sabotaged["small"][0]
-    assert row["explained_beyond_mean/feat"] < 0.12 < 0.3 < healthy["explained_beyond_mean/feat"]
-    assert row["explained_beyond_mean/scale"] > 0.5 * healthy["explained_beyond_mean/scale"]
+    assert row["r2_beyond_mean/feat"] < 0.12 < 0.3 < healthy["r2_beyond_mean/feat"]
+    assert row["r2_beyond_mean/scale"] > 0.5 * healthy["r2_beyond_mean/scale"]
     assert row["latent/active_units"] > 0
     assert row["share/vae/rot"] < 0.01 and row["share/vae/feat"] < 0.01
 
 
 def test_the_sentence_names_what_was_learned_and_what_was_not():
-    last = {f"explained_beyond_mean/{g}": v for g, v in {"xy": 0.8, "scale": 0.3, "rot": 0.0, "feat": 0.02}.items()}
+    last = {f"r2_beyond_mean/{g}": v for g, v in {"xy": 0.8, "scale": 0.3, "rot": 0.0, "feat": 0.02}.items()}
     last |= {
         "kl/nats_heldout": 31.0,
         "latent/active_units": 60.0,

@@ -31,7 +31,7 @@ def opened(sprites, *words, title=SMALL):
     family, config = quick_config(title, sprites, *words)
     data = family.load(config).open_data(config)
     made = build(family, config)
-    made.adapt_to(data)
+    made.adapt_to_data(data)
     return made, data
 
 
@@ -138,7 +138,7 @@ def test_real_distances_are_those_of_the_whole_set_however_it_is_sorted():
 def test_a_few_of_a_subset_are_drawn_from_all_over_it(sprites):
     _, data = opened(sprites, "subset=16")
     few = data.some("train", 4)
-    first = data.unscaled(data.images.first("train", 4)) * float(data.codec.scale)
+    first = data.unscaled(data.source.first("train", 4)) * float(data.codec.scale)
     assert torch.equal(few, first)
     assert not torch.equal(few, data.some("train", 16)[:4])
 
@@ -159,13 +159,13 @@ def test_a_look_measures_kid_in_the_features_of_an_evaluation(sprites):
     assert found["samples/kid"] > 100  # an untrained network
     again = made.probe(data, 16, 3)
     assert again["samples/kid"] == found["samples/kid"]
-    real = data.pictures("train", 16)
+    real = data.images("train", 16)
     assert made._kid(data, real)["samples/kid"] < 0.5 * found["samples/kid"]
 
 
 def test_reproduced_counts_pictures_not_samples():
-    pictures = torch.rand(4, 3, 8, 8) * 2 - 1
-    found = reproduced(pictures[[0, 0, 1, 2]], pictures, 0.9 * pictures)
+    images = torch.rand(4, 3, 8, 8) * 2 - 1
+    found = reproduced(images[[0, 0, 1, 2]], images, 0.9 * images)
     assert 25 < found["overfit/decoded_psnr"] < 35
     assert found["overfit/found_share"] == 0.75
     assert found["overfit/psnr"] > 100
@@ -185,9 +185,9 @@ def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites, mon
     assert data.moments.shape[1:] == (2, 8, 8, 8)
     assert float(data.some("train", 1000).std()) == pytest.approx(1, abs=1e-3)
     assert float(made.codec.scale) == float(data.codec.scale) != 1.0
-    picture = data.images.some("train", 1)
-    index = data.images.first("train", 1)[0]
-    for view, shown in enumerate((picture, picture.flip(-1))):
+    image = data.source.some("train", 1)
+    index = data.source.first("train", 1)[0]
+    for view, shown in enumerate((image, image.flip(-1))):
         mean, log_variance = made.codec.moments(shown)
         stored = torch.from_numpy(np.asarray(data.moments[index, view]))
         assert torch.allclose(stored, torch.cat([mean, (0.5 * log_variance).exp()], 1)[0], atol=1e-5)
@@ -209,9 +209,9 @@ def test_an_autoencoder_of_ones_own_prescribes_pictures_and_network(quick, sprit
     assert (config.vae.widths, config.vae.latent_channels, config.data.source) == ((8, 16), 3, str(sprites))
     made, data = build(family, config), family.load(config).open_data(config)
     assert made.codec.shape == (3, 16, 16)
-    trained = load(family, first).system
-    picture = data.images.some("held_out", 2)
-    mean = trained.network("autoencoder", True).moments(picture)[0]
+    trained = load(family, first).model
+    image = data.source.some("held_out", 2)
+    mean = trained.network("autoencoder", True).moments(image)[0]
     assert torch.allclose(mean * data.codec.scale, data.some("held_out", 2), atol=1e-5)
     with pytest.raises(UserError, match="neither a run of stage one"):
         registry.load(SMALL, (f"autoencoder={sprites}",))
@@ -288,13 +288,13 @@ def test_modes_of_the_launcher_win_over_flags(sprites):
         config = quick_config(SMALL, sprites, f"mode={mode}", "subset=7", "flip=0.5")[1]
         assert (config.subset, config.data.augment.flip) == (count, 0.0)
     data = opened(sprites, "mode=overfit_16")[1]
-    assert len(data) == len(data.pictures("train", 99)) == 16
+    assert len(data) == len(data.images("train", 99)) == 16
 
 
 def test_the_scale_can_be_forced_and_the_doctor_sees_it(sprites):
     made, data = opened(sprites, "latent_scale=0.01")
     assert float(made.codec.scale) == pytest.approx(0.01)
-    found = made.hold_out(data)
+    found = made.validate(data)
     assert found["latent/scaled_std"] < 0.5
     assert made.facts(data)["latent_scaled_std"] < 0.5
 
@@ -343,7 +343,7 @@ def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quic
         batch_size=4, generator=torch.Generator().manual_seed(3), num_inference_steps=5, output_type="np"
     ).images
     trained = load(registry.family("latent_diffusion"), run)
-    ours = trained.system.sample(4, seed=3)
+    ours = trained.model.sample(4, seed=3)
     assert np.allclose(made, ours.permute(0, 2, 3, 1).numpy() / 2 + 0.5, atol=1e-4)
     with pytest.raises(UserError, match="is there already"):
         app(["export", str(run.folder), str(folder)], standalone_mode=False)
@@ -351,8 +351,8 @@ def test_an_exported_model_is_sampled_by_plain_diffusers_and_comes_in_again(quic
     family, config = beside_folder(sprites, f"autoencoder={folder}", f"begin_from={folder}")
     data = family.load(config).open_data(config)
     again = build(family, config)
-    again.adapt_to(data)
-    for name, tensor in trained.system.network("unet", True).state_dict().items():
+    again.adapt_to_data(data)
+    for name, tensor in trained.model.network("unet", True).state_dict().items():
         assert torch.equal(tensor, again.unet.state_dict()[name])
     outcome = train(family, config, Run(tmp_path / "more"), Silent())
     assert outcome.status == "finished"
@@ -363,12 +363,12 @@ def test_a_diffusers_folder_that_does_not_fit_is_said_in_a_sentence(quick, sprit
 
     run = quick(SMALL, run=tmp_path / "run").run
     (tmp_path / "whole").mkdir()
-    load(registry.family("latent_diffusion"), run).system.export(tmp_path / "whole")
+    load(registry.family("latent_diffusion"), run).model.export(tmp_path / "whole")
 
     def refused(match, *words, make=lambda *words: beside_folder(sprites, *words)):
         with pytest.raises(UserError, match=match):
             family, config = make(*words)
-            build(family, config).adapt_to(family.load(config).open_data(config))
+            build(family, config).adapt_to_data(family.load(config).open_data(config))
 
     broken = shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     weights = broken / "vqvae" / "diffusion_pytorch_model.safetensors"
@@ -387,17 +387,17 @@ def test_an_autoencoder_alone_can_be_exported(quick, tmp_path):
     from diffusers import AutoencoderKL
 
     run = quick(FIRST, run=tmp_path / "run").run
-    system = load(registry.family("latent_diffusion"), run).system
+    model = load(registry.family("latent_diffusion"), run).model
     (tmp_path / "out").mkdir()
-    system.export(tmp_path / "out")
+    model.export(tmp_path / "out")
     vae = AutoencoderKL.from_pretrained(str(tmp_path / "out"))
-    assert vae.config["scaling_factor"] == pytest.approx(float(system.network("autoencoder", True).scale))
+    assert vae.config["scaling_factor"] == pytest.approx(float(model.network("autoencoder", True).scale))
 
 
 def test_a_pickle_in_a_diffusers_folder_is_not_opened(sprites, quick, tmp_path):
     run = quick(FIRST, run=tmp_path / "run").run
     (tmp_path / "out").mkdir()
-    load(registry.family("latent_diffusion"), run).system.export(tmp_path / "out")
+    load(registry.family("latent_diffusion"), run).model.export(tmp_path / "out")
     weights = tmp_path / "out" / "diffusion_pytorch_model.safetensors"
     weights.unlink()
     mark = tmp_path / "executed"
@@ -422,9 +422,9 @@ def test_without_the_library_it_says_what_to_install(monkeypatch, sprites):
 
 def test_other_families_say_that_they_have_no_form_to_export(quick, tmp_path):
     run = quick("wgan_gp/tiny", run=tmp_path / "run").run
-    system = load(registry.family("wgan_gp"), run).system
+    model = load(registry.family("wgan_gp"), run).model
     with pytest.raises(UserError, match="no form that other programs load"):
-        system.export(tmp_path / "out")
+        model.export(tmp_path / "out")
 
 
 def test_the_patch_discriminator_comes_in_late_and_weighs_as_much_as_l1(quick, tmp_path):

@@ -21,7 +21,7 @@ from trainwright.families.sequence_vae.summary import what_happened
 SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 
 
-def system(title, *words):
+def model(title, *words):
     family, config = quick_config(title, None, *words)
     return build(family, config), family.load(config).open_data(config)
 
@@ -40,11 +40,11 @@ def test_a_tile_at_a_time_sees_what_a_finished_map_shows_it():
 
 @pytest.mark.parametrize("title", [SOUND, TILES])
 def test_no_step_sees_itself_or_what_comes_after(title):
-    made, data = system(title)
+    made, data = model(title)
     made.decoder.eval()
     levels = data.some("train", 4)
     z = torch.randn(4, made.model.latent_dim)
-    told = torch.ones(levels.shape if made.symbols else levels.shape[:2])
+    reported = torch.ones(levels.shape if made.symbols else levels.shape[:2])
     steps = levels[0].numel() if made.symbols else levels.shape[1]
     other = levels.clone()
     if made.symbols:
@@ -52,7 +52,7 @@ def test_no_step_sees_itself_or_what_comes_after(title):
     else:
         other[:, 5:] += 0.1
     cut = 21 if made.symbols else 6  # the first changed step is predicted from what came before it
-    one, two = (made.decoder(z, steps, made.before(x, told)) for x in (levels, other))
+    one, two = (made.decoder(z, steps, made.before(x, reported)) for x in (levels, other))
     assert torch.equal(one[:cut], two[:cut])
     assert not torch.allclose(one[cut:], two[cut:])
 
@@ -100,7 +100,7 @@ def test_symbols_are_drawn_as_often_as_they_are_likely_and_never_if_not_allowed(
 
 
 def test_rules_make_every_map_valid_and_leave_real_maps_alone():
-    made, data = system(TILES, "rules=sokoban", "data.size=[8, 8]")
+    made, data = model(TILES, "rules=sokoban", "data.size=[8, 8]")
     boards = made.levels(64, seed=3).numpy()
     checks = sokoban.checks(boards)
     assert checks["closed"].all() and checks["valid"].mean() > 0.8  # untrained: some have no room for a player
@@ -119,7 +119,7 @@ def test_mending_takes_the_edits_that_cost_least():
 
 
 def test_samples_are_a_pure_function_of_the_seed_and_sizes_may_differ_on_both_sides():
-    made, _ = system(SOUND, "encoder_hidden=12", "decoder_hidden=20", "decoder_layers=2", "decoder_input_layer=true")
+    made, _ = model(SOUND, "encoder_hidden=12", "decoder_hidden=20", "decoder_layers=2", "decoder_input_layer=true")
     assert torch.equal(made.levels(3, 5), made.levels(3, 5))
     assert made.encoder.lstm.layers[0].hidden_size == 12 and made.decoder.lstm.layers[1].hidden_size == 20
     assert made.facts(made.open_data(made.config))["asymmetric"] == "layers 1 and 2, hidden 12 and 20"
@@ -127,7 +127,7 @@ def test_samples_are_a_pure_function_of_the_seed_and_sizes_may_differ_on_both_si
 
 @pytest.mark.parametrize(("title", "name"), [(SOUND, "points.npy"), (TILES, "levels.txt")])
 def test_samples_as_files_can_be_trained_on_again(title, name, tmp_path):
-    made, _ = system(title)
+    made, _ = model(title)
     file = tmp_path / name
     file.write_bytes(made.as_files(8, [3, 4])[name])
     words = ("data.order=drawn",) if name == "points.npy" else ()
@@ -144,7 +144,7 @@ def test_samples_as_files_can_be_trained_on_again(title, name, tmp_path):
 
 
 def test_real_levels_are_as_near_to_real_ones_where_none_are_held_out():
-    _, data = system("sequence_vae/gaussian_mixture_sound", "data.source=gaussian_mixture", "data.held_out=0")
+    _, data = model("sequence_vae/gaussian_mixture_sound", "data.source=gaussian_mixture", "data.held_out=0")
     assert two_sample_ratio(data.some("train", 4096)[1::2], data) < 2
 
 
@@ -163,10 +163,10 @@ def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
 def test_free_bits_cost_nothing_below_the_bound():
     from trainwright.metrics.latent import kl_per_dimension
 
-    made, data = system(SOUND, "free_bits=5.0")
+    made, data = model(SOUND, "free_bits=5.0")
     seen = {}
 
-    class Moment:
+    class StepContext:
         step, epoch = 0, 0.0
 
         def update(self, group, **terms):
@@ -176,7 +176,7 @@ def test_free_bits_cost_nothing_below_the_bound():
             seen.update(signals)
 
     batch = data.some("train", 8)
-    made.step(batch, Moment())
+    made.step(batch, StepContext())
     assert float(seen["kl"][1].detach()) == pytest.approx(5.0 * made.model.latent_dim)
     with torch.no_grad():
         nats = float(kl_per_dimension(*made.encoder(batch)).sum(1).mean())

@@ -26,10 +26,10 @@ def test_parameter_counts_are_the_guides(name, width, generator, critic):
 @pytest.mark.parametrize(("name", "size"), [("small", 16), ("small", 32), ("small", 128), ("large", 32), ("large", 64)])
 def test_any_power_of_two_and_channel_count(name, size, channels):
     generator, critic = GENERATORS[name](8, 4, size, channels), CRITICS[name](4, size, channels)
-    pictures = generator(torch.randn(2, 8))
-    assert pictures.shape == (2, channels, size, size)
-    assert pictures.abs().max() <= 1
-    assert critic(pictures).shape == (2,)
+    images = generator(torch.randn(2, 8))
+    assert images.shape == (2, channels, size, size)
+    assert images.abs().max() <= 1
+    assert critic(images).shape == (2,)
 
 
 def test_penalty_of_a_linear_critic_is_known_in_closed_form():
@@ -60,18 +60,18 @@ def test_penalty_is_computed_in_32_bits_under_autocast():
 
 def test_the_guides_small_critic_cannot_see_contrast_and_the_frame_mends_it():
     torch.manual_seed(0)
-    picture = torch.rand(4, 3, 64, 64) * 2 - 1
+    image = torch.rand(4, 3, 64, 64) * 2 - 1
     blind, seeing = CRITICS["small"](16, 64, 3, "none"), CRITICS["small"](16, 64, 3, "frame")
     for network in (blind, seeing):
         for parameter in network.parameters():
             parameter.data.mul_(10)
-    assert torch.allclose(blind(picture), blind(0.3 * picture), rtol=1e-3)
-    assert not torch.allclose(seeing(picture), seeing(0.3 * picture), rtol=1e-1)
+    assert torch.allclose(blind(image), blind(0.3 * image), rtol=1e-3)
+    assert not torch.allclose(seeing(image), seeing(0.3 * image), rtol=1e-1)
 
 
 @pytest.mark.parametrize("n_critic", [1, 3, 5])
 def test_n_critic_is_counted_across_epochs(n_critic, quick):
-    """40 pictures, batch 8: an epoch is five batches at most, so counting within one would starve the generator."""
+    """40 images, batch 8: an epoch is five batches at most, so counting within one would starve the generator."""
     run = quick("wgan_gp/small", f"n_critic={n_critic}", "steps=15", "held_out=0.5", "log_every=15").run
     import json
 
@@ -100,13 +100,13 @@ def test_spectral_norm_is_one_power_iteration_an_update(sprites):
     from trainwright.engine.session import build
 
     family, config = quick_config("wgan_gp/large", sprites)
-    system = build(family, config)
+    model = build(family, config)
     calls = {"n": 0}
-    module = system.networks["critic"].last.parametrizations.weight[0]
+    module = model.networks["critic"].last.parametrizations.weight[0]
     original = module._power_method
     module._power_method = lambda *a, **k: (calls.__setitem__("n", calls["n"] + 1), original(*a, **k))[1]
 
-    class Moment:
+    class StepContext:
         step, epoch = 0, 0.0
 
         def update(self, *a, **k):
@@ -114,7 +114,7 @@ def test_spectral_norm_is_one_power_iteration_an_update(sprites):
 
         record = update
 
-    system.step(torch.rand(8, 3, 32, 32) * 2 - 1, Moment())
+    model.step(torch.rand(8, 3, 32, 32) * 2 - 1, StepContext())
     assert calls["n"] == 1
 
 

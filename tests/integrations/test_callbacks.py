@@ -40,7 +40,7 @@ def fit(lr: float, folder, **options):
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_says_that_a_loss_explodes_and_that_its_twin_is_healthy(tmp_path):
     sick, well = fit(1.5, tmp_path), fit(0.05, tmp_path)
-    assert {d.symptom.name for d in sick.watch.latest.diagnoses} & {"exploding", "non_finite"}
+    assert {d.symptom.name for d in sick.watch.latest.findings} & {"exploding", "non_finite"}
     assert sick.watch.latest.verdict in ("sick", "crashed")
     assert well.watch.latest.alarms == ()
 
@@ -77,5 +77,5 @@ def test_huggingface_says_that_a_loss_explodes_and_that_its_twin_is_healthy(tmp_
         return doctor.watch.latest
 
     sick, well = train(2.0), train(0.02)
-    assert {d.symptom.name for d in sick.diagnoses} & {"exploding", "non_finite"}
+    assert {d.symptom.name for d in sick.findings} & {"exploding", "non_finite"}
     assert well.alarms == ()

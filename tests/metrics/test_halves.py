@@ -31,7 +31,7 @@ def test_real_pictures_cover_themselves_however_their_files_are_sorted():
 
 def test_the_ceiling_is_what_a_perfect_model_reaches_with_as_many_samples():
     own = torch.Generator().manual_seed(0)
-    few = torch.randn(6, 3 * 8 * 8, generator=own)  # dimensions, as pictures have
+    few = torch.randn(6, 3 * 8 * 8, generator=own)  # dimensions, as images have
 
     def draw(n):
         return (torch.randn(n, 6, generator=own) @ few).view(n, 3, 8, 8)
@@ -42,5 +42,5 @@ def test_the_ceiling_is_what_a_perfect_model_reaches_with_as_many_samples():
         assert len(first) + len(second) == 512
         assert len(second) / len(first) == pytest.approx(count / 512, rel=0.05)
         probe = SampleProbe(real, real[:0])
-        reached = [probe.look(draw(count))["samples/coverage"] for _ in range(4)]
+        reached = [probe.measure(draw(count))["samples/coverage"] for _ in range(4)]
         assert probe.ceiling(count)["real/coverage"] == pytest.approx(sum(reached) / 4, abs=0.06)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainwright.metrics.latent import active_units, kl_per_dimension, latent_signals, mutual_information
-from trainwright.metrics.r2 import explained
+from trainwright.metrics.r2 import r2
 
 
 def test_kl_is_the_closed_form():
@@ -43,9 +43,9 @@ def test_a_constant_output_explains_nothing_beyond_each_places_mean():
     base = 5 * torch.randn(3, 10)
     target = base + torch.randn(200, 3, 10)
     groups = {"a": slice(0, 2), "b": slice(2, 3)}
-    found = explained(target, base.expand_as(target), groups, target.mean(0))
-    assert found["explained/a"] > 0.8
-    assert abs(found["explained_beyond_mean/a"]) < 0.02
+    found = r2(target, base.expand_as(target), groups, target.mean(0))
+    assert found["r2/a"] > 0.8
+    assert abs(found["r2_beyond_mean/a"]) < 0.02
     assert found["std_ratio/b"] < 1e-5
-    perfect = explained(target, target, groups, target.mean(0))
-    assert perfect["explained_beyond_mean/b"] == 1 and perfect["std_ratio/a"] == pytest.approx(1, abs=0.01)
+    perfect = r2(target, target, groups, target.mean(0))
+    assert perfect["r2_beyond_mean/b"] == 1 and perfect["std_ratio/a"] == pytest.approx(1, abs=0.01)

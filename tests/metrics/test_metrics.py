@@ -5,7 +5,7 @@ import torch
 
 from trainwright.data.config import ImageData
 from trainwright.data.images import Images, to_bytes
-from trainwright.metrics.evaluate import evaluate_pictures
+from trainwright.metrics.evaluate import evaluate_images
 from trainwright.metrics.kid import kernel_distance, kid
 from trainwright.metrics.neighbours import manifold_metrics, memorisation
 
@@ -13,8 +13,8 @@ from trainwright.metrics.neighbours import manifold_metrics, memorisation
 @pytest.fixture(scope="module")
 def halves():
     data = Images.open(ImageData(source="sprites", size=32))
-    pictures = torch.from_numpy(to_bytes(data.some("train", 240))).permute(0, 3, 1, 2)
-    return pictures[::2], pictures[1::2]
+    images = torch.from_numpy(to_bytes(data.some("train", 240))).permute(0, 3, 1, 2)
+    return images[::2], images[1::2]
 
 
 def test_equal_distributions_reach_naeems_value():
@@ -62,7 +62,7 @@ def test_metrics_grow_worse_with_noise(halves):
     values = []
     for noise in (0, 20, 80):
         worse = (second.float() + noise * torch.randn(second.shape)).clamp(0, 255).to(torch.uint8)
-        rows = {row["metric"]: row["value"] for row in evaluate_pictures(worse, first, second[:20])}
+        rows = {row["metric"]: row["value"] for row in evaluate_images(worse, first, second[:20])}
         values.append((rows["KID x1000"], -rows["coverage"]))
     assert values == sorted(values)
     assert values[2][0] > values[0][0] + 100

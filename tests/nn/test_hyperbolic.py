@@ -136,8 +136,8 @@ def test_parameters_are_counted_as_in_the_guides_program() -> None:
 
     def size(width_in: int, widths: tuple[int, ...]) -> int:
         stack = Stack(width_in, widths, (1.0,), plain)
-        left_out = 5 * widths[-1] + len(widths)  # and with the spread off, those of the others
-        return sum(p.numel() for p in stack.parameters()) + left_out
+        skipped = 5 * widths[-1] + len(widths)  # and with the spread off, those of the others
+        return sum(p.numel() for p in stack.parameters()) + skipped
 
     assert size(128, (64, 32)) == 26822  # S of the command line
     assert size(192, (128, 64)) == 71878  # S of the launcher

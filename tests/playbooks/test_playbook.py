@@ -88,7 +88,7 @@ def test_a_remedy_says_enough(remedy):
 
 
 def test_a_remedy_takes_one_line():
-    for file in {*module._files().values(), module._guides() / "literature.yaml"}:
+    for file in {*module._files().values(), module.LITERATURE}:
         lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert lines[0] == "remedies:"
         assert all(re.fullmatch(r"  - \{name: .*\}", line) for line in lines[1:]), file
@@ -114,7 +114,7 @@ def test_what_was_seen_to_fail_gives_way_to_a_less_likely_cause(tmp_path, monkey
         LINE.replace("name: a", "name: b").replace("x2", "x3").replace("change", "causes: [latent_too_small], change"),
     )
     monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "_guides", lambda: tmp_path / "none")
+    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
     assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "mine")] == ["b", "a"]
 
 
@@ -145,7 +145,7 @@ def test_a_measured_cure_rate_comes_before_evidence(tmp_path, monkeypatch):
     )
     file = write(tmp_path, *lines)
     monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "_guides", lambda: tmp_path / "none")
+    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
     assert [r.name for r in remedies_for("blur", family="mine")] == ["cured", "unknown", "failed", "refuted"]
 
 
@@ -196,7 +196,7 @@ def test_arithmetic_of_a_change(tmp_path, change, expected):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ("{lrs: x2}", r"remedy a: no setting 'lrs' in this run. Did you mean 'lr'"),
         ("{lr: x2 of lrs}", r"lr: 'x2 of lrs': no setting 'lrs' in this run"),
@@ -205,8 +205,8 @@ def test_arithmetic_of_a_change(tmp_path, change, expected):
         ("{n: 5}", r"changes nothing: n is 5 already"),
     ],
 )
-def test_what_cannot_be_applied_is_refused(tmp_path, change, told):
-    with pytest.raises(UserError, match=told):
+def test_what_cannot_be_applied_is_refused(tmp_path, change, reported):
+    with pytest.raises(UserError, match=reported):
         apply(one(tmp_path, change), SETTINGS)
 
 
@@ -217,7 +217,7 @@ def test_advice_cannot_be_applied():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reported"),
     [
         ("blur", "blurr", r"line 3: a: no symptom 'blurr'. Did you mean 'blur'\?"),
         (
@@ -236,9 +236,9 @@ def test_advice_cannot_be_applied():
         ("untested", "untested, line: 4", r"line 3: a: unknown key 'line'"),
     ],
 )
-def test_an_unsound_line_is_named(tmp_path, old, new, told):
+def test_an_unsound_line_is_named(tmp_path, old, new, reported):
     file = write(tmp_path, LINE.replace("name: a", "name: first"), LINE.replace(old, new, 1))
-    with pytest.raises(UserError, match=r"playbook\.yaml: " + told):
+    with pytest.raises(UserError, match=r"playbook\.yaml: " + reported):
         load(file)
 
 

@@ -9,8 +9,8 @@ PHASES = [{"name": "a", "settings": {"lr_g": 1}}, {"name": "b"}, {"name": "c"}]
 EVENTS = [
     {"event": "started", "step": 0},
     {"event": "phase_ended", "step": 10, "phase": "a", "because": "gate passed"},
-    {"event": "phase_passed_over", "step": 10, "phase": "b", "because": "x > 20 (is 15)"},
-    {"event": "phase_begun", "step": 10, "phase": "c", "weights_of_step": 8, "begun_anew": ["critic"]},
+    {"event": "phase_skipped", "step": 10, "phase": "b", "because": "x > 20 (is 15)"},
+    {"event": "phase_started", "step": 10, "phase": "c", "weights_of_step": 8, "reinitialized": ["critic"]},
 ]
 
 

@@ -26,9 +26,9 @@ def older(tmp_path):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_doctor_report_and_sample(name, older):
     run = older(name)
-    told = trainwright("doctor", run, "--json")
-    assert told.returncode in (0, 10, 11, 13), told.stderr
-    assert json.loads(told.stdout)["verdict"] in ("healthy", "suspect", "sick", "unknown")
+    reported = trainwright("doctor", run, "--json")
+    assert reported.returncode in (0, 10, 11, 13), reported.stderr
+    assert json.loads(reported.stdout)["verdict"] in ("healthy", "suspect", "sick", "unknown")
     page = trainwright("report", run)
     assert page.returncode == 0, page.stderr
     assert (run / "report.html").stat().st_size > 10_000
@@ -39,13 +39,13 @@ def test_doctor_report_and_sample(name, older):
 
 def test_compare(older, tmp_path):
     page = tmp_path / "compare.html"
-    told = trainwright("compare", older("wgan_gp"), older("wgan_gp_seed1"), "--out", page)
-    assert told.returncode == 0, told.stderr
+    reported = trainwright("compare", older("wgan_gp"), older("wgan_gp_seed1"), "--out", page)
+    assert reported.returncode == 0, reported.stderr
     assert page.exists()
 
 
 def test_a_study(older):
     folder = older("study")
-    told = trainwright("notebook", folder)
-    assert told.returncode == 0, told.stderr
+    reported = trainwright("notebook", folder)
+    assert reported.returncode == 0, reported.stderr
     assert (folder / "notebook.html").stat().st_size > 10_000

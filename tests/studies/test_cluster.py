@@ -12,7 +12,7 @@ from trainwright.runs.folder import read_lines
 
 WORDS = (
     "size=16", "generator_features=8", "critic_features=8", "latent_dim=8", "batch_size=8", "n_critic=2", "tracker=none",
-    "log_every=10", "heldout_every=100", "checkpoint_every=50", "sample_every=300", "sample_count=4", "probe_stride=1",
+    "log_every=10", "validate_every=100", "checkpoint_every=50", "sample_every=300", "sample_count=4", "probe_stride=1",
 )  # fmt: skip
 PLAN = """
 title: on a cluster

@@ -59,7 +59,7 @@ def test_what_was_not_measured_is_undecided_and_not_false(text):
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    "text, reported",
     [
         ("base.verdct == 'sick'", "verdict"),
         ("bse.verdict == 'sick'", "'base'"),
@@ -74,10 +74,10 @@ def test_what_was_not_measured_is_undecided_and_not_false(text):
         ("a" * 501, "500 characters"),
     ],
 )
-def test_anything_else_is_refused_with_a_reason(text, told):
+def test_anything_else_is_refused_with_a_reason(text, reported):
     with pytest.raises(UserError, match="plan: when") as error:
         parse(text, tuple(RESULTS), "plan: when")
-    assert told in str(error.value)
+    assert reported in str(error.value)
 
 
 def test_words_cannot_be_multiplied_into_gigabytes():

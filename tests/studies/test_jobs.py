@@ -12,7 +12,7 @@ import torch
 from tests.conftest import all_tensors, quick_config, signals
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.runs.folder import Run
-from trainwright.studies.executors.local import Processes
+from trainwright.studies.executors.local import LocalExecutor
 from trainwright.studies.jobs import Job, changed, work
 from trainwright.studies.plan_runner import last_healthy
 
@@ -20,7 +20,7 @@ from trainwright.studies.plan_runner import last_healthy
 @pytest.fixture
 def job(sprites, tmp_path):
     def make(name, *words, **more):
-        family, config = quick_config("wgan_gp/tiny", sprites, "steps=12", "heldout_every=4", *words)
+        family, config = quick_config("wgan_gp/tiny", sprites, "steps=12", "validate_every=4", *words)
         return Job(name, str(tmp_path / name), family.name, config.model_dump(mode="json"), **more)
 
     return make
@@ -106,8 +106,8 @@ def test_what_has_another_shape_in_a_fork_begins_anew_and_that_is_said(job):
     child = job("child", "critic_features=16", **wider)
     assert work(replace(child, until=7)).status == "paused"  # so that it is resumed from a checkpoint of its own
     assert work(child).status == "finished"
-    told = [e for e in run_of(child).events() if e["event"] == "begun_anew"]
-    assert [(e["step"], e["groups"]) for e in told] == [(6, ["critic"])]
+    reported = [e for e in run_of(child).events() if e["event"] == "reinitialized"]
+    assert [(e["step"], e["groups"]) for e in reported] == [(6, ["critic"])]
     before, after = checkpoints.latest(run_of(parent).checkpoints).state, checkpoints.latest(run_of(child).checkpoints)
     assert after.state["updates"]["generator"] == before["updates"]["generator"]  # the whole way, the parent's too
     assert after.state["updates"]["critic"] < before["updates"]["critic"]
@@ -168,14 +168,14 @@ def test_time_before_a_pause_counts(job):
 
 
 def test_two_workers_share_the_cores_and_one_that_is_killed_is_told(job):
-    told = []
-    crew = Processes(2, threads=1, status=lambda *line: told.append(line))
+    reported = []
+    crew = LocalExecutor(2, threads=1, status=lambda *line: reported.append(line))
     long = job("long", "steps=100000", "log_every=1", "checkpoint_every=5")
     try:
         crew.submit(job("short"))
         crew.submit(long)
         ended = []
-        while not any(name == "long" for name, *_ in told):
+        while not any(name == "long" for name, *_ in reported):
             ended += crew.wait(1.0)
         worker = crew._busy["long"]
         worker.process.kill()
@@ -184,7 +184,7 @@ def test_two_workers_share_the_cores_and_one_that_is_killed_is_told(job):
         by_name = {one.name: result for one, result in ended}
         assert by_name["short"].status == "finished" and by_name["long"] is None
         crew.submit(long)
-        while sum(name == "long" for name, *_ in told) < 5:
+        while sum(name == "long" for name, *_ in reported) < 5:
             crew.wait(1.0)
     finally:
         crew.close()  # it ends with a checkpoint

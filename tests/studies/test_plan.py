@@ -9,7 +9,7 @@ from benchmarks.simulated import Simulated
 from trainwright.errors import UserError
 from trainwright.studies.jobs import Result
 from trainwright.studies.plan import load, locate, shipped
-from trainwright.studies.plan_runner import Ladder, together
+from trainwright.studies.plan_runner import PlanRunner, together
 from trainwright.studies.scheduler import LOSSES, drive
 from trainwright.studies.study import Study
 
@@ -35,7 +35,7 @@ def test_a_shipped_plan_is_sound(name):
 
 
 @pytest.mark.parametrize(
-    "lines, told",
+    "lines, reported",
     [
         ((BASE, BASE), "line 6: base: there is an experiment of that name"),
         (
@@ -60,10 +60,10 @@ def test_a_shipped_plan_is_sound(name):
         ((line("A"),), "line 5: name"),
     ],
 )
-def test_a_mistake_is_named_with_its_line_before_anything_is_trained(tmp_path, lines, told):
+def test_a_mistake_is_named_with_its_line_before_anything_is_trained(tmp_path, lines, reported):
     with pytest.raises(UserError) as error:
         plan(tmp_path, *lines)
-    assert told in str(error.value)
+    assert reported in str(error.value)
     assert "plan.yaml" in str(error.value)
 
 
@@ -110,33 +110,33 @@ def study(tmp_path):
     return found
 
 
-def finish(made, tmp_path, executor, stop=lambda: False, told=lambda job, result: None):
+def finish(made, tmp_path, executor, stop=lambda: False, reported=lambda job, result: None):
     book = study(tmp_path)
-    ladder = Ladder(made, book.runs)
+    runner = PlanRunner(made, book.runs)
     try:
-        return drive(ladder, executor, book, stop, told), ladder
+        return drive(runner, executor, book, stop, reported), runner
     finally:
         book.close()
 
 
-def table(ladder):
+def table(runner):
     return {
-        n: (ladder.outcome(n), sorted((s, r.verdict, r.score) for s, r in st.results.items()))
-        for n, st in ladder.standings.items()
+        n: (runner.outcome(n), sorted((s, r.verdict, r.score) for s, r in st.results.items()))
+        for n, st in runner.states.items()
     }
 
 
 def test_conditions_decide_what_runs_and_say_why_not(tmp_path):
-    over, ladder = finish(plan(tmp_path, *LADDER), tmp_path, Simulated(2))
+    over, runner = finish(plan(tmp_path, *LADDER), tmp_path, Simulated(2))
     assert over
-    base = ladder.standings["base"].result.verdict
+    base = runner.states["base"].result.verdict
     ran, skipped = ("a", "b") if base == "healthy" else ("b", "a")
-    assert len(ladder.standings[ran].results) == 3
-    assert "not the case" in ladder.standings[skipped].skipped
+    assert len(runner.states[ran].results) == 3
+    assert "not the case" in runner.states[skipped].skipped
     if base == "healthy":
-        assert ladder.outcome("c") == ("not run", "b was not run")
-        assert ladder.outcome("d") == ("not run", "cannot be decided: a['nothing'] was not measured")
-        assert ladder.outcome("e")[0] in ("supported", "contradicted", "undecided")
+        assert runner.outcome("c") == ("not run", "b was not run")
+        assert runner.outcome("d") == ("not run", "cannot be decided: a['nothing'] was not measured")
+        assert runner.outcome("e")[0] in ("supported", "contradicted", "undecided")
 
 
 def test_a_driver_that_is_killed_again_and_again_ends_with_the_same_table(tmp_path):
@@ -144,29 +144,29 @@ def test_a_driver_that_is_killed_again_and_again_ends_with_the_same_table(tmp_pa
     _, undisturbed = finish(made, tmp_path / "one", Simulated(3))
     draw = random.Random(4)
     for number in range(200):
-        told, stop = after(draw.randrange(1, 4))
-        over, ladder = finish(made, tmp_path / "two", Simulated(3, loss=0.2, seed=number), stop, told)
+        reported, stop = after(draw.randrange(1, 4))
+        over, runner = finish(made, tmp_path / "two", Simulated(3, loss=0.2, seed=number), stop, reported)
         if over:
             break
     assert over and number > 2
-    assert table(ladder) == table(undisturbed)
+    assert table(runner) == table(undisturbed)
     ended = [e["experiment"] for e in Study(tmp_path / "two" / "study").events() if e["event"] == "ended"]
     assert len(ended) == len(set(ended))
 
 
 def test_what_cannot_be_run_is_tried_again_by_the_next_call_and_then_given_up(tmp_path):
     made = plan(tmp_path, BASE, line("a", "from: base, change: {lr_g: x0.5}"))
-    over, ladder = finish(made, tmp_path, Simulated(1, loss=1.0))
-    assert not over and not ladder.standings["base"].results
+    over, runner = finish(made, tmp_path, Simulated(1, loss=1.0))
+    assert not over and not runner.states["base"].results
     assert set(Study(tmp_path / "study").failures()) == {"base-s0", "base-s1", "base-s2"}
     assert sum(e["event"] == "lost" for e in Study(tmp_path / "study").events()) == 3 * LOSSES
-    over, ladder = finish(made, tmp_path, Simulated(1))  # what was in the way is mended
-    assert over and {r.status for r in ladder.standings["base"].results.values()} == {"finished"}
+    over, runner = finish(made, tmp_path, Simulated(1))  # what was in the way is mended
+    assert over and {r.status for r in runner.states["base"].results.values()} == {"finished"}
     assert not Study(tmp_path / "study").failures()
     hopeless = tmp_path / "hopeless"
     assert not finish(made, hopeless, Simulated(1, loss=1.0))[0]
-    over, ladder = finish(made, hopeless, Simulated(2, loss=1.0))
-    assert {r.status for r in ladder.standings["base"].results.values()} == {"failed"}
+    over, runner = finish(made, hopeless, Simulated(2, loss=1.0))
+    assert {r.status for r in runner.states["base"].results.values()} == {"failed"}
 
 
 @pytest.mark.parametrize("rule", ["budget: {steps: 2000}", "stop_when: a.ended", "budget: {runs: 3}"])
@@ -176,14 +176,14 @@ def test_a_plan_that_ended_early_shows_the_same_when_it_is_given_again(tmp_path,
         line(name, "" if name == "a" else f"from: a, change: {{lr_g: x0.{i}}}") for i, name in enumerate("abcd", 4)
     ]
     made = plan(tmp_path, *lines, head=HEAD.replace("seeds", f"{rule}\nseeds"))
-    told, stop = after(left)
-    finish(made, tmp_path, Simulated(4), stop, told)
+    reported, stop = after(left)
+    finish(made, tmp_path, Simulated(4), stop, reported)
     _, first = finish(made, tmp_path, Simulated(2))
     over, again = finish(made, tmp_path, Simulated(3, loss=1.0))  # nothing is run
     assert over and first.stopped and again.stopped == first.stopped
     assert table(again) == table(first)
     ended = [e["experiment"] for e in Study(tmp_path / "study").events() if e["event"] == "ended"]
-    assert sum(len(s.results) for s in again.standings.values()) == len(ended)
+    assert sum(len(s.results) for s in again.states.values()) == len(ended)
 
 
 def test_a_journal_of_other_settings_is_refused(tmp_path):
@@ -197,21 +197,21 @@ def test_what_has_no_checkpoint_to_be_forked_from_is_skipped_with_the_reason(tmp
     made = plan(
         tmp_path, BASE, line("a", "from: base, begin: end, steps: 500"), line("b", "from: a, change: {lr_g: x0.5}")
     )
-    over, ladder = finish(made, tmp_path, Simulated(2))  # simulated runs leave no checkpoints
+    over, runner = finish(made, tmp_path, Simulated(2))  # simulated runs leave no checkpoints
     assert over
-    assert ladder.outcome("a") == ("not run", "base has no checkpoint to be forked from")
-    assert ladder.outcome("b") == ("not run", "a was not run")
+    assert runner.outcome("a") == ("not run", "base has no checkpoint to be forked from")
+    assert runner.outcome("b") == ("not run", "a was not run")
 
 
 def test_a_budget_and_a_stop_rule_end_a_plan_and_say_so(tmp_path):
     short = HEAD.replace("seeds", "budget: {runs: 2}\nseeds")
-    _, ladder = finish(plan(tmp_path, BASE, head=short), tmp_path, Simulated(1))
-    assert ladder.stopped == "the budget of runs is spent"
+    _, runner = finish(plan(tmp_path, BASE, head=short), tmp_path, Simulated(1))
+    assert runner.stopped == "the budget of runs is spent"
     rule = HEAD.replace("seeds", "stop_when: base.ended\nseeds")
-    _, ladder = finish(
+    _, runner = finish(
         plan(tmp_path, BASE, line("a", "from: base, change: {lr_g: x0.5}"), head=rule), tmp_path / "rule", Simulated(1)
     )
-    assert "stop rule holds" in ladder.stopped and ladder.outcome("a")[0] == "not run"
+    assert "stop rule holds" in runner.stopped and runner.outcome("a")[0] == "not run"
 
 
 def test_a_study_is_refused_to_another_plan_and_to_a_second_process(tmp_path):
@@ -228,8 +228,8 @@ def test_a_journal_whose_last_line_was_cut_short_is_read_up_to_there(tmp_path):
     _, whole = finish(made, tmp_path, Simulated(1))
     journal = tmp_path / "study" / "events.jsonl"
     journal.write_bytes(journal.read_bytes()[:-40])
-    over, ladder = finish(made, tmp_path, Simulated(1))
-    assert over and table(ladder) == table(whole)
+    over, runner = finish(made, tmp_path, Simulated(1))
+    assert over and table(runner) == table(whole)
 
 
 def test_seeds_together_take_the_median_and_of_equal_verdicts_the_worse():

@@ -7,7 +7,7 @@ from benchmarks.simulated import Simulated
 from tests.conftest import quick_config
 from trainwright.studies.jobs import Result
 from trainwright.studies.scheduler import drive
-from trainwright.studies.search import Search, SearchFile, begun
+from trainwright.studies.search import Search, SearchFile, started
 from trainwright.studies.study import Study
 
 HEAD = {
@@ -17,7 +17,7 @@ HEAD = {
 
 
 def sought(sprites, tmp_path):
-    family, config = quick_config("wgan_gp/tiny", sprites, "heldout_every=10")
+    family, config = quick_config("wgan_gp/tiny", sprites, "validate_every=10")
     return Search(SearchFile.model_validate(HEAD), family, config, tmp_path)
 
 
@@ -38,14 +38,14 @@ def test_a_trial_that_never_was_measured_is_infeasible(sprites, tmp_path):
     assert search.trials[0].because == "nothing was measured"
 
 
-def searched(head, sprites, tmp_path, executor, stop=lambda: False, told=lambda job, result: None):
+def searched(head, sprites, tmp_path, executor, stop=lambda: False, reported=lambda job, result: None):
     """A search with simulated trials, as the command does it."""
-    family, config = quick_config("wgan_gp/tiny", sprites, "heldout_every=10")
+    family, config = quick_config("wgan_gp/tiny", sprites, "validate_every=10")
     book = Study(tmp_path / "study")
     book.open("search", {"title": "a search"})
-    search = Search(SearchFile.model_validate({**HEAD, **head}), family, config, book.runs, begun(book.events()))
+    search = Search(SearchFile.model_validate({**HEAD, **head}), family, config, book.runs, started(book.events()))
     try:
-        drive(search, executor, book, stop, told)
+        drive(search, executor, book, stop, reported)
     finally:
         book.close()
     return [(t.name, t.change, t.outcome, t.because, t.values) for t in search.trials]
@@ -57,8 +57,8 @@ def test_a_search_that_is_interrupted_draws_nothing_twice_and_decides_as_before(
     head = {"sampler": sampler, "trials": 12}
     whole = searched(head, sprites, tmp_path / "whole", Simulated(workers))
     for number in range(8):
-        told, stop = after(5)
-        parts = searched(head, sprites, tmp_path, Simulated(workers, seed=number), stop, told)
+        reported, stop = after(5)
+        parts = searched(head, sprites, tmp_path, Simulated(workers, seed=number), stop, reported)
     drawn = [change["optim.lr_g"] for _, change, *_ in parts]
     assert len(set(drawn)) == 12
     assert searched(head, sprites, tmp_path, Simulated(workers, loss=1.0)) == parts  # again, and nothing is run

@@ -8,7 +8,7 @@ from tests.conftest import quick_config
 from trainwright.engine.display import Silent
 from trainwright.runs.folder import Run
 from trainwright.studies import treatment as module
-from trainwright.studies.executors.inline import Here
+from trainwright.studies.executors.inline import InlineExecutor
 from trainwright.studies.jobs import Job, Result, config_of
 from trainwright.studies.quality import Quality
 from trainwright.studies.scheduler import drive
@@ -19,7 +19,7 @@ from trainwright.studies.treatment import Limits, Treatment, candidates
 BROKEN = (
     "steps=60",
     "lr_g=0.0",
-    "heldout_every=4",
+    "validate_every=4",
     "log_every=2",
     "checkpoint_every=10",
     "sample_every=30",
@@ -37,17 +37,17 @@ def treat(broken, folder, stop=lambda: False, **options):
     family, config = broken
     book = Study(folder)
     book.open("treatment", {"title": "a treatment"})
-    told = []
-    made = Treatment(family, config, book.runs, told=told.append, **options)
+    reported = []
+    made = Treatment(family, config, book.runs, reported=reported.append, **options)
     try:
-        over = drive(made, Here(Silent(), stop), book)
+        over = drive(made, InlineExecutor(Silent(), stop), book)
     finally:
         book.close()
-    return made, over, told
+    return made, over, reported
 
 
 def test_a_frozen_generator_is_mended_by_its_rate_and_the_child_runs_to_its_end(broken, tmp_path):
-    made, over, told = treat(broken, tmp_path / "study")
+    made, over, reported = treat(broken, tmp_path / "study")
     first = made.attempts[0].result
     assert over and first.status == "stopped" and first.symptoms[0] == "frozen_network"
     assert first.step < 60  # it did not wait for the end
@@ -55,7 +55,7 @@ def test_a_frozen_generator_is_mended_by_its_rate_and_the_child_runs_to_its_end(
     settings = config_of(broken[0], made.winner.job.settings)
     assert settings.optim.lr_g > 0
     assert Run(tmp_path / "study" / "runs" / made.winner.job.name).read()["parent"] is not None
-    assert [a.job.name for a in told] == [a.job.name for a in made.attempts]
+    assert [a.job.name for a in reported] == [a.job.name for a in made.attempts]
     table = of_treatment(made)
     assert table["rows"][0]["outcome"] == "sick" and table["rows"][1]["change"]
 
@@ -133,7 +133,7 @@ def test_what_was_never_measured_is_better_than_nothing_only_if_it_was_measured(
 
 def test_no_change_is_tried_twice_and_the_limits_hold(broken, tmp_path):
     made, over, _ = treat(broken, tmp_path / "study", limits=Limits(attempts=0))
-    assert over and not made.healed
+    assert over and not made.recovered
     assert [a.job.name for a in made.attempts] == ["00-untreated", "01-final"]
     assert made.ending == "0 remedies were tried"
     assert made.attempts[1].result.status == "finished"  # the best run is finished all the same

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 def check(
     recipe: Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=pictures/ lr_g=1e-5.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=images/ lr_g=1e-5.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a recipe on its data before training: settings, ranges, collapse threshold, a few steps."""

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 EPILOG = """Settings are key=value: size=64 channels=4 fitting.layout=slots fitting.blend=sum on_error=skip. Interrupted work goes on
-when the same command is run again; a picture that was fitted once with the same settings is not fitted again."""
+when the same command is run again; an image that was fitted once with the same settings is not fitted again."""
 
-verbs = typer.Typer(help="Prepare data: turn pictures into Gaussians.", no_args_is_help=True, rich_markup_mode=None)
+verbs = typer.Typer(help="Prepare data: turn images into Gaussians.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,19 +18,19 @@ def register(app: typer.Typer) -> None:
 
 @verbs.callback()
 def data() -> None:
-    """Prepare data: turn pictures into Gaussians."""
+    """Prepare data: turn images into Gaussians."""
 
 
 @verbs.command("fit-gaussians", epilog=EPILOG)
 def fit_gaussians(
-    source: Annotated[str, typer.Argument(help="A folder of pictures, or `sprites`, `emoji` or `photos`.")],
+    source: Annotated[str, typer.Argument(help="A folder of images, or `sprites`, `emoji` or `photos`.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as size=64 workers=1.")] = None,
-    count: Annotated[int, typer.Option(help="Gaussians for each picture.", min=4, max=16384)] = 512,
+    count: Annotated[int, typer.Option(help="Gaussians for each image.", min=4, max=16384)] = 512,
     out: Annotated[
         Path | None, typer.Option(help="Folder for fits and quality report [default: fits/NAME-COUNT].")
     ] = None,
 ) -> None:
-    """Write every picture as COUNT 2-D Gaussians, with a quality report.
+    """Write every image as COUNT 2-D Gaussians, with a quality report.
 
     `trainwright train gaussian_vae/... data=OUT` takes the folder; data=SOURCE finds the same fits too.
     """
@@ -52,16 +52,16 @@ def fit_gaussians(
     from trainwright.data.gaussians.store import load
     from trainwright.report.fits import summary, write_report
 
-    found = load(config, Bar("fitting pictures"))
+    found = load(config, Bar("fitting images"))
     try:
         write_folder(target, found, config)
         page = write_report(target, found, config)
     except OSError as error:
         raise UserError(f"the fits cannot be written to {target}: {(error.strerror or str(error)).lower()}.") from None
     print(summary(found, count))
-    for name, reason in found.left_out[:5]:
+    for name, reason in found.skipped[:5]:
         print(f"left out: {name} {reason}")
-    if len(found.left_out) > 5:
-        print(f"left out: {len(found.left_out) - 5} more; {target / 'quality.csv'} does not list them, fits.json does")
+    if len(found.skipped) > 5:
+        print(f"left out: {len(found.skipped) - 5} more; {target / 'quality.csv'} does not list them, fits.json does")
     print(f"fits:    {target}")
     print(f"quality: {page}")

@@ -20,9 +20,7 @@ def doctor(
         list[str] | None, typer.Option("--map", help="COLUMN=SIGNAL for a log whose columns are not recognised.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps that a foreign run was to have, if it is not over.")] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="SVG file for the picture; a run's own lies in its folder.")
-    ] = None,
+    image: Annotated[Path | None, typer.Option(help="SVG file for the image; a run's own lies in its folder.")] = None,
     experiment: Annotated[
         bool,
         typer.Option(
@@ -36,25 +34,25 @@ def doctor(
     import json
 
     from trainwright.diagnosis.doctor import EXIT, examine
-    from trainwright.diagnosis.input import admit
+    from trainwright.diagnosis.input import open_input
     from trainwright.files import write_text
-    from trainwright.report.diagnosis import picture as draw
+    from trainwright.report.diagnosis import image as draw
     from trainwright.report.diagnosis import text
 
-    patient = admit(target, _pairs(maps or ()), steps)
-    found = examine(patient.history)
+    source = open_input(target, _pairs(maps or ()), steps)
+    found = examine(source.history)
     if experiment and found.alarms:
         _ask(target, found.alarms[0].symptom.name, experiment_steps)
-        patient = admit(target, {})
-        found = examine(patient.history)
-    svg = draw(patient.history, found)
-    place = picture or (target / "doctor.svg" if (target / "run.json").exists() else None)
+        source = open_input(target, {})
+        found = examine(source.history)
+    svg = draw(source.history, found)
+    place = image or (target / "doctor.svg" if (target / "run.json").exists() else None)
     if svg and place:
         write_text(place, svg)
     if as_json:
-        print(json.dumps({"title": patient.title, "notes": patient.notes, **found.as_dict()}, indent=2))
+        print(json.dumps({"title": source.title, "notes": source.notes, **found.as_dict()}, indent=2))
     else:
-        print(text(patient.title, found, patient.family, patient.notes))
+        print(text(source.title, found, source.family, source.notes))
         if svg and place:
             print(f"\npicture: {place}")
     raise typer.Exit(EXIT[found.verdict])

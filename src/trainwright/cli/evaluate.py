@@ -1,4 +1,4 @@
-"""``trainwright evaluate RUN``: how good the samples are beside real pictures."""
+"""``trainwright evaluate RUN``: how good the samples are beside real images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure KID, precision, recall, density, coverage and nearness to training pictures; writes evaluation.json."""
+    """Measure KID, precision, recall, density, coverage and nearness to training images; writes evaluation.json."""
     import json
 
     from trainwright import recipes as registry
@@ -35,7 +35,7 @@ def evaluate(
         print(json.dumps(result, indent=2))
         return
     print(f"{result['samples']} samples of step {result['step']} ({result['weights']} weights, seed {seed}) beside")
-    print(f"{result['real']} training and {result['held_out']} held-out pictures; {result['backend']}\n")
+    print(f"{result['real']} training and {result['held_out']} held-out images; {result['backend']}\n")
     for row in result["rows"]:
         spread = f" ± {row['spread']:.3g}" if row["spread"] is not None else ""
         floor = f"  real data: {row['floor']:.3g}" if row["floor"] is not None else ""

@@ -32,7 +32,7 @@ def export(
     trained = load(registry.family(opened.read()["family"], str(run)), opened, best)
     try:
         with atomic_folder(folder) as temporary:
-            how = trained.system.export(temporary, averaged=not raw)
+            how = trained.model.export(temporary, averaged=not raw)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{folder} cannot be written: {reason.lower()}.") from None

@@ -78,7 +78,7 @@ def run_plan(
 ) -> None:
     """Run a plan, or go on with it."""
     from trainwright.files import write_text
-    from trainwright.studies.plan_runner import Ladder
+    from trainwright.studies.plan_runner import PlanRunner
     from trainwright.studies.study import Study
     from trainwright.studies.summary import of_plan
 
@@ -96,8 +96,8 @@ def run_plan(
     folder.open("plan", identity)
     try:
         write_text(folder.folder / "plan.yaml", text)
-        ladder = Ladder(made, folder.runs)
-        table, page = conduct(ladder, folder, of_plan, workers, executor, address)
+        runner = PlanRunner(made, folder.runs)
+        table, page = conduct(runner, folder, of_plan, workers, executor, address)
     finally:
         folder.close()
     print(f"\n{table['headline']}")

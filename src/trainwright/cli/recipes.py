@@ -25,4 +25,4 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         width = max((len(r.title) for r in mine), default=0)
         for recipe in mine:
             print(f"  {recipe.title:<{width}}  {recipe.hypothesis}")
-    print("\nTrain one with: trainwright train FAMILY/RECIPE data=path/to/pictures")
+    print("\nTrain one with: trainwright train FAMILY/RECIPE data=path/to/images")

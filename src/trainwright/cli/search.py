@@ -29,7 +29,7 @@ def search(
     address: Address = "auto",
 ) -> None:
     """Search a recipe's settings; what is sick stops early."""
-    from trainwright.studies.search import Search, begun, load
+    from trainwright.studies.search import Search, load, started
     from trainwright.studies.study import Study
     from trainwright.studies.summary import of_search
 
@@ -46,7 +46,7 @@ def search(
         prepared(family, base)  # data that are not there are told before anything begins
     folder.open("search", identity)
     try:
-        source = Search(head, family, base, folder.runs, begun(folder.events()))
+        source = Search(head, family, base, folder.runs, started(folder.events()))
         table, page = conduct(source, folder, of_search, workers, executor, address)
     finally:
         folder.close()

@@ -34,17 +34,17 @@ def at_work(workers: int, kind: str, address: str) -> Iterator[tuple["Executor",
     with display() as shown, stop_on_signal(shown.note) as stop:
         executor: Executor
         if kind == "ray":
-            from trainwright.studies.executors.ray_cluster import Cluster
+            from trainwright.studies.executors.ray_cluster import RayExecutor
 
-            executor = Cluster(address, workers)
+            executor = RayExecutor(address, workers)
         elif workers == 1:
-            from trainwright.studies.executors.inline import Here
+            from trainwright.studies.executors.inline import InlineExecutor
 
-            executor = Here(shown, stop)
+            executor = InlineExecutor(shown, stop)
         else:
-            from trainwright.studies.executors.local import Processes
+            from trainwright.studies.executors.local import LocalExecutor
 
-            executor = Processes(workers, status=_Lines())
+            executor = LocalExecutor(workers, status=_Lines())
         try:
             yield executor, stop
         finally:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainwright.engine.session import Outcome
 
 CRASHED, SICK = 3, 11
-EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=pictures/.
+EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=images/.
 Run the same command again and it goes on where it stopped. Ctrl-C saves a checkpoint first."""
 
 
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=pictures/ lr_g=1e-5.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=images/ lr_g=1e-5.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run folder; by default named after the recipe and the overrides.")
     ] = None,
@@ -138,7 +138,7 @@ def conclude(outcome: "Outcome") -> None:
     if outcome.status == "stopped":
         print(
             f"trainwright: stopped at step {outcome.step} with a checkpoint. {outcome.message} "
-            f"`trainwright doctor {folder}` says why; on_sick=go_on goes on all the same.",
+            f"`trainwright doctor {folder}` says why; on_failure=continue goes on all the same.",
             file=sys.stderr,
         )
         print(f"report: {page}")

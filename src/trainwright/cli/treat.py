@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def treat(
     recipe: Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=pictures/ lr_g=1e-5.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as data=images/ lr_g=1e-5.")] = None,
     budget: Annotated[str, typer.Option(help="Training time of all runs together, such as 30m or 2h.")] = "24h",
     attempts: Annotated[int, typer.Option(help="Remedies that are tried at most.", min=0)] = 8,
     study: Folder = None,
@@ -66,8 +66,10 @@ def carry_out(
     title = f"treatment of {config.recipe}"
     study.open("treatment", {"title": title, "family": family.name, "settings": flatten(config), "breadth": breadth})
     try:
-        told = _Told(study)
-        treatment = Treatment(family, config, study.runs, Limits(attempts, seconds=budget), breadth=breadth, told=told)
+        reported = _Told(study)
+        treatment = Treatment(
+            family, config, study.runs, Limits(attempts, seconds=budget), breadth=breadth, reported=reported
+        )
         table, page = conduct(treatment, study, of_treatment, workers, executor, address)
     finally:
         study.close()
@@ -106,4 +108,4 @@ def _conclude(treatment: "Treatment", headline: str, page: Path) -> None:
     print(f"samples:  {newest(Path(best.job.folder) / 'samples')}")
     print(f"report:   {build_report(Run(Path(best.job.folder)))}")
     print(f"notebook: {page}")
-    raise typer.Exit(0 if treatment.healed else SICK)
+    raise typer.Exit(0 if treatment.recovered else SICK)

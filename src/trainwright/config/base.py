@@ -1,6 +1,6 @@
 """The base of every config: frozen, strict, unknown keys refused, one help sentence and one mark for each field."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 
 class Config(BaseModel):
-    """A section of a recipe. ``shorthand`` names the field that a bare value stands for (``data: pictures/``)."""
+    """A section of a recipe. ``shorthand`` names the field that a bare value stands for (``data: images/``)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     shorthand: ClassVar[str | None] = None
@@ -21,7 +21,15 @@ class Config(BaseModel):
         return value
 
 
-def knob(default: Any, help: str, *, hot: bool = False, aliases: tuple[str, ...] = (), **limits: Any) -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    hot: bool = False,
+    aliases: tuple[str, ...] = (),
+    formerly: Mapping[str, Mapping[str, str]] | None = None,
+    **limits: Any,
+) -> Any:
     """A config field.
 
     Args:
@@ -29,9 +37,15 @@ def knob(default: Any, help: str, *, hot: bool = False, aliases: tuple[str, ...]
         help: one sentence for ``--help``, the docs and error messages.
         hot: True if a running or resumed run can take a new value; False if it needs a restart.
         aliases: other names under which guides and papers know it (``LAMBDA_GP``).
+        formerly: earlier names of the field, each with the values that have another name now.
         limits: pydantic's bounds (``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ...).
     """
-    return Field(default, description=help, json_schema_extra={"hot": hot, "aliases": list(aliases)}, **limits)
+    marks: dict[str, Any] = {
+        "hot": hot,
+        "aliases": [*aliases, *(formerly or {})],
+        "formerly": {k: dict(v) for k, v in (formerly or {}).items()},
+    }
+    return Field(default, description=help, json_schema_extra=marks, **limits)
 
 
 def section_of(field: FieldInfo) -> type[Config] | None:
@@ -52,7 +66,7 @@ def leaves(schema: type[Config], prefix: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def extra(field: FieldInfo, key: str) -> Any:
-    """A mark that :func:`knob` left on a field (``hot`` or ``aliases``), or None."""
+    """A mark that :func:`setting` left on a field (``hot`` or ``aliases``), or None."""
     marks = field.json_schema_extra
     return marks.get(key) if isinstance(marks, dict) else None
 

@@ -1,5 +1,9 @@
 """Finding the one field that a user means: dotted path, leaf name, or a guide's name for it."""
 
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
 from trainwright.config.base import Config, extra, leaves, section_of
 from trainwright.errors import UserError, nearest
 
@@ -24,7 +28,7 @@ def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
             raise UserError(f"{where}: {key!r} is a section; name one of its fields: {fields}.")
         return (*dotted, section.shorthand)
     matches = [path for path in paths if path[-len(dotted) :] == dotted]
-    matches = matches or [path for path, field in leaves(schema) if key in (extra(field, "aliases") or ())]
+    matches = matches or [path for path, field in leaves(schema) if _is_alias(path, field, dotted)]
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -36,6 +40,18 @@ def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
     if not hint and related:
         hint = f" Did you mean one of {', '.join(related)}?"
     raise UserError(f"{where}: unknown key {key!r}.{hint}")
+
+
+def current_value(schema: type[Config], key: str, path: tuple[str, ...], value: Any) -> Any:
+    """Return the value under its name of today, where ``key`` is an earlier name of the field at ``path``."""
+    field = next((field for known, field in leaves(schema) if known == path), None)
+    renamed = (extra(field, "formerly") or {}).get(key.rpartition(".")[2], {}) if field is not None else {}
+    return renamed.get(value, value) if isinstance(value, str) else value
+
+
+def _is_alias(path: tuple[str, ...], field: FieldInfo, dotted: tuple[str, ...]) -> bool:
+    """Return whether ``dotted`` is the path with an alias in place of its last name, or an end of that."""
+    return any((*path[:-1], alias)[-len(dotted) :] == dotted for alias in extra(field, "aliases") or ())
 
 
 def _section(schema: type[Config], path: tuple[str, ...]) -> type[Config] | None:

@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from trainwright.config.base import Config, leaves
-from trainwright.config.names import resolve
+from trainwright.config.names import current_value, resolve
 from trainwright.errors import UserError
 
 C = TypeVar("C", bound=Config)
@@ -83,7 +83,7 @@ def _merge(settings: Settings, schema: type[Config], mapping: Mapping[str, Any],
             continue
         name = ".".join(path)
         full = resolve(schema, name, place)
-        settings.put(full, plain(value), place)
+        settings.put(full, current_value(schema, name, full, plain(value)), place)
 
 
 def _sections(schema: type[Config]) -> set[Path_]:
@@ -98,7 +98,7 @@ def add_overrides(settings: Settings, schema: type[Config], overrides: Iterable[
         if not equals or not key.strip():
             raise UserError(f"{place}: expected key=value, such as lr_g=1e-5.")
         full = resolve(schema, key.strip(), place)
-        settings.put(full, _value(text, place), place)
+        settings.put(full, current_value(schema, key.strip(), full, _value(text, place)), place)
 
 
 def _value(text: str, place: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 
 Unit = Literal["step", "epoch"]
 
@@ -18,10 +18,10 @@ class Linear(Config):
     """A straight ramp from ``start`` to ``end`` over ``over`` units, then ``end`` (KL warm-up, LR warm-up)."""
 
     kind: Literal["linear"]
-    start: float = knob(0.0, "Value at the beginning.")
-    end: float = knob(..., "Value from the end of the ramp on.")
-    over: float = knob(..., "Length of the ramp, in `unit`.", gt=0)
-    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+    start: float = setting(0.0, "Value at the beginning.")
+    end: float = setting(..., "Value from the end of the ramp on.")
+    over: float = setting(..., "Length of the ramp, in `unit`.", gt=0)
+    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
 
     def at(self, t: float) -> float:
         """The value after ``t`` units."""
@@ -32,11 +32,11 @@ class Cosine(Config):
     """Linear warm-up over ``warmup``, then half a cosine from ``start`` to ``end`` until ``over``, then ``end``."""
 
     kind: Literal["cosine"]
-    start: float = knob(..., "Value at the top of the cosine.")
-    end: float = knob(0.0, "Value at its foot, kept from then on.")
-    over: float = knob(..., "Where the foot is reached, in `unit`, counted from the run's beginning.", gt=0)
-    warmup: float = knob(0.0, "Length of a linear ramp from 0 to `start`, in `unit`.", ge=0)
-    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+    start: float = setting(..., "Value at the top of the cosine.")
+    end: float = setting(0.0, "Value at its foot, kept from then on.")
+    over: float = setting(..., "Where the foot is reached, in `unit`, counted from the run's beginning.", gt=0)
+    warmup: float = setting(0.0, "Length of a linear ramp from 0 to `start`, in `unit`.", ge=0)
+    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> "Cosine":
@@ -56,10 +56,10 @@ class Tanh(Config):
     """``end · ½(tanh(t/scale - shift) + 1)``: the sequence guide's KL weight with scale 200, shift 2.5 and epochs."""
 
     kind: Literal["tanh"]
-    end: float = knob(1.0, "Value approached for large t.")
-    scale: float = knob(200.0, "Units per unit of the tanh argument.", gt=0)
-    shift: float = knob(2.5, "Where the middle lies: t = scale · shift.")
-    unit: Unit = knob("epoch", "Whether t counts steps or epochs.")
+    end: float = setting(1.0, "Value approached for large t.")
+    scale: float = setting(200.0, "Units per unit of the tanh argument.", gt=0)
+    shift: float = setting(2.5, "Where the middle lies: t = scale · shift.")
+    unit: Unit = setting("epoch", "Whether t counts steps or epochs.")
 
     def at(self, t: float) -> float:
         """The value after ``t`` units."""
@@ -70,12 +70,12 @@ class Cyclical(Config):
     """Saw teeth: in each ``period`` a ramp from ``start`` to ``end`` over ``ratio`` of it, then ``end`` (Fu et al.)."""
 
     kind: Literal["cyclical"]
-    start: float = knob(0.0, "Value at the beginning of each cycle.")
-    end: float = knob(1.0, "Value at the end of each ramp.")
-    period: float = knob(..., "Length of a cycle, in `unit`.", gt=0)
-    ratio: float = knob(0.5, "Share of a cycle that is ramp.", gt=0, le=1)
-    cycles: int | None = knob(None, "After so many cycles stay at `end`; null: for ever.", ge=1)
-    unit: Unit = knob("step", "Whether lengths count steps or epochs.")
+    start: float = setting(0.0, "Value at the beginning of each cycle.")
+    end: float = setting(1.0, "Value at the end of each ramp.")
+    period: float = setting(..., "Length of a cycle, in `unit`.", gt=0)
+    ratio: float = setting(0.5, "Share of a cycle that is ramp.", gt=0, le=1)
+    cycles: int | None = setting(None, "After so many cycles stay at `end`; null: for ever.", ge=1)
+    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
 
     def at(self, t: float) -> float:
         """The value after ``t`` units."""
@@ -89,10 +89,10 @@ class Piecewise(Config):
     """Straight lines through ``points`` of (t, value); constant before the first and after the last."""
 
     kind: Literal["piecewise"]
-    points: list[Annotated[tuple[float, float], Field(strict=False)]] = knob(
+    points: list[Annotated[tuple[float, float], Field(strict=False)]] = setting(
         ..., "Pairs [t, value] with growing t.", min_length=1
     )
-    unit: Unit = knob("step", "Whether t counts steps or epochs.")
+    unit: Unit = setting("step", "Whether t counts steps or epochs.")
 
     @model_validator(mode="after")
     def _growing(self) -> "Piecewise":

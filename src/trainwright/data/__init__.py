@@ -1,1 +1,1 @@
-"""Sources of pictures -> one memory-mapped array -> batches addressed by index -> augmented tensors."""
+"""Sources of images -> one memory-mapped array -> batches addressed by index -> augmented tensors."""

@@ -1,4 +1,4 @@
-"""Flips, rotation and colour jitter, drawn for each picture and applied to the whole batch at once."""
+"""Flips, rotation and colour jitter, drawn for each image and applied to the whole batch at once."""
 
 import math
 
@@ -44,7 +44,7 @@ def _rotate(images: Tensor, degrees: float, background: Tensor) -> Tensor:
 
 
 def _jitter(images: Tensor, strengths: tuple[float, float, float, float]) -> Tensor:
-    """Contrast about each picture's mean luma, then brightness, saturation and hue as one matrix for each picture."""
+    """Contrast about each image's mean luma, then brightness, saturation and hue as one matrix for each image."""
     brightness, contrast, saturation, hue = strengths
     count = len(images)
 

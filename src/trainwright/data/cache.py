@@ -1,4 +1,4 @@
-"""Pictures decoded once, in parallel, into a memory-mapped array that is keyed by what is in it.
+"""Images decoded once, in parallel, into a memory-mapped array that is keyed by what is in it.
 
 The key is a hash of every file's name and content and of every setting that changes the pixels, so an edited folder or
 another size makes a new array and an unchanged one is found again. Interrupted work leaves no half-written array.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from trainwright.data.config import Pictures
+from trainwright.data.config import Images
 from trainwright.data.decode import decode
 from trainwright.data.fingerprint import fingerprints
 from trainwright.data.sources import Item, items
@@ -32,20 +32,20 @@ DECODED_BY = ("size", "channels", "background", "fit", "interpolation", "on_erro
 
 @dataclass(frozen=True)
 class ImageSet:
-    """All pictures of a source.
+    """All images of a source.
 
     Attributes:
         pixels: (N, size, size, channels) uint8, memory-mapped, read only.
-        digests: one SHA-256 in hex for each picture, of its decoded pixels.
+        digests: one SHA-256 in hex for each image, of its decoded pixels.
         names: where each came from.
-        left_out: (name, reason) of files that ``on_error: skip`` passed over.
+        skipped: (name, reason) of files that ``on_error: skip`` passed over.
         identity: hash over all digests: two runs with the same identity saw the same data.
     """
 
     pixels: np.ndarray
     digests: list[str]
     names: list[str]
-    left_out: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
     identity: str
 
 
@@ -91,31 +91,31 @@ def writing(what: str) -> Iterator[None]:
         ) from None
 
 
-def load(config: Pictures, progress: Progress | None = None) -> ImageSet:
-    """The decoded pictures of ``config.source``, from the cache or made now.
+def load(config: Images, progress: Progress | None = None) -> ImageSet:
+    """The decoded images of ``config.source``, from the cache or made now.
 
     Raises:
-        UserError: no such folder, no pictures, or (with ``on_error: fail``) a file that is no picture, by name.
+        UserError: no such folder, no images, or (with ``on_error: fail``) a file that is no image, by name.
     """
     found = items(config.source)
-    with writing("the decoded pictures"):
+    with writing("the decoded images"):
         folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
         made_once(folder, lambda t: _decode_all(found, config, t, progress or (lambda done, total: None)))
     return _open(folder)
 
 
-def _key(found: list[Item], contents: list[str], config: Pictures) -> str:
+def _key(found: list[Item], contents: list[str], config: Images) -> str:
     settings = config.model_dump(mode="json", include=set(DECODED_BY))
     names = [item.name for item in found]
     text = json.dumps([VERSION, settings, names, contents], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _decode_all(found: list[Item], config: Pictures, folder: Path, progress: Progress) -> None:
+def _decode_all(found: list[Item], config: Images, folder: Path, progress: Progress) -> None:
     shape = (config.size, config.size, config.channels)
     digests: list[str] = []
     names: list[str] = []
-    left_out: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     with (folder / "pixels.bin").open("wb") as out:
         for done, (item, result) in enumerate(_in_parallel(found, config), 1):
             if isinstance(result, ValueError):
@@ -123,7 +123,7 @@ def _decode_all(found: list[Item], config: Pictures, folder: Path, progress: Pro
                     raise UserError(
                         f"data: {item.name} {result}. Remove it, or leave such files out with data.on_error=skip."
                     )
-                left_out.append((item.name, str(result)))
+                skipped.append((item.name, str(result)))
             else:
                 assert result.shape == shape
                 data = np.ascontiguousarray(result).tobytes()
@@ -132,12 +132,12 @@ def _decode_all(found: list[Item], config: Pictures, folder: Path, progress: Pro
                 names.append(item.name)
             progress(done, len(found))
     if not names:
-        raise UserError(f"data: none of the {len(found)} files in {config.source!r} is a picture that can be read.")
-    index = {"shape": [len(names), *shape], "digests": digests, "names": names, "left_out": left_out}
+        raise UserError(f"data: none of the {len(found)} files in {config.source!r} is an image that can be read.")
+    index = {"shape": [len(names), *shape], "digests": digests, "names": names, "skipped": skipped}
     (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _in_parallel(found: Iterable[Item], config: Pictures) -> Iterator[tuple[Item, Any]]:
+def _in_parallel(found: Iterable[Item], config: Images) -> Iterator[tuple[Item, Any]]:
     """Decodes in threads (PIL releases the interpreter lock), in order, with a bounded number in flight."""
     workers = config.workers or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
@@ -155,7 +155,7 @@ def _in_parallel(found: Iterable[Item], config: Pictures) -> Iterator[tuple[Item
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _try(item: Item, config: Pictures) -> np.ndarray | ValueError:
+def _try(item: Item, config: Images) -> np.ndarray | ValueError:
     try:
         return decode(item, config)
     except ValueError as error:
@@ -166,8 +166,8 @@ def _open(folder: Path) -> ImageSet:
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     shape = tuple(index["shape"])
     if (folder / "pixels.bin").stat().st_size != int(np.prod(shape)):
-        raise UserError(f"data: the cached pictures in {folder} are damaged; remove that folder and run again.")
+        raise UserError(f"data: the cached images in {folder} are damaged; remove that folder and run again.")
     pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r", shape=shape)
     identity = hashlib.sha256("".join(index["digests"]).encode()).hexdigest()[:16]
-    left_out = [(name, reason) for name, reason in index["left_out"]]
-    return ImageSet(pixels, index["digests"], index["names"], left_out, identity)
+    skipped = [(name, reason) for name, reason in index["skipped"]]
+    return ImageSet(pixels, index["digests"], index["names"], skipped, identity)

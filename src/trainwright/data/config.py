@@ -1,11 +1,11 @@
-"""The ``data`` section of a recipe for families that train on pictures."""
+"""The ``data`` section of a recipe for families that train on images."""
 
 from typing import Annotated, ClassVar, Literal
 
 from PIL import ImageColor
 from pydantic import AfterValidator, Field
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 
 
 def _is_colour(name: str) -> str:
@@ -24,12 +24,12 @@ def power_of_two(size: int) -> int:
 
 
 class Augment(Config):
-    """Random changes to each training picture, drawn anew each time it is used."""
+    """Random changes to each training image, drawn anew each time it is used."""
 
-    flip: float = knob(
+    flip: float = setting(
         0.5, "Probability of a horizontal flip.", hot=True, ge=0, le=1, aliases=("HORIZONTAL_FLIP_PROB",)
     )
-    rotation: float = knob(
+    rotation: float = setting(
         0.0, "Rotation by up to so many degrees either way.", hot=True, ge=0, le=180, aliases=("ROTATION_DEGREES",)
     )
     color_jitter: Annotated[
@@ -40,7 +40,7 @@ class Augment(Config):
             Annotated[float, Field(ge=0, le=0.5)],
         ],
         Field(strict=False),
-    ] = knob(
+    ] = setting(
         (0.0, 0.0, 0.0, 0.0),
         "Strength of brightness, contrast, saturation and hue jitter.",
         hot=True,
@@ -48,37 +48,37 @@ class Augment(Config):
     )
 
 
-class Pictures(Config):
-    """Where pictures come from and what they are made into."""
+class Images(Config):
+    """Where images come from and what they are made into."""
 
     shorthand: ClassVar[str | None] = "source"
 
-    source: str = knob(
+    source: str = setting(
         "sprites",
-        "A folder of pictures (searched through its subfolders), or what comes along: `sprites`, 949 CC0 sprites "
+        "A folder of images (searched through its subfolders), or what comes along: `sprites`, 949 CC0 sprites "
         "of 32 px; `emoji`, 1,897 of 32 px; `photos`, 1,165 CC0 photo patches of 64 px.",
     )
-    size: Annotated[int, AfterValidator(power_of_two)] = knob(
-        64, "Side of the square pictures in pixels, a power of two.", ge=16, le=1024
+    size: Annotated[int, AfterValidator(power_of_two)] = setting(
+        64, "Side of the square images in pixels, a power of two.", ge=16, le=1024
     )
-    channels: Literal[1, 3, 4] = knob(3, "1 grey, 3 colour, 4 colour with transparency kept as a fourth channel.")
-    background: Annotated[str, AfterValidator(_is_colour)] = knob(
+    channels: Literal[1, 3, 4] = setting(3, "1 grey, 3 colour, 4 colour with transparency kept as a fourth channel.")
+    background: Annotated[str, AfterValidator(_is_colour)] = setting(
         "white", "Colour that transparent parts are laid on (for 1 and 3 channels) and borders are filled with."
     )
-    fit: Literal["crop", "pad", "stretch"] = knob(
-        "crop", "How a picture that is not square is made square: cut the middle out, add borders, or stretch."
+    fit: Literal["crop", "pad", "stretch"] = setting(
+        "crop", "How an image that is not square is made square: cut the middle out, add borders, or stretch."
     )
-    interpolation: Literal["auto", "nearest", "smooth"] = knob(
+    interpolation: Literal["auto", "nearest", "smooth"] = setting(
         "auto", "`auto`: nearest for whole-number enlargement (pixel art stays crisp), smooth otherwise."
     )
-    on_error: Literal["fail", "skip"] = knob(
-        "fail", "A file that is no readable picture: stop and name it, or leave it out and list it."
+    on_error: Literal["fail", "skip"] = setting(
+        "fail", "A file that is no readable image: stop and name it, or leave it out and list it."
     )
-    held_out: float = knob(0.1, "Share of pictures kept from training, chosen by their content.", ge=0, lt=1)
-    workers: int | None = knob(None, "Threads for decoding; null: one a core.", hot=True, ge=1, le=256)
+    held_out: float = setting(0.1, "Share of images kept from training, chosen by their content.", ge=0, lt=1)
+    workers: int | None = setting(None, "Threads for decoding; null: one a core.", hot=True, ge=1, le=256)
 
 
-class ImageData(Pictures):
-    """Pictures for a family that trains on pixels."""
+class ImageData(Images):
+    """Images for a family that trains on pixels."""
 
     augment: Augment = Augment()

@@ -5,20 +5,20 @@ import warnings
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
-from trainwright.data.config import Pictures
+from trainwright.data.config import Images
 from trainwright.data.sources import Item
 
 MAX_PIXELS = 200_000_000  # a decompression bomb is a broken file, not a reason to swap
 
 
-def decode(item: Item, config: Pictures) -> np.ndarray:
+def decode(item: Item, config: Images) -> np.ndarray:
     """Reads the first frame, honours EXIF rotation, makes it square, and converts it.
 
     Returns:
         uint8 array of shape (size, size, channels); channels last, transparency laid on ``background`` unless kept.
 
     Raises:
-        ValueError: the file is no readable picture; the message says why in a few words.
+        ValueError: the file is no readable image; the message says why in a few words.
     """
     try:
         with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def decode(item: Item, config: Pictures) -> np.ndarray:
 
 def _why(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "is not a picture that can be read"
+        return "is not an image that can be read"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be opened: {error.strerror.lower()}"
     return f"is damaged: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -51,7 +51,7 @@ def _to_rgba(image: Image.Image) -> Image.Image:
     return image.convert("RGBA")
 
 
-def _square(image: Image.Image, config: Pictures) -> Image.Image:
+def _square(image: Image.Image, config: Images) -> Image.Image:
     width, height = image.size
     side = min(width, height) if config.fit == "crop" else max(width, height)
     if config.fit == "crop":
@@ -69,13 +69,13 @@ def _square(image: Image.Image, config: Pictures) -> Image.Image:
     return image.convert("RGBa").resize((config.size, config.size), Image.Resampling.LANCZOS).convert("RGBA")
 
 
-def _nearest(image: Image.Image, config: Pictures) -> bool:
+def _nearest(image: Image.Image, config: Images) -> bool:
     if config.interpolation == "auto":
         return config.size % image.width == 0 and config.size % image.height == 0
     return config.interpolation == "nearest"
 
 
-def _channels(image: Image.Image, config: Pictures) -> np.ndarray:
+def _channels(image: Image.Image, config: Images) -> np.ndarray:
     if config.channels == 4:
         return np.asarray(image, dtype=np.uint8)
     canvas = Image.new("RGBA", image.size, (*ImageColor.getrgb(config.background)[:3], 255))

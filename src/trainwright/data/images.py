@@ -1,4 +1,4 @@
-"""The pictures of a run as the loop sees them: training batches by position, held-out pictures, [-1, 1] tensors."""
+"""The images of a run as the loop sees them: training batches by position, held-out images, [-1, 1] tensors."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +18,11 @@ from trainwright.errors import UserError
 
 @dataclass(frozen=True)
 class Images:
-    """A data set of pictures, split, ready for training."""
+    """A data set of images, split, ready for training."""
 
     config: ImageData
-    images: ImageSet
-    train: np.ndarray  # indices into images.pixels
+    stored: ImageSet
+    train: np.ndarray  # indices into stored.pixels
     held_out: np.ndarray
 
     @classmethod
@@ -31,9 +31,7 @@ class Images:
         images = load(config, progress)
         train, held_out = split(images.digests, config.held_out)
         if len(train) < 2:
-            raise UserError(
-                f"data: {config.source!r} leaves {len(train)} pictures for training; at least 2 are needed."
-            )
+            raise UserError(f"data: {config.source!r} leaves {len(train)} images for training; at least 2 are needed.")
         return cls(config, images, train, held_out)
 
     def __len__(self) -> int:
@@ -42,16 +40,16 @@ class Images:
     @property
     def identity(self) -> str:
         """Hash of all pixels."""
-        return self.images.identity
+        return self.stored.identity
 
     @property
-    def left_out(self) -> list[tuple[str, str]]:
+    def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of every file that ``on_error: skip`` passed over."""
-        return self.images.left_out
+        return self.stored.skipped
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
         """Raw training batch: (size, H, W, C) uint8."""
-        return self.images.pixels[self.train[batch_indices(seed, start, size, len(self.train))]]
+        return self.stored.pixels[self.train[batch_indices(seed, start, size, len(self.train))]]
 
     def prepare(self, raw: Tensor) -> Tensor:
         """(B, H, W, C) uint8 on any device -> augmented (B, C, H, W) float in [-1, 1], channels-last in memory."""
@@ -68,21 +66,21 @@ class Images:
         return torch.tensor(values) / 127.5 - 1
 
     def some(self, part: str, count: int) -> Tensor:
-        """The first ``count`` pictures of ``train`` or ``held_out`` in content order: (n, C, H, W) in [-1, 1]."""
-        return to_signed(torch.from_numpy(self.images.pixels[self.first(part, count)]))
+        """The first ``count`` images of ``train`` or ``held_out`` in content order: (n, C, H, W) in [-1, 1]."""
+        return to_signed(torch.from_numpy(self.stored.pixels[self.first(part, count)]))
 
     def first(self, part: str, count: int) -> np.ndarray:
-        """Indices of the first ``count`` pictures of a part in content order, sorted."""
+        """Indices of the first ``count`` images of a part in content order, sorted."""
         return np.sort(self._by_content[part][:count])
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The same as :meth:`some`: the samples are pictures."""
+    def images(self, part: str, count: int) -> Tensor:
+        """The same as :meth:`some`: the samples are images."""
         return self.some(part, count)
 
     @cached_property
     def _by_content(self) -> dict[str, np.ndarray]:
         parts = {"train": self.train, "held_out": self.held_out}
-        return {name: np.array(sorted(p, key=self.images.digests.__getitem__), np.int64) for name, p in parts.items()}
+        return {name: np.array(sorted(p, key=self.stored.digests.__getitem__), np.int64) for name, p in parts.items()}
 
 
 def to_signed(raw: Tensor) -> Tensor:
@@ -91,7 +89,7 @@ def to_signed(raw: Tensor) -> Tensor:
 
 
 def to_byte_tensor(images: Tensor) -> Tensor:
-    """(B, C, H, W) in [-1, 1] -> the same in uint8, on the CPU: what picture metrics take."""
+    """(B, C, H, W) in [-1, 1] -> the same in uint8, on the CPU: what image metrics take."""
     return torch.from_numpy(to_bytes(images)).permute(0, 3, 1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder tree of image files, or the sprites, emoji and photographs that ship with the package."""
+"""Where images come from: a folder tree of image files, or the sprites, emoji and photographs that ship with the package."""
 
 import csv
 import functools
@@ -25,18 +25,18 @@ PATCH_SIDE = 64
 
 @dataclass(frozen=True)
 class Item:
-    """One picture that may not have been read yet: its name for messages, and how to open it."""
+    """One image that may not have been read yet: its name for messages, and how to open it."""
 
     name: str
     open: Callable[[], Image.Image]
     stamp: str  # size and time of the file: while they stay, its content hash is not computed again
-    path: Path | None = None  # None for a packaged picture, whose stamp is a content hash already
+    path: Path | None = None  # None for a packaged image, whose stamp is a content hash already
 
 
 def items(source: str) -> list[Item]:
-    """Every picture of a source in a stable order.
+    """Every image of a source in a stable order.
 
-    Files that are plainly not pictures by name (``.txt``, hidden files) are items too: whether they stop the run or are
+    Files that are plainly not images by name (``.txt``, hidden files) are items too: whether they stop the run or are
     listed as left out is the caller's ``on_error``.
 
     Raises:
@@ -50,10 +50,10 @@ def items(source: str) -> list[Item]:
             f"data: {source!r} is neither a folder nor one of: {', '.join(BUILTIN)}.{nearest(source, BUILTIN)}"
         )
     if not folder.is_dir():
-        raise UserError(f"data: {source!r} is a file; give the folder that holds the pictures.")
+        raise UserError(f"data: {source!r} is a file; give the folder that holds the images.")
     found = [_file_item(path, folder) for path in walk(folder)]
     if not found:
-        raise UserError(f"data: no files in {source!r}; give a folder that holds PNG, JPEG, WebP or GIF pictures.")
+        raise UserError(f"data: no files in {source!r}; give a folder that holds PNG, JPEG, WebP or GIF images.")
     return found
 
 

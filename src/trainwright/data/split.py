@@ -1,17 +1,17 @@
-"""Which pictures are held out: decided by each picture's own content, so that a copy never sits on both sides."""
+"""Which images are held out: decided by each image's own content, so that a copy never sits on both sides."""
 
 import numpy as np
 
 
 def split(digests: list[str], held_out: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the held-out pictures.
+    """Indices of the training and of the held-out images.
 
     Args:
-        digests: hex SHA-256 of each picture's pixels; equal pictures share one.
+        digests: hex SHA-256 of each image's pixels; equal images share one.
         held_out: wanted share in [0, 1).
 
     Returns:
-        (train, held_out), int64 and sorted. A picture's side does not change when others come or go. If the hash puts
+        (train, held_out), int64 and sorted. An image's side does not change when others come or go. If the hash puts
         everything on one side although a share was asked for, one content moves over, if there are two.
     """
     position = np.array([int(digest[:8], 16) / 2**32 for digest in digests])

@@ -25,7 +25,7 @@ CERTAIN = 1.3  # a little below 2 ln 2, for a discriminator that took a step bet
 
 
 @dataclass(frozen=True)
-class Game:
+class AdversarialLoss:
     """What is known of the game.
 
     Attributes:
@@ -41,7 +41,7 @@ class Game:
     estimate: Series | None = None
 
 
-def game(signals: Mapping[str, Series], said: Kind | None = None) -> Game:
+def infer_adversarial_loss(signals: Mapping[str, Series], said: Kind | None = None) -> AdversarialLoss:
     """Judges the losses; ``said`` is the kind if somebody knows it."""
     real, fake = signals.get("discriminator/real"), signals.get("discriminator/fake")
     d = signals.get("discriminator/loss") or signals.get("critic/loss")
@@ -50,14 +50,14 @@ def game(signals: Mapping[str, Series], said: Kind | None = None) -> Game:
         kind, terms = _of_sum(d, g)
         if said is not None:
             terms = terms if kind == said else None
-        return Game(said or kind, terms if (said or kind) == "bce" else None)
+        return AdversarialLoss(said or kind, terms if (said or kind) == "bce" else None)
     if said == "bce" or (said is None and _entropies(real, fake, g)):
-        return Game("bce", 2)
+        return AdversarialLoss("bce", 2)
     scores = bool((_finite(real) < 0).any() or (_finite(fake) < 0).any())
     kind = said or _of_sum(d, g)[0]
     if kind == "wasserstein" and d is not None:
-        return Game(kind, None, False, _estimate(d, real, fake))
-    return Game(kind if kind != "bce" else None, None, not scores and kind == "hinge")
+        return AdversarialLoss(kind, None, False, _estimate(d, real, fake))
+    return AdversarialLoss(kind if kind != "bce" else None, None, not scores and kind == "hinge")
 
 
 def _entropies(real: Series, fake: Series, g: Series | None) -> bool:

@@ -20,7 +20,7 @@ class Check:
     fix: str = ""
 
 
-class Plan:
+class PlannedRun:
     """Settings and facts of a run that has not begun.
 
     Args:
@@ -48,20 +48,20 @@ class Plan:
         return self.steps / batches
 
 
-def check(plan: Plan) -> list[Check]:
+def run_checks(plan: PlannedRun) -> list[Check]:
     """Every check that has what it needs, worst first."""
-    found = [c for look in CHECKS for c in look(plan)]
+    found = [c for inspect in CHECKS for c in inspect(plan)]
     return sorted(found, key=lambda c: ("stop", "warn", "ok").index(c.grade))
 
 
-def _batch_norm(p: Plan) -> list[Check]:
+def _batch_norm(p: PlannedRun) -> list[Check]:
     if p.facts.get("critic_batch_norm") and (p.number("lambda_gp") or 0) > 0:
         said = "the critic has BatchNorm, but the gradient penalty is of each sample's own gradient"
         return [Check("critic_batch_norm", "stop", said, "use LayerNorm, GroupNorm or no norm in the critic")]
     return []
 
 
-def _critic_steps(p: Plan) -> list[Check]:
+def _critic_steps(p: PlannedRun) -> list[Check]:
     n, batches = p.number("n_critic"), p.facts.get("batches_per_epoch")
     if n is None:
         return []
@@ -91,7 +91,7 @@ def _critic_steps(p: Plan) -> list[Check]:
     return found or [Check("n_critic", "ok", f"the generator gets {updates:.0f} updates")]
 
 
-def _schedules(p: Plan) -> list[Check]:
+def _schedules(p: PlannedRun) -> list[Check]:
     found = []
     for name, value in p.settings.items():
         if not isinstance(value, Mapping) or "kind" not in value:
@@ -152,7 +152,7 @@ def _end(schedule: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _rates(p: Plan) -> list[Check]:
+def _rates(p: PlannedRun) -> list[Check]:
     g, d = p.number("lr_g"), p.number("lr_d")
     found = []
     for name, rate, top in (("lr_g", g, 2e-3), ("lr_d", d, 2e-3), ("learning_rate", p.number("learning_rate"), 1e-2)):
@@ -175,7 +175,7 @@ def _rates(p: Plan) -> list[Check]:
     return found
 
 
-def _batch(p: Plan) -> list[Check]:
+def _batch(p: PlannedRun) -> list[Check]:
     n, batch = p.facts.get("training"), p.number("batch_size")
     if not n or not batch:
         return []
@@ -209,7 +209,7 @@ def _batch(p: Plan) -> list[Check]:
     return [Check("batch", "ok", f"{n} training samples, {n / batch:.1f} batches an epoch")]
 
 
-def _beta(p: Plan) -> list[Check]:
+def _beta(p: PlannedRun) -> list[Check]:
     beta = p.number("max_beta") if p.get("beta") is None else p.number("beta")
     limit, effective = p.facts.get("beta_threshold"), p.facts.get("effective_beta")
     if beta is None or limit is None:
@@ -233,7 +233,7 @@ def _beta(p: Plan) -> list[Check]:
     return [Check("posterior_collapse", "ok", f"β = {beta:g}{extra}; these data collapse above {limit:.3g}")]
 
 
-def _checkerboard(p: Plan) -> list[Check]:
+def _checkerboard(p: PlannedRun) -> list[Check]:
     lattice, kinds = p.facts.get("initial/lattice"), p.facts.get("transposed")
     found = []
     if kinds:
@@ -256,7 +256,7 @@ def _checkerboard(p: Plan) -> list[Check]:
     return found
 
 
-def _ranges(p: Plan) -> list[Check]:
+def _ranges(p: PlannedRun) -> list[Check]:
     data, output = p.facts.get("data_range"), p.facts.get("output_range")
     if not data or not output:
         return []
@@ -281,7 +281,7 @@ def _ranges(p: Plan) -> list[Check]:
     return [Check("range", "ok", f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], as outputs do")]
 
 
-def _terms(p: Plan) -> list[Check]:
+def _terms(p: PlannedRun) -> list[Check]:
     found = []
     for name, share in (p.facts.get("initial/gradient_shares") or {}).items():
         if share < 0.01 and not name.endswith("/kl"):
@@ -297,7 +297,7 @@ def _terms(p: Plan) -> list[Check]:
     return found
 
 
-def _probe(p: Plan) -> list[Check]:
+def _probe(p: PlannedRun) -> list[Check]:
     probe = p.facts.get("initial/lr_probe")
     if not probe:
         return []
@@ -316,7 +316,7 @@ def _probe(p: Plan) -> list[Check]:
     return [Check("lr_probe", "ok", f"{probe['steps']} steps at the configured rates stay calm")]
 
 
-def _sides(p: Plan) -> list[Check]:
+def _sides(p: PlannedRun) -> list[Check]:
     differing = p.facts.get("asymmetric")
     if not differing:
         return []
@@ -324,7 +324,7 @@ def _sides(p: Plan) -> list[Check]:
     return [Check("sides", "warn", said, "the same for both, or compare the two in a plan")]
 
 
-def _canvas(p: Plan) -> list[Check]:
+def _canvas(p: PlannedRun) -> list[Check]:
     fit, of = p.facts.get("levels_fit", (0, 0))
     if fit == of:
         return []
@@ -335,7 +335,7 @@ def _canvas(p: Plan) -> list[Check]:
 DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the thousand times of training
 
 
-def _pair(p: Plan) -> list[Check]:
+def _pair(p: PlannedRun) -> list[Check]:
     distance = p.facts.get("schedule_distance")
     if distance is None:
         return []
@@ -354,7 +354,7 @@ def _pair(p: Plan) -> list[Check]:
     return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
 
 
-def _latent_scale(p: Plan) -> list[Check]:
+def _latent_scale(p: PlannedRun) -> list[Check]:
     scaled = p.facts.get("latent_scaled_std")
     if scaled is None:
         return []
@@ -364,7 +364,7 @@ def _latent_scale(p: Plan) -> list[Check]:
     return [Check("latent_scale", "ok", f"scaled latents have a standard deviation of {scaled:.2f}")]
 
 
-CHECKS: tuple[Callable[[Plan], list[Check]], ...] = (
+CHECKS: tuple[Callable[[PlannedRun], list[Check]], ...] = (
     _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides,
     _canvas,
 )  # fmt: skip

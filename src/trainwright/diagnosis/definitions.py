@@ -34,7 +34,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Observation:
     """A symptom that is there.
 
     Attributes:
@@ -57,7 +57,7 @@ class Unknown:
     probe: str
 
 
-Judgement = Finding | Unknown | None
+Judgement = Observation | Unknown | None
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Symptom:
         measured: how it is told.
         bounds: its thresholds by name.
         speed: ``fast`` ones are looked for from the first steps on; ``slow`` ones need persistence.
-        look: the function of the history; None is "judged, and not there".
+        detect: the function of the history; None is "judged, and not there".
         explains: symptoms that follow from this one and are not alarms of their own beside it.
-        certain: where it makes a run sick, it will not mend itself and a training is stopped (``on_sick``).
+        certain: where it makes a run sick, it will not mend itself and a training is stopped (``on_failure``).
         raw: also looks at readings that are not finite; for the others those are taken out.
     """
 
@@ -82,7 +82,7 @@ class Symptom:
     what: str
     measured: str
     bounds: Mapping[str, Bound]
-    look: Callable[[History], Judgement]
+    detect: Callable[[History], Judgement]
     speed: Literal["fast", "slow"] = "slow"
     explains: tuple[str, ...] = ()
     raw: bool = False
@@ -90,7 +90,7 @@ class Symptom:
 
 
 @dataclass(frozen=True)
-class Weight:
+class Assessment:
     """How much speaks for a cause: 0 (nothing) to 1 (certain), and the sentence that says what does."""
 
     score: float
@@ -105,21 +105,21 @@ class Cause:
         name: as remedies name it.
         title: a few words.
         of: the symptoms that it can be behind.
-        weigh: evidence for it in a run that has one of them; None if it is ruled out.
+        assess: evidence for it in a run that has one of them; None if it is ruled out.
     """
 
     name: str
     title: str
     of: tuple[str, ...]
-    weigh: Callable[[History, Finding], Weight | None]
+    assess: Callable[[History, Observation], Assessment | None]
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedCause:
     """A cause with its weight in one run."""
 
     cause: Cause
-    weight: Weight
+    weight: Assessment
 
 
 # ---- what symptoms share -------------------------------------------------------------------------------------------------
@@ -184,12 +184,12 @@ def evidence(signal: str, series: Series, stretch: Stretch, against: float, sent
     return Evidence(signal, value, against, text, stretch.onset, stretch.end)
 
 
-def finding(stretch: Stretch, severity: Severity, *evidences: Evidence) -> Finding:
+def observation(stretch: Stretch, severity: Severity, *evidences: Evidence) -> Observation:
     """A finding over a stretch."""
-    return Finding(stretch.onset, stretch.alarm, severity, tuple(evidences))
+    return Observation(stretch.onset, stretch.alarm, severity, tuple(evidences))
 
 
-def as_dict(found: Finding) -> dict[str, Any]:
+def as_dict(found: Observation) -> dict[str, Any]:
     """Plain values, for JSON."""
     return {
         "onset": found.onset,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainwright.diagnosis.causes import causes
-from trainwright.diagnosis.definitions import ORDER, Finding, Ranked, Symptom, Unknown, Weight, as_dict
+from trainwright.diagnosis.definitions import ORDER, Assessment, Observation, RankedCause, Symptom, Unknown, as_dict
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.symptoms import symptoms
 
@@ -15,7 +15,7 @@ YOUNG = 100  # below so many steps and eight readings only fast symptoms are loo
 VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
 QUALITY = (
     "samples/",
-    "explained_beyond_mean/",
+    "r2_beyond_mean/",
     "std_ratio/",
     "latent/",
     "kl/nats",
@@ -24,29 +24,29 @@ QUALITY = (
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Finding:
     """A symptom that is there, with its causes, likeliest first; ``follows`` names the symptom that explains it, if one does."""
 
     symptom: Symptom
-    finding: Finding
-    causes: tuple[Ranked, ...]
+    observation: Observation
+    causes: tuple[RankedCause, ...]
     follows: str | None = None
 
     @property
     def certain(self) -> bool:
         """Whether it makes the run sick and will not mend itself."""
-        return self.symptom.certain and self.finding.severity == "sick"
+        return self.symptom.certain and self.observation.severity == "sick"
 
     def sentence(self) -> str:
         """What, since when, and the first evidence, in one line."""
-        since = f"since step {self.finding.onset:.0f}"
-        return f"{self.symptom.title} {since}: {self.finding.evidence[0].sentence}"
+        since = f"since step {self.observation.onset:.0f}"
+        return f"{self.symptom.title} {since}: {self.observation.evidence[0].sentence}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
             "symptom": self.symptom.name,
-            **as_dict(self.finding),
+            **as_dict(self.observation),
             "follows": self.follows,
             "causes": [
                 {"cause": r.cause.name, "score": round(r.weight.score, 3), "because": r.weight.because}
@@ -56,13 +56,13 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Examination:
+class Diagnosis:
     """What the doctor says of a run at one moment.
 
     Attributes:
         verdict: of the run.
         reason: one line.
-        diagnoses: gravest and earliest first; those that follow from another come last.
+        findings: gravest and earliest first; those that follow from another come last.
         unknown: symptoms that could not be judged, with the probe that would tell.
         clear: symptoms that were judged and are not there.
         step: when.
@@ -70,15 +70,15 @@ class Examination:
 
     verdict: Verdict
     reason: str
-    diagnoses: tuple[Diagnosis, ...]
+    findings: tuple[Finding, ...]
     unknown: dict[str, str]
     clear: tuple[str, ...]
     step: float
 
     @property
-    def alarms(self) -> tuple[Diagnosis, ...]:
+    def alarms(self) -> tuple[Finding, ...]:
         """Diagnoses that are more than a note and follow from no other."""
-        return tuple(d for d in self.diagnoses if d.finding.severity != "note" and d.follows is None)
+        return tuple(d for d in self.findings if d.observation.severity != "note" and d.follows is None)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -86,13 +86,13 @@ class Examination:
             "verdict": self.verdict,
             "reason": self.reason,
             "step": self.step,
-            "diagnoses": [d.as_dict() for d in self.diagnoses],
+            "diagnoses": [d.as_dict() for d in self.findings],
             "unknown": self.unknown,
             "clear": list(self.clear),
         }
 
 
-def examine(history: History) -> Examination:
+def examine(history: History) -> Diagnosis:
     """Looks for every symptom.
 
     Args:
@@ -102,7 +102,7 @@ def examine(history: History) -> Examination:
         ``crashed`` for a number that is not finite; ``sick`` or ``suspect`` for the gravest finding; ``healthy`` if at least
         three symptoms were judged, none is there, and something beyond training losses was seen; else ``unknown``.
     """
-    found: list[tuple[Symptom, Finding]] = []
+    found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}
     clear: list[str] = []
     clean = history.finite()
@@ -111,18 +111,18 @@ def examine(history: History) -> Examination:
         if young and symptom.speed == "slow":
             unknown[name] = "a longer run"
             continue
-        judged = symptom.look(history if symptom.raw else clean)
+        judged = symptom.detect(history if symptom.raw else clean)
         if isinstance(judged, Unknown):
             unknown[name] = judged.probe
         elif judged is None:
             clear.append(name)
         else:
             found.append((symptom, judged))
-    names = {symptom.name for symptom, finding in found if finding.severity != "note"}
-    diagnoses = [Diagnosis(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
-    diagnoses.sort(key=lambda d: (d.follows is not None, -ORDER[d.finding.severity], d.finding.onset))
-    verdict, reason = _verdict(history, diagnoses, clear, young)
-    return Examination(verdict, reason, tuple(diagnoses), unknown, tuple(clear), history.now)
+    names = {symptom.name for symptom, observation in found if observation.severity != "note"}
+    findings = [Finding(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
+    findings.sort(key=lambda d: (d.follows is not None, -ORDER[d.observation.severity], d.observation.onset))
+    verdict, reason = _verdict(history, findings, clear, young)
+    return Diagnosis(verdict, reason, tuple(findings), unknown, tuple(clear), history.now)
 
 
 def warm_up() -> None:
@@ -130,45 +130,45 @@ def warm_up() -> None:
     examine(History.of({"step": i, "loss": 1.0, "samples/diversity_ratio": 1.0, "kl/nats": 1.0} for i in range(64)))
 
 
-def rank(history: History, symptom: Symptom, finding: Finding) -> tuple[Ranked, ...]:
+def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[RankedCause, ...]:
     """The causes that can be behind a finding, likeliest first."""
-    weighed = [(c, c.weigh(history, finding)) for c in causes().values() if symptom.name in c.of]
-    kept = [Ranked(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
+    weighed = [(c, c.assess(history, observation)) for c in causes().values() if symptom.name in c.of]
+    kept = [RankedCause(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
     return tuple(sorted(kept, key=lambda r: -r.weight.score))
 
 
-def _tested(history: History, name: str, weight: Weight) -> Weight:
+def _tested(history: History, name: str, weight: Assessment) -> Assessment:
     """The weight after what experiments said of the cause."""
     for experiment in history.facts.get("experiments", ()):
         if name in experiment["confirmed"]:
-            return Weight(
+            return Assessment(
                 max(weight.score, 0.98), f"{weight.because}; an experiment confirmed it ({experiment['experiment']})"
             )
         if name in experiment.get("doubtful", ()):
             doubt = f"an experiment did not confirm it ({experiment['experiment']})"
-            return Weight(0.6 * weight.score, f"{weight.because}; {doubt}")
+            return Assessment(0.6 * weight.score, f"{weight.because}; {doubt}")
         if name in experiment["ruled_out"]:
-            return Weight(
+            return Assessment(
                 0.2 * weight.score, f"{weight.because}; an experiment speaks against it ({experiment['experiment']})"
             )
     return weight
 
 
-def _explained(name: str, found: list[tuple[Symptom, Finding]], names: set[str]) -> str | None:
+def _explained(name: str, found: list[tuple[Symptom, Observation]], names: set[str]) -> str | None:
     for symptom, _ in found:
         if symptom.name in names and name in symptom.explains:
             return symptom.name
     return None
 
 
-def _verdict(history: History, diagnoses: list[Diagnosis], clear: list[str], young: bool) -> tuple[Verdict, str]:
-    alarms = [d for d in diagnoses if d.finding.severity != "note" and d.follows is None]
+def _verdict(history: History, findings: list[Finding], clear: list[str], young: bool) -> tuple[Verdict, str]:
+    alarms = [d for d in findings if d.observation.severity != "note" and d.follows is None]
     if alarms:
         first = alarms[0]
         if any(d.symptom.name == "non_finite" for d in alarms):
             crash = next(d for d in alarms if d.symptom.name == "non_finite")
             return "crashed", crash.sentence()
-        return ("sick" if first.finding.severity == "sick" else "suspect"), first.sentence()
+        return ("sick" if first.observation.severity == "sick" else "suspect"), first.sentence()
     if young:
         return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
     if not any(name.startswith(QUALITY) for name in history.signals):

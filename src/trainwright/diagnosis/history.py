@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 MOST_ROWS = 4000  # that are kept in memory
-SPEED = ("speed/", "watch/")  # depends on the machine, so no symptom may look at it
+SPEED = ("speed/", "monitor/")  # depends on the machine, so no symptom may look at it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class History:
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
         facts: what else is known: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
             ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed``,
-            ``continues_training`` (samples begin with training pictures), ``decoder_is_told`` (all that the encoder sees) and so on.
+            ``continues_training`` (samples begin with training images), ``decoder_is_told`` (all that the encoder sees) and so on.
         total: steps the run is to have; None if unknown.
     """
 

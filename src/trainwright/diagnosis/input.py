@@ -13,11 +13,11 @@ from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.importers import read as read_foreign
 from trainwright.errors import UserError
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 
 
 @dataclass(frozen=True)
-class Patient:
+class DiagnosisInput:
     """What is examined.
 
     Attributes:
@@ -33,7 +33,7 @@ class Patient:
     notes: tuple[str, ...] = ()
 
 
-def admit(path: str | Path, given: Mapping[str, str], total: int | None = None) -> Patient:
+def open_input(path: str | Path, given: Mapping[str, str], total: int | None = None) -> DiagnosisInput:
     """Reads whatever lies at ``path``.
 
     Args:
@@ -58,21 +58,21 @@ def admit(path: str | Path, given: Mapping[str, str], total: int | None = None) 
     history.total = total or history.total
     notes = [*log.notes, *(f"column {c} was read as {s}" for c, s in log.columns.items() if c != s)]
     notes += [f"not recognised: {', '.join(log.unused[:8])}; name them with --map COLUMN=SIGNAL"] if log.unused else []
-    return Patient(place.name, history, None, tuple(notes))
+    return DiagnosisInput(place.name, history, None, tuple(notes))
 
 
-def _run(run: Run) -> Patient:
+def _run(run: Run) -> DiagnosisInput:
     facts = run.read()
     known = dict(facts.get("facts") or {})
     crash = [e for e in run.events() if e["event"] == "non_finite"]
     if crash and facts.get("status") == "crashed":
         known["non_finite"] = {"step": crash[-1]["step"], "message": crash[-1].get("message")}
-    known["experiments"] = [e for e in run.events() if e["event"] == "experiment"]
-    rows = read_lines(run.metrics)
+    known["experiments"] = [e for e in run.events() if e["event"] == "cause_test"]
+    rows = run.rows()
     if facts.get("status") == "running" and run.metrics.exists():
         known.update(_waiting(run, rows, facts))
     history = History.of(rows, flat(read_yaml(run.config)), known, facts.get("steps"))
-    return Patient(run.name, history, facts["family"])
+    return DiagnosisInput(run.name, history, facts["family"])
 
 
 def _waiting(run: Run, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from trainwright.diagnosis.adversarial_loss import Game, game
+from trainwright.diagnosis.adversarial_loss import AdversarialLoss, infer_adversarial_loss
 from trainwright.diagnosis.history import History, Series
 from trainwright.errors import UserError, nearest
 
@@ -120,7 +120,7 @@ KNOWN = _set(
     schedule/train_sample_distance"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
-    r"^(samples|prior|raw|real|reconstructions|explained|explained_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
+    r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
     r"share|clipped|updates_per_epoch|schedule|sample_diversity|real_diversity|loss_bin|overfit|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
@@ -159,7 +159,7 @@ def recognise(column: str) -> str | None:
 
 
 def is_signal(name: str) -> bool:
-    """Whether a symptom, a cause or a picture knows a signal of this name."""
+    """Whether a symptom, a cause or an image knows a signal of this name."""
     return name in KNOWN or bool(OPEN.match(name))
 
 
@@ -179,10 +179,10 @@ def epoch_column(columns: Iterable[str]) -> str | None:
 def is_counter(column: str) -> bool:
     """Whether a column is a step, an epoch or a time: not a signal, and nothing to wonder about."""
     name = column.strip().lower().rpartition("/")[2].replace(" ", "_")
-    return name in STEP or name in CLOCK or name.startswith(("progress/", "speed/")) or column.startswith("watch/")
+    return name in STEP or name in CLOCK or name.startswith(("progress/", "speed/")) or column.startswith("monitor/")
 
 
-def check(given: Mapping[str, str], columns: Iterable[str]) -> None:
+def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
     """What a user said of columns.
 
     Raises:
@@ -239,7 +239,7 @@ def derive(history: History) -> History:
     data by their name and are scores by their numbers are taken away.
     """
     signals, facts = dict(history.signals), dict(history.facts)
-    found = game(signals, facts.get("adversarial"))
+    found = infer_adversarial_loss(signals, facts.get("adversarial"))
     if found.kind is not None:
         facts["adversarial"] = found.kind
     if found.kind == "wasserstein":
@@ -255,7 +255,7 @@ def derive(history: History) -> History:
     return History(signals, history.settings, facts, history.total)
 
 
-def _wasserstein(history: History, signals: dict[str, Series], found: Game) -> None:
+def _wasserstein(history: History, signals: dict[str, Series], found: AdversarialLoss) -> None:
     d = signals.pop("discriminator/loss", None)
     loss = signals.get("critic/loss") or d
     if loss is None:
@@ -268,7 +268,7 @@ def _wasserstein(history: History, signals: dict[str, Series], found: Game) -> N
         signals.setdefault("critic/wasserstein", Series(loss.steps, weight * penalty.at(loss.steps) - loss.values))
 
 
-def _cross_entropy(signals: dict[str, Series], found: Game) -> None:
+def _cross_entropy(signals: dict[str, Series], found: AdversarialLoss) -> None:
     real, fake = signals.get("discriminator/real"), signals.get("discriminator/fake")
     d, g = signals.get("discriminator/loss"), signals.get("generator/loss")
     if real is not None and fake is not None and found.terms_are_losses:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.doctor import Diagnosis, Examination, examine, warm_up
+from trainwright.diagnosis.doctor import Diagnosis, Finding, examine, warm_up
 from trainwright.diagnosis.history import History, compact
 from trainwright.diagnosis.probes.samples import SampleProbe
 from trainwright.diagnosis.signal_names import derive, mapping
@@ -28,7 +28,7 @@ class Watch:
     Args:
         total: steps that the loop will take, if known; thresholds in shares of the budget need it.
         folder: where signals and findings are written (``trainwright doctor FOLDER`` reads them again); None: nowhere.
-        sample: ``sample(n)`` -> (n, C, H, W) pictures in [-1, 1], or (n, D) vectors; must not touch training.
+        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; must not touch training.
         real: training data in the same form, for what samples are held beside.
         held_out: real data that are not trained on, for memorisation.
         networks: by name, to see whether they move.
@@ -70,11 +70,11 @@ class Watch:
             nothing = torch.empty(0, *real.shape[1:])
             chosen = shuffled(real, 256)
             self.probe = SampleProbe(chosen, nothing if held_out is None else held_out, shuffled(real, 4096))
-            self.probe.look(chosen[:DRAWN])  # the first look pays for warm-up
+            self.probe.measure(chosen[:DRAWN])  # the first look pays for warm-up
         warm_up()
         self.rows: list[dict[str, float]] = []
         self.window: defaultdict[str, list[float | Tensor]] = defaultdict(list)
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         self.began = time.perf_counter()
         self.spent = 0.0
         self._last = 0.0  # seconds of the latest look
@@ -85,7 +85,7 @@ class Watch:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    latest: Examination | None
+    latest: Diagnosis | None
 
     @property
     def cost(self) -> float:
@@ -94,7 +94,7 @@ class Watch:
 
     def __call__(
         self, step: int, signals: Mapping[str, float | Tensor] | None = None, **more: float | Tensor
-    ) -> Examination | None:
+    ) -> Diagnosis | None:
         """Records the signals of one step; looks at samples, weights and all signals when it is time.
 
         Returns:
@@ -110,19 +110,19 @@ class Watch:
             self._row(step)
         if step - self._looked >= self._due and not (self.every is None and self._over()):
             before = time.perf_counter()
-            found = self.look()
+            found = self.diagnose()
             self._last = time.perf_counter() - before
         self.spent += time.perf_counter() - begin
         return found
 
-    def look(self) -> Examination:
+    def diagnose(self) -> Diagnosis:
         """Looks now, whatever the budget says: for the end of a loop, say."""
         self._row(self._step)
         self.rows[-1].update(self._weights())
         if self.probe is not None and self.sample is not None and self._looked != self._step:
             if self._looked < 0:
                 self.rows[-1].update(self.probe.ceiling(DRAWN))
-            self.rows[-1].update(self.probe.look(self.sample(DRAWN).detach().cpu()))
+            self.rows[-1].update(self.probe.measure(self.sample(DRAWN).detach().cpu()))
         self._looked = self._step
         if self.folder is not None:
             append_line(self.folder / "metrics.jsonl", _finite(self.rows[-1]))
@@ -167,19 +167,19 @@ class Watch:
             self._before[name] = now
         return found
 
-    def _tell(self, found: Examination) -> None:
+    def _tell(self, found: Diagnosis) -> None:
         now = {d.symptom.name: d for d in found.alarms}
-        for name, diagnosis in now.items():
-            if name not in self.told:
-                self._say(diagnosis, found)
-        self.told = set(now)
+        for name, finding in now.items():
+            if name not in self.reported:
+                self._say(finding, found)
+        self.reported = set(now)
 
-    def _say(self, diagnosis: Diagnosis, found: Examination) -> None:
+    def _say(self, finding: Finding, found: Diagnosis) -> None:
         if self.folder is not None:
-            append_line(self.folder / "events.jsonl", {"step": found.step, "event": "finding", **diagnosis.as_dict()})
+            append_line(self.folder / "events.jsonl", {"step": found.step, "event": "finding", **finding.as_dict()})
         if self.say is not None:
-            causes = "; ".join(f"{r.cause.title} ({r.weight.because})" for r in diagnosis.causes[:2])
-            self.say(f"trainwright: {diagnosis.sentence()}" + (f". Likely: {causes}" if causes else ""))
+            causes = "; ".join(f"{r.cause.title} ({r.weight.because})" for r in finding.causes[:2])
+            self.say(f"trainwright: {finding.sentence()}" + (f". Likely: {causes}" if causes else ""))
 
 
 def watch(total: int | None = None, **options: Any) -> Watch:
@@ -187,7 +187,7 @@ def watch(total: int | None = None, **options: Any) -> Watch:
 
     Example::
 
-        watch = trainwright.watch(total=10_000, sample=lambda n: G(torch.randn(n, 64)), real=pictures)
+        watch = trainwright.watch(total=10_000, sample=lambda n: G(torch.randn(n, 64)), real=images)
         for step, batch in enumerate(batches):
             ...
             watch(step, loss_D=loss_d, loss_G=loss_g)

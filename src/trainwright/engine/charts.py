@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Panel:
+class Chart:
     """A title, a sentence on how to read it, and (label, signal) lines."""
 
     title: str

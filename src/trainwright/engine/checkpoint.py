@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from trainwright.engine.model import System
+from trainwright.engine.model import GenerativeModel
 from trainwright.errors import Refused, UserError
 from trainwright.files import atomic_folder, sha256, write_json
 
@@ -37,17 +37,17 @@ class Checkpoint:
         return int(self.state["step"])
 
 
-def save(system: System, folder: Path, state: dict[str, Any], healthy: bool) -> Path:
+def save(model: GenerativeModel, folder: Path, state: dict[str, Any], healthy: bool) -> Path:
     """Writes ``folder/step_00001234``; all or nothing.
 
     Args:
-        system: whose networks, averages and optimizer states are written.
+        model: whose networks, averages and optimizer states are written.
         folder: the run's checkpoint folder.
         state: plain values; must hold ``step``.
         healthy: nothing is known against this state; protects it from retention while it is the newest such.
     """
     target = folder / f"step_{state['step']:08d}"
-    tensors, optimizers = collect(system)
+    tensors, optimizers = collect(model)
     with atomic_folder(target) as temporary:
         _write_tensors(tensors, temporary / TENSORS)
         facts = {**state, "healthy": healthy, "optimizers": optimizers, "sha256": sha256(temporary / TENSORS)}
@@ -66,15 +66,15 @@ def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
 
 
-def collect(system: System) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def collect(model: GenerativeModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All tensors by name (``network.``, ``average.``, ``optimizer.``), and the optimizers' plain values."""
     tensors: dict[str, Tensor] = {}
-    for kind, networks in (("network", system.networks), ("average", system.averaged)):
+    for kind, networks in (("network", model.networks), ("average", model.averaged)):
         for name, network in networks.items():
             for key, tensor in network.state_dict().items():
                 tensors[f"{kind}.{name}.{key}"] = tensor.detach().contiguous()
     plain: dict[str, Any] = {}
-    for name, group in system.groups.items():
+    for name, group in model.groups.items():
         for index, values in group.optimizer.state_dict()["state"].items():
             for key, value in values.items():
                 if isinstance(value, Tensor):
@@ -84,7 +84,7 @@ def collect(system: System) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, plain
 
 
-def restore(system: System, checkpoint: Checkpoint) -> None:
+def restore(model: GenerativeModel, checkpoint: Checkpoint) -> None:
     """Puts a checkpoint's tensors into a system built from the same architecture.
 
     Optimizer *settings* are not restored: rates and betas always come from the config in force.
@@ -92,39 +92,41 @@ def restore(system: System, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: the checkpoint has other tensors or shapes than the system.
     """
-    tensors = load_tensors(checkpoint.folder / TENSORS, system.device)
-    for kind, networks in (("network", system.networks), ("average", system.averaged)):
+    tensors = load_tensors(checkpoint.folder / TENSORS, model.device)
+    for kind, networks in (("network", model.networks), ("average", model.averaged)):
         for name, network in networks.items():
             _fill(network, tensors, f"{kind}.{name}.", checkpoint.folder)
-    for name, group in system.groups.items():
+    for name, group in model.groups.items():
         _fill_optimizer(group.optimizer, tensors, f"optimizer.{name}.", checkpoint.state["optimizers"].get(name, {}))
 
 
-def restore_what_fits(system: System, checkpoint: Checkpoint) -> list[str]:
+def restore_what_fits(model: GenerativeModel, checkpoint: Checkpoint) -> list[str]:
     """Puts a checkpoint into a system of which some networks may have another shape: those begin anew, with their group's optimizer.
 
     Returns:
         Names of the groups that begin anew.
     """
-    tensors = load_tensors(checkpoint.folder / TENSORS, system.device)
-    anew = [name for name, group in system.groups.items() if not all(_fits(system, n, tensors) for n in group.networks)]
-    again = {network for name in anew for network in system.groups[name].networks}
-    trained = {network for group in system.groups.values() for network in group.networks}
-    again |= {n for n in system.networks if n not in trained and not _fits(system, n, tensors)}  # as the data made them
-    for kind, networks in (("network", system.networks), ("average", system.averaged)):
+    tensors = load_tensors(checkpoint.folder / TENSORS, model.device)
+    reinitialized = [
+        name for name, group in model.groups.items() if not all(_fits(model, n, tensors) for n in group.networks)
+    ]
+    again = {network for name in reinitialized for network in model.groups[name].networks}
+    trained = {network for group in model.groups.values() for network in group.networks}
+    again |= {n for n in model.networks if n not in trained and not _fits(model, n, tensors)}  # as the data made them
+    for kind, networks in (("network", model.networks), ("average", model.averaged)):
         for name, network in networks.items():
             if name not in again:
                 _fill(network, tensors, f"{kind}.{name}.", checkpoint.folder)
-    for name, group in system.groups.items():
-        if name not in anew:
+    for name, group in model.groups.items():
+        if name not in reinitialized:
             plain = checkpoint.state["optimizers"].get(name, {})
             _fill_optimizer(group.optimizer, tensors, f"optimizer.{name}.", plain)
-    return anew
+    return reinitialized
 
 
-def _fits(system: System, name: str, tensors: dict[str, Tensor]) -> bool:
+def _fits(model: GenerativeModel, name: str, tensors: dict[str, Tensor]) -> bool:
     prefix = f"network.{name}."
-    own = system.networks[name].state_dict()
+    own = model.networks[name].state_dict()
     given = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     return own.keys() == given.keys() and all(own[key].shape == given[key].shape for key in own)
 

@@ -41,7 +41,7 @@ class Clock:
         return {
             "speed/samples_per_second": samples / busy,
             "speed/data_wait_share": window.get("data", 0.0) / busy,
-            "watch/share": self.watch_share(),
+            "monitor/time_share": self.watch_share(),
         }
 
     def watch_share(self) -> float:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 from trainwright.config.schedules import Rate
 from trainwright.engine.controllers.settings import ControllerSettings
 from trainwright.engine.phases import Phase, effective
@@ -14,16 +14,16 @@ from trainwright.errors import UserError
 class PlateauSettings(Config):
     """Early stopping and lower learning rates when held-out data no longer improve; both are off unless a patience is given."""
 
-    monitor: str = knob("validation/loss", "The signal of held-out data that should fall.", hot=True)
-    min_delta: float = knob(1e-4, "A smaller fall does not count as better.", hot=True, ge=0)
-    early_stopping_patience: int | None = knob(
+    monitor: str = setting("validation/loss", "The signal of held-out data that should fall.", hot=True)
+    min_delta: float = setting(1e-4, "A smaller fall does not count as better.", hot=True, ge=0)
+    early_stopping_patience: int | None = setting(
         None, "End the run after so many epochs without a better one.", hot=True, ge=1
     )
-    reduce_lr_patience: int | None = knob(
+    reduce_lr_patience: int | None = setting(
         None, "Lower every learning rate after so many epochs without a better one.", hot=True, ge=1
     )
-    reduce_lr_factor: float = knob(0.5, "Factor on every learning rate each time.", hot=True, gt=0, lt=1)
-    min_lr: float = knob(1e-6, "No learning rate is lowered below this.", hot=True, ge=0)
+    reduce_lr_factor: float = setting(0.5, "Factor on every learning rate each time.", hot=True, gt=0, lt=1)
+    min_lr: float = setting(1e-6, "No learning rate is lowered below this.", hot=True, ge=0)
 
     @property
     def on(self) -> bool:
@@ -31,58 +31,70 @@ class PlateauSettings(Config):
         return self.early_stopping_patience is not None or self.reduce_lr_patience is not None
 
 
-class Training(Config):
+class TrainConfig(Config):
     """How long, how often, how careful and where."""
 
-    seed: int = knob(0, "Everything random is derived from it.", ge=0, lt=2**31)
-    epochs: float = knob(1000.0, "Length of the run in passes through the training data.", hot=True, gt=0)
-    steps: int | None = knob(None, "Length of the run in steps; overrules `epochs` if given.", hot=True, ge=1)
-    batch_size: int = knob(
+    seed: int = setting(0, "Everything random is derived from it.", ge=0, lt=2**31)
+    epochs: float = setting(1000.0, "Length of the run in passes through the training data.", hot=True, gt=0)
+    steps: int | None = setting(None, "Length of the run in steps; overrules `epochs` if given.", hot=True, ge=1)
+    batch_size: int = setting(
         64, "Samples per step, over all processes together.", hot=True, ge=2, le=65536, aliases=("BATCH_SIZE",)
     )
-    constant_batch: bool = knob(
-        False, "Show the first batch at every step: whether a network can learn even that one by heart.", hot=True
+    overfit_one_batch: bool = setting(
+        False,
+        "Show the first batch at every step: whether a network can learn even that one by heart.",
+        hot=True,
+        formerly={"constant_batch": {}},
     )
-    max_grad_norm: Rate | None = knob(None, "Clip each group's gradient to this norm; null: no clipping.", hot=True)
-    on_nonfinite: Literal["stop", "rollback"] = knob(
+    max_grad_norm: Rate | None = setting(None, "Clip each group's gradient to this norm; null: no clipping.", hot=True)
+    on_nonfinite: Literal["stop", "rollback"] = setting(
         "stop",
         "After a NaN or infinity: stop, or go back to the last checkpoint and take another random path.",
         hot=True,
     )
-    max_rollbacks: int = knob(3, "With `rollback`: give up after so many.", hot=True, ge=1)
-    log_every: int = knob(
+    max_rollbacks: int = setting(3, "With `rollback`: give up after so many.", hot=True, ge=1)
+    log_every: int = setting(
         10, "Steps between rows of metrics.jsonl (each row is the mean since the last).", hot=True, ge=1
     )
-    sample_every: int = knob(500, "Steps between sample grids.", hot=True, ge=1)
-    sample_count: int = knob(64, "Pictures in a sample grid.", hot=True, ge=1, le=1024)
-    heldout_every: int = knob(200, "Steps between measurements on held-out data, samples and weights.", hot=True, ge=1)
-    probe_count: int = knob(
-        128, "Samples that are held beside real pictures at each look; 0: none.", hot=True, ge=0, le=4096
+    sample_every: int = setting(500, "Steps between sample grids.", hot=True, ge=1)
+    sample_count: int = setting(64, "Images in a sample grid.", hot=True, ge=1, le=1024)
+    validate_every: int = setting(
+        200,
+        "Steps between measurements on held-out data, samples and weights.",
+        hot=True,
+        ge=1,
+        formerly={"heldout_every": {}},
     )
-    probe_stride: int | None = knob(
+    probe_count: int = setting(
+        128, "Samples that are held beside real images at each look; 0: none.", hot=True, ge=0, le=4096
+    )
+    probe_stride: int | None = setting(
         None,
         "Look at samples at every so many-th look at held-out data, whatever it costs; null: as often as the watch budget allows.",
         hot=True,
         ge=1,
     )
-    watch_budget: float = knob(0.01, "Share of the time that watching may take.", hot=True, gt=0, le=1)
-    on_sick: Literal["stop", "stop_early", "go_on"] = knob(
-        "stop",
-        "`stop` after a failure that is certain and will not mend itself (a dead critic, a network that does not move, a "
-        "generator that is never updated); `stop_early` after anything that makes the run sick; or go on.",
-        hot=True,
+    monitor_budget: float = setting(
+        0.01, "Share of the time that watching may take.", hot=True, gt=0, le=1, formerly={"watch_budget": {}}
     )
-    checkpoint_every: int = knob(500, "Steps between checkpoints.", hot=True, ge=1)
-    keep_checkpoints: int = knob(
+    on_failure: Literal["stop_if_certain", "stop", "continue"] = setting(
+        "stop_if_certain",
+        "What the doctor's findings do. `stop_if_certain`: end the run after a failure that does not recover by itself (a dead critic, a "
+        "network that does not move, a generator that is never updated); `stop`: after any finding that makes the run sick; `continue`.",
+        hot=True,
+        formerly={"on_sick": {"stop": "stop_if_certain", "stop_early": "stop", "go_on": "continue"}},
+    )
+    checkpoint_every: int = setting(500, "Steps between checkpoints.", hot=True, ge=1)
+    keep_checkpoints: int = setting(
         3, "Newest checkpoints that are kept; the last healthy one is never deleted.", hot=True, ge=1
     )
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = knob("auto", "Kind of device.", hot=True)
-    devices: int = knob(1, "Devices (on a CPU: processes) to train on together.", hot=True, ge=1, le=1024)
-    precision: Literal["32-true", "bf16-mixed"] = knob(
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Kind of device.", hot=True)
+    devices: int = setting(1, "Devices (on a CPU: processes) to train on together.", hot=True, ge=1, le=1024)
+    precision: Literal["32-true", "bf16-mixed"] = setting(
         "32-true", "Arithmetic of forward and backward; gradient penalties stay in 32 bits.", hot=True
     )
-    threads: int | None = knob(None, "CPU threads a process; null: all cores shared out.", hot=True, ge=1, le=1024)
-    tracker: Literal["tensorboard", "wandb", "none"] = knob(
+    threads: int | None = setting(None, "CPU threads a process; null: all cores shared out.", hot=True, ge=1, le=1024)
+    tracker: Literal["tensorboard", "wandb", "none"] = setting(
         "tensorboard", "Where signals go besides the run folder's own files.", hot=True
     )
     plateau: PlateauSettings = PlateauSettings()
@@ -93,12 +105,12 @@ class RunConfig(Config):
 
     prescribing: ClassVar[frozenset[str]] = frozenset()
 
-    family: str = knob("", "The family that the recipe trains.")
-    recipe: str = knob("", "Name of the recipe that the settings started from.", hot=True)
-    hypothesis: str = knob("", "What this run is expected to show, in one sentence.", hot=True)
-    train: Training = Training()
+    family: str = setting("", "The family that the recipe trains.")
+    recipe: str = setting("", "Name of the recipe that the settings started from.", hot=True)
+    hypothesis: str = setting("", "What this run is expected to show, in one sentence.", hot=True)
+    train: TrainConfig = TrainConfig()
     controller: ControllerSettings = ControllerSettings()
-    phases: list[Phase] = knob([], "Stretches of the run with settings and gates of their own.", hot=True)
+    phases: list[Phase] = setting([], "Stretches of the run with settings and gates of their own.", hot=True)
 
     def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "RunConfig":
         """The same with what other files prescribe, for families whose recipes name such; ``given`` are the paths that a user typed."""

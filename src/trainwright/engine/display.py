@@ -33,7 +33,7 @@ def status_line(
     speed = signals.get("speed/samples_per_second", 0.0)
     left = signals.get("speed/seconds_left", 0.0)
     terms = " ".join(f"{label} {signals[name]:+.2f}" for label, name in headline.items() if name in signals)
-    watching = signals.get("watch/share", 0.0)
+    watching = signals.get("monitor/time_share", 0.0)
     parts = [
         f"step {step}/{total}",
         f"epoch {epoch:.1f}",

@@ -14,7 +14,7 @@ def averaged_copy(network: nn.Module) -> nn.Module:
 
 
 def decay_at(decay: float, warmup: bool) -> Callable[[int], float] | None:
-    """Decay after the n-th update, n from 1, for ``Group.ema_decay``; with ``warmup`` min(decay, (1+n)/(10+n)). None: no average."""
+    """Decay after the n-th update, n from 1, for ``ParamGroup.ema_decay``; with ``warmup`` min(decay, (1+n)/(10+n)). None: no average."""
     if decay <= 0:
         return None
     return lambda update: min(decay, (1 + update) / (10 + update)) if warmup else decay

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from trainwright.engine.config import Training
+from trainwright.engine.config import TrainConfig
 from trainwright.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
-def make_fabric(settings: Training) -> "Fabric":
+def make_fabric(settings: TrainConfig) -> "Fabric":
     """A launched Fabric: with ``devices`` above 1 the other processes start here and run the same command.
 
     Raises:
@@ -62,12 +62,12 @@ def _imported() -> "type[Fabric]":
     return Fabric
 
 
-class Alone:
+class SingleProcess:
     """What an update asks of Fabric, for one process whose work nobody keeps: importing Fabric itself takes seconds."""
 
     world_size = 1
 
-    def __init__(self, settings: Training) -> None:
+    def __init__(self, settings: TrainConfig) -> None:
         _limit_threads(settings)
         keep_freed_memory()
         self.device = torch.device("cpu")
@@ -83,7 +83,7 @@ class Alone:
         loss.backward(inputs=inputs)
 
 
-def _limit_threads(settings: Training) -> None:
+def _limit_threads(settings: TrainConfig) -> None:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     elif settings.devices > 1:

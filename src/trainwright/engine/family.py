@@ -5,15 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trainwright.engine.charts import Panel
+from trainwright.engine.charts import Chart
 from trainwright.engine.config import RunConfig
 
 if TYPE_CHECKING:
-    from trainwright.engine.model import System
+    from trainwright.engine.model import GenerativeModel
+
+    pass
 
 
 @dataclass(frozen=True)
-class Part:
+class QualityPart:
     """One part of how good a run of a family is, between 0 (nothing) and 1 (as real data).
 
     Attributes:
@@ -33,12 +35,12 @@ class Family:
         name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
         summary: one line for ``--help`` and the docs.
         config: its recipe's schema.
-        system: ``module:class`` of its :class:`~trainwright.engine.model.System`, imported when it is first needed; or
+        model: ``module:class`` of its :class:`~trainwright.engine.model.GenerativeModel`, imported when it is first needed; or
             ``module:function`` that returns the class for a config, if the family trains in stages.
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
-        panels: the curves that its report shows before those of every family.
-        reading: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.run_table`.
-        trains_on: ``pictures`` if any folder of pictures will do as ``data``; else the word for what its recipes bring along.
+        charts: the curves that its report shows before those of every family.
+        read_run: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.run_table`.
+        trains_on: ``images`` if any folder of images will do as ``data``; else the word for what its recipes bring along.
         quality: what a run is judged by, beside alarms; see :mod:`trainwright.studies.quality`.
         package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
     """
@@ -46,22 +48,22 @@ class Family:
     name: str
     summary: str
     config: type[RunConfig]
-    system: str
+    model: str
     smoke: tuple[str, ...]
-    panels: tuple[Panel, ...] = ()
-    reading: str = ""
-    trains_on: str = "pictures"
-    quality: tuple[Part, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    read_run: str = ""
+    trains_on: str = "images"
+    quality: tuple[QualityPart, ...] = ()
     package: str = ""
 
-    def load(self, config: RunConfig) -> "type[System]":
+    def load(self, config: RunConfig) -> "type[GenerativeModel]":
         """Imports and returns the system class of a config (and with it PyTorch)."""
-        found = _named(self.system)
+        found = _named(self.model)
         return found if isinstance(found, type) else found(config)
 
     def read(self) -> Callable[..., Any] | None:
         """Imports and returns the function that ``reading`` names, if any."""
-        return _named(self.reading) if self.reading else None
+        return _named(self.read_run) if self.read_run else None
 
     @property
     def home(self) -> str:

@@ -6,7 +6,7 @@ The guides do this by hand ("load the checkpoint of the last phase"), also where
 from typing import TYPE_CHECKING
 
 from trainwright.engine import checkpoint as checkpoints
-from trainwright.engine.model import System
+from trainwright.engine.model import GenerativeModel
 from trainwright.errors import UserError
 from trainwright.runs.folder import Run
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainwright.engine.trainer import Loop
 
 
-def restore(system: System, found: checkpoints.Checkpoint, run: Run) -> list[str]:
+def restore(model: GenerativeModel, found: checkpoints.Checkpoint, run: Run) -> list[str]:
     """Puts a checkpoint in place: a run's own as a whole, the one that it was forked from as far as it fits.
 
     Returns:
@@ -24,26 +24,26 @@ def restore(system: System, found: checkpoints.Checkpoint, run: Run) -> list[str
         UserError: an own checkpoint does not fit, or nothing of the parent's does.
     """
     if found.step != run.read().get("forked_at"):
-        checkpoints.restore(system, found)
+        checkpoints.restore(model, found)
         return []
-    anew = checkpoints.restore_what_fits(system, found)
-    if len(anew) == len(system.groups):
+    reinitialized = checkpoints.restore_what_fits(model, found)
+    if len(reinitialized) == len(model.groups):
         raise UserError(
             f"{run.folder}: no network of the run that it is forked from has the shape that these settings give. "
             "Begin it from the start."
         )
-    return anew
+    return reinitialized
 
 
-def settle(loop: "Loop", anew: list[str]) -> None:
+def settle(loop: "Loop", reinitialized: list[str]) -> None:
     """Says what begins anew, and saves it, so that the fork's first checkpoint is its own."""
     if loop.main:
-        loop.run_folder.event("begun_anew", loop.at.step, groups=anew)
-        note(loop, anew)
+        loop.run_folder.event("reinitialized", loop.at.step, groups=reinitialized)
+        note(loop, reinitialized)
     loop.checkpoint()
 
 
-def note(loop: "Loop", anew: list[str]) -> None:
+def note(loop: "Loop", reinitialized: list[str]) -> None:
     """Shows which groups begin anew, as a fork or as a phase has them."""
-    if anew:
-        loop.display.note(f"begun anew, since its shape changed: {', '.join(anew)} and its optimizer")
+    if reinitialized:
+        loop.display.note(f"begun anew, since its shape changed: {', '.join(reinitialized)} and its optimizer")

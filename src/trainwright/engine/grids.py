@@ -1,4 +1,4 @@
-"""Sample grids as PNG files: a square of pictures, small ones enlarged by a whole factor so that a person can see them."""
+"""Sample grids as PNG files: a square of images, small ones enlarged by a whole factor so that a person can see them."""
 
 import math
 from pathlib import Path
@@ -13,21 +13,21 @@ from trainwright.files import atomic_path
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def to_image(picture: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 -> a PIL picture of the mode that C stands for."""
-    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture, MODES[picture.shape[-1]])
+def to_image(image: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8 -> a PIL image of the mode that C stands for."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image, MODES[image.shape[-1]])
 
 
 def tile(images: Tensor, columns: int | None = None) -> Image.Image:
-    """(B, C, H, W) in [-1, 1] -> one picture with ``columns`` a row (default: about square)."""
+    """(B, C, H, W) in [-1, 1] -> one image with ``columns`` a row (default: about square)."""
     pixels = to_bytes(images)
     count, height, width, channels = pixels.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     canvas = np.full((rows * height, columns * width, channels), 255, dtype=np.uint8)
-    for i, picture in enumerate(pixels):
+    for i, tile_ in enumerate(pixels):
         top, left = (i // columns) * height, (i % columns) * width
-        canvas[top : top + height, left : left + width] = picture
+        canvas[top : top + height, left : left + width] = tile_
     factor = max(1, 64 // height)
     image = to_image(canvas)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)

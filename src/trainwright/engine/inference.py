@@ -10,7 +10,7 @@ from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.ema import averaged_copy
 from trainwright.engine.fabric import keep_freed_memory
 from trainwright.engine.family import Family
-from trainwright.engine.model import System
+from trainwright.engine.model import GenerativeModel
 from trainwright.engine.phases import effective
 from trainwright.engine.session import build, read_config
 from trainwright.errors import UserError
@@ -24,19 +24,19 @@ CHUNK = 64
 class Trained:
     """A system whose weights come from a checkpoint."""
 
-    system: System
+    model: GenerativeModel
     step: int
     has_average: bool
 
     def samples(self, count: int, seed: int, averaged: bool = True) -> Iterator[Tensor]:
         """``count`` samples in parts of up to 64, each (n, C, H, W) in [-1, 1]; sample i depends on seed and i alone."""
         for own in self._seeds(count, seed):
-            yield self.system.sample(CHUNK, own, averaged)[:count]
+            yield self.model.sample(CHUNK, own, averaged)[:count]
             count -= CHUNK
 
     def files(self, count: int, seed: int, averaged: bool = True) -> dict[str, bytes]:
         """At least these samples (whole parts) in the form that data come in, by file name; see :meth:`System.as_files`."""
-        return self.system.as_files(CHUNK, self._seeds(count, seed), averaged)
+        return self.model.as_files(CHUNK, self._seeds(count, seed), averaged)
 
     @staticmethod
     def _seeds(count: int, seed: int) -> list[int]:
@@ -56,16 +56,16 @@ def load(family: Family, run: Run, best: bool = False) -> Trained:
             f"{run.folder} keeps no best checkpoint: that needs train.plateau with a patience. Leave --best out."
         )
     checkpoint = checkpoints.latest(run.best if best else run.checkpoints)
-    config, course = read_config(family, run), checkpoint.state.get("course")
-    system = build(family, effective(config, course["index"]) if course else config)
+    config, schedule = read_config(family, run), checkpoint.state.get("course")
+    model = build(family, effective(config, schedule["index"]) if schedule else config)
     tensors = checkpoints.load_tensors(checkpoint.folder / checkpoints.TENSORS)
-    for name, network in system.networks.items():
+    for name, network in model.networks.items():
         prefix = f"average.{name}."
         if any(key.startswith(prefix) for key in tensors):
-            system.averaged[name] = averaged_copy(network)
-            checkpoints.restore_network(system.averaged[name], tensors, prefix, checkpoint.folder)
+            model.averaged[name] = averaged_copy(network)
+            checkpoints.restore_network(model.averaged[name], tensors, prefix, checkpoint.folder)
         checkpoints.restore_network(network, tensors, f"network.{name}.", checkpoint.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for network in (*system.networks.values(), *system.averaged.values()):
+    for network in (*model.networks.values(), *model.averaged.values()):
         network.to(device).eval()
-    return Trained(system, checkpoint.step, bool(system.averaged))
+    return Trained(model, checkpoint.step, bool(model.averaged))

@@ -27,7 +27,7 @@ class Data(Protocol):
         ...
 
     @property
-    def left_out(self) -> list[tuple[str, str]]:
+    def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of every file that was passed over."""
         ...
 
@@ -47,25 +47,25 @@ class Data(Protocol):
         """Up to ``count`` fixed samples of ``train`` or ``held_out``, not augmented."""
         ...
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The pictures that those samples stand for, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+    def images(self, part: str, count: int) -> Tensor:
+        """The images that those samples stand for, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
         ...
 
 
 @dataclass(frozen=True)
 class View:
-    """A grid of pictures (n, C, H, W) in [-1, 1] with so many in a row."""
+    """A grid of images (n, C, H, W) in [-1, 1] with so many in a row."""
 
-    pictures: Tensor
+    images: Tensor
     columns: int
 
 
 @dataclass
-class Group:
+class ParamGroup:
     """Networks that one optimizer trains together.
 
     Attributes:
-        networks: names in ``System.networks``.
+        networks: names in ``GenerativeModel.networks``.
         optimizer: over exactly their parameters.
         lr: learning-rate schedule, put into force at every update, so a changed config takes effect on resume.
         settings: optimizer settings beside the rate (``betas``), put into force in the same way; several, if the optimizer's
@@ -80,7 +80,7 @@ class Group:
     ema_decay: Callable[[int], float] | None = None
 
 
-class Moment(Protocol):
+class StepContext(Protocol):
     """Where in the run a step is, and the two things it may do there: update a group, record a signal."""
 
     step: int
@@ -95,12 +95,12 @@ class Moment(Protocol):
         ...
 
 
-def now(schedule: Schedule, at: Moment) -> float:
+def now(schedule: Schedule, at: StepContext) -> float:
     """The value of ``schedule`` at this moment of the run."""
     return value(schedule, at.step, at.epoch)
 
 
-class System(ABC):
+class GenerativeModel(ABC):
     """A family built from one config.
 
     Subclasses set ``networks`` and ``groups`` in ``__init__`` (on the CPU, after the loop has seeded torch) and may
@@ -109,9 +109,9 @@ class System(ABC):
     """
 
     networks: dict[str, nn.Module]
-    groups: dict[str, Group]
+    groups: dict[str, ParamGroup]
     losses_csv: ClassVar[Mapping[str, str]] = {}  # column of losses.csv -> signal; epoch means
-    pictorial: ClassVar[bool] = (
+    samples_are_images: ClassVar[bool] = (
         True  # whether texture and colour of samples mean anything; not if they are drawings of something
     )
     headline: ClassVar[Mapping[str, str]] = {}  # label on the status line -> signal
@@ -127,7 +127,7 @@ class System(ABC):
         """The data set that ``config`` names."""
 
     @abstractmethod
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """One step on one batch: computes raw terms, hands them to ``at.update``."""
 
     @abstractmethod
@@ -136,7 +136,7 @@ class System(ABC):
 
     def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
         """What :meth:`sample` draws with ``count`` and each of the seeds, by file name in the form that data come in; for families
-        whose pictures are only drawings of their samples.
+        whose images are only drawings of their samples.
         """
         return {}
 
@@ -151,18 +151,18 @@ class System(ABC):
         """
         raise UserError(f"the family of this run ({self.config.family}) has no form that other programs load.")
 
-    def adapt_to(self, data: Data) -> None:
+    def adapt_to_data(self, data: Data) -> None:
         """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""
         return None
 
-    def before_watching(self, data: Any) -> None:  # noqa: B027
+    def prepare_monitoring(self, data: Any) -> None:  # noqa: B027
         """Pays before the first step for what only a first look has to pay for: libraries, features of real data."""
 
-    def before_samples(self, data: Data) -> None:
+    def prepare_sampling(self, data: Data) -> None:
         """Brings buffers that only :meth:`sample` uses up to date; called on every process before a grid is drawn."""
         return None
 
-    def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
+    def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
         """The objective on held-out data, named ``validation/...``: what early stopping and plateaus look at, once an epoch.
 
         ``step`` and ``epoch`` tell which weights the schedules have in force.
@@ -171,16 +171,16 @@ class System(ABC):
         """
         return {}
 
-    def hold_out(self, data: Data) -> dict[str, float]:
+    def validate(self, data: Data) -> dict[str, float]:
         """Signals measured on held-out beside training data; must not touch weights or torch's global generator."""
         return {}
 
     def probe(self, data: Data, count: int, seed: int) -> dict[str, float]:
-        """Further signals of ``count`` samples beside real data, looked at as often as samples; rules as for :meth:`hold_out`."""
+        """Further signals of ``count`` samples beside real data, looked at as often as samples; rules as for :meth:`validate`."""
         return {}
 
     def views(self, data: Data) -> dict[str, View]:
-        """Further picture grids beside the samples, by name: originals over reconstructions, say."""
+        """Further image grids beside the samples, by name: originals over reconstructions, say."""
         return {}
 
     def facts(self, data: Data) -> dict[str, Any]:

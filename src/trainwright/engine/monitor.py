@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from trainwright.config.base import flatten
-from trainwright.diagnosis.doctor import Diagnosis, Examination, examine, warm_up
+from trainwright.diagnosis.doctor import Diagnosis, Finding, examine, warm_up
 from trainwright.diagnosis.history import History, compact
 from trainwright.diagnosis.probes.samples import SampleProbe
-from trainwright.engine.model import Data, System
-from trainwright.runs.folder import Run, read_lines
+from trainwright.engine.model import Data, GenerativeModel
+from trainwright.runs.folder import Run
 
-REAL = 256  # pictures that samples are held beside
-COPIES = 4096  # training pictures that copies are looked for among,
+REAL = 256  # images that samples are held beside
+COPIES = 4096  # training images that copies are looked for among,
 MOST_NUMBERS = 2**26  # if they have no more numbers than this
 PART = 8  # an eighth of the samples of a look tells what a look costs
 SEED = 1414213562  # the same noise at every look of every run
@@ -24,50 +24,50 @@ SHARE = 0.4  # of the watch budget that probes may take; grids, held-out measure
 class Watcher:
     """Probes and doctor of one run. Everything here can be thrown away and made again from ``metrics.jsonl``."""
 
-    def __init__(self, system: System, data: Data, run: Run, total: int) -> None:
-        self.system, self.data, self.run = system, data, run
-        self.settings = system.config.train
+    def __init__(self, model: GenerativeModel, data: Data, run: Run, total: int) -> None:
+        self.model, self.data, self.run = model, data, run
+        self.settings = model.config.train
         self.samples: SampleProbe | None = None
         self.rows: list[dict[str, Any]] = []
-        self.config = flatten(system.config)
+        self.config = flatten(model.config)
         self.total = total
         self.stride = 1  # looks at held-out data per look at samples
         self.looks = 0
         self.measured_real = False  # whether a row of this run says what real data score
-        self.told: set[str] = set()
-        self.latest: Examination | None = None
+        self.reported: set[str] = set()
+        self.latest: Diagnosis | None = None
         self._spent = 0.0
 
-    def serve(self, system: System, total: int) -> None:
+    def serve(self, model: GenerativeModel, total: int) -> None:
         """Goes on with another system of the same run: that of its next phase."""
-        self.system, self.total = system, total
-        self.settings, self.config = system.config.train, flatten(system.config)
+        self.model, self.total = model, total
+        self.settings, self.config = model.config.train, flatten(model.config)
         self.__dict__.pop("facts", None)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What is known beside signals and settings; only the process that examines needs it."""
-        return facts_of(self.system, self.data)
+        return facts_of(self.model, self.data)
 
     # ---- probes ------------------------------------------------------------------------------------------------------
 
     def probe(self, last: bool = False) -> dict[str, float]:
-        """Signals of samples beside real pictures, if a look is due."""
+        """Signals of samples beside real images, if a look is due."""
         self.looks += 1
         if self.samples is None or (self.looks % self.stride and not last):
             return {}
         return self._sample()
 
     def prepare(self) -> None:
-        """Measures the real pictures, and pays for what only a first look has to pay for."""
+        """Measures the real images, and pays for what only a first look has to pay for."""
         if self.settings.probe_count and self.samples is None:
-            real = self.data.pictures("train", REAL)
+            real = self.data.images("train", REAL)
             if len(real) > 1:
-                held_out = self.data.pictures("held_out", REAL)
-                all_of_it = self.data.pictures("train", max(REAL, min(COPIES, MOST_NUMBERS // real[0].numel())))
-                self.samples = SampleProbe(real, held_out, all_of_it, appearance=self.system.pictorial)
-                self.samples.look(real[: self.settings.probe_count])
-        self.system.before_watching(self.data)
+                held_out = self.data.images("held_out", REAL)
+                all_of_it = self.data.images("train", max(REAL, min(COPIES, MOST_NUMBERS // real[0].numel())))
+                self.samples = SampleProbe(real, held_out, all_of_it, appearance=self.model.samples_are_images)
+                self.samples.measure(real[: self.settings.probe_count])
+        self.model.prepare_monitoring(self.data)
         warm_up()
 
     def _sample(self) -> dict[str, float]:
@@ -75,11 +75,11 @@ class Watcher:
         count = self.settings.probe_count
         found = {} if self.measured_real else self.samples.ceiling(count)
         self.measured_real = True
-        self.system.before_samples(self.data)
-        found.update(self.samples.look(self.system.sample(count, SEED)))
-        found.update(self.system.probe(self.data, count, SEED))
-        if self.system.averaged:
-            found.update(self.samples.glance(self.system.sample(count, SEED, averaged=False), "raw"))
+        self.model.prepare_sampling(self.data)
+        found.update(self.samples.measure(self.model.sample(count, SEED)))
+        found.update(self.model.probe(self.data, count, SEED))
+        if self.model.averaged:
+            found.update(self.samples.measure_diversity(self.model.sample(count, SEED, averaged=False), "raw"))
         return found
 
     def pace(self, step_seconds: float) -> None:
@@ -88,12 +88,12 @@ class Watcher:
             return
         few = max(1, self.settings.probe_count // PART)
         begin = time.perf_counter()
-        self.system.before_samples(self.data)
+        self.model.prepare_sampling(self.data)
         once, begin = time.perf_counter() - begin, time.perf_counter()
-        self.system.sample(few, SEED)
-        self.system.probe(self.data, few, SEED)
+        self.model.sample(few, SEED)
+        self.model.probe(self.data, few, SEED)
         probe_seconds = once + (time.perf_counter() - begin) * self.settings.probe_count / few
-        allowed = SHARE * self.settings.watch_budget * step_seconds * self.settings.heldout_every
+        allowed = SHARE * self.settings.monitor_budget * step_seconds * self.settings.validate_every
         self.stride = max(1, math.ceil(probe_seconds / max(allowed, 1e-9)))
 
     # ---- doctor ------------------------------------------------------------------------------------------------------
@@ -104,10 +104,10 @@ class Watcher:
         Args:
             pending: signals of the row that is not written yet.
         """
-        rows = read_lines(self.run.metrics)
+        rows = self.run.rows()
         self.measured_real = any("real/coverage" in row for row in (*rows, pending))
         self.rows = compact(rows)
-        self.told = {str(f["symptom"]) for f in _open_findings(self.run.events())}
+        self.reported = {str(f["symptom"]) for f in _open_findings(self.run.events())}
 
     def row(self, row: dict[str, Any]) -> None:
         """Adds a row of signals."""
@@ -118,7 +118,7 @@ class Watcher:
         """What the doctor sees."""
         return History.of(self.rows, self.config, self.facts, self.total)
 
-    def examine(self, elapsed: float, last: bool = False) -> list[Diagnosis]:
+    def examine(self, elapsed: float, last: bool = False) -> list[Finding]:
         """Looks for every symptom unless the doctor has used up his share of the time; with ``probe_stride`` set no clock has a say, so
         that the same run is stopped at the same step again.
 
@@ -132,26 +132,26 @@ class Watcher:
         if (
             not last
             and self.settings.probe_stride is None
-            and self._spent > 0.15 * self.settings.watch_budget * elapsed
+            and self._spent > 0.15 * self.settings.monitor_budget * elapsed
         ):
             return []
         begin = time.perf_counter()
         found = self.latest = examine(self.history())
         self._spent += time.perf_counter() - begin
-        now = {d.symptom.name: d for d in found.diagnoses if d.finding.severity != "note" and d.follows is None}
-        new = [d for name, d in now.items() if name not in self.told]
-        for diagnosis in new:
-            self.run.event("finding", int(found.step), **diagnosis.as_dict())
-        for name in sorted(self.told - set(now)):
-            self.run.event("healed", int(found.step), symptom=name)
-        self.told = set(now)
+        now = {d.symptom.name: d for d in found.findings if d.observation.severity != "note" and d.follows is None}
+        new = [d for name, d in now.items() if name not in self.reported]
+        for finding in new:
+            self.run.event("finding", int(found.step), **finding.as_dict())
+        for name in sorted(self.reported - set(now)):
+            self.run.event("recovered", int(found.step), symptom=name)
+        self.reported = set(now)
         return new
 
 
-def facts_of(system: System, data: Data) -> dict[str, Any]:
+def facts_of(model: GenerativeModel, data: Data) -> dict[str, Any]:
     """What is known of a run beside its signals and settings; plain values, kept in ``run.json``."""
-    batch = system.config.train.batch_size
-    return {"training": len(data), "batches_per_epoch": round(len(data) / batch, 2), **system.facts(data)}
+    batch = model.config.train.batch_size
+    return {"training": len(data), "batches_per_epoch": round(len(data) / batch, 2), **model.facts(data)}
 
 
 def _open_findings(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -159,6 +159,6 @@ def _open_findings(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for event in events:
         if event["event"] == "finding":
             found[event["symptom"]] = event
-        elif event["event"] == "healed":
+        elif event["event"] == "recovered":
             found.pop(event["symptom"], None)
     return list(found.values())

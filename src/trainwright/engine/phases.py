@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue, model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 from trainwright.config.names import resolve
 from trainwright.config.reading import Settings, add_mapping, add_overrides, validate
 from trainwright.errors import UserError
@@ -39,21 +39,23 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 class Phase(Config):
     """A stretch of a run."""
 
-    name: str = knob(..., "Its name in events and report.", pattern=r"^[\w.-]+$")
-    settings: dict[str, JsonValue] = knob({}, "Setting to value, over the recipe's and those of the phases before.")
-    steps: int = knob(..., "Budget: it ends after so many steps at the latest.", ge=1)
-    reach: dict[str, str] = knob({}, "Levels that end it: signal to a condition such as `>= 15` on its newest reading.")
-    plateau: int | None = knob(
+    name: str = setting(..., "Its name in events and report.", pattern=r"^[\w.-]+$")
+    settings: dict[str, JsonValue] = setting({}, "Setting to value, over the recipe's and those of the phases before.")
+    steps: int = setting(..., "Budget: it ends after so many steps at the latest.", ge=1)
+    reach: dict[str, str] = setting(
+        {}, "Levels that end it: signal to a condition such as `>= 15` on its newest reading."
+    )
+    plateau: int | None = setting(
         None,
         "It ends only when `metric` has not become better for so many readings, once the levels are reached.",
         ge=1,
     )
-    metric: str = knob(
+    metric: str = setting(
         "", "The signal whose best checkpoint the next phase begins from, or the run ends with; none: the last one."
     )
-    better: Literal["higher", "lower"] = knob("higher", "Which way `metric` improves.")
-    min_delta: float = knob(0.0, "A smaller gain of `metric` does not count.", ge=0)
-    needs: dict[str, str] = knob({}, "It is passed over unless these levels hold when its turn comes.")
+    better: Literal["higher", "lower"] = setting("higher", "Which way `metric` improves.")
+    min_delta: float = setting(0.0, "A smaller gain of `metric` does not count.", ge=0)
+    needs: dict[str, str] = setting({}, "It is passed over unless these levels hold when its turn comes.")
 
     @model_validator(mode="after")
     def _is_sound(self) -> "Phase":
@@ -94,7 +96,7 @@ def effective(config: Any, index: int) -> Any:
     return validate(settings, type(config))
 
 
-class Course:
+class PhaseSchedule:
     """Where a run is among its phases, and what its gate has seen. All of it is stored in a checkpoint.
 
     Args:
@@ -104,9 +106,9 @@ class Course:
     def __init__(self, config: Any) -> None:
         self.base, self.phases = config, list(config.phases)
         self.index = 0
-        self.begun = 0
+        self.started = 0
         self.latest: dict[str, float] = {}
-        self.heard: list[str] = []  # signals that were read in this phase
+        self.seen: list[str] = []  # signals that were read in this phase
         self.best: float | None = None
         self.waited = 0
         self.over = False
@@ -123,7 +125,7 @@ class Course:
     @property
     def total(self) -> int:
         """Steps that the run has if every phase uses up its budget from here on."""
-        return self.begun + sum(phase.steps for phase in self.phases[self.index :])
+        return self.started + sum(phase.steps for phase in self.phases[self.index :])
 
     def read(self, signals: Mapping[str, float]) -> bool:
         """Takes in a row of signals; returns whether ``metric`` is the best of this phase so far."""
@@ -133,7 +135,7 @@ class Course:
             wanted |= set(following.needs)
         seen = {name: signals[name] for name in wanted if name in signals}
         self.latest |= seen
-        self.heard = sorted({*self.heard, *seen})
+        self.seen = sorted({*self.seen, *seen})
         if phase.metric not in signals or not math.isfinite(signals[phase.metric]):
             return False
         value = signals[phase.metric]
@@ -149,14 +151,14 @@ class Course:
         if self.over:
             return None
         phase = self.phase
-        missing = self._missing(phase.reach, self.heard)
+        missing = self._missing(phase.reach, self.seen)
         flat = phase.plateau is None or self.waited >= phase.plateau
         if (phase.reach or phase.plateau is not None) and not missing and flat:
-            told = [f"{n} {self.latest[n]:.4g} {c}" for n, c in phase.reach.items()]
+            reported = [f"{n} {self.latest[n]:.4g} {c}" for n, c in phase.reach.items()]
             if phase.plateau is not None:
-                told.append(f"{phase.metric} has not become better for {self.waited} readings")
-            return "gate passed: " + ", ".join(told)
-        if step - self.begun >= phase.steps:
+                reported.append(f"{phase.metric} has not become better for {self.waited} readings")
+            return "gate passed: " + ", ".join(reported)
+        if step - self.started >= phase.steps:
             if missing:
                 return f"budget of {phase.steps} steps used up without {', '.join(missing)}"
             return f"budget of {phase.steps} steps used up"
@@ -182,19 +184,19 @@ class Course:
             if missing:
                 passed.append((self.phases[index].name, ", ".join(missing)))
                 continue
-            self.index, self.begun, self.best, self.waited, self.heard = index, step, None, 0, []
+            self.index, self.started, self.best, self.waited, self.seen = index, step, None, 0, []
             return passed
         self.over = True
         return passed
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        names = ("index", "begun", "latest", "heard", "best", "waited", "over")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("index", "started", "latest", "seen", "best", "waited", "over")}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of :meth:`state`; a recipe that has fewer phases now ends."""
         for name, value in state.items():
+            name = {"begun": "started", "heard": "seen"}.get(name, name)  # as 0.1.0 wrote them
             setattr(self, name, dict(value) if name == "latest" else value)
         if self.index >= len(self.phases):
             self.index, self.over = len(self.phases) - 1, True

@@ -28,7 +28,7 @@ class Plateau:
     since_drop: int = 0
     scale: float = 1.0
 
-    def look(self, value: float, step: int, settings: PlateauSettings) -> tuple[bool, bool]:
+    def observe(self, value: float, step: int, settings: PlateauSettings) -> tuple[bool, bool]:
         """Takes in the signal at the end of an epoch.
 
         Returns:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from trainwright.config.base import flatten
-from trainwright.diagnosis.checks import Check, Plan, check
+from trainwright.diagnosis.checks import Check, PlannedRun, run_checks
 from trainwright.diagnosis.probes.samples import texture
 from trainwright.engine.config import RunConfig
-from trainwright.engine.fabric import Alone
+from trainwright.engine.fabric import SingleProcess
 from trainwright.engine.family import Family
-from trainwright.engine.model import Data, System
+from trainwright.engine.model import Data, GenerativeModel
 from trainwright.engine.monitor import facts_of
 from trainwright.engine.recorder import Recorder
 from trainwright.engine.session import build
@@ -41,13 +41,13 @@ def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SE
     Returns:
         Checks, worst first.
     """
-    fabric = cast("Fabric", Alone(config.train))  # other processes need not start for this
+    fabric = cast("Fabric", SingleProcess(config.train))  # other processes need not start for this
     with torch.random.fork_rng(devices=[]):
-        system = build(family, config, fabric)
-        system.adapt_to(data)
-        facts = facts_of(system, data)
-        facts |= {**_untrained(system, data, "transposed" in facts), **_steps(system, data, fabric, seconds)}
-    return check(Plan(flatten(config), facts, _length(config, data)))
+        model = build(family, config, fabric)
+        model.adapt_to_data(data)
+        facts = facts_of(model, data)
+        facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
+    return run_checks(PlannedRun(flatten(config), facts, _length(config, data)))
 
 
 def _length(config: RunConfig, data: Data) -> int:
@@ -55,17 +55,17 @@ def _length(config: RunConfig, data: Data) -> int:
     return int(steps) if steps is not None else round(config.train.epochs * len(data) / config.train.batch_size)
 
 
-def _untrained(system: System, data: Data, upsamples: bool) -> dict[str, Any]:
-    real = data.pictures("train", SEEN)
-    system.before_samples(data)
-    fake = system.sample(SEEN, seed=0, averaged=False).float().cpu()
+def _untrained(model: GenerativeModel, data: Data, upsamples: bool) -> dict[str, Any]:
+    real = data.images("train", SEEN)
+    model.prepare_sampling(data)
+    fake = model.sample(SEEN, seed=0, averaged=False).float().cpu()
     found: dict[str, Any] = {"data_range": [float(real.min()), float(real.max())], "output_range": [-1.0, 1.0]}
     if upsamples and float(fake.std()) > 1e-6:
         found["initial/lattice"] = texture(fake)["lattice"]
     return found
 
 
-class _Moment:
+class _ProbeContext:
     """A step of the probe: updates networks that nobody keeps."""
 
     def __init__(self, updater: Updater, step: int, epoch: float) -> None:
@@ -79,19 +79,20 @@ class _Moment:
         """Nothing is kept."""
 
 
-def _steps(system: System, data: Data, fabric: Any, seconds: float) -> dict[str, Any]:
+def _steps(model: GenerativeModel, data: Data, fabric: Any, seconds: float) -> dict[str, Any]:
     """Up to 50 steps, as many as the time allows: whether all stays finite and calm, and which terms are heard at the beginning."""
-    settings, recorder = system.config.train, Recorder()
-    updater = Updater(system, fabric, recorder, settings.max_grad_norm)
+    settings, recorder = model.config.train, Recorder()
+    updater = Updater(model, fabric, recorder, settings.max_grad_norm)
     begin, sizes, shares, finite, done = time.perf_counter(), [], {}, True, 0
-    updater.to_inspect = set(system.groups)
+    updater.to_inspect = set(model.groups)
     size = min(FEW, settings.batch_size)
     for step in range(STEPS):
         seed_step(settings.seed, step, salt=0)
         raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, size))
         try:
-            system.step(
-                data.prepare(fabric.to_device(raw)), _Moment(updater, step, step * settings.batch_size / len(data))
+            model.step(
+                data.prepare(fabric.to_device(raw)),
+                _ProbeContext(updater, step, step * settings.batch_size / len(data)),
             )
         except NonFinite:
             finite = False

@@ -15,9 +15,9 @@ from trainwright.engine.display import Display
 from trainwright.engine.distributed import same_everywhere
 from trainwright.engine.fabric import make_fabric
 from trainwright.engine.family import Family
-from trainwright.engine.model import Data, Progress, System
-from trainwright.engine.phases import Course
-from trainwright.engine.trackers import KINDS, Guarded
+from trainwright.engine.model import Data, GenerativeModel, Progress
+from trainwright.engine.phases import PhaseSchedule
+from trainwright.engine.trackers import KINDS, FailSafeTracker
 from trainwright.engine.trainer import Loop
 from trainwright.errors import NonFinite, UserError
 from trainwright.files import write_text
@@ -55,7 +55,7 @@ def train(
         run: the folder; made if it does not exist.
         display: where the status line goes.
         stop: asked after every step; True ends the run with a checkpoint.
-        progress: called with (done, total) while pictures are decoded.
+        progress: called with (done, total) while images are decoded.
         until: pause with a checkpoint after that step of the run, if it is not over by then.
 
     Raises:
@@ -70,7 +70,7 @@ def train(
             run.acquire()
         return _train(family, config, run, fabric, display, stop, progress, until)
     except OSError as error:
-        raise _disk_trouble(error, run) from error
+        raise _disk_error(error, run) from error
     finally:
         if main:
             run.release()
@@ -93,17 +93,19 @@ def _train(
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
-    course = Course(config) if config.phases else None
-    system = build(family, course.config() if course else config, fabric)
-    system.adapt_to(data)
+    schedule = PhaseSchedule(config) if config.phases else None
+    model = build(family, schedule.config() if schedule else config, fabric)
+    model.adapt_to_data(data)
     loop = Loop(
-        system, data, run, fabric, display, stop, until, course, lambda settings: build(family, settings, fabric)
+        model, data, run, fabric, display, stop, until, schedule, lambda settings: build(family, settings, fabric)
     )
     resumed = loop.resume()
     if main:
         make = KINDS[config.train.tracker]
-        loop.tracker = Guarded(make(run.folder, run.name, loop.at.step, config.model_dump(mode="json")), display.note)
-        counts = parameter_counts(system)
+        loop.tracker = FailSafeTracker(
+            make(run.folder, run.name, loop.at.step, config.model_dump(mode="json")), display.note
+        )
+        counts = parameter_counts(model)
         run.update(status="running", steps=loop.total_steps, parameters=counts, facts=loop.watcher.facts)
         if changes:
             run.event("settings_changed", loop.at.step, changes=[_as_dict(c) for c in changes])
@@ -157,20 +159,20 @@ def _verdict(loop: Loop, run: Run, status: str, message: str) -> dict[str, str]:
     return {"verdict": "unknown", "verdict_reason": "not judged yet"} if run.read()["verdict"] == "crashed" else {}
 
 
-def build(family: Family, config: RunConfig, fabric: "Fabric | None" = None) -> System:
+def build(family: Family, config: RunConfig, fabric: "Fabric | None" = None) -> GenerativeModel:
     """The system of a config, its first weights derived from the seed, on Fabric's device if one is given."""
     torch.manual_seed(derive("weights", config.train.seed))
-    system = family.load(config)(config)
+    model = family.load(config)(config)
     if fabric is not None:
-        for network in system.networks.values():
+        for network in model.networks.values():
             fabric.to_device(network)
-        same_everywhere(fabric, list(system.networks.values()))
-    return system
+        same_everywhere(fabric, list(model.networks.values()))
+    return model
 
 
-def parameter_counts(system: System) -> dict[str, int]:
+def parameter_counts(model: GenerativeModel) -> dict[str, int]:
     """Trainable numbers of each network."""
-    return {name: sum(p.numel() for p in network.parameters()) for name, network in system.networks.items()}
+    return {name: sum(p.numel() for p in network.parameters()) for name, network in model.networks.items()}
 
 
 def read_config(family: Family, run: Run) -> RunConfig:
@@ -203,7 +205,7 @@ def _prepare(family: Family, config: RunConfig, run: Run, data: Data, changes: l
         *run.folder.glob("phases/*/.*.tmp"),
     ]:
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    facts = {"identity": data.identity, "training": len(data), "left_out": len(data.left_out)}
+    facts = {"identity": data.identity, "training": len(data), "skipped": len(data.skipped)}
     if not run.exists:
         run.create(
             to_yaml(config),
@@ -214,23 +216,23 @@ def _prepare(family: Family, config: RunConfig, run: Run, data: Data, changes: l
                 "data": facts,
             },
         )
-        if data.left_out:
-            run.event("left_out", 0, files=[{"name": n, "reason": r} for n, r in data.left_out])
+        if data.skipped:
+            run.event("files_skipped", 0, files=[{"name": n, "reason": r} for n, r in data.skipped])
     elif run.read()["data"]["identity"] != data.identity:
         raise UserError(f"the data of {run.folder} is not what it was begun with. Start a new run with --run or --new.")
     elif changes:
         write_text(run.config, to_yaml(config))
-    for name, reason in data.left_out[:5]:
+    for name, reason in data.skipped[:5]:
         display.note(f"left out: {name} {reason}")
-    if len(data.left_out) > 5:
-        display.note(f"left out: {len(data.left_out) - 5} more; events.jsonl lists all")
+    if len(data.skipped) > 5:
+        display.note(f"left out: {len(data.skipped) - 5} more; events.jsonl lists all")
 
 
 def _as_dict(change: Change) -> dict[str, Any]:
     return {"setting": change.path, "old": change.old, "new": change.new}
 
 
-def _disk_trouble(error: OSError, run: Run) -> UserError:
+def _disk_error(error: OSError, run: Run) -> UserError:
     reason = (error.strerror or str(error)).lower()
     _best_effort(lambda: run.update(status="interrupted"))
     advice = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "Mend that"

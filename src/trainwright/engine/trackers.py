@@ -12,13 +12,13 @@ from trainwright.errors import UserError
 
 
 class Tracker(Protocol):
-    """A place that takes rows of signals and pictures."""
+    """A place that takes rows of signals and images."""
 
     def row(self, step: int, signals: dict[str, float]) -> None:
         """Takes the signals at a step."""
         ...
 
-    def picture(self, step: int, file: Path) -> None:
+    def image(self, step: int, file: Path) -> None:
         """Takes a sample grid."""
         ...
 
@@ -27,13 +27,13 @@ class Tracker(Protocol):
         ...
 
 
-class Nothing:
+class NullTracker:
     """``tracker: none``."""
 
     def row(self, step: int, signals: dict[str, float]) -> None:
         """Ignored."""
 
-    def picture(self, step: int, file: Path) -> None:
+    def image(self, step: int, file: Path) -> None:
         """Ignored."""
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class TensorBoard:
         for signal, number in signals.items():
             self._writer.add_scalar(signal, number, step)
 
-    def picture(self, step: int, file: Path) -> None:
+    def image(self, step: int, file: Path) -> None:
         """Adds the grid."""
         import numpy as np
         from PIL import Image
@@ -91,7 +91,7 @@ class WeightsAndBiases:
         """Logs the signals."""
         self._run.log(signals, step=step)
 
-    def picture(self, step: int, file: Path) -> None:
+    def image(self, step: int, file: Path) -> None:
         """Logs the grid."""
         self._run.log({"samples": self._wandb.Image(str(file))}, step=step)
 
@@ -103,11 +103,11 @@ class WeightsAndBiases:
 KINDS: dict[str, Callable[[Path, str, int, dict[str, Any]], Tracker]] = {
     "tensorboard": TensorBoard,
     "wandb": WeightsAndBiases,
-    "none": lambda *_: Nothing(),
+    "none": lambda *_: NullTracker(),
 }
 
 
-class Guarded:
+class FailSafeTracker:
     """Passes rows on until the tracker fails once; then says so through ``complain`` and goes quiet."""
 
     def __init__(self, tracker: Tracker, complain: Callable[[str], None]) -> None:
@@ -117,16 +117,16 @@ class Guarded:
         try:
             action()
         except Exception as error:
-            name, self._tracker = type(self._tracker).__name__, Nothing()
+            name, self._tracker = type(self._tracker).__name__, NullTracker()
             self._complain(f"{name} failed and is off for the rest of this run: {error}")
 
     def row(self, step: int, signals: dict[str, float]) -> None:
         """See :class:`Tracker`."""
         self._try(lambda: self._tracker.row(step, signals))
 
-    def picture(self, step: int, file: Path) -> None:
+    def image(self, step: int, file: Path) -> None:
         """See :class:`Tracker`."""
-        self._try(lambda: self._tracker.picture(step, file))
+        self._try(lambda: self._tracker.image(step, file))
 
     def close(self) -> None:
         """See :class:`Tracker`."""

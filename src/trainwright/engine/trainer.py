@@ -1,4 +1,4 @@
-"""The training loop of every family. It reads top to bottom; what a step *is* stands in the family's ``system.py``.
+"""The training loop of every family. It reads top to bottom; what a step *is* stands in the family's ``model.py``.
 
 Order of a step: seed everything from (seed, step) · batch by position · the family's step · epoch row and validation ·
 held-out · log row · grid · checkpoint. Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU.
@@ -22,17 +22,17 @@ from trainwright.engine.controllers import make as make_controller
 from trainwright.engine.display import Display, status_line
 from trainwright.engine.distributed import any_true, mean
 from trainwright.engine.grids import save_grid
-from trainwright.engine.model import Data, System
+from trainwright.engine.model import Data, GenerativeModel
 from trainwright.engine.monitor import Watcher
-from trainwright.engine.phases import Course
+from trainwright.engine.phases import PhaseSchedule
 from trainwright.engine.plateau import Plateau
 from trainwright.engine.recorder import Recorder
-from trainwright.engine.trackers import Nothing, Tracker
+from trainwright.engine.trackers import NullTracker, Tracker
 from trainwright.engine.update import Updater, first_non_finite, with_ratios
 from trainwright.errors import NonFinite, UserError
 from trainwright.randomness import seed_step
 from trainwright.runs.folder import Run
-from trainwright.runs.metrics_log import Tables
+from trainwright.runs.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -56,30 +56,30 @@ class Loop:
 
     def __init__(
         self,
-        system: System,
+        model: GenerativeModel,
         data: Data,
         run: Run,
         fabric: "Fabric",
         display: Display,
         stop: Callable[[], bool],
         until: int | None = None,
-        course: Course | None = None,
-        rebuild: Callable[[Any], System] | None = None,
+        schedule: PhaseSchedule | None = None,
+        rebuild: Callable[[Any], GenerativeModel] | None = None,
     ) -> None:
-        self.system, self.data, self.run_folder, self.fabric = system, data, run, fabric
+        self.model, self.data, self.run_folder, self.fabric = model, data, run, fabric
         self.display, self.stop, self.until = display, stop, until
-        self.course, self._rebuild = course, rebuild
-        self.tracker: Tracker = Nothing()  # the session puts one in once it knows where a resumed run stands
-        self.settings = system.config.train
+        self.schedule, self._rebuild = schedule, rebuild
+        self.tracker: Tracker = NullTracker()  # the session puts one in once it knows where a resumed run stands
+        self.settings = model.config.train
         self.recorder = Recorder()
-        self.recorder.watched = tuple(system.losses_csv.values())
-        self.updater = Updater(system, fabric, self.recorder, self.settings.max_grad_norm)
+        self.recorder.watched = tuple(model.losses_csv.values())
+        self.updater = Updater(model, fabric, self.recorder, self.settings.max_grad_norm)
         self.controller = self._make_controller()
         self.at = Position(epoch_updates=dict(self.updater.updates))
-        self.tables = Tables(run, dict(system.losses_csv))
+        self.tables = MetricsLog(run, dict(model.losses_csv))
         self.clock = Clock()
         self.main = fabric.is_global_zero
-        self.watcher = Watcher(system, data, run, self.total_steps)
+        self.watcher = Watcher(model, data, run, self.total_steps)
         self._logged_samples = 0
         self.sick: str | None = None  # why the doctor ended the run
 
@@ -132,7 +132,7 @@ class Loop:
         with self.clock.during("step"):
             batch = self.data.prepare(self.fabric.to_device(raw))
             with self.fabric.autocast():
-                self.system.step(batch, StepMoment(self, at.step, self.epoch))
+                self.model.step(batch, TrainerContext(self, at.step, self.epoch))
         if self.controller is not None:
             self.recorder.add(self.controller.act(self.updater.latest, at.step))
             self.updater.factors = self.controller.factors
@@ -147,29 +147,29 @@ class Loop:
         with self.clock.during("watch"):
             if self.done:
                 return  # the last row, grid and checkpoint are _finish's
-            if at.step % settings.heldout_every == 0:
-                self._hold_out()
+            if at.step % settings.validate_every == 0:
+                self._validate_and_probe()
             if at.step % settings.log_every == 0:
                 self._log()
             if at.step % settings.sample_every == 0:
                 self._grid()
-        if self.course is not None:
-            phasing.follow(self, self.course)
+        if self.schedule is not None:
+            phasing.follow(self, self.schedule)
         if at.step % settings.checkpoint_every == 0:
             with self.clock.during("checkpoint"):
                 self.checkpoint()
 
     def _finish(self) -> None:
-        if self.course is not None:
-            phasing.settle(self, self.course)
+        if self.schedule is not None:
+            phasing.settle(self, self.schedule)
         self._grid()
-        self._hold_out(last=True)
+        self._validate_and_probe(last=True)
         self._log()
         if self.main:
             self._look(last=True)
-        why = self.course.ended(self.at.step) if self.course is not None else None
-        if self.course is not None and why is not None:
-            phasing.end(self, self.course, why)
+        why = self.schedule.ended(self.at.step) if self.schedule is not None else None
+        if self.schedule is not None and why is not None:
+            phasing.end(self, self.schedule, why)
         self.checkpoint()
 
     # ---- where the run is --------------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ class Loop:
     @property
     def total_steps(self) -> int:
         """Steps the run will have at its end, if the batch size stays and every phase uses up its budget."""
-        if self.course is not None:
-            return min(self.course.total, self.settings.steps or self.course.total)
+        if self.schedule is not None:
+            return min(self.schedule.total, self.settings.steps or self.schedule.total)
         if self.settings.steps is not None:
             return int(self.settings.steps)
         left = self.settings.epochs * len(self.data) - self.at.samples
@@ -195,13 +195,13 @@ class Loop:
     @property
     def done(self) -> bool:
         """Whether the run has reached its length, or early stopping ends it; a run in phases ends with the last of them."""
-        if self.course is not None:
-            return self.course.over or self.at.step >= self.total_steps
+        if self.schedule is not None:
+            return self.schedule.over or self.at.step >= self.total_steps
         return self.at.step >= self.total_steps or self.at.plateau.stopped(self.settings.plateau)
 
     def _fetch(self, start: int, size: int) -> Any:
         share = size // self.fabric.world_size
-        start = 0 if self.settings.constant_batch else start
+        start = 0 if self.settings.overfit_one_batch else start
         mine = start + self.fabric.global_rank * share
         return self.data.fetch(self.settings.seed, mine, share)
 
@@ -229,7 +229,7 @@ class Loop:
             raise UserError(
                 f"train.plateau.monitor: no signal {settings.monitor!r} at the end of an epoch; there is {known}."
             )
-        better, lowered = at.plateau.look(found[settings.monitor], at.step, settings)
+        better, lowered = at.plateau.observe(found[settings.monitor], at.step, settings)
         self._follow_plateau()
         if better and at.step > 0:
             with self.clock.during("checkpoint"):
@@ -246,7 +246,7 @@ class Loop:
             )
 
     def _objective(self) -> dict[str, float]:
-        return self.system.validate(
+        return self.model.validation_loss(
             self.data, self.at.step - 1, (self.at.samples - 1) / len(self.data)
         )  # of the last step
 
@@ -256,12 +256,12 @@ class Loop:
     def _log(self) -> None:
         signals = with_ratios(self.recorder.window.take())
         if self.controller is not None:
-            name = self.system.roles.get("quality", "")
-            heard = self.fabric.broadcast(signals.get(name), src=0)  # held-out signals are on the main process alone
-            if heard is not None:
-                self.updater.latest[name] = heard
-        if self.course is not None:
-            signals = phasing.read(self, self.course, signals)
+            name = self.model.roles.get("quality", "")
+            seen = self.fabric.broadcast(signals.get(name), src=0)  # held-out signals are on the main process alone
+            if seen is not None:
+                self.updater.latest[name] = seen
+        if self.schedule is not None:
+            signals = phasing.read(self, self.schedule, signals)
         speed = self.clock.row(self.at.samples - self._logged_samples)
         self._logged_samples = self.at.samples
         if not self.main or not signals:
@@ -281,25 +281,25 @@ class Loop:
         if self.at.rollbacks:
             verdict += f" (after {self.at.rollbacks} rollbacks)"
         line = status_line(
-            self.at.step, self.total_steps, self.epoch, {**signals, **speed}, self.system.headline, verdict
+            self.at.step, self.total_steps, self.epoch, {**signals, **speed}, self.model.headline, verdict
         )
         self.display.status(line, self.at.step, self.total_steps)
 
     def _grid(self) -> None:
-        self.system.before_samples(self.data)
+        self.model.prepare_sampling(self.data)
         if self.main:
             file = self.run_folder.samples / f"step_{self.at.step:08d}.png"
-            save_grid(self.system.sample(self.settings.sample_count, GRID_SEED), file)
-            self.tracker.picture(self.at.step, file)
-            for name, view in self.system.views(self.data).items():
-                save_grid(view.pictures, self.run_folder.views / name / file.name, view.columns)
+            save_grid(self.model.sample(self.settings.sample_count, GRID_SEED), file)
+            self.tracker.image(self.at.step, file)
+            for name, view in self.model.views(self.data).items():
+                save_grid(view.images, self.run_folder.views / name / file.name, view.columns)
 
-    def _hold_out(self, last: bool = False) -> None:
+    def _validate_and_probe(self, last: bool = False) -> None:
         if not self.main:
             return
-        self.recorder.window.add(self.system.hold_out(self.data))
+        self.recorder.window.add(self.model.validate(self.data))
         watcher, first = self.watcher, self.watcher.looks == 0
-        self.updater.to_inspect = set(self.system.groups)
+        self.updater.to_inspect = set(self.model.groups)
         if self.settings.probe_stride is not None:
             watcher.stride = self.settings.probe_stride
         elif first:
@@ -311,18 +311,18 @@ class Loop:
         """The doctor's look at all signals so far; a certain failure asks for a stop."""
         self._examine = False
         elapsed = sum(self.clock.whole.values())
-        for diagnosis in self.watcher.examine(elapsed, last):
-            self.display.note(f"{diagnosis.finding.severity}: {diagnosis.sentence()}")
-            for ranked in diagnosis.causes[:2]:
+        for finding in self.watcher.examine(elapsed, last):
+            self.display.note(f"{finding.observation.severity}: {finding.sentence()}")
+            for ranked in finding.causes[:2]:
                 self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
-            sick = diagnosis.certain or (self.settings.on_sick == "stop_early" and diagnosis.finding.severity == "sick")
-            if sick and self.settings.on_sick != "go_on" and not last:
-                self.sick = diagnosis.sentence()
+            sick = finding.certain or (self.settings.on_failure == "stop" and finding.observation.severity == "sick")
+            if sick and self.settings.on_failure != "continue" and not last:
+                self.sick = finding.sentence()
 
     def checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
         """Writes a checkpoint, by default among the run's own; old ones beyond ``keep`` go."""
         at, folder = self.at, folder or self.run_folder.checkpoints
-        bad = first_non_finite(list(self.system.networks.values()))
+        bad = first_non_finite(list(self.model.networks.values()))
         if bad is not None:
             raise NonFinite(f"step {at.step}: {bad} is not finite, so no checkpoint was written", {"tensor": bad})
         if self.main:
@@ -338,35 +338,35 @@ class Loop:
                 "to_inspect": sorted(self.updater.to_inspect),
                 "plateau": at.plateau.state(),
                 "controller": self._controller_state(),
-                "course": self.course.state() if self.course is not None else None,
+                "course": self.schedule.state() if self.schedule is not None else None,
             }
             latest = self.watcher.latest
             healthy = latest is None or latest.verdict not in ("sick", "crashed")
-            checkpoints.save(self.system, folder, state, healthy)
+            checkpoints.save(self.model, folder, state, healthy)
             checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
             self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
         self.fabric.barrier()
 
     def _make_controller(self) -> Controller | None:
-        groups = tuple(self.system.groups)
-        return make_controller(self.system.config.controller, dict(self.system.roles), groups, self.settings.seed)
+        groups = tuple(self.model.groups)
+        return make_controller(self.model.config.controller, dict(self.model.roles), groups, self.settings.seed)
 
     def _controller_state(self) -> dict[str, Any] | None:
         if self.controller is None:
             return None
-        latest = {name: self.updater.latest[name] for name in self.system.roles.values() if name in self.updater.latest}
+        latest = {name: self.updater.latest[name] for name in self.model.roles.values() if name in self.updater.latest}
         return {**self.controller.state(), "latest": latest}
 
     # ---- phases ------------------------------------------------------------------------------------------------------
 
-    def adopt(self, course: Course) -> None:
+    def adopt(self, schedule: PhaseSchedule) -> None:
         """A system with the settings of the phase; its weights are put in place by the caller."""
         assert self._rebuild is not None
         latest = self.updater.latest
-        self.system = self._rebuild(course.config())
-        self.system.adapt_to(self.data)
-        self.settings = self.system.config.train
-        self.updater = Updater(self.system, self.fabric, self.recorder, self.settings.max_grad_norm)
+        self.model = self._rebuild(schedule.config())
+        self.model.adapt_to_data(self.data)
+        self.settings = self.model.config.train
+        self.updater = Updater(self.model, self.fabric, self.recorder, self.settings.max_grad_norm)
         self.at.plateau = Plateau()  # what a phase saw, and rates that it lowered, are its own
         self._follow_plateau()
         before, self.controller = self.controller, self._make_controller()
@@ -374,7 +374,7 @@ class Loop:
             self.controller.restore(before.state())
             self.controller.let_weights_be()
             self.updater.factors, self.updater.latest = self.controller.factors, latest
-        self.watcher.serve(self.system, self.total_steps)
+        self.watcher.serve(self.model, self.total_steps)
 
     # ---- going back --------------------------------------------------------------------------------------------------
 
@@ -390,14 +390,16 @@ class Loop:
                 self.tables.cut_back(0)
             return False
         state = found.state
-        if self.course is not None and state.get("course") is not None:
-            before = self.course.index
-            self.course.restore(state["course"])
-            if self.course.index != before:
-                self.adopt(self.course)
-        anew = forking.restore(self.system, found, self.run_folder)
+        if self.schedule is not None and state.get("course") is not None:
+            before = self.schedule.index
+            self.schedule.restore(state["course"])
+            if self.schedule.index != before:
+                self.adopt(self.schedule)
+        reinitialized = forking.restore(self.model, found, self.run_folder)
         plateau = Plateau.restore(state.get("plateau"))
-        counts = [{n: 0 if n in anew else c for n, c in state[k].items()} for k in ("epoch_updates", "updates")]
+        counts = [
+            {n: 0 if n in reinitialized else c for n, c in state[k].items()} for k in ("epoch_updates", "updates")
+        ]
         self.at = Position(state["step"], state["samples"], state["rollbacks"], counts[0], plateau)
         self._follow_plateau()
         self.updater.updates = counts[1]
@@ -417,8 +419,8 @@ class Loop:
                 checkpoints.drop_later(phase, self.at.step)
             self.tables.cut_back(self.at.step)
             self.watcher.resume(self.recorder.window.sums)
-        if anew:
-            forking.settle(self, anew)
+        if reinitialized:
+            forking.settle(self, reinitialized)
         return True
 
     def _roll_back(self, error: NonFinite) -> None:
@@ -435,8 +437,8 @@ class Loop:
             self.display.note(f"{error}; went back to step {self.at.step} (rollback {rollbacks})")
 
 
-class StepMoment:
-    """What a family's step sees of the loop; see :class:`trainwright.engine.model.Moment`."""
+class TrainerContext:
+    """What a family's step sees of the loop; see :class:`trainwright.engine.model.StepContext`."""
 
     def __init__(self, loop: Loop, step: int, epoch: float) -> None:
         self._loop, self.step, self.epoch = loop, step, epoch

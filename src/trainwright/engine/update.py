@@ -11,7 +11,7 @@ from trainwright.config.schedules import Schedule, value
 from trainwright.engine.distributed import mean, mean_buffers, mean_gradients
 from trainwright.engine.ema import Average, averaged_copy
 from trainwright.engine.gradients import copies, gradient_shares, update_ratios
-from trainwright.engine.model import System, Terms
+from trainwright.engine.model import GenerativeModel, Terms
 from trainwright.engine.recorder import Recorder
 from trainwright.errors import NonFinite
 
@@ -22,24 +22,26 @@ if TYPE_CHECKING:
 class Updater:
     """The loop's ``update`` for every group of a system. Counts updates per group; the counts belong to a checkpoint."""
 
-    def __init__(self, system: System, fabric: "Fabric", recorder: Recorder, max_grad_norm: Schedule | None) -> None:
+    def __init__(
+        self, model: GenerativeModel, fabric: "Fabric", recorder: Recorder, max_grad_norm: Schedule | None
+    ) -> None:
         self.fabric, self.recorder, self.max_grad_norm = fabric, recorder, max_grad_norm
-        self.groups = system.groups
-        self.networks = {n: [system.networks[k] for k in group.networks] for n, group in system.groups.items()}
+        self.groups = model.groups
+        self.networks = {n: [model.networks[k] for k in group.networks] for n, group in model.groups.items()}
         self.parameters = {n: [p for net in nets for p in net.parameters()] for n, nets in self.networks.items()}
-        self.named = {n: {k: system.networks[k] for k in group.networks} for n, group in system.groups.items()}
-        self.updates = dict.fromkeys(system.groups, 0)
+        self.named = {n: {k: model.networks[k] for k in group.networks} for n, group in model.groups.items()}
+        self.updates = dict.fromkeys(model.groups, 0)
         self.to_inspect: set[str] = set()  # groups whose next update is looked at closely
         self.rate_scale, self.rate_floor = 1.0, 0.0  # of learning rates lowered on a plateau
         self.factors: dict[str, float] = {}  # a controller's: lr/GROUP, momentum/GROUP, weight/GROUP/TERM
         self.latest: dict[str, float] = {}  # what the newest update of each group recorded
         self.averages: dict[str, list[Average]] = {}
-        for name, group in system.groups.items():
+        for name, group in model.groups.items():
             if group.ema_decay is None:
                 continue
             for key in group.networks:
-                system.averaged[key] = averaged_copy(system.networks[key])
-            self.averages[name] = [Average(system.networks[k], system.averaged[k]) for k in group.networks]
+                model.averaged[key] = averaged_copy(model.networks[key])
+            self.averages[name] = [Average(model.networks[k], model.averaged[k]) for k in group.networks]
 
     def __call__(self, name: str, terms: Terms, step: int, epoch: float) -> None:
         """One update of group ``name``.
@@ -164,7 +166,7 @@ def first_non_finite(networks: Sequence[nn.Module]) -> str | None:
 def _signals(name: str, terms: Terms, raw: Sequence[float], rate: float, configured: float) -> dict[str, float]:
     signals = {f"{name}/loss": raw[0], f"grad_norm/{name}": raw[1], f"lr/{name}": rate}
     if configured:
-        signals[f"in_force/lr/{name}"] = rate / configured
+        signals[f"lr_factor/{name}"] = rate / configured
     parts = [(term, weight, v) for (term, (weight, _)), v in zip(terms.items(), raw[2:], strict=True)]
     whole = sum(abs(weight * v) for _, weight, v in parts)
     for term, weight, v in parts:

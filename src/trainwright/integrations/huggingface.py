@@ -44,4 +44,4 @@ class DoctorCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Looks once more."""
         if self.watch is not None and state.is_world_process_zero and self.watch.rows:
-            self.watch.look()
+            self.watch.diagnose()

@@ -47,4 +47,4 @@ class DoctorCallback(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Looks once more."""
         if self.watch is not None and trainer.is_global_zero and self.watch.rows:
-            self.watch.look()
+            self.watch.diagnose()

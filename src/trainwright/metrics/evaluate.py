@@ -1,4 +1,4 @@
-"""All picture metrics of a set of samples beside real data, with the floor that real data themselves reach."""
+"""All image metrics of a set of samples beside real data, with the floor that real data themselves reach."""
 
 from torch import Tensor
 
@@ -11,13 +11,13 @@ Row = dict[str, float | str | None]
 NEIGHBOURS = 5
 
 
-def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int = 0) -> list[Row]:
+def evaluate_images(fake: Tensor, train: Tensor, held_out: Tensor, seed: int = 0) -> list[Row]:
     """Rows of ``{"metric", "value", "spread", "better", "floor", "meaning"}``.
 
     Args:
         fake: (M, C, H, W) uint8 samples.
-        train: (N, C, H, W) uint8 training pictures.
-        held_out: (K, C, H, W) uint8 pictures kept from training; may be few.
+        train: (N, C, H, W) uint8 training images.
+        held_out: (K, C, H, W) uint8 images kept from training; may be few.
         seed: of KID's subsets and of the parts for the floor.
 
     Returns:
@@ -45,14 +45,14 @@ def evaluate_pictures(fake: Tensor, train: Tensor, held_out: Tensor, seed: int =
 
 
 MEANINGS = {
-    "precision": "share of samples that look like some real picture",
-    "recall": "share of real pictures that some sample resembles",
-    "density": "how thickly samples lie where real pictures lie; about 1 is ideal",
-    "coverage": "share of real pictures with a sample in their neighbourhood",
+    "precision": "share of samples that look like some real image",
+    "recall": "share of real images that some sample resembles",
+    "density": "how thickly samples lie where real images lie; about 1 is ideal",
+    "coverage": "share of real images with a sample in their neighbourhood",
 }
 NEAREST = {
-    "nearest_training_distance": "median feature distance of a sample to its nearest training picture",
-    "nearest_training_distance_of_held_out": "the same for real pictures that were kept from training",
+    "nearest_training_distance": "median feature distance of a sample to its nearest training image",
+    "nearest_training_distance_of_held_out": "the same for real images that were kept from training",
     "nearest_training_ratio": "the first over the second; well below 1 means copying",
 }
 

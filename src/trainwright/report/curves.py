@@ -12,16 +12,16 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainwright.engine.charts import Panel
+from trainwright.engine.charts import Chart
 
 COLOURS = ("#2a6f97", "#d1495b", "#66a182", "#edae49", "#7d5ba6", "#5c677d")
 MOST_POINTS = 600
 LOOK: Any = {"svg.fonttype": "none", "svg.hashsalt": "trainwright", "font.family": "sans-serif", "font.size": 9}
 
 
-def draw(panel: Panel, rows: Sequence[dict[str, Any]]) -> str | None:
+def draw(chart: Chart, rows: Sequence[dict[str, Any]]) -> str | None:
     """SVG text of a panel, or None if the run has none of its signals."""
-    series = [(label, _points(rows, signal)) for label, signal in panel.lines]
+    series = [(label, _points(rows, signal)) for label, signal in chart.lines]
     series = [(label, points) for label, points in series if points]
     if not series:
         return None
@@ -30,7 +30,7 @@ def draw(panel: Panel, rows: Sequence[dict[str, Any]]) -> str | None:
         for (label, points), colour in zip(series, COLOURS, strict=False):
             marker = "." if len(points) < 3 else None
             axes.plot([s for s, _ in points], [v for _, v in points], label=label, color=colour, lw=1.3, marker=marker)
-        log = panel.log and all(v > 0 for _, points in series for _, v in points)
+        log = chart.log and all(v > 0 for _, points in series for _, v in points)
         return _finish(figure, axes, log, columns=1)
 
 

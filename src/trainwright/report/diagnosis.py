@@ -1,4 +1,4 @@
-"""What the doctor says, in words for a terminal and as a picture: each finding's signal with its onset and what it is held against."""
+"""What the doctor says, in words for a terminal and as an image: each finding's signal with its onset and what it is held against."""
 
 import io
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from trainwright.diagnosis.doctor import Diagnosis, Examination
+from trainwright.diagnosis.doctor import Diagnosis, Finding
 from trainwright.diagnosis.history import History
 from trainwright.playbooks.remedy import Remedy, remedies_for
 
 MOST = 4
 
 
-def text(title: str, found: Examination, family: str | None, notes: Sequence[str] = ()) -> str:
+def text(title: str, found: Diagnosis, family: str | None, notes: Sequence[str] = ()) -> str:
     """The examination in words: verdict, findings with evidence, causes and what to try first, and what could not be judged."""
     lines = [f"{title}: {found.verdict} at step {found.step:.0f}", *(f"  {note}" for note in notes)]
-    if not found.diagnoses:
+    if not found.findings:
         lines.append(f"  {found.reason}")
-    for diagnosis in found.diagnoses:
-        lines += ["", *_diagnosis(diagnosis, family)]
+    for finding in found.findings:
+        lines += ["", *_diagnosis(finding, family)]
     if found.unknown and family is not None:
         lines += ["", f"not judged, for want of signals: {', '.join(found.unknown)}"]
     elif found.unknown:
@@ -33,24 +33,26 @@ def text(title: str, found: Examination, family: str | None, notes: Sequence[str
     return "\n".join(lines)
 
 
-def _diagnosis(diagnosis: Diagnosis, family: str | None) -> list[str]:
-    finding, mark = diagnosis.finding, diagnosis.finding.severity
-    follows = f" (follows from {diagnosis.follows})" if diagnosis.follows else ""
-    lines = [f"{mark}: {diagnosis.symptom.title}{follows}, since step {finding.onset:.0f}, sure at {finding.alarm:.0f}"]
-    lines += [f"  {e.sentence}" for e in finding.evidence]
-    if diagnosis.follows or mark == "note":
+def _diagnosis(finding: Finding, family: str | None) -> list[str]:
+    observation, mark = finding.observation, finding.observation.severity
+    follows = f" (follows from {finding.follows})" if finding.follows else ""
+    lines = [
+        f"{mark}: {finding.symptom.title}{follows}, since step {observation.onset:.0f}, sure at {observation.alarm:.0f}"
+    ]
+    lines += [f"  {e.sentence}" for e in observation.evidence]
+    if finding.follows or mark == "note":
         return lines
-    for number, ranked in enumerate(diagnosis.causes[:3], 1):
+    for number, ranked in enumerate(finding.causes[:3], 1):
         lines.append(f"  cause {number}: {ranked.cause.title} ({ranked.weight.because})")
-    for remedy in first_remedies(diagnosis, family)[:2]:
+    for remedy in first_remedies(finding, family)[:2]:
         lines.append(f"  try: {remedy_text(remedy)}")
-    lines.append(f"  more: trainwright explain {diagnosis.symptom.name}")
+    lines.append(f"  more: trainwright explain {finding.symptom.name}")
     return lines
 
 
-def first_remedies(diagnosis: Diagnosis, family: str | None) -> list[Remedy]:
+def first_remedies(finding: Finding, family: str | None) -> list[Remedy]:
     """What to try, likeliest cause first; contradicted advice last."""
-    return remedies_for(diagnosis.symptom.name, [r.cause.name for r in diagnosis.causes[:3]], family)
+    return remedies_for(finding.symptom.name, [r.cause.name for r in finding.causes[:3]], family)
 
 
 def remedy_text(remedy: Remedy) -> str:
@@ -61,25 +63,25 @@ def remedy_text(remedy: Remedy) -> str:
     return f"{change} ({how}): {remedy.why} [{remedy.source}]{doubt}"
 
 
-def picture(history: History, found: Examination) -> str | None:
+def image(history: History, found: Diagnosis) -> str | None:
     """SVG text: up to four pieces of evidence as curves, the onset marked; None if there is nothing to draw."""
     shown = [
         (d, e)
-        for d in found.diagnoses
+        for d in found.findings
         if d.follows is None
-        for e in d.finding.evidence
+        for e in d.observation.evidence
         if len(history.signals.get(e.signal, ())) > 1
     ][:MOST]
     if not shown:
         return None
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "trainwright", "font.size": 9}):
         figure, axes = plt.subplots(len(shown), 1, figsize=(7, 2.1 * len(shown)), layout="constrained", squeeze=False)
-        for axis, (diagnosis, seen) in zip(axes[:, 0], shown, strict=True):
+        for axis, (finding, seen) in zip(axes[:, 0], shown, strict=True):
             series = history.signals[seen.signal]
             axis.plot(series.steps, series.values, color="#2a6f97", lw=1.3)
-            axis.axvspan(diagnosis.finding.onset, history.now, color="#d1495b", alpha=0.12)
+            axis.axvspan(finding.observation.onset, history.now, color="#d1495b", alpha=0.12)
             axis.axhline(seen.against, color="#5c677d", lw=0.8, ls="--")
-            axis.set_title(f"{diagnosis.symptom.title}: {seen.signal}", fontsize=9, loc="left")
+            axis.set_title(f"{finding.symptom.title}: {seen.signal}", fontsize=9, loc="left")
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(alpha=0.25)
         axes[-1, 0].set_xlabel("step")

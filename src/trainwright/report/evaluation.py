@@ -10,30 +10,30 @@ from trainwright.engine.inference import load
 from trainwright.engine.session import read_config
 from trainwright.errors import UserError
 from trainwright.files import write_json
-from trainwright.metrics.evaluate import backend, evaluate_pictures
+from trainwright.metrics.evaluate import backend, evaluate_images
 from trainwright.runs.folder import Run, now
 
-MOST_REAL = 10_000  # pictures; more change the metrics little and cost much
+MOST_REAL = 10_000  # images; more change the metrics little and cost much
 
 
 def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool, best: bool = False) -> dict[str, Any]:
     """Measures ``count`` samples of a run's newest checkpoint and writes ``evaluation.json``.
 
     Raises:
-        UserError: no checkpoint, no data, no feature network, or too few pictures.
+        UserError: no checkpoint, no data, no feature network, or too few images.
     """
     trained = load(family, run, best)
     if not averaged:
-        trained.system.averaged.clear()  # then whatever asks for the average gets the last weights
+        trained.model.averaged.clear()  # then whatever asks for the average gets the last weights
     config = read_config(family, run)
     data = family.load(config).open_data(config)
     if data.identity != run.read()["data"]["identity"]:
         raise UserError(
             f"the data of {run.folder} is not what it was trained on, so nothing can be measured beside it."
         )
-    train, held_out = (to_byte_tensor(data.pictures(part, MOST_REAL)) for part in ("train", "held_out"))
+    train, held_out = (to_byte_tensor(data.images(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:
-        raise UserError(f"evaluation needs at least 16 training pictures; {run.folder} has {len(train)}.")
+        raise UserError(f"evaluation needs at least 16 training images; {run.folder} has {len(train)}.")
     fake = torch.cat([to_byte_tensor(part) for part in trained.samples(count, seed, averaged)])
     flags = ("" if averaged else " --raw") + (" --best" if best else "")
     result = {
@@ -46,7 +46,7 @@ def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool
         "backend": backend(),
         "command": f"trainwright evaluate {run.folder} -n {count} --seed {seed}{flags}",
         "time": now(),
-        "rows": [*evaluate_pictures(fake, train, held_out, seed), *trained.system.evaluate(data)],
+        "rows": [*evaluate_images(fake, train, held_out, seed), *trained.model.evaluate(data)],
     }
     write_json(run.folder / "evaluation.json", result)
     return result

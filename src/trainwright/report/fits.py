@@ -1,4 +1,4 @@
-"""The quality report of fitted pictures: a table, a page, fitted beside original."""
+"""The quality report of fitted images: a table, a page, fitted beside original."""
 
 import base64
 import csv
@@ -19,14 +19,14 @@ from trainwright.data.gaussians.sets import GaussianSets
 from trainwright.engine.grids import to_image
 from trainwright.files import atomic_path, write_text
 
-SHOWN = 24  # pictures on the page: the worst, and others spread over the ranks
+SHOWN = 24  # images on the page: the worst, and others spread over the ranks
 
 
 def summary(found: GaussianSets, count: int) -> str:
     """One line: how many, how good."""
     low, middle, high = np.percentile(found.psnr, [5, 50, 95])
     return (
-        f"{len(found.names)} pictures as {count} Gaussians each: PSNR median {middle:.1f} dB (5 % below {low:.1f}, 5 % above "
+        f"{len(found.names)} images as {count} Gaussians each: PSNR median {middle:.1f} dB (5 % below {low:.1f}, 5 % above "
         f"{high:.1f}), SSIM median {np.median(found.ssim):.3f}"
     )
 
@@ -47,8 +47,8 @@ def write_report(folder: Path, found: GaussianSets, config: GaussianData) -> Pat
     text = page.render(
         summary=summary(found, config.fitting.count),
         settings=settings_of(config),
-        left_out=found.left_out,
-        pictures=_pairs(found, config, picks),
+        skipped=found.skipped,
+        images=_pairs(found, config, picks),
         version=__version__,
     )
     write_text(folder / "quality.html", text)
@@ -69,11 +69,11 @@ def _pairs(found: GaussianSets, config: GaussianData, picks: np.ndarray) -> list
     ]
 
 
-def _bytes(picture: Tensor) -> np.ndarray:
-    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def _bytes(image: Tensor) -> np.ndarray:
+    return (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def _uri(picture: np.ndarray) -> str:
+def _uri(image: np.ndarray) -> str:
     out = io.BytesIO()
-    to_image(picture).save(out, format="PNG")
+    to_image(image).save(out, format="PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

@@ -16,19 +16,19 @@ from markupsafe import Markup
 from trainwright import __version__
 from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
-from trainwright.engine.charts import Panel
+from trainwright.diagnosis.input import open_input
+from trainwright.engine.charts import Chart
 from trainwright.errors import UserError
 from trainwright.files import write_text
 from trainwright.recipes import families
 from trainwright.report.curves import draw
-from trainwright.report.diagnosis import picture, text
+from trainwright.report.diagnosis import image, text
 from trainwright.report.timeline import timeline
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 
 MOST_GRIDS = 16
 
-SPEED = Panel("Samples per second", "", (("samples per second", "speed/samples_per_second"),))
+SPEED = Chart("Samples per second", "", (("samples per second", "speed/samples_per_second"),))
 
 
 def build_report(run: Run) -> Path:
@@ -38,18 +38,18 @@ def build_report(run: Run) -> Path:
         UserError: the folder is no run, or cannot be written to.
     """
     facts = run.read()
-    rows = read_lines(run.metrics)
-    patient = admit(run.folder, {})
-    found = examine(patient.history)
+    rows = run.rows()
+    source = open_input(run.folder, {})
+    found = examine(source.history)
     page = template("page.html.j2").render(
         style=style(),
-        diagnosis=text(run.name, found, patient.family),
-        diagnosis_picture=Markup(picture(patient.history, found) or ""),
+        finding=text(run.name, found, source.family),
+        diagnosis_picture=Markup(image(source.history, found) or ""),
         facts=facts,
         name=run.name,
         facts_shown=_shown(facts, rows),
         grids=_grids(run),
-        panels=[(p, Markup(svg)) for p in _panels(facts, rows) if (svg := draw(p, rows)) is not None],
+        charts=[(p, Markup(svg)) for p in _panels(facts, rows) if (svg := draw(p, rows)) is not None],
         views=_views(run),
         evaluation=_evaluation(run),
         phases=timeline(read_yaml(run.config).get("phases") or (), run.events(), int(facts.get("step", 0))),
@@ -83,11 +83,11 @@ def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[
     speed = sorted(row["speed/samples_per_second"] for row in rows if "speed/samples_per_second" in row)
     parameters = ", ".join(f"{name} {count:,}" for name, count in facts.get("parameters", {}).items())
     data = facts["data"]
-    left_out = f", {data['left_out']} files left out" if data["left_out"] else ""
+    skipped = f", {data['skipped']} files skipped" if data["skipped"] else ""
     shown = [
         ("recipe", facts["recipe"]),
         ("progress", f"step {facts.get('step', 0)} of {facts.get('steps', '?')}, epoch {facts.get('epoch', 0)}"),
-        ("data", f"{data['training']} training pictures{left_out}, identity {data['identity']}"),
+        ("data", f"{data['training']} training images{skipped}, identity {data['identity']}"),
         ("parameters", parameters),
         ("speed", f"{speed[len(speed) // 2]:.0f} samples a second (median)" if speed else ""),
         ("watching", f"{facts['watch_share']:.2%} of the time" if "watch_share" in facts else ""),
@@ -100,18 +100,18 @@ def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[
     return [(name, value) for name, value in shown if value]
 
 
-def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Panel]:
+def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Chart]:
     """The family's own panels, then those of every group of networks."""
     known = families().get(facts["family"])
     groups = sorted({name.removeprefix("lr/") for row in rows for name in row if name.startswith("lr/")})
-    norms = Panel(
+    norms = Chart(
         "Gradient norms",
         "Before clipping." if len(groups) < 2 else "One far below the other for long: that network hardly learns.",
         [(group, f"grad_norm/{group}") for group in groups],
         log=True,
     )
-    rates = Panel("Learning rates in force", "", [(group, f"lr/{group}") for group in groups])
-    return [*(known.panels if known else ()), norms, rates, SPEED]
+    rates = Chart("Learning rates in force", "", [(group, f"lr/{group}") for group in groups])
+    return [*(known.charts if known else ()), norms, rates, SPEED]
 
 
 def _views(run: Run) -> list[dict[str, str]]:
@@ -121,7 +121,7 @@ def _views(run: Run) -> list[dict[str, str]]:
 
 
 def data_uri(file: Path) -> str:
-    """A picture as text that stands in the page itself."""
+    """An image as text that stands in the page itself."""
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.recipes import family
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
@@ -18,14 +18,14 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
     for run in runs:
         facts = run.read()
         read = family(facts["family"], str(run.folder)).read()
-        cells = read(read_lines(run.metrics), run.events()) if read else {"status": facts["status"]}
+        cells = read(run.rows(), run.events()) if read else {"status": facts["status"]}
         found.append({"config": facts["recipe"].split("/")[-1], "run": run.name, **cells, "doctor": _doctor(run)})
     return found
 
 
 def _doctor(run: Run) -> str:
     """The verdict, with each alarm and its likeliest cause."""
-    examined = examine(admit(run.folder, {}).history)
+    examined = examine(open_input(run.folder, {}).history)
     alarms = [
         f"{d.symptom.title}, because {d.causes[0].cause.title}" if d.causes else d.symptom.title
         for d in examined.alarms

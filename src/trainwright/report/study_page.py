@@ -16,7 +16,7 @@ from trainwright.files import write_text
 from trainwright.recipes import families
 from trainwright.report.curves import Line, overlay
 from trainwright.report.run_page import data_uri, style, template
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 from trainwright.studies.study import Study
 
 MOST_GRIDS, MOST_STRIP = 48, 6
@@ -85,9 +85,9 @@ def curves(
     signals = dict.fromkeys(show)
     if known is not None:
         signals |= dict.fromkeys(part.signal for part in known.quality)
-        signals |= dict.fromkeys(signal for panel in known.panels for _, signal in panel.lines[:1])
-    logs = {signal: panel.log for panel in (known.panels if known else ()) for _, signal in panel.lines}
-    read = [(name, [(read_lines(run.metrics), _marks(run)) for run in group]) for name, group in runs]
+        signals |= dict.fromkeys(signal for chart in known.charts for _, signal in chart.lines[:1])
+    logs = {signal: chart.log for chart in (known.charts if known else ()) for _, signal in chart.lines}
+    read = [(name, [(run.rows(), _marks(run)) for run in group]) for name, group in runs]
     found = []
     for signal in signals:
         lines = [

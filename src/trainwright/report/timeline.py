@@ -38,13 +38,13 @@ def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, 
         stretch = by_name.get(str(event.get("phase")))
         if stretch is None:
             continue
-        if event["event"] == "phase_begun":
+        if event["event"] == "phase_started":
             stretch.begin, stretch.end, stretch.because = event["step"], None, ""
             stretch.notes = [f"weights of step {event['weights_of_step']}"]
-            stretch.notes += [f"{name} begun anew" for name in event["begun_anew"]]
+            stretch.notes += [f"{name} begun anew" for name in event["reinitialized"]]
         elif event["event"] == "phase_ended":
             stretch.end, stretch.because = event["step"], event["because"]
-        elif event["event"] == "phase_passed_over":
+        elif event["event"] == "phase_skipped":
             stretch.because = f"passed over: {event['because']}"
     for stretch in found:
         if stretch.begin is not None and stretch.end is None:

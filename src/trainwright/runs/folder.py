@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from trainwright import __version__
 from trainwright.errors import UserError, nearest
 from trainwright.files import write_json, write_text
+from trainwright.runs import legacy
 
 FORMAT = 1
 LOCK = ".lock"
@@ -108,7 +109,7 @@ class Run:
             raise UserError(f"{self.folder / 'run.json'} cannot be read ({error}).") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise UserError(f"{self.folder / 'run.json'} is not of a format that this version reads.")
-        return facts
+        return legacy.facts(facts)
 
     def update(self, **facts: Any) -> None:
         """Replaces fields of ``run.json``, all or nothing."""
@@ -151,7 +152,11 @@ class Run:
 
     def events(self) -> list[dict[str, Any]]:
         """All events in order; a line cut short by a crash is passed over."""
-        return read_lines(self.folder / "events.jsonl")
+        return [legacy.event(line) for line in read_lines(self.folder / "events.jsonl")]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl`` in order, under today's signal names."""
+        return [legacy.row(line) for line in read_lines(self.metrics)]
 
     def _similar(self) -> str:
         try:

@@ -9,7 +9,7 @@ from trainwright.files import write_text
 from trainwright.runs.folder import Run, append_line, read_lines
 
 
-class Tables:
+class MetricsLog:
     """``metrics.jsonl`` and ``losses.csv`` of one run."""
 
     def __init__(self, run: Run, columns: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Diagnostic experiments: where evidence does not decide between causes, a few hundred steps forked from a checkpoint do.
 
-A family lists its experiments in ``experiments.yaml``, a line each: what is changed, which signal is looked at, what an answer says of
+A family lists its experiments in ``cause_tests.yaml``, a line each: what is changed, which signal is looked at, what an answer says of
 which causes. Two forks are trained from the same checkpoint, one with the change and one without.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
-from trainwright.config.base import Config, flatten, knob
+from trainwright.config.base import Config, flatten, setting
 from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.history import History
 from trainwright.engine import checkpoint as checkpoints
@@ -24,7 +24,7 @@ from trainwright.engine.family import Family
 from trainwright.engine.session import read_config, train
 from trainwright.errors import UserError, nearest
 from trainwright.playbooks.remedy import concrete
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 from trainwright.studies.jobs import changed, fork
 
 STEPS = 200
@@ -34,13 +34,13 @@ LOOKS = 5
 class Experiment(Config):
     """One question that a short fork answers."""
 
-    name: str = knob(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = setting(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
     symptoms: tuple[str, ...] = Field(..., alias="for", strict=False)
-    question: str = knob(..., "What it asks.", min_length=10)
-    change: dict[str, JsonValue] = knob(..., "Setting to value, as in a playbook.", min_length=1)
-    signal: str = knob(..., "What is looked at; `PREFIX/*` is the least of all signals that begin so.")
-    expect: Literal["rises", "falls"] = knob(..., "What the signal does if the causes are right.")
-    factor: float = knob(2.0, "By how much, over the fork without the change.", gt=1)
+    question: str = setting(..., "What it asks.", min_length=10)
+    change: dict[str, JsonValue] = setting(..., "Setting to value, as in a playbook.", min_length=1)
+    signal: str = setting(..., "What is looked at; `PREFIX/*` is the least of all signals that begin so.")
+    expect: Literal["rises", "falls"] = setting(..., "What the signal does if the causes are right.")
+    factor: float = setting(2.0, "By how much, over the fork without the change.", gt=1)
     confirms: tuple[str, ...] = Field((), strict=False)
     rules_out: tuple[str, ...] = Field((), strict=False)
 
@@ -59,8 +59,8 @@ class Answer:
         """In words."""
         e = self.experiment
         change = ", ".join(f"{k}={v}" for k, v in e.change.items())
-        told = f"{e.signal} is {self.with_change:.3g} with {change} and {self.without:.3g} without"
-        return f"{e.question} {'Yes' if self.yes else 'No'}: after {self.steps} steps {told}."
+        reported = f"{e.signal} is {self.with_change:.3g} with {change} and {self.without:.3g} without"
+        return f"{e.question} {'Yes' if self.yes else 'No'}: after {self.steps} steps {reported}."
 
     def as_dict(self) -> dict[str, Any]:
         """For the run's events; ``confirmed`` and ``ruled_out`` are what the doctor reads again."""
@@ -80,7 +80,7 @@ class Answer:
 
 def experiments(family: Family) -> tuple[Experiment, ...]:
     """The family's experiments in the order of its file."""
-    file = Path(str(files(family.home) / "experiments.yaml"))
+    file = Path(str(files(family.home) / "cause_tests.yaml"))
     if not file.exists():
         return ()
     entries = json.loads(json.dumps(read_yaml(file)["experiments"]))
@@ -142,7 +142,7 @@ def ask(
     low, high = (without, changed) if experiment.expect == "rises" else (changed, without)
     yes = bool(np.nan_to_num(high, nan=-np.inf) > experiment.factor * max(np.nan_to_num(low, nan=0.0), 1e-9))
     answer = Answer(experiment, without, changed, yes, steps)
-    run.event("experiment", newest.step, **_plain(answer.as_dict()))
+    run.event("cause_test", newest.step, **_plain(answer.as_dict()))
     return answer
 
 
@@ -155,8 +155,8 @@ def changes_anything(family: Family, run: Run, experiment: Experiment) -> bool:
 def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, family: Family) -> RunConfig:
     new = concrete(change, flatten(config), "experiment") if change else {}
     new |= {
-        "train.steps": end, "train.heldout_every": every, "train.sample_every": 10**9, "train.checkpoint_every": 10**9,
-        "train.on_sick": "go_on", "train.on_nonfinite": "stop", "train.tracker": "none", "train.log_every": every,
+        "train.steps": end, "train.validate_every": every, "train.sample_every": 10**9, "train.checkpoint_every": 10**9,
+        "train.on_failure": "continue", "train.on_nonfinite": "stop", "train.tracker": "none", "train.log_every": every,
         "train.probe_stride": 1,
         "train.plateau.early_stopping_patience": None, "train.plateau.reduce_lr_patience": None,
     }  # fmt: skip
@@ -164,7 +164,7 @@ def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, 
 
 
 def _level(experiment: Experiment, run: Run, after: int) -> float:
-    history = History.of(read_lines(run.metrics))
+    history = History.of(run.rows())
     if experiment.signal.endswith("/*"):
         found = [s.after(after) for _, s in history.match(experiment.signal[:-1])]
         values = [float(np.median(s.values)) for s in found if len(s)]

@@ -18,12 +18,12 @@ from trainwright import recipes as registry
 from trainwright.config.reading import Settings, validate
 from trainwright.config.writing import to_yaml
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.engine.config import RunConfig
 from trainwright.engine.display import Display, Silent
 from trainwright.engine.family import Family
 from trainwright.errors import UserError
-from trainwright.runs.folder import Run, read_lines
+from trainwright.runs.folder import Run
 from trainwright.studies.quality import quality
 
 PATIENCE = 60.0  # seconds
@@ -219,13 +219,13 @@ def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
 def read(family: Family, run: Run, message: str = "") -> Result:
     """The result of a run as it lies on disk."""
     facts = run.read()
-    history = admit(run.folder, {}).history
+    history = open_input(run.folder, {}).history
     found = examine(history)
     verdict, reason = facts["verdict"], facts["verdict_reason"]
     if facts["status"] != "crashed":
         verdict, reason = found.verdict, found.reason
     first = found.alarms[0] if found.alarms else None
-    level, rows = quality(family, history), read_lines(run.metrics)
+    level, rows = quality(family, history), run.rows()
     step = int(facts.get("step", 0))
     return Result(
         status=facts["status"],
@@ -235,7 +235,7 @@ def read(family: Family, run: Run, message: str = "") -> Result:
         trained=step - int(facts.get("forked_at", 0)),
         symptoms=tuple(d.symptom.name for d in found.alarms),
         causes=tuple(r.cause.name for r in first.causes[:3]) if first else (),
-        onset=float(first.finding.onset) if first else None,
+        onset=float(first.observation.onset) if first else None,
         score=None if level.score != level.score else round(level.score, 6),
         parts={k: round(v, 6) for k, v in level.parts.items()},
         levels=_levels(rows),

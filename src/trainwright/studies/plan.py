@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from trainwright import recipes as registry
-from trainwright.config.base import Config, flatten, knob
+from trainwright.config.base import Config, flatten, setting
 from trainwright.config.names import resolve
 from trainwright.config.reading import C, plain, read_yaml
 from trainwright.config.writing import diff
@@ -33,42 +33,42 @@ NAME = r"^[a-z][a-z0-9_]*$"
 class Budget(Config):
     """When nothing more is begun; what runs is finished."""
 
-    runs: int | None = knob(None, "Runs, each seed counted.", ge=1)
-    steps: int | None = knob(None, "Training steps of all runs together.", ge=1)
-    hours: float | None = knob(None, "Hours of training of all runs together.", gt=0)
+    runs: int | None = setting(None, "Runs, each seed counted.", ge=1)
+    steps: int | None = setting(None, "Training steps of all runs together.", ge=1)
+    hours: float | None = setting(None, "Hours of training of all runs together.", gt=0)
 
 
 class Entry(Config):
     """One experiment, as its line says it."""
 
-    name: str = knob(..., "Unique in the plan.", pattern=NAME)
-    hypothesis: str = knob(..., "What it is to show, in a sentence.", min_length=10)
+    name: str = setting(..., "Unique in the plan.", pattern=NAME)
+    hypothesis: str = setting(..., "What it is to show, in a sentence.", min_length=10)
     parent: str | None = Field(None, alias="from", description="The experiment that it differs from.")
-    change: dict[str, JsonValue] = knob({}, "Setting to value, as in a playbook: the one scientific change.")
+    change: dict[str, JsonValue] = setting({}, "Setting to value, as in a playbook: the one scientific change.")
     together: dict[str, JsonValue] = Field(
         {},
         alias="with",
         description="Settings that must follow the change (a learning rate, say) and are not asked about.",
     )
-    several_changes: bool = knob(False, "Allows more than one setting under `change`.")
-    begin: Literal["start", "healthy", "end"] = knob(
+    several_changes: bool = setting(False, "Allows more than one setting under `change`.")
+    begin: Literal["start", "healthy", "end"] = setting(
         "start", "From the beginning, or forked from the parent's last healthy or last checkpoint."
     )
-    steps: int | None = knob(None, "Length in steps; after a fork, so many more.", ge=1)
-    when: str | None = knob(None, "Run it only if this holds of earlier experiments.")
-    expect: str | None = knob(None, "The hypothesis as a condition; judged for each seed.")
+    steps: int | None = setting(None, "Length in steps; after a fork, so many more.", ge=1)
+    when: str | None = setting(None, "Run it only if this holds of earlier experiments.")
+    expect: str | None = setting(None, "The hypothesis as a condition; judged for each seed.")
 
 
 class PlanFile(Config):
     """A whole plan, as its file says it."""
 
-    title: str = knob(..., "One line.")
-    about: str = knob("", "What it is for.")
-    recipe: str = knob(..., "The recipe that every experiment begins from.")
-    settings: dict[str, JsonValue] = knob({}, "Settings of every experiment.")
+    title: str = setting(..., "One line.")
+    about: str = setting("", "What it is for.")
+    recipe: str = setting(..., "The recipe that every experiment begins from.")
+    settings: dict[str, JsonValue] = setting({}, "Settings of every experiment.")
     seeds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (0,)
     show: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    stop_when: str | None = knob(None, "Begin nothing more once this holds.")
+    stop_when: str | None = setting(None, "Begin nothing more once this holds.")
     budget: Budget = Budget()
     experiments: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False, min_length=1)]
 

@@ -17,7 +17,7 @@ from trainwright.studies.plan import Experiment, Plan
 
 
 @dataclass
-class Standing:
+class ExperimentState:
     """Where one experiment of a plan is: what each seed gave, or why it was not run."""
 
     experiment: Experiment
@@ -36,7 +36,7 @@ class Standing:
         return together([self.results[seed] for seed in sorted(self.results)]) if self.results else None
 
 
-class Ladder:
+class PlanRunner:
     """The experiments of a plan in order, each as soon as those that it needs are over.
 
     Args:
@@ -47,7 +47,7 @@ class Ladder:
     def __init__(self, plan: Plan, runs: Path) -> None:
         self.plan, self.runs = plan, runs
         seeds = len(plan.head.seeds)
-        self.standings = {e.name: Standing(e, left=seeds) for e in plan.experiments}
+        self.states = {e.name: ExperimentState(e, left=seeds) for e in plan.experiments}
         self._waits = {e.name: len(e.needs) for e in plan.experiments}
         self._dependents: dict[str, list[str]] = defaultdict(list)
         for e in plan.experiments:
@@ -70,9 +70,9 @@ class Ladder:
             if self.stopped is not None:
                 return None
             name, seed = self._ready.popleft()
-            job = self._job(self.standings[name].experiment, seed)
+            job = self._job(self.states[name].experiment, seed)
             if job is None:
-                self._pass_over(name, seed)
+                self._skip(name, seed)
                 continue
             self._spent["runs"] += 1
             self._seeds[job.name] = (name, seed)
@@ -82,12 +82,12 @@ class Ladder:
     def ended(self, job: Job, result: Result) -> None:
         """Keeps the result and opens what waited for it."""
         name, seed = self._seeds[job.name]
-        standing = self.standings[name]
-        standing.results[seed] = result
-        standing.left -= 1
+        state = self.states[name]
+        state.results[seed] = result
+        state.left -= 1
         self._spent["steps"] += result.trained
         self._spent["seconds"] += result.seconds
-        if standing.over:
+        if state.over:
             self._settle(name)
             self._look_whether_to_stop()
 
@@ -95,55 +95,55 @@ class Ladder:
 
     def outcome(self, name: str) -> tuple[str, str]:
         """(``supported``, ``contradicted``, ``undecided`` or ``not run``, why) of an experiment's hypothesis."""
-        standing = self.standings[name]
-        if not standing.results:
-            return "not run", standing.skipped or self.stopped or "the plan is not over"
-        if standing.experiment.expect is None:
+        state = self.states[name]
+        if not state.results:
+            return "not run", state.skipped or self.stopped or "the plan is not over"
+        if state.experiment.expect is None:
             return "undecided", "the plan does not say how the hypothesis is judged"
         said, reasons = Counter[str](), []
-        for seed in sorted(standing.results):  # whoever ended first, the words are the same
-            shown = {n: s.results.get(seed) for n, s in self.standings.items()}
+        for seed in sorted(state.results):  # whoever ended first, the words are the same
+            shown = {n: s.results.get(seed) for n, s in self.states.items()}
             try:
-                said["supported" if standing.experiment.expect.holds(shown) else "contradicted"] += 1
+                said["supported" if state.experiment.expect.holds(shown) else "contradicted"] += 1
             except Undecided as error:
                 said["undecided"] += 1
                 reasons.append(str(error))
         if len(said) == 1:
             return next(iter(said)), reasons[0] if reasons else ""
         words = [word for word in ("supported", "contradicted", "undecided") if word in said]
-        told = ", ".join(f"{said[word]} of {sum(said.values())} {word}" for word in words)
-        return "undecided", f"the seeds disagree: {told}"
+        reported = ", ".join(f"{said[word]} of {sum(said.values())} {word}" for word in words)
+        return "undecided", f"the seeds disagree: {reported}"
 
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _open(self, name: str) -> None:
         """All that it needs is over: run it or skip it."""
-        e = self.standings[name].experiment
+        e = self.states[name].experiment
         reason = None
-        if e.entry.parent is not None and self.standings[e.entry.parent].result is None:
+        if e.entry.parent is not None and self.states[e.entry.parent].result is None:
             reason = f"{e.entry.parent} was not run"
         elif e.when is not None:
             try:
-                if not e.when.holds({n: self.standings[n].result for n in e.when.names}):
+                if not e.when.holds({n: self.states[n].result for n in e.when.names}):
                     reason = f"not the case: {e.when.text}"
             except Undecided as error:
                 reason = f"cannot be decided: {error}"
         if reason is None:
             self._ready.extend((name, seed) for seed in self.plan.head.seeds)
         else:
-            self.standings[name].skipped = reason
+            self.states[name].skipped = reason
             self._settle(name)
 
-    def _pass_over(self, name: str, seed: int) -> None:
+    def _skip(self, name: str, seed: int) -> None:
         """A seed that cannot be forked; the experiment is skipped if none can."""
-        standing = self.standings[name]
-        standing.left -= 1
-        if standing.left == 0 and not standing.results:
-            e = standing.experiment.entry
-            standing.skipped = (
+        state = self.states[name]
+        state.left -= 1
+        if state.left == 0 and not state.results:
+            e = state.experiment.entry
+            state.skipped = (
                 f"{e.parent} has no {'healthy ' if e.begin == 'healthy' else ''}checkpoint to be forked from"
             )
-        if standing.over:
+        if state.over:
             self._settle(name)
             self._look_whether_to_stop()
 
@@ -158,7 +158,7 @@ class Ladder:
         if rule is None:
             return
         try:
-            if rule.holds({n: s.result for n, s in self.standings.items() if s.over}):
+            if rule.holds({n: s.result for n, s in self.states.items() if s.over}):
                 self.stopped = f"the plan's stop rule holds: {rule.text}"
         except Undecided:
             return
@@ -182,7 +182,7 @@ class Ladder:
         if e.entry.parent is not None:
             parent = self.runs / (e.entry.parent if name == e.name else f"{e.entry.parent}-s{seed}")
         if parent is not None and e.entry.begin != "start":
-            before = self.standings[str(e.entry.parent)].results.get(seed)
+            before = self.states[str(e.entry.parent)].results.get(seed)
             found = before and _checkpoint(Run(parent), before, e.entry.begin)
             if not found:
                 return None

@@ -78,7 +78,7 @@ def drive(
     executor: Executor,
     journal: Journal,
     stop: Callable[[], bool] = lambda: False,
-    told: Callable[[Job, Result], None] = lambda job, result: None,
+    reported: Callable[[Job, Result], None] = lambda job, result: None,
     judged: Callable[[], object] = lambda: None,
 ) -> bool:
     """Runs everything that the source gives.
@@ -91,7 +91,7 @@ def drive(
         executor: of them; the caller closes it.
         journal: what ended before is not run again, what was cut short goes on from its checkpoint.
         stop: True begins nothing more; what runs is left to :meth:`Executor.close`.
-        told: called for each that ended, or could not be run, in this call.
+        reported: called for each that ended, or could not be run, in this call.
         judged: called once the source knows of it.
 
     Returns:
@@ -132,10 +132,10 @@ def drive(
                 if done.needed or done.name not in failed:
                     cut = True
                     journal.fail(done, result)
-                    told(done, result)
+                    reported(done, result)
                     continue
             journal.end(done, result)
-            told(done, result)
+            reported(done, result)
             source.ended(done, result)
             judged()
     return False
@@ -143,10 +143,10 @@ def drive(
 
 def _again(source: Source, journal: Journal) -> list[Job]:
     """Feeds the journal to the source, in order; what began and has not ended."""
-    begun: dict[str, Job | None] = {}
+    started: dict[str, Job | None] = {}
     for name, what in journal.history():
         if isinstance(what, str):
-            if name in begun:
+            if name in started:
                 continue  # it was cut short, and begun again
             job = source.next()
             if job is None or job.name != name or what not in ("", job.fingerprint):
@@ -154,10 +154,10 @@ def _again(source: Source, journal: Journal) -> list[Job]:
                     f"the journal says that {name} was begun, with settings that are not those of now: the recipe, or Trainwright, "
                     "has been changed since. Give the old one back, or choose another folder with --study."
                 )
-            begun[name] = job
+            started[name] = job
         else:
-            job = begun.get(name)
+            job = started.get(name)
             if job is not None:  # the first word counts
-                begun[name] = None
+                started[name] = None
                 source.ended(job, what)
-    return [job for job in begun.values() if job is not None]
+    return [job for job in started.values() if job is not None]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from trainwright import recipes as registry
-from trainwright.config.base import Config, flatten, knob
+from trainwright.config.base import Config, flatten, setting
 from trainwright.config.names import resolve
 from trainwright.config.reading import plain, read_yaml
 from trainwright.engine.config import RunConfig
@@ -30,9 +30,9 @@ EDGE = 0.05  # of a range: a best value nearer to its end than that says that th
 class Range(Config):
     """What a setting may be: numbers between ``low`` and ``high`` (whole ones if both are), or one of ``choices``."""
 
-    low: float | int | None = knob(None, "Least value.")
-    high: float | int | None = knob(None, "Greatest value.")
-    log: bool = knob(False, "Equal ratios are equally likely.")
+    low: float | int | None = setting(None, "Least value.")
+    high: float | int | None = setting(None, "Greatest value.")
+    log: bool = setting(False, "Equal ratios are equally likely.")
     choices: Annotated[tuple[JsonValue, ...] | None, Field(strict=False)] = None
 
     @model_validator(mode="after")
@@ -46,30 +46,32 @@ class Range(Config):
         return self
 
 
-class Objective(Config):
+class LossConfig(Config):
     """What is sought: ``score`` (quality from 0 to 1) or a signal's level at the end."""
 
-    signal: str = knob("score", "`score` or a signal.")
-    direction: Literal["maximize", "minimize"] = knob("maximize", "Which way is better.")
+    signal: str = setting("score", "`score` or a signal.")
+    direction: Literal["maximize", "minimize"] = setting("maximize", "Which way is better.")
     shorthand = "signal"
 
 
 class SearchFile(Config):
     """A whole search, as its file says it."""
 
-    title: str = knob(..., "One line.")
-    recipe: str = knob(..., "The recipe whose settings are sought.")
-    settings: dict[str, JsonValue] = knob({}, "Settings of every trial.")
-    space: dict[str, Range] = knob(..., "Setting to range.", min_length=1)
-    objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)] = (Objective(),)
-    sampler: Literal["tpe", "random"] = knob(
+    title: str = setting(..., "One line.")
+    recipe: str = setting(..., "The recipe whose settings are sought.")
+    settings: dict[str, JsonValue] = setting({}, "Settings of every trial.")
+    space: dict[str, Range] = setting(..., "Setting to range.", min_length=1)
+    objectives: Annotated[tuple[LossConfig, ...], Field(strict=False, min_length=1)] = (LossConfig(),)
+    sampler: Literal["tpe", "random"] = setting(
         "tpe", "Tree-structured Parzen estimator (Bergstra et al. 2011), or chance."
     )
-    pruner: Literal["hyperband", "asha", "none"] = knob("hyperband", "Which trials stop at a rung, beside sick ones.")
-    doctor: bool = knob(True, "Stop sick trials and take them for infeasible; false: judge by numbers alone.")
-    trials: int = knob(20, "Trials at most.", ge=1)
-    steps: int | None = knob(None, "Length of a trial; by default the recipe's.", ge=1)
-    seed: int = knob(0, "Of the sampler; every trial trains with the recipe's own seed.", ge=0)
+    pruner: Literal["hyperband", "asha", "none"] = setting(
+        "hyperband", "Which trials stop at a rung, beside sick ones."
+    )
+    doctor: bool = setting(True, "Stop sick trials and take them for infeasible; false: judge by numbers alone.")
+    trials: int = setting(20, "Trials at most.", ge=1)
+    steps: int | None = setting(None, "Length of a trial; by default the recipe's.", ge=1)
+    seed: int = setting(0, "Of the sampler; every trial trains with the recipe's own seed.", ge=0)
     budget: Budget = Budget()
 
     @model_validator(mode="after")
@@ -122,7 +124,7 @@ class Search:
             raise UserError("search: give `steps`, the length of a trial; the recipe's is in epochs.")
         self.length = int(length)
         single = head.pruner == "none"
-        self.rungs = [self.length] if single else _rungs(self.length, base.train.heldout_every)
+        self.rungs = [self.length] if single else _rungs(self.length, base.train.validate_every)
         self.study = optuna.create_study(
             directions=[o.direction for o in head.objectives],
             study_name=head.title,  # Hyperband deals trials to its brackets by it
@@ -218,7 +220,7 @@ class Search:
         return math.nan if found is None else float(found)
 
     def _job(self, trial: Trial) -> Job:
-        steps = {"train.steps": self.length, "train.on_sick": "stop_early" if self.head.doctor else "go_on"}
+        steps = {"train.steps": self.length, "train.on_failure": "stop" if self.head.doctor else "continue"}
         config = changed(self.family, self.base, {**trial.change, **steps}, trial.name)
         name = trial.name if len(self.rungs) == 1 else f"{trial.name}-rung{trial.rung + 1}"
         self._by_job[name] = trial
@@ -246,7 +248,7 @@ def load(file: Path, overrides: Sequence[str] = ()) -> tuple[SearchFile, Family,
     return head.model_copy(update={"space": space}), family, base
 
 
-def begun(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def started(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Settings of each trial in a journal, in order."""
     found: dict[str, Mapping[str, Any]] = {}
     for event in events:
@@ -255,10 +257,10 @@ def begun(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [found[name] for name in sorted(found)]
 
 
-def _rungs(length: int, heldout_every: int) -> list[int]:
+def _rungs(length: int, validate_every: int) -> list[int]:
     """A ninth, a third and all of the length; what is not the end falls on a look at held-out data."""
     parts = [length // REDUCTION**i for i in range(RUNGS - 1, 0, -1)]
-    looks = [max(1, round(part / heldout_every)) * heldout_every for part in parts]
+    looks = [max(1, round(part / validate_every)) * validate_every for part in parts]
     return [*sorted({look for look in looks if look < length}), length]
 
 

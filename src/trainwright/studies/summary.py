@@ -8,7 +8,7 @@ from typing import Any
 from trainwright.files import write_json
 from trainwright.studies.effect import effect
 from trainwright.studies.jobs import Result
-from trainwright.studies.plan_runner import Ladder, together
+from trainwright.studies.plan_runner import PlanRunner, together
 from trainwright.studies.search import Search, Trial
 from trainwright.studies.study import plain
 from trainwright.studies.treatment import Attempt, Treatment, well
@@ -58,30 +58,30 @@ def _forked(fork: str | None) -> str | None:
     return f"forked from the {'last healthy' if fork == 'healthy' else 'last'} checkpoint"
 
 
-def of_plan(ladder: Ladder) -> dict[str, Any]:
+def of_plan(runner: PlanRunner) -> dict[str, Any]:
     """The table of a plan, with the effect of each change on quality and on the signals that the plan shows, over seeds."""
     rows = []
-    single = len(ladder.plan.head.seeds) == 1
-    for name, standing in ladder.standings.items():
-        e = standing.experiment
-        outcome, because = ladder.outcome(name)
-        runs = {name if single else f"{name}-s{seed}": r for seed, r in sorted(standing.results.items())}
+    single = len(runner.plan.head.seeds) == 1
+    for name, state in runner.states.items():
+        e = state.experiment
+        outcome, because = runner.outcome(name)
+        runs = {name if single else f"{name}-s{seed}": r for seed, r in sorted(state.results.items())}
         made = row(
             name, runs, outcome, because, parent=e.entry.parent, change=e.change,
             fork=None if e.entry.begin == "start" else e.entry.begin, hypothesis=e.entry.hypothesis, expectation=e.entry.expect or "",
         )  # fmt: skip
         if e.entry.parent is not None and runs:
-            before = ladder.standings[e.entry.parent].results
-            made["effects"] = plain(_effects(standing.results, before, ladder.plan.head.show))
+            before = runner.states[e.entry.parent].results
+            made["effects"] = plain(_effects(state.results, before, runner.plan.head.show))
         rows.append(made)
     words = [r["outcome"] for r in rows]
     counts = ", ".join(
         f"{words.count(w)} {w}" for w in ("supported", "contradicted", "undecided", "not run") if w in words
     )
-    ending = f" Stopped: {ladder.stopped}." if ladder.stopped else ""
+    ending = f" Stopped: {runner.stopped}." if runner.stopped else ""
     return {
-        "headline": f"{ladder.plan.head.title}: {counts}.{ending}",
-        "show": list(ladder.plan.head.show),
+        "headline": f"{runner.plan.head.title}: {counts}.{ending}",
+        "show": list(runner.plan.head.show),
         "rows": rows,
     }
 
@@ -124,8 +124,8 @@ def of_treatment(treatment: Treatment) -> dict[str, Any]:
         return {"headline": "Not judged yet.", "show": [], "rows": rows}
     tried = sum(a.remedy is not None and a.result is not None for a in treatment.attempts)
     steps = treatment.trained / max(1, treatment.total)
-    state = "Well" if treatment.healed else "Not well" if treatment.ending else "Under treatment"
-    why = "" if treatment.healed or not treatment.ending else f" ({treatment.ending})"
+    state = "Well" if treatment.recovered else "Not well" if treatment.ending else "Under treatment"
+    why = "" if treatment.recovered or not treatment.ending else f" ({treatment.ending})"
     noun = "remedy" if tried == 1 else "remedies"
     headline = f"{state} after {tried} {noun} and {steps:.2f} times the steps of one run{why}. Best run: {treatment.winner.job.name}."
     return {"headline": headline, "show": [], "rows": rows}

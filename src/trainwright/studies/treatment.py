@@ -14,7 +14,7 @@ from typing import Any
 
 from trainwright.config.base import flatten
 from trainwright.config.writing import diff
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.config import RunConfig
 from trainwright.engine.family import Family
@@ -69,7 +69,7 @@ class Treatment:
         limits: of the whole.
         breadth: remedies tried at the same time; the first in the order that helps is kept.
         order: the remedies for a result, first to be tried first; by default those of :func:`candidates`.
-        told: called with each decision.
+        reported: called with each decision.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Treatment:
         limits: Limits | None = None,
         breadth: int = 1,
         order: Callable[[str, Result], list[Remedy]] | None = None,
-        told: Callable[[Attempt], None] = lambda attempt: None,
+        reported: Callable[[Attempt], None] = lambda attempt: None,
     ) -> None:
         self.family, self.runs, self.limits = family, runs, limits or Limits()
-        self.breadth, self.told, self._order = breadth, told, order or candidates
+        self.breadth, self.reported, self._order = breadth, reported, order or candidates
         self.attempts: list[Attempt] = []
         self.current: Attempt | None = None
-        self.healed = False
+        self.recovered = False
         self.ending = ""
         self._round: list[Attempt] = []
         self._queue: deque[Attempt] = deque()
@@ -134,7 +134,7 @@ class Treatment:
             self._choose(done, self.current)
         assert self.current is not None and self.current.result is not None
         if well(self.current.result):
-            self.healed = True
+            self.recovered = True
             self._end("healthy")
         else:
             self._try_next(self.current, self.current.result)
@@ -148,10 +148,10 @@ class Treatment:
         elif before.clearly_above(end):
             final.kept, final.because = False, f"quality fell to {_said(end)}, was {_said(before)}"
         else:
-            self.healed = well(final.result)
+            self.recovered = well(final.result)
             self._keep(final, "trained to its full length")
             return
-        self.told(final)
+        self.reported(final)
 
     def _choose(self, done: list[Attempt], parent: Attempt) -> None:
         """Keeps the first of a round that is well, else the first that is better."""
@@ -163,7 +163,7 @@ class Treatment:
                 self._keep(attempt, because)
             else:
                 attempt.kept, attempt.because = False, because
-                self.told(attempt)
+                self.reported(attempt)
 
     def _compare(self, child: Attempt, parent: Attempt) -> tuple[str, str]:
         """(``well``, ``better`` or ``no better``, why) of a child beside its parent, both measured."""
@@ -180,24 +180,24 @@ class Treatment:
         now, then = self._quality(child, step), self._quality(parent, step)
         if not then.parts:  # the parent was looked at later only
             then = self._quality(parent)
-        told = f"quality {_said(now)} at step {step}, the parent's {_said(then)}"
+        reported = f"quality {_said(now)} at step {step}, the parent's {_said(then)}"
         trouble = ", ".join(after.symptoms[:2]) or after.reason
         if now.clearly_above(then):
-            return "better", f"better, not well ({trouble}): {told}"
+            return "better", f"better, not well ({trouble}): {reported}"
         other = not set(after.symptoms[:1]) & set(before.symptoms)
         if other and after.step >= FARTHER * before.step and not then.clearly_above(now):
             return (
                 "better",
-                f"{before.symptoms[0]} is gone, {trouble} came {after.step - before.step} steps later: {told}",
+                f"{before.symptoms[0]} is gone, {trouble} came {after.step - before.step} steps later: {reported}",
             )
-        return "no better", f"{trouble}: {told}"
+        return "no better", f"{trouble}: {reported}"
 
     def _quality(self, attempt: Attempt, step: float | None = None) -> Quality:
-        return quality(self.family, admit(Path(attempt.job.folder), {}).history, step)
+        return quality(self.family, open_input(Path(attempt.job.folder), {}).history, step)
 
     def _keep(self, attempt: Attempt, because: str) -> None:
         attempt.kept, attempt.because, self.current = True, because, attempt
-        self.told(attempt)
+        self.reported(attempt)
 
     # ---- what comes next ---------------------------------------------------------------------------------------------
 
@@ -254,7 +254,9 @@ class Treatment:
         newest, _ = checkpoints.find(Run(Path(best.job.folder)).checkpoints)
         if newest is None:
             return
-        config = changed(self.family, config_of(self.family, best.job.settings), {"train.on_sick": "go_on"}, "final")
+        config = changed(
+            self.family, config_of(self.family, best.job.settings), {"train.on_failure": "continue"}, "final"
+        )
         reason = f"the best run, to its full length ({why})"
         self._begin([self._attempt(len(self.attempts), config, None, reason, best, newest.folder.name)])
 
@@ -284,7 +286,7 @@ class Treatment:
         change: dict[str, Any] = {}
         if parent is not None:
             before = config_of(self.family, parent.job.settings)
-            differs = [c for c in diff(before, config) if c.path != "train.on_sick"]
+            differs = [c for c in diff(before, config) if c.path != "train.on_failure"]
             change = {c.path: c.new for c in differs}
             if remedy is not None and remedy.apply == "hot" and all(c.hot for c in differs):
                 start = self._worth_keeping(parent)
@@ -325,7 +327,7 @@ def candidates(family: str, result: Result) -> list[Remedy]:
 def _watchful(config: RunConfig) -> dict[str, Any]:
     """Settings that a treatment needs: stop when sick, and checkpoints close enough to go back to."""
     train = config.train
-    values: dict[str, Any] = {"train.on_sick": "stop_early", "train.keep_checkpoints": max(train.keep_checkpoints, 6)}
+    values: dict[str, Any] = {"train.on_failure": "stop", "train.keep_checkpoints": max(train.keep_checkpoints, 6)}
     if train.steps is not None:
         values["train.checkpoint_every"] = min(train.checkpoint_every, max(1, train.steps // LOOKS))
     return values
@@ -333,7 +335,7 @@ def _watchful(config: RunConfig) -> dict[str, Any]:
 
 def _identity(config: RunConfig) -> str:
     flat = flatten(config)
-    return repr({k: v for k, v in flat.items() if k not in ("recipe", "hypothesis", "train.on_sick")})
+    return repr({k: v for k, v in flat.items() if k not in ("recipe", "hypothesis", "train.on_failure")})
 
 
 def _said(level: Quality) -> str:

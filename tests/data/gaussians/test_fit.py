@@ -1,4 +1,4 @@
-"""Fits of real pictures and of pictures that Gaussians made."""
+"""Fits of real images and of images that Gaussians made."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainwright.data.cache import load
-from trainwright.data.config import Pictures
+from trainwright.data.config import Images
 from trainwright.data.gaussians.config import Fit
 from trainwright.data.gaussians.fit import fit, lattice, psnr
 from trainwright.data.gaussians.render import Canvas, render
@@ -14,7 +14,7 @@ from trainwright.data.gaussians.render import Canvas, render
 
 @pytest.fixture(scope="module")
 def photos():
-    pixels = load(Pictures(source="photos", size=32)).pixels[[40, 700, 900]]
+    pixels = load(Images(source="photos", size=32)).pixels[[40, 700, 900]]
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
@@ -85,6 +85,6 @@ def test_lattices_have_the_count_and_cover_the_picture(count):
 
 def test_a_wide_white_ground_is_covered():
     """Places are drawn by gradient; where there is none, Gaussians begin wide enough to leave no hole."""
-    picture = torch.ones(1, 3, 64, 64)
-    picture[:, :, 28:36, 28:36] = 0.0
-    assert fit(picture, Fit(count=128, max_steps=150))[0].psnr > 30
+    image = torch.ones(1, 3, 64, 64)
+    image[:, :, 28:36, 28:36] = 0.0
+    assert fit(image, Fit(count=128, max_steps=150))[0].psnr > 30

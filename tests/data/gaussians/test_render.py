@@ -12,7 +12,7 @@ def plain(sets, canvas, blend, top_k):
     """Every Gaussian at every pixel, written as the definition reads."""
     y, x = torch.meshgrid(torch.arange(canvas.height) + 0.5, torch.arange(canvas.width) + 0.5, indexing="ij")
     pixels = torch.stack([x, y], -1).reshape(-1, 1, 2).to(sets)
-    pictures = []
+    images = []
     for one in sets:
         cos, sin = one[:, 4].cos(), one[:, 4].sin()
         turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
@@ -23,8 +23,8 @@ def plain(sets, canvas, blend, top_k):
             if top_k is not None and top_k < weight.shape[1]:
                 weight = weight * (weight >= weight.topk(top_k, -1).values.amin(-1, keepdim=True))
             weight = weight / (weight.sum(-1, keepdim=True) + EPSILON)
-        pictures.append((weight @ one[:, 5:]).T.reshape(-1, canvas.height, canvas.width))
-    return torch.stack(pictures)
+        images.append((weight @ one[:, 5:]).T.reshape(-1, canvas.height, canvas.width))
+    return torch.stack(images)
 
 
 def some_sets(count, channels, seed=0, batch=2):
@@ -59,13 +59,13 @@ def test_gradients_are_those_of_the_formula(blend):
 def test_one_gaussian_is_where_and_as_long_as_it_says():
     canvas = Canvas(64, 64)
     one = torch.tensor([[[0.5, 0.75, math.log(6.0), math.log(2.0), 0.0, 1.0]]])
-    picture = render(one, canvas, "sum")[0, 0]
+    image = render(one, canvas, "sum")[0, 0]
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
-    mass = picture.sum()
-    assert float((x * picture).sum() / mass) == pytest.approx(32, abs=0.05)
-    assert float((y * picture).sum() / mass) == pytest.approx(48, abs=0.05)
-    assert float(((x - 32) ** 2 * picture).sum() / mass) == pytest.approx(36, rel=0.05)
-    assert float(((y - 48) ** 2 * picture).sum() / mass) == pytest.approx(4, rel=0.05)
+    mass = image.sum()
+    assert float((x * image).sum() / mass) == pytest.approx(32, abs=0.05)
+    assert float((y * image).sum() / mass) == pytest.approx(48, abs=0.05)
+    assert float(((x - 32) ** 2 * image).sum() / mass) == pytest.approx(36, rel=0.05)
+    assert float(((y - 48) ** 2 * image).sum() / mass) == pytest.approx(4, rel=0.05)
 
 
 def test_nothing_anywhere_is_black_and_wild_values_stay_finite():

@@ -1,4 +1,4 @@
-"""Fits on disk: nothing is fitted twice, interrupted work goes on, a picture that fails is named, folders can be carried."""
+"""Fits on disk: nothing is fitted twice, interrupted work goes on, an image that fails is named, folders can be carried."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from trainwright.data.gaussians import pool, store
 from trainwright.data.gaussians.config import Fit, GaussianData
-from trainwright.data.gaussians.dataset import FittedPictures
+from trainwright.data.gaussians.dataset import FittedImages
 from trainwright.data.gaussians.folder import write_folder
 from trainwright.errors import UserError
 
@@ -99,7 +99,7 @@ def test_a_picture_that_fails_is_named_or_left_out(config, failing):
     with pytest.raises(UserError, match=images.names[7]):
         store.load(config())
     found = store.load(config(on_error="skip"))
-    assert [name for name, _ in found.left_out] == [images.names[7]]
+    assert [name for name, _ in found.skipped] == [images.names[7]]
     assert len(found.names) == len(found.sets) == len(found.pixels) == 39
     assert np.array_equal(found.pixels[7], images.pixels[8])
 
@@ -130,7 +130,7 @@ def test_a_folder_of_other_fits_says_what_to_give(config, tmp_path):
 def test_training_data_are_normalised_and_the_held_out_kept_apart(config, form, layout, normalise):
     order = "fitted" if layout == "slots" else "morton"
     settings = {"layout": layout, "variables": "log_covariance"}
-    data = FittedPictures.open(config(form=form, order=order, normalise=normalise, fit=settings))
+    data = FittedImages.open(config(form=form, order=order, normalise=normalise, fit=settings))
     sets = data.some("train", len(data))
     assert sets.shape == (len(data), data.form.width, 32)
     assert sets.mean((0, 2)).abs().max() < 1e-3

@@ -107,6 +107,6 @@ def test_own_points_are_read_and_wrong_ones_named(tmp_path):
 
 
 def test_dots_lie_where_the_points_are_and_nothing_else_is_drawn():
-    picture = draw_points(torch.tensor([[[0.0, 0.0], [1.0, 0.5], [5.0, 5.0], [float("nan"), 0.5]]]))[0, 0]
-    assert picture[63, 0] == -1 and picture[:, 63].min() < -0.6 and (picture < 0).sum() < 20
-    assert int(picture[:, 63].argmin()) in (31, 32)
+    image = draw_points(torch.tensor([[[0.0, 0.0], [1.0, 0.5], [5.0, 5.0], [float("nan"), 0.5]]]))[0, 0]
+    assert image[63, 0] == -1 and image[:, 63].min() < -0.6 and (image < 0).sum() < 20
+    assert int(image[:, 63].argmin()) in (31, 32)

@@ -132,7 +132,7 @@ def test_an_unknown_symbol_in_a_row_without_walls_is_not_taken_for_prose(tmp_pat
 def test_a_folder_is_read_through_its_subfolders_in_order(tmp_path):
     write(tmp_path / "b.XSB", ROOM)
     write(tmp_path / "a" / "deep" / "x.sok", CORNER)
-    write(tmp_path / "a" / "picture.png", "no level")
+    write(tmp_path / "a" / "image.png", "no level")
     write(tmp_path / ".hidden" / "c.txt", ROOM)
     write(tmp_path / "README.txt", "Levels from the web.")
     assert [level.name for level in read(str(tmp_path))] == [f"{tmp_path}/b.XSB:1", f"{tmp_path}/a/deep/x.sok:1"]

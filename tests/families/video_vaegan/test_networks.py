@@ -8,7 +8,7 @@ from tests.conftest import quick_config
 from trainwright import recipes as registry
 from trainwright.data.video.dataset import Clips
 from trainwright.engine.session import build
-from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
 from trainwright.families.video_vaegan.generator import NORMS, Everywhere, Generator, Up, warp
 from trainwright.families.video_vaegan.metrics import prediction_rows, prediction_signals, psnr_pooled
@@ -20,10 +20,10 @@ def size(network: torch.nn.Module) -> int:
 
 def made(title: str, sprites, *words: str):
     family, config = quick_config(title, sprites, *words)
-    system = build(family, config)
+    model = build(family, config)
     data = Clips.open(config.data)
-    system.adapt_to(data)
-    return system, data
+    model.adapt_to_data(data)
+    return model, data
 
 
 @pytest.mark.parametrize(
@@ -31,20 +31,20 @@ def made(title: str, sprites, *words: str):
     [(64, 256, 1, 12, 10_534_435), (256, 512, 3, 24, 21_234_595), (32, 128, 1, 12, 2_268_259)],
 )
 def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict, regions, expected) -> None:
-    model = Networks(base="none", latent_dim=latent, region_count=regions, gen_film=True)
+    model = NetworkConfig(base="none", latent_dim=latent, region_count=regions, gen_film=True)
     assert size(Generator(model, side, predict)) == expected
 
 
 @pytest.mark.parametrize(("reach", "heard"), [("quarter", 8), ("whole", 32)])
-def test_a_place_is_mended_by_all_that_is_within_reach(reach, heard) -> None:
+def test_a_place_is_mended_by_all_that_is_within_reach(reach, seen) -> None:
     torch.manual_seed(0)
-    generator = Generator(Networks(reach=reach, region_count=2), 32, 1)
+    generator = Generator(NetworkConfig(reach=reach, region_count=2), 32, 1)
     torch.nn.init.normal_(generator.change.weight)
     context = torch.rand(1, 3, 5, 32, 32, requires_grad=True)
     generator(torch.zeros(1, 128), torch.zeros(1, 8), context)[0, 0, :, 0, 0].sum().backward()
     assert context.grad is not None
     felt = context.grad[0, 2].abs().amax(0)[0].nonzero()  # along the top row, from the left
-    assert int(felt.max()) + 1 == pytest.approx(heard, abs=2)
+    assert int(felt.max()) + 1 == pytest.approx(seen, abs=2)
 
 
 def test_each_place_is_told_of_one_bright_place_elsewhere_in_its_own_frame() -> None:
@@ -78,14 +78,14 @@ def test_one_bright_place_changes_the_others_under_an_instance_norm_alone(norm, 
     ],
 )
 def test_the_discriminator_with_the_guides_layers_has_its_size(side, predict, regions, film, expected) -> None:
-    model = Networks(disc_norm="instance", disc_film=film, region_count=regions, disc_spectral_norm=False)
+    model = NetworkConfig(disc_norm="instance", disc_film=film, region_count=regions, disc_spectral_norm=False)
     assert size(SpatioTemporal(model, side, predict)) == expected
 
 
 @pytest.mark.parametrize("kind", [SpatioTemporal, Regional])
 @pytest.mark.parametrize("norm", ["none", "instance"])
 def test_discriminators_give_a_logit_a_clip(kind, norm) -> None:
-    model = Networks(region_count=4, disc_features=8, disc_norm=norm, disc_film=kind is SpatioTemporal)
+    model = NetworkConfig(region_count=4, disc_features=8, disc_norm=norm, disc_film=kind is SpatioTemporal)
     boxes = torch.tensor([[0.0, 0, 16, 16]]).expand(2, 4, 4)
     found = kind(model, 16, 2)(torch.randn(2, 2, 3, 16, 16), boxes, torch.zeros(2, 16))
     assert found.shape == (2,)
@@ -98,41 +98,41 @@ def test_instance_norm_hides_colour_from_a_discriminator_and_no_norm_does_not() 
     tinted = clip + torch.tensor([0.5, -0.3, 0.2]).view(1, 1, 3, 1, 1)
     seen = {}
     for norm in ("none", "instance"):
-        network = SpatioTemporal(Networks(disc_norm=norm, disc_features=16, disc_spectral_norm=False), 32, 1)
+        network = SpatioTemporal(NetworkConfig(disc_norm=norm, disc_features=16, disc_spectral_norm=False), 32, 1)
         logits = [network(x, torch.zeros(1, 12, 4), torch.zeros(1, 48)).detach() for x in (clip, tinted, clip.flip(-1))]
         seen[norm] = float((logits[1] - logits[0]).abs() / (logits[2] - logits[0]).abs())  # beside a mirrored clip
     assert seen["none"] > 3 * seen["instance"]
 
 
 def test_prediction_never_sees_its_target(sprites) -> None:
-    system, data = made("video_vaegan/square", sprites)
+    model, data = made("video_vaegan/square", sprites)
     clips = data.some("train", 4)
     other = clips.clone()
     other[:, data.config.context :] = torch.randn_like(other[:, data.config.context :])
     other[:, data.config.context - 1, 3:] = 9.0  # the flow from the last given frame to the target tells it too
-    assert torch.equal(system.predict(clips), system.predict(other))
+    assert torch.equal(model.predict(clips), model.predict(other))
 
 
 @pytest.mark.parametrize("what", ["an early frame", "motion"])
 def test_the_latent_hears_context_and_motion(what: str, sprites) -> None:
     """In the guide's program neither changed z."""
-    system, data = made("video_vaegan/square", sprites, "motion=true")
+    model, data = made("video_vaegan/square", sprites, "motion=true")
     clips = data.some("train", 4)
     other = clips.clone()
     if what == "motion":
         other[:, 1, 3:] += 2.0
     else:
         other[:, 0, :3] = -other[:, 0, :3]
-    before, after = system.encode(clips)[0], system.encode(other)[0]
+    before, after = model.encode(clips)[0], model.encode(other)[0]
     assert float((after - before).norm() / before.norm()) > 1e-3
 
 
 def test_autoencoding_sees_the_target_where_the_recipe_says_so(sprites) -> None:
-    system, data = made("video_vaegan/square", sprites, "encode=all")
+    model, data = made("video_vaegan/square", sprites, "encode=all")
     clips = data.some("train", 4)
     other = clips.clone()
     other[:, -1, :3] *= -1
-    assert not torch.equal(system.encode(clips)[0], system.encode(other)[0])
+    assert not torch.equal(model.encode(clips)[0], model.encode(other)[0])
 
 
 def test_a_moved_frame_is_moved() -> None:
@@ -146,20 +146,20 @@ def test_a_moved_frame_is_moved() -> None:
 
 
 def test_an_untrained_prediction_with_a_base_lies_between_staying_and_moving(sprites) -> None:
-    system, data = made("video_vaegan/square", sprites)
+    model, data = made("video_vaegan/square", sprites)
     clips = data.some("train", 4)
     last = clips[:, 2, :3]
     moved = warp(last, clips[:, 1, 3:])
-    torch.testing.assert_close(system.predict(clips)[:, 0], ((last + moved) / 2).clamp(-1, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.predict(clips)[:, 0], ((last + moved) / 2).clamp(-1, 1), atol=1e-5, rtol=0)
 
 
 def test_what_the_generator_adds_to_the_flow_moves_the_frame_further(sprites) -> None:
-    system, data = made("video_vaegan/square", sprites, "predict=2", "ema_decay=0")
+    model, data = made("video_vaegan/square", sprites, "predict=2", "ema_decay=0")
     clips = data.some("train", 4)
     last, flow = clips[:, 2, :3], clips[:, 1, 3:]
     with torch.no_grad():  # of each frame: share of the moved one, three colours, flow to the right and down
-        system.generator.change.bias.copy_(torch.tensor([50.0, 0, 0, 0, 2, -1, 50.0, 0, 0, 0, 0, 3]))
-    found = system.predict(clips)
+        model.generator.change.bias.copy_(torch.tensor([50.0, 0, 0, 0, 2, -1, 50.0, 0, 0, 0, 0, 3]))
+    found = model.predict(clips)
     for i, more in enumerate([(2.0, -1.0), (0.0, 3.0)]):
         expected = warp(last, (i + 1) * flow + torch.tensor(more).view(2, 1, 1)).clamp(-1, 1)
         torch.testing.assert_close(found[:, i], expected, atol=1e-5, rtol=0)
@@ -203,13 +203,13 @@ def test_every_switch_trains(words: tuple[str, ...], quick) -> None:
 def test_what_does_not_fit_together_is_refused(sprites) -> None:
     from trainwright.errors import UserError
 
-    for words, told in (
+    for words, reported in (
         (("context=1",), "base: moved needs a context of two"),
         (("context=1", "base=last", "motion=true"), "motion needs two frames"),
         (("flow=false",), "data.flow"),
         (("wubu_s_curvatures=[1.0, 0.5, 0.2]",), "wubu_s_curvatures has 3"),
     ):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=reported):
             registry.load("video_vaegan/square", words)
 
 
@@ -226,8 +226,8 @@ def test_samples_are_a_moving_picture(sprites) -> None:
     import av
     from PIL import Image
 
-    system, _ = made("video_vaegan/square", sprites)
-    files = system.as_files(4, [3])
+    model, _ = made("video_vaegan/square", sprites)
+    files = model.as_files(4, [3])
     with av.open(io.BytesIO(files["samples_000003.mp4"])) as film:
         frames = [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
     with Image.open(io.BytesIO(files["samples_000003.gif"])) as image:

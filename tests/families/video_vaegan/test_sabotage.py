@@ -4,20 +4,20 @@ import pytest
 
 from tests.conftest import quick_config
 from trainwright.diagnosis.doctor import examine
-from trainwright.diagnosis.input import admit
+from trainwright.diagnosis.input import open_input
 from trainwright.engine.display import Silent
 from trainwright.engine.session import Outcome, train
 from trainwright.runs.folder import Run
 
 WORDS = (
-    "steps=120", "log_every=5", "heldout_every=10", "probe_count=32", "train.on_sick=go_on", "nesting=wubu", "base=none",
+    "steps=120", "log_every=5", "validate_every=10", "probe_count=32", "train.on_failure=continue", "nesting=wubu", "base=none",
     "regions=hybrid", "adaptive=0.5", "motion=true", "gen_film=true", "latent_dim=16", "tangent_dim=64",
     "gen_norm=instance", "lambda_features=0",  # the guide's parts: at this size its generator hears the latent soonest
     "data.held_out=0.15", "data.block=20", "sample_every=1000", "wubu_s=[64, 32]",
 )  # fmt: skip
 CASES = {
     "ball_boundary": (("wubu_unit_tangents=false",), "curvature"),
-    "posterior_collapse": (("lambda_kl=10", "steps=300", "heldout_every=20"), "beta_above_threshold"),
+    "posterior_collapse": (("lambda_kl=10", "steps=300", "validate_every=20"), "beta_above_threshold"),
     "frozen_network": (("lr_disc=0.0",), "lr_zero"),
 }
 
@@ -42,16 +42,16 @@ def healthy(tmp_path_factory, sprites) -> Outcome:
 
 @pytest.mark.parametrize(("symptom", "change", "cause"), [(k, *v) for k, v in CASES.items()], ids=CASES)
 def test_a_sabotage_is_named_with_its_cause_and_its_healthy_twin_is_not(symptom, change, cause, quick, healthy) -> None:
-    told = found(quick("video_vaegan/square", *WORDS, *change).run)
-    assert symptom in told
-    assert told[symptom][0] == cause
+    reported = found(quick("video_vaegan/square", *WORDS, *change).run)
+    assert symptom in reported
+    assert reported[symptom][0] == cause
     assert symptom not in found(healthy.run)
 
 
 def judged(run: Run) -> dict[str, list[str]]:
     """The same of everything the doctor sees at the end, with what follows from something else."""
-    diagnoses = examine(admit(run.folder, {}).history).diagnoses
-    return {d.symptom.name: [c.cause.name for c in d.causes] for d in diagnoses}
+    findings = examine(open_input(run.folder, {}).history).findings
+    return {d.symptom.name: [c.cause.name for c in d.causes] for d in findings}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def undecided(tmp_path_factory, sprites) -> Outcome:
 def test_a_discriminator_that_wins_and_one_that_guesses_are_told_from_one_that_learns(
     symptom, change, cause, quick, undecided
 ) -> None:
-    told = judged(quick("video_vaegan/square", *WORDS, *NO_NORM, change).run)
-    assert cause in told[symptom][:2]
+    reported = judged(quick("video_vaegan/square", *WORDS, *NO_NORM, change).run)
+    assert cause in reported[symptom][:2]
     assert symptom not in judged(undecided.run)
 
 

@@ -1,61 +1,61 @@
-"""The ``data`` section of a recipe whose pictures are written as Gaussians: the pictures, the fit, and the form trained on."""
+"""The ``data`` section of a recipe whose images are written as Gaussians: the images, the fit, and the form trained on."""
 
 from typing import Literal
 
 from pydantic import model_validator
 
-from trainwright.config.base import Config, knob
-from trainwright.data.config import Pictures
+from trainwright.config.base import Config, setting
+from trainwright.data.config import Images
 
 
 class Fit(Config):
-    """How a picture is turned into Gaussians. A change of any of these means another fit."""
+    """How an image is turned into Gaussians. A change of any of these means another fit."""
 
-    count: int = knob(512, "Gaussians for each picture.", ge=4, le=16384)
-    layout: Literal["adaptive", "slots"] = knob(
+    count: int = setting(512, "Gaussians for each image.", ge=4, le=16384)
+    layout: Literal["adaptive", "slots"] = setting(
         "adaptive",
-        "`adaptive`: begin where the picture's gradient is large, as Image-GS does; `slots`: begin on a fixed lattice and "
-        "stay near it, so that the n-th Gaussian of every picture means the same place.",
+        "`adaptive`: begin where the image's gradient is large, as Image-GS does; `slots`: begin on a fixed lattice and "
+        "stay near it, so that the n-th Gaussian of every image means the same place.",
     )
-    variables: Literal["inverse_scale", "log_covariance"] = knob(
+    variables: Literal["inverse_scale", "log_covariance"] = setting(
         "inverse_scale",
         "What is optimised: inverse scales and an unbounded angle, as Image-GS does, or the logarithm of the covariance, "
         "in which every Gaussian has one description.",
     )
-    blend: Literal["normalised", "sum"] = knob(
+    blend: Literal["normalised", "sum"] = setting(
         "normalised",
         "`normalised`: weighted mean of the strongest Gaussians (Image-GS); `sum`: plain sum (GaussianImage).",
     )
-    top_k: int = knob(10, "With `normalised`: the strongest Gaussians that count at a pixel.", ge=1, le=256)
-    max_steps: int = knob(
-        500, "Most optimizer steps for a picture; it stops earlier when it no longer improves.", ge=20
+    top_k: int = setting(10, "With `normalised`: the strongest Gaussians that count at a pixel.", ge=1, le=256)
+    max_steps: int = setting(
+        500, "Most optimizer steps for an image; it stops earlier when it no longer improves.", ge=20
     )
-    enough: float = knob(40.0, "PSNR in dB from which on a picture counts as nearly done.", gt=0, le=99)
-    progressive: bool = knob(
+    enough: float = setting(40.0, "PSNR in dB from which on an image counts as nearly done.", gt=0, le=99)
+    progressive: bool = setting(
         True, "With `adaptive`: begin with half the Gaussians and add an eighth four times where the error is largest."
     )
-    loss: Literal["l2", "l1_ssim"] = knob(
+    loss: Literal["l2", "l1_ssim"] = setting(
         "l2", "`l2`: squared error, which is what PSNR measures; `l1_ssim`: L1 + 0.1 (1 - SSIM), as Image-GS does."
     )
-    places_seed: int = knob(0, "Of the random places.", ge=0, lt=2**31)
+    places_seed: int = setting(0, "Of the random places.", ge=0, lt=2**31)
 
 
-class GaussianData(Pictures):
-    """Pictures, fitted."""
+class GaussianData(Images):
+    """Images, fitted."""
 
-    workers: int | None = knob(
+    workers: int | None = setting(
         None, "Threads for decoding and processes for fitting; null: one a core.", hot=True, ge=1, le=256
     )
     fitting: Fit = Fit()
-    form: Literal["raw", "canonical"] = knob(
+    form: Literal["raw", "canonical"] = setting(
         "canonical",
         "`raw`: x, y, inverse scales, angle, colour, as the guide has them; `canonical`: x, y, logarithms of the larger and "
         "the smaller scale, the doubled angle's cosine and sine (fading to 0 for round Gaussians), colour.",
     )
-    order: Literal["morton", "fitted"] = knob(
+    order: Literal["morton", "fitted"] = setting(
         "morton", "Order of the Gaussians: along the Morton curve of their places, or as the fit has them."
     )
-    normalise: Literal["parameter", "slot"] = knob(
+    normalise: Literal["parameter", "slot"] = setting(
         "parameter",
         "Mean and standard deviation over the training data: of each parameter, or of each parameter of each place in the order.",
     )

@@ -1,4 +1,4 @@
-"""Fitted pictures as the loop sees them: ordered, in one form, normalised, in batches by position."""
+"""Fitted images as the loop sees them: ordered, in one form, normalised, in batches by position."""
 
 import hashlib
 import json
@@ -27,18 +27,18 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class FittedPictures:
+class FittedImages:
     """A data set of Gaussian sets, split, ready for training.
 
     Attributes:
         config: what it was opened with.
-        fits: the pictures and their Gaussians.
+        fits: the images and their Gaussians.
         values: (P, width, N) float32 in the config's form and order, not normalised; memory-mapped.
-        train: indices of training pictures.
-        held_out: indices of pictures kept from training.
-        mean: (width, 1) or (width, N), over the training pictures.
-        std: (width, 1), over the training pictures.
-        slot_mean: (width, N), the training pictures' mean at each place, in normalised units.
+        train: indices of training images.
+        held_out: indices of images kept from training.
+        mean: (width, 1) or (width, N), over the training images.
+        std: (width, 1), over the training images.
+        slot_mean: (width, N), the training images' mean at each place, in normalised units.
     """
 
     config: GaussianData
@@ -51,14 +51,12 @@ class FittedPictures:
     slot_mean: Tensor
 
     @classmethod
-    def open(cls, config: GaussianData, progress: Progress | None = None) -> "FittedPictures":
-        """Fits the pictures (or finds the fits), splits by content, and measures the normalisation on the training part."""
+    def open(cls, config: GaussianData, progress: Progress | None = None) -> "FittedImages":
+        """Fits the images (or finds the fits), splits by content, and measures the normalisation on the training part."""
         fits = load(config, progress)
         train, held_out = split(fits.digests, config.held_out)
         if len(train) < 2:
-            raise UserError(
-                f"data: {config.source!r} leaves {len(train)} pictures for training; at least 2 are needed."
-            )
+            raise UserError(f"data: {config.source!r} leaves {len(train)} images for training; at least 2 are needed.")
         values = _encoded(fits, config)
         mean, std, slots = _normalisation(values, train, config.normalise)
         return cls(config, fits, values, train, held_out, mean, std, (slots - mean) / std)
@@ -68,13 +66,13 @@ class FittedPictures:
 
     @property
     def identity(self) -> str:
-        """Hash of the pictures and their Gaussians."""
+        """Hash of the images and their Gaussians."""
         return self.fits.identity
 
     @property
-    def left_out(self) -> list[tuple[str, str]]:
-        """(name, reason) of every picture that ``on_error: skip`` passed over."""
-        return self.fits.left_out
+    def skipped(self) -> list[tuple[str, str]]:
+        """(name, reason) of every image that ``on_error: skip`` passed over."""
+        return self.fits.skipped
 
     @property
     def form(self) -> Form:
@@ -98,8 +96,8 @@ class FittedPictures:
         """The first ``count`` sets of ``train`` or ``held_out`` in content order, normalised: (n, width, N)."""
         return self.prepare(torch.from_numpy(self.values[self._first(part, count)]))
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The pictures that :meth:`some` has the sets of: (n, C, H, W) in [-1, 1]."""
+    def images(self, part: str, count: int) -> Tensor:
+        """The images that :meth:`some` has the sets of: (n, C, H, W) in [-1, 1]."""
         return to_signed(torch.from_numpy(self.fits.pixels[self._first(part, count)]))
 
     def _first(self, part: str, count: int) -> np.ndarray:
@@ -135,7 +133,7 @@ def _write(fits: GaussianSets, form: Form, order: str, file: Path) -> None:
 
 
 def _normalisation(values: np.ndarray, train: np.ndarray, kind: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and standard deviation over the training pictures, in float64, in two passes.
+    """Mean and standard deviation over the training images, in float64, in two passes.
 
     Returns:
         (mean, std, mean of each place): the mean is (width, 1) for ``parameter`` and (width, N) for ``slot``; std (width, 1) is

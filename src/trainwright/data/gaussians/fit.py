@@ -1,9 +1,9 @@
-"""Fitting Gaussians to pictures: a batch at a time, by Adam, on one device.
+"""Fitting Gaussians to images: a batch at a time, by Adam, on one device.
 
 Adaptive fits follow Image-GS: 30 % of the places uniformly at random, 70 % by squared Sobel gradient, half of the Gaussians first and
 an eighth more four times where the error is largest. Fits in slots begin on a lattice and are held near it by a quadratic prior,
-which makes each slot's Gaussian a smooth function of the picture. Every picture of a batch has its own learning rate: when it no longer
-improves the rate falls to a tenth, and when it stops again the picture leaves the batch.
+which makes each slot's Gaussian a smooth function of the image. Every image of a batch has its own learning rate: when it no longer
+improves the rate falls to a tenth, and when it stops again the image leaves the batch.
 """
 
 import hashlib
@@ -30,16 +30,16 @@ ADD_AT = (
 )  # shares of the steps at which an eighth is added; Image-GS: 500, 1000, 1500, 2000 of 5000
 LAST = 0.75  # share of the steps after which every rate has fallen
 WIDEST = 5.0  # largest σ, in halves of the mean distance
-MOST = 96  # Gaussians that may take part in a tile during a fit; the final picture counts all
+MOST = 96  # Gaussians that may take part in a tile during a fit; the final image counts all
 NOISE = 0.08  # standard deviation of a pixel's error that the prior of slots is weighed against
 PRIOR = (0.2, 0.2, 0.2, 0.3, 0.3)  # standard deviations of place (in halves of the mean distance), l, p and q in slots
-# Both found by fitting real pictures twice, once with noise of 0.02 on them: with these, 85 % or more of the variance of every group
+# Both found by fitting real images twice, once with noise of 0.02 on them: with these, 85 % or more of the variance of every group
 # comes out again; with a prior four times wider rotation comes out as pure chance (LOG.md).
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One picture's Gaussians and how well they render.
+    """One image's Gaussians and how well they render.
 
     Attributes:
         set: (N, 5 + C) float32 on the CPU, as :mod:`trainwright.data.gaussians.render` defines.
@@ -54,24 +54,24 @@ class Fitted:
     steps: int
 
 
-def fit(pictures: Tensor, settings: Fit, names: list[str] | None = None) -> list[Fitted]:
-    """Fits ``settings.count`` Gaussians to each picture.
+def fit(images: Tensor, settings: Fit, names: list[str] | None = None) -> list[Fitted]:
+    """Fits ``settings.count`` Gaussians to each image.
 
     Args:
-        pictures: (B, C, H, W) in [0, 1], on the device to compute on.
+        images: (B, C, H, W) in [0, 1], on the device to compute on.
         settings: see :class:`~trainwright.data.gaussians.config.Fit`.
-        names: the pictures' own random streams; by default their position. The same name gives the same places.
+        names: the images' own random streams; by default their position. The same name gives the same places.
 
     Returns:
-        One :class:`Fitted` for each picture. A fit that went wrong has a non-finite set; the caller names the picture.
+        One :class:`Fitted` for each image. A fit that went wrong has a non-finite set; the caller names the image.
     """
-    canvas = Canvas(*pictures.shape[2:])
-    work = Work(pictures, settings, canvas, names or [str(i) for i in range(len(pictures))])
+    canvas = Canvas(*images.shape[2:])
+    work = Work(images, settings, canvas, names or [str(i) for i in range(len(images))])
     values, steps = work.run()
     sets = variables.to_sets(settings.variables, values, canvas)
     with torch.no_grad():
         shown = render(sets, canvas, settings.blend, settings.top_k).clamp(0, 1)
-    quality = zip(psnr(shown, pictures).tolist(), ssim(shown, pictures).tolist(), strict=True)
+    quality = zip(psnr(shown, images).tolist(), ssim(shown, images).tolist(), strict=True)
     return [Fitted(s, p, q, n) for s, (p, q), n in zip(sets.float().cpu(), quality, steps, strict=True)]
 
 
@@ -95,12 +95,12 @@ def spacing(canvas: Canvas, count: int) -> float:
 
 
 class Work:
-    """The state of one batch: variables, Adam's moments, and for each picture its rate, best error and whether it is done."""
+    """The state of one batch: variables, Adam's moments, and for each image its rate, best error and whether it is done."""
 
-    def __init__(self, pictures: Tensor, settings: Fit, canvas: Canvas, names: list[str]) -> None:
+    def __init__(self, images: Tensor, settings: Fit, canvas: Canvas, names: list[str]) -> None:
         self.settings, self.canvas = settings, canvas
-        self.target = canvas.cut(pictures)
-        self.pictures = pictures
+        self.target = canvas.cut(images)
+        self.images = images
         self.streams = [torch.Generator().manual_seed(_seed(settings.places_seed, name)) for name in names]
         count = settings.count
         self.sigma = spacing(canvas, count) / 2
@@ -108,22 +108,22 @@ class Work:
         self.waves = [0.0, *ADD_AT] if settings.progressive and not self.slots and count >= 16 else [0.0]
         self.added = _shares(count, len(self.waves))
         if self.slots:
-            places = lattice(count, canvas).to(pictures).expand(len(pictures), -1, -1)
+            places = lattice(count, canvas).to(images).expand(len(images), -1, -1)
             sigma = torch.full_like(places[..., 0], self.sigma)
         else:
-            places, sigma = self._draw(_gradient(pictures), self.added[0], uniform=0.3)
+            places, sigma = self._draw(_gradient(images), self.added[0], uniform=0.3)
         self.anchor = places if self.slots else None
-        self.values = variables.begin(settings.variables, places, sigma, self._colours(pictures, places))
+        self.values = variables.begin(settings.variables, places, sigma, self._colours(images, places))
         if settings.blend == "sum":
             self.values[..., 5:] *= 0.3  # about what neighbours at this spacing add up from
-        self.rates = variables.rates(settings.variables, self.sigma, pictures.shape[1]).to(pictures)
-        self.rate = torch.ones(len(pictures)).to(pictures)
-        self.best = torch.full((len(pictures),), math.inf).to(pictures)
-        self.waited = torch.zeros(len(pictures)).to(pictures)
+        self.rates = variables.rates(settings.variables, self.sigma, images.shape[1]).to(images)
+        self.rate = torch.ones(len(images)).to(images)
+        self.best = torch.full((len(images),), math.inf).to(images)
+        self.waited = torch.zeros(len(images)).to(images)
         self._restart()
 
     def run(self) -> tuple[Tensor, list[int]]:
-        """All pictures to their end: variables (B, N, 5 + C) and steps taken by each."""
+        """All images to their end: variables (B, N, 5 + C) and steps taken by each."""
         total, batch = self.settings.max_steps, len(self.values)
         alive = torch.arange(batch)
         done: dict[int, tuple[Tensor, int]] = {}
@@ -132,7 +132,7 @@ class Work:
             if step in waves:
                 self._grow(waves[step])
             if step % CHECK == 0 or step in waves:
-                self.look()
+                self.measure()
             error = self.step()
             if (step + 1) % CHECK == 0 and step + 1 > max(waves, default=0):
                 stay = self._judge(error, late=step + 1 >= LAST * total)
@@ -149,7 +149,7 @@ class Work:
     # ---- one step ----------------------------------------------------------------------------------------------------
 
     def step(self) -> Tensor:
-        """One optimizer step; returns each picture's mean squared error before it."""
+        """One optimizer step; returns each image's mean squared error before it."""
         settings = self.settings
         values = self.values.requires_grad_()
         shapes = variables.shapes(settings.variables, values)
@@ -159,8 +159,8 @@ class Work:
         if settings.loss == "l2":
             loss = difference.square().sum() / (2 * NOISE**2)
         else:
-            picture = self.canvas.assemble(shown)
-            loss = difference.abs().mean() + 0.1 * (1 - ssim(picture, self.pictures)).mean()
+            image = self.canvas.assemble(shown)
+            loss = difference.abs().mean() + 0.1 * (1 - ssim(image, self.images)).mean()
             loss = loss * difference.numel() / NOISE
         if self.anchor is not None:
             loss = loss + self._prior(values, self.anchor)
@@ -169,7 +169,7 @@ class Work:
         return error
 
     def _adam(self, gradient: Tensor) -> None:
-        """Adam (betas .9, .99) with a rate for each picture and variable; pictures come and go, so the state is plain tensors."""
+        """Adam (betas .9, .99) with a rate for each image and variable; images come and go, so the state is plain tensors."""
         self.age += 1
         with torch.no_grad():
             self.first.lerp_(gradient, 0.1)
@@ -195,7 +195,7 @@ class Work:
     # ---- between steps -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def look(self) -> None:
+    def measure(self) -> None:
         """Finds which Gaussians reach which tile and, for the normalised rule, which are strongest at each pixel.
 
         At the full rate all weights count: a mask that is some steps old would hold Gaussians back from where they move.
@@ -209,7 +209,7 @@ class Work:
             self.mask = torch.where(late.repeat_interleave(self.index.shape[1])[:, None, None], mask, 1.0)
 
     def _judge(self, error: Tensor, late: bool) -> Tensor:
-        """Lowers rates of pictures that stopped improving; returns which pictures go on."""
+        """Lowers rates of images that stopped improving; returns which images go on."""
         gained = 10 * torch.log10(self.best / error.clamp_min(1e-12)) >= GAIN
         self.waited = torch.where(gained, 0, self.waited + 1)
         self.best = torch.where(gained, error, self.best)
@@ -222,11 +222,11 @@ class Work:
         return full | ~stopped
 
     def _keep(self, stay: Tensor) -> None:
-        """Takes finished pictures out of the batch."""
+        """Takes finished images out of the batch."""
         if bool(stay.all()):
             return
         pick = torch.nonzero(stay).flatten()
-        for name in ("values", "first", "second", "target", "pictures", "rate", "best", "waited", "index"):
+        for name in ("values", "first", "second", "target", "images", "rate", "best", "waited", "index"):
             setattr(self, name, getattr(self, name)[pick])
         if self.anchor is not None:
             self.anchor = self.anchor[pick]
@@ -243,15 +243,15 @@ class Work:
 
     @torch.no_grad()
     def _grow(self, count: int) -> None:
-        """Adds ``count`` Gaussians to each picture, at places drawn by squared error."""
-        self.look()
+        """Adds ``count`` Gaussians to each image, at places drawn by squared error."""
+        self.measure()
         shapes = variables.shapes(self.settings.variables, self.values)
         colours = self.values[..., 5:]
         shown = paint(shapes, colours, self.index, self.canvas, self.settings.blend, keep=self.mask)
         missing = self.canvas.assemble(self.target - shown)
         places, _ = self._draw(missing.square().sum(1), count, uniform=0.0)
         narrow = torch.full_like(places[..., 0], self.sigma / 2)  # they are there for what the wide ones missed
-        source = missing if self.settings.blend == "sum" else self.pictures
+        source = missing if self.settings.blend == "sum" else self.images
         fresh = variables.begin(self.settings.variables, places, narrow, self._colours(source, places))
         self.values = torch.cat([self.values.detach(), fresh], 1)
         self._restart()
@@ -308,10 +308,10 @@ def _shares(count: int, waves: int) -> list[int]:
     return [count - eighth * (waves - 1), *[eighth] * (waves - 1)]
 
 
-def _gradient(pictures: Tensor) -> Tensor:
+def _gradient(images: Tensor) -> Tensor:
     """Squared Sobel gradient of the mean over channels: (B, H, W)."""
-    grey = F.pad(pictures.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    kernel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]).to(pictures)[None, None]
+    grey = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    kernel = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]).to(images)[None, None]
     return (F.conv2d(grey, kernel).square() + F.conv2d(grey, kernel.transpose(2, 3)).square())[:, 0]
 
 

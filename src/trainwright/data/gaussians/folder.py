@@ -1,6 +1,6 @@
-"""A folder of fits that can be copied to another machine: pictures, Gaussians, settings and quality in two files.
+"""A folder of fits that can be copied to another machine: images, Gaussians, settings and quality in two files.
 
-``fits.safetensors`` holds ``sets`` and ``pictures``; ``fits.json`` names, digests, settings and quality.
+``fits.safetensors`` holds ``sets`` and ``images``; ``fits.json`` names, digests, settings and quality.
 """
 
 import json
@@ -30,14 +30,14 @@ def write_folder(folder: Path, found: GaussianSets, config: GaussianData) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     with atomic_path(folder / TENSORS) as temporary:
-        tensors = {"sets": torch.from_numpy(np.array(found.sets)), "pictures": torch.from_numpy(np.array(found.pixels))}
+        tensors = {"sets": torch.from_numpy(np.array(found.sets)), "images": torch.from_numpy(np.array(found.pixels))}
         save_file(tensors, temporary)
     facts = {
         "format": FORMAT,
         "settings": settings_of(config),
         "names": found.names,
         "digests": found.digests,
-        "left_out": [list(pair) for pair in found.left_out],
+        "skipped": [list(pair) for pair in found.skipped],
         **{key: getattr(found, key).tolist() for key in ("psnr", "ssim", "steps")},
     }
     write_json(folder / INDEX, facts)
@@ -58,10 +58,10 @@ def read_folder(folder: Path, config: GaussianData) -> GaussianSets:
     try:
         facts = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         with safe_open(folder / TENSORS, framework="np") as handle:
-            sets, pixels = handle.get_tensor("sets"), handle.get_tensor("pictures")
+            sets, pixels = handle.get_tensor("sets"), handle.get_tensor("images")
         made, wanted = facts["settings"], settings_of(config)
         found = GaussianSets(
-            sets, pixels, facts["digests"], facts["names"], [(n, r) for n, r in facts["left_out"]],
+            sets, pixels, facts["digests"], facts["names"], [(n, r) for n, r in facts["skipped"]],
             *(np.array(facts[key]) for key in ("psnr", "ssim", "steps")),
         )  # fmt: skip
         whole = len(sets) == len(pixels) == len(found.names) == len(found.digests) == len(found.psnr)
@@ -72,6 +72,6 @@ def read_folder(folder: Path, config: GaussianData) -> GaussianSets:
     other = [f"{key}={made[key]}" for key, value in wanted.items() if made.get(key) != value and key in made]
     if other:
         raise UserError(
-            f"data: {folder} was fitted with other settings. Add {' '.join(other)}, or fit the pictures anew."
+            f"data: {folder} was fitted with other settings. Add {' '.join(other)}, or fit the images anew."
         )
     return found

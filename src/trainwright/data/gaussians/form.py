@@ -18,12 +18,12 @@ from torch import Tensor
 from trainwright.data.gaussians.render import Canvas
 
 ROUND = 0.5  # ln(σ₁/σ₂) at which a shape counts as long by about three quarters
-NARROWEST = 0.2  # pixels; a decoded σ is held between this and the picture's side
+NARROWEST = 0.2  # pixels; a decoded σ is held between this and the image's side
 
 
 @dataclass(frozen=True)
 class Form:
-    """One of the two forms, for pictures of so many colour channels."""
+    """One of the two forms, for images of so many colour channels."""
 
     kind: Literal["raw", "canonical"]
     channels: int

@@ -1,4 +1,4 @@
-"""Fitting many groups of pictures: on a GPU in this process, on a CPU in one process of one thread a core.
+"""Fitting many groups of images: on a GPU in this process, on a CPU in one process of one thread a core.
 
 Two processes of one thread do nearly twice the work of one; one process of two threads does not.
 """
@@ -28,7 +28,7 @@ def fit_groups(jobs: Iterable[Job], config: GaussianData) -> Iterator[tuple[list
     """Fits each job and yields (its digests, its fits) in order.
 
     Args:
-        jobs: (pictures (B, H, W, C) uint8, their digests).
+        jobs: (images (B, H, W, C) uint8, their digests).
         config: ``workers`` processes, by default one a core; 1 fits in this process.
 
     Raises:
@@ -47,9 +47,9 @@ def fit_groups(jobs: Iterable[Job], config: GaussianData) -> Iterator[tuple[list
 
 
 def fit_pixels(pixels: np.ndarray, settings: Fit, digests: list[str], device: str = "cpu") -> list[Fitted]:
-    """Fits (B, H, W, C) bytes; each picture's random places come from its own digest."""
-    pictures = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
-    return fit(pictures, settings, digests)
+    """Fits (B, H, W, C) bytes; each image's random places come from its own digest."""
+    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
+    return fit(images, settings, digests)
 
 
 def _in_processes(jobs: Iterable[Job], settings: Fit, workers: int) -> Iterator[tuple[list[str], list[Fitted]]]:
@@ -68,7 +68,7 @@ def _in_processes(jobs: Iterable[Job], settings: Fit, workers: int) -> Iterator[
     except BrokenProcessPool:
         raise UserError(
             "a fitting process was ended from outside, perhaps for want of memory. Run the same command again: it goes on "
-            "with the pictures that are left; data.workers=1 needs less memory."
+            "with the images that are left; data.workers=1 needs less memory."
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -27,7 +27,7 @@ REACH = 3.5  # standard deviations from which on a weight (below 0.0022) counts 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The picture that sets are rendered to, cut into square tiles of :data:`TILE` pixels."""
+    """The image that sets are rendered to, cut into square tiles of :data:`TILE` pixels."""
 
     height: int
     width: int
@@ -58,13 +58,13 @@ class Canvas:
         whole = grid.reshape(batch, channels, self.rows * TILE, self.columns * TILE)
         return whole[:, :, : self.height, : self.width]
 
-    def cut(self, pictures: Tensor) -> Tensor:
+    def cut(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, T, PIXELS, C); what hangs over repeats the border."""
-        batch, channels = pictures.shape[:2]
+        batch, channels = images.shape[:2]
         over = (0, self.columns * TILE - self.width, 0, self.rows * TILE - self.height)
         if any(over):
-            pictures = torch.nn.functional.pad(pictures, over, mode="replicate")
-        grid = pictures.reshape(batch, channels, self.rows, TILE, self.columns, TILE).permute(0, 2, 4, 3, 5, 1)
+            images = torch.nn.functional.pad(images, over, mode="replicate")
+        grid = images.reshape(batch, channels, self.rows, TILE, self.columns, TILE).permute(0, 2, 4, 3, 5, 1)
         return grid.reshape(batch, self.rows * self.columns, PIXELS, channels)
 
 
@@ -83,7 +83,7 @@ def reaching(shapes: Tensor, canvas: Canvas, most: int | None = None) -> Tensor:
 
     Args:
         shapes: (B, N, 5) of :func:`geometry`.
-        canvas: the picture.
+        canvas: the image.
         most: an upper limit of K; beyond it the nearest in standard deviations stay. None: all that reach.
     """
     offset = (shapes[:, None, :, :2] - canvas.centres(shapes)[None, :, None]).abs()  # (B, T, N, 2)
@@ -113,7 +113,7 @@ def paint(
         shapes: (B, N, 5) of :func:`geometry`.
         colours: (B, N, C).
         index: of :func:`reaching`; may be a few optimizer steps old.
-        canvas: the picture.
+        canvas: the image.
         blend: the rule.
         top_k: of ``normalised``: how many weights count at a pixel; None: all.
         keep: a mask (B·T, PIXELS, K) from :func:`largest` that stands in for ``top_k``.
@@ -189,7 +189,7 @@ def _gather(values: Tensor, index: Tensor, empty: float) -> Tensor:
 
 
 def render(sets: Tensor, canvas: Canvas, blend: Blend = "normalised", top_k: int | None = 10, chunk: int = 4) -> Tensor:
-    """Pictures (B, C, H, W) of sets (B, N, 5 + C), not clamped; ``chunk`` sets at a time bound the memory."""
+    """Images (B, C, H, W) of sets (B, N, 5 + C), not clamped; ``chunk`` sets at a time bound the memory."""
     parts = []
     for part in sets.split(chunk):
         shapes = geometry(part, canvas)

@@ -1,4 +1,4 @@
-"""A data set of fitted pictures, and how good the fits are."""
+"""A data set of fitted images, and how good the fits are."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class GaussianSets:
-    """Every picture of a source with its Gaussians.
+    """Every image of a source with its Gaussians.
 
     Attributes:
         sets: (P, N, 5 + C) float32, as :mod:`trainwright.data.gaussians.render` defines; may be memory-mapped.
-        pixels: (P, H, W, C) uint8, the pictures that were fitted.
-        digests: SHA-256 of each picture's pixels.
+        pixels: (P, H, W, C) uint8, the images that were fitted.
+        digests: SHA-256 of each image's pixels.
         names: where each came from.
-        left_out: (name, reason) of what was passed over.
+        skipped: (name, reason) of what was passed over.
         psnr: (P,) dB of each fit, rendered exactly.
         ssim: (P,) structural similarity of each fit.
         steps: (P,) optimizer steps of each fit.
@@ -26,14 +26,14 @@ class GaussianSets:
     pixels: np.ndarray
     digests: list[str]
     names: list[str]
-    left_out: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
     psnr: np.ndarray
     ssim: np.ndarray
     steps: np.ndarray
 
     @cached_property
     def identity(self) -> str:
-        """Hash over the pictures and their Gaussians: two runs with the same identity saw the same data."""
+        """Hash over the images and their Gaussians: two runs with the same identity saw the same data."""
         whole = hashlib.sha256("".join(self.digests).encode())
         whole.update(np.ascontiguousarray(self.sets).data)
         return whole.hexdigest()[:16]

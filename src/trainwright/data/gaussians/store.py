@@ -1,6 +1,6 @@
-"""Fitted pictures on disk: each fit is kept under its picture's content and the fit's settings, so that nothing is fitted twice.
+"""Fitted images on disk: each fit is kept under its image's content and the fit's settings, so that nothing is fitted twice.
 
-An interrupted fit goes on where it was: every finished group of pictures is written at once. The fits of a data set are put together
+An interrupted fit goes on where it was: every finished group of images is written at once. The fits of a data set are put together
 in one memory-mapped array.
 """
 
@@ -27,7 +27,7 @@ from trainwright.errors import UserError
 from trainwright.files import atomic_folder, atomic_path
 
 VERSION = 1
-GROUP = 4  # pictures fitted together; 8 or 16 are no faster a picture on a CPU
+GROUP = 4  # images fitted together; 8 or 16 are no faster an image on a CPU
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Kept:
     folder: Path
 
     def file(self, digest: str) -> Path:
-        """Where the fit of a picture lies or will lie."""
+        """Where the fit of an image lies or will lie."""
         return self.folder / digest[:2] / f"{digest}.safetensors"
 
     def write(self, digest: str, found: Fitted) -> None:
@@ -57,14 +57,14 @@ class _Kept:
 
 
 def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets:
-    """The fits of every picture of ``config.source``: from a folder of fits, from the cache, or made now.
+    """The fits of every image of ``config.source``: from a folder of fits, from the cache, or made now.
 
     Args:
-        config: the pictures and how to fit them.
-        progress: called with (done, total) pictures.
+        config: the images and how to fit them.
+        progress: called with (done, total) images.
 
     Raises:
-        UserError: no such folder, a file that is no picture, a picture that cannot be fitted (by name), or a folder of fits
+        UserError: no such folder, a file that is no image, an image that cannot be fitted (by name), or a folder of fits
             that were made with other settings.
     """
     source = Path(config.source).expanduser()
@@ -75,7 +75,7 @@ def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets
     root = cache_root() / "gaussians"
     kept = _Kept(root / "fits" / _hash(settings))
     whole = root / "sets" / _hash({**settings, "digests": images.digests, "on_error": config.on_error})
-    with writing("the fitted pictures"):
+    with writing("the fitted images"):
         if not (whole / "index.json").exists():
             _fit_missing(images, kept, config, progress or (lambda done, total: None))
             with atomic_folder(whole) as temporary:
@@ -110,7 +110,7 @@ def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: 
                 name = images.names[first[digest]]
                 if config.on_error == "fail":
                     raise UserError(
-                        f"data: {name} cannot be fitted: its Gaussians became infinite. Remove it, leave such pictures out "
+                        f"data: {name} cannot be fitted: its Gaussians became infinite. Remove it, leave such images out "
                         "with data.on_error=skip, or try fitting.variables=log_covariance."
                     )
             kept.write(digest, found)
@@ -120,20 +120,20 @@ def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: 
 
 def _assemble(images: ImageSet, kept: _Kept, config: GaussianData, folder: Path) -> None:
     shape = (config.fitting.count, 5 + config.channels)
-    index: dict[str, Any] = {"rows": [], "psnr": [], "ssim": [], "steps": [], "left_out": []}
+    index: dict[str, Any] = {"rows": [], "psnr": [], "ssim": [], "steps": [], "skipped": []}
     with (folder / "sets.bin").open("wb") as out:
         for row, digest in enumerate(images.digests):
             found = kept.read(digest)
             assert found is not None and tuple(found.set.shape) == shape
             if not bool(torch.isfinite(found.set).all()):
-                index["left_out"].append([images.names[row], "cannot be fitted: its Gaussians became infinite"])
+                index["skipped"].append([images.names[row], "cannot be fitted: its Gaussians became infinite"])
                 continue
             out.write(found.set.numpy().astype("<f4").tobytes())
             index["rows"].append(row)
             for key in ("psnr", "ssim", "steps"):
                 index[key].append(getattr(found, key))
     if not index["rows"]:
-        raise UserError(f"data: none of the pictures in {config.source!r} could be fitted.")
+        raise UserError(f"data: none of the images in {config.source!r} could be fitted.")
     (folder / "index.json").write_text(json.dumps({**index, "shape": [len(index["rows"]), *shape]}), encoding="utf-8")
 
 
@@ -148,7 +148,7 @@ def _open(folder: Path, images: ImageSet) -> GaussianSets:
         pixels=images.pixels if len(rows) == len(images.names) else images.pixels[rows],
         digests=[images.digests[row] for row in rows],
         names=[images.names[row] for row in rows],
-        left_out=[*images.left_out, *((name, reason) for name, reason in index["left_out"])],
+        skipped=[*images.skipped, *((name, reason) for name, reason in index["skipped"])],
         psnr=np.array(index["psnr"]),
         ssim=np.array(index["ssim"]),
         steps=np.array(index["steps"]),

@@ -31,7 +31,7 @@ def begin(kind: Variables, places: Tensor, sigma: Tensor, colours: Tensor) -> Te
 
 
 def rates(kind: Variables, sigma: float, channels: int) -> Tensor:
-    """(5 + C,): Adam's step of each variable, in proportion to the first size; chosen by trial on 64-pixel pictures."""
+    """(5 + C,): Adam's step of each variable, in proportion to the first size; chosen by trial on 64-pixel images."""
     shape = [0.03 / sigma, 0.03 / sigma, 0.05] if kind == "inverse_scale" else [0.03, 0.04, 0.04]
     return torch.tensor([0.3 * sigma, 0.3 * sigma, *shape, *[0.02] * channels])
 

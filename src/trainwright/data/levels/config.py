@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 
 SYMBOLS = "# $.*@+"  # XSB: wall, floor, box, goal, box on goal, player, player on goal
 ALPHABET = SYMBOLS + "_"  # with what lies outside of the walls as it is printed
@@ -16,36 +16,36 @@ class LevelData(Config):
 
     shorthand: ClassVar[str | None] = "source"
 
-    source: str = knob(
+    source: str = setting(
         "uniform",
         "Points made on the fly: `uniform`, `gaussian_mixture`, `links`, `half` (of the first two), `polygon`, `diagonal`; points "
         "of your own, a .npy file of (levels, points, 2); `sokoban`, 921 levels that come along; or text levels, a file or folder "
         "(.txt, .sok, .xsb).",
         aliases=("distribution",),
     )
-    points: int = knob(50, "Points of a level that is made on the fly.", ge=4, le=4096)
-    epoch_size: int = knob(
+    points: int = setting(50, "Points of a level that is made on the fly.", ge=4, le=4096)
+    epoch_size: int = setting(
         2**16, "Levels that are made on the fly and called an epoch; each epoch draws new ones.", ge=2, le=2**30
     )
-    clusters: Annotated[tuple[int, int], Field(strict=False)] = knob(
+    clusters: Annotated[tuple[int, int], Field(strict=False)] = setting(
         (3, 6), "`gaussian_mixture`: fewest and most clusters."
     )
-    cluster_distance: float = knob(
+    cluster_distance: float = setting(
         50.0, "`gaussian_mixture`: side of the square of the centres, in standard deviations of a cluster.", gt=0
     )
-    order: Literal["x", "clusters", "drawn"] = knob(
+    order: Literal["x", "clusters", "drawn"] = setting(
         "x",
         "Points: `x`, sorted by their first coordinate; `clusters`, one group of neighbours after the other, the leftmost first; "
         "`drawn`, as they come.",
     )
     size: Annotated[
         tuple[Annotated[int, Field(ge=3, le=128)], Annotated[int, Field(ge=3, le=128)]], Field(strict=False)
-    ] = knob((10, 10), "Tiles: rows and columns of the canvas; levels that do not fit are left out.")
-    symbols: str | None = knob(
+    ] = setting((10, 10), "Tiles: rows and columns of the canvas; levels that do not fit are left out.")
+    symbols: str | None = setting(
         None, "Tiles: the alphabet of levels that are not Sokoban, one character a tile; the first is the padding."
     )
-    symmetries: bool = knob(True, "Tiles: train on the mirrored and turned copies of each level too.")
-    held_out: float = knob(0.1, "Share of levels kept from training, a level with all its copies.", ge=0, lt=1)
+    symmetries: bool = setting(True, "Tiles: train on the mirrored and turned copies of each level too.")
+    held_out: float = setting(0.1, "Share of levels kept from training, a level with all its copies.", ge=0, lt=1)
 
     @property
     def sokoban(self) -> bool:

@@ -1,4 +1,4 @@
-"""Levels as the loop sees them: training batches by position, held-out levels, pictures."""
+"""Levels as the loop sees them: training batches by position, held-out levels, images."""
 
 import hashlib
 import json
@@ -41,14 +41,14 @@ class Levels(ABC):
 
     def __init__(self, config: LevelData, symbols: str) -> None:
         self.config, self.symbols = config, symbols
-        self.left_out: list[tuple[str, str]] = []
+        self.skipped: list[tuple[str, str]] = []
 
     @abstractmethod
     def some(self, part: str, count: int) -> Tensor:
         """Fixed levels of ``train`` or ``held_out``."""
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The same as :meth:`some` as pictures: (n, C, h, w) in [-1, 1]."""
+    def images(self, part: str, count: int) -> Tensor:
+        """The same as :meth:`some` as images: (n, C, h, w) in [-1, 1]."""
         return draw_levels(self.some(part, min(count, MOST_PICTURES)), self.config)
 
 

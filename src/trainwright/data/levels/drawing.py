@@ -1,4 +1,4 @@
-"""Levels as pictures: a dot for each point, a small picture for each tile."""
+"""Levels as images: a dot for each point, a small image for each tile."""
 
 import colorsys
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from trainwright.data.levels.config import LevelData
 
 SIDE = 64
-DOT = 1.2  # standard deviation of a dot, in pixels of a picture of 64
+DOT = 1.2  # standard deviation of a dot, in pixels of an image of 64
 REACH = 3
 
 # XSB symbols in the order of trainwright.data.levels.tiles: wall, floor, box, goal, box on goal, player, player on goal, outside

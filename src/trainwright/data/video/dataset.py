@@ -49,9 +49,9 @@ class Clips:
         return self.footage.identity
 
     @property
-    def left_out(self) -> list[tuple[str, str]]:
+    def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of files that were passed over."""
-        return self.footage.left_out
+        return self.footage.skipped
 
     def windows(self, starts: np.ndarray) -> np.ndarray:
         """(n, frames, S, S, 7) bytes: three of colour, then the two float16 numbers of the flow."""
@@ -82,7 +82,7 @@ class Clips:
         """Up to ``count`` windows of ``train`` or ``held_out``, evenly spread over them: (n, frames, 5, S, S)."""
         return unpacked(torch.from_numpy(self.windows(self._spread(part, count))))
 
-    def pictures(self, part: str, count: int) -> Tensor:
+    def images(self, part: str, count: int) -> Tensor:
         """The first frame after the context of each of :meth:`some`: (n, 3, S, S)."""
         places = self._spread(part, count) + self.config.context * self.config.skip
         return to_signed(torch.from_numpy(self.footage.frames[places]))

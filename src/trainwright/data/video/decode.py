@@ -9,7 +9,7 @@ import numpy as np
 
 from trainwright.data.video.sources import SQUARE_FRAMES, Video, square
 
-NO_VIDEO = {"tty": "a text", "image2": "a picture"}  # what FFmpeg would take for one
+NO_VIDEO = {"tty": "a text", "image2": "an image"}  # what FFmpeg would take for one
 WHOLE = 0.9  # of the frames that a file says it has: some say a few too many
 
 
@@ -45,25 +45,25 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
     try:
         with av.open(str(video.path)) as container:
             if not container.streams.video:
-                raise ValueError("holds no pictures")
+                raise ValueError("holds no images")
             stream = container.streams.video[0]
             if container.format.name in NO_VIDEO or container.format.name.endswith("_pipe"):
-                raise ValueError(f"is not a video but {NO_VIDEO.get(container.format.name, 'a picture')}")
+                raise ValueError(f"is not a video but {NO_VIDEO.get(container.format.name, 'an image')}")
             stream.thread_type = "AUTO"
             frames, seconds = int(stream.frames), _seconds(container, stream)
             for frame in container.decode(stream):
-                picture = frame.to_ndarray(format="rgb24")
+                image = frame.to_ndarray(format="rgb24")
                 if frame.rotation:
-                    picture = np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4), np.uint8)
+                    image = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4), np.uint8)
                 last = frame.time or last
                 if fit == "crop":
-                    height, width = picture.shape[:2]
+                    height, width = image.shape[:2]
                     side = min(height, width)
                     top, left = (height - side) // 2, (width - side) // 2
-                    picture = picture[top : top + side, left : left + side]
-                smaller = picture.shape[0] > size
+                    image = image[top : top + side, left : left + side]
+                smaller = image.shape[0] > size
                 how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-                yield cv2.resize(picture, (size, size), interpolation=how)
+                yield cv2.resize(image, (size, size), interpolation=how)
                 seen += 1
     except (av.error.FFmpegError, OSError) as error:
         if getattr(error, "errno", None) in (errno.EACCES, errno.ENOENT):
@@ -79,12 +79,12 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
 
 
 def _seconds(container: Any, stream: Any) -> float:
-    """How long the pictures of a video last by its own account; 0 if it does not say (the whole may be longer: its sound)."""
+    """How long the images of a video last by its own account; 0 if it does not say (the whole may be longer: its sound)."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    told = str(stream.metadata.get("DURATION", ""))  # Matroska: 00:00:04.000000000
-    if told.count(":") == 2:
+    reported = str(stream.metadata.get("DURATION", ""))  # Matroska: 00:00:04.000000000
+    if reported.count(":") == 2:
         with contextlib.suppress(ValueError):
-            hours, minutes, rest = (float(part) for part in told.split(":"))
+            hours, minutes, rest = (float(part) for part in reported.split(":"))
             return 3600 * hours + 60 * minutes + rest
     return (container.duration or 0) / 1_000_000 if len(container.streams) == 1 else 0.0

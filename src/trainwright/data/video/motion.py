@@ -19,7 +19,7 @@ def colours(frame: np.ndarray) -> np.ndarray:
 def is_cut(before: np.ndarray, after: np.ndarray, threshold: float | None) -> bool:
     """Whether so large a share of the pixels changed their colour, whatever their place (half the distance of two histograms).
 
-    Boxes of colour have borders, at which a plain picture may go from one box to the next by a single level: that is none.
+    Boxes of colour have borders, at which a plain image may go from one box to the next by a single level: that is none.
     """
     if threshold is None or float(np.abs(colours(after) - colours(before)).sum()) / 2 <= threshold:
         return False

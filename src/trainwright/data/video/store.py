@@ -35,7 +35,7 @@ class Footage:
         shots: (first, end) of each stretch without a cut.
         video: which video each shot is of.
         names: of the videos.
-        left_out: (name, reason) of files that ``on_error: skip`` passed over.
+        skipped: (name, reason) of files that ``on_error: skip`` passed over.
         identity: hash of all frames.
     """
 
@@ -44,7 +44,7 @@ class Footage:
     shots: list[tuple[int, int]]
     video: list[int]
     names: list[str]
-    left_out: list[tuple[str, str]]
+    skipped: list[tuple[str, str]]
     identity: str
 
 
@@ -75,7 +75,7 @@ def _content(video: Video) -> list[str]:
 
 def _decode_all(found: list[Video], config: VideoData, folder: Path, progress: Progress) -> None:
     total = sum(map(length, found))
-    index: dict[str, list] = {"shots": [], "video": [], "names": [], "left_out": []}
+    index: dict[str, list] = {"shots": [], "video": [], "names": [], "skipped": []}
     done = 0
     with (folder / "frames.bin").open("wb") as frames, (folder / "flow.bin").open("wb") as flows:
         for video in found:
@@ -89,7 +89,7 @@ def _decode_all(found: list[Video], config: VideoData, folder: Path, progress: P
                     raise UserError(
                         f"data: {video.name} {error}. Remove it, or leave such files out with data.on_error=skip."
                     ) from None
-                index["left_out"].append([video.name, str(error)])
+                index["skipped"].append([video.name, str(error)])
                 done = _forget(start, config, frames, flows, index)
                 continue
             index["video"] += [len(index["names"])] * (len(index["shots"]) - len(index["video"]))
@@ -152,6 +152,6 @@ def _open(folder: Path, config: VideoData) -> Footage:
         [(first, end) for first, end in index["shots"]],
         index["video"],
         index["names"],
-        [(name, reason) for name, reason in index["left_out"]],
+        [(name, reason) for name, reason in index["skipped"]],
         index["identity"],
     )

@@ -2,59 +2,61 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Cause, Finding, Weight
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 
 FEW = 300
 
 
-def _few(h: History, finding: Finding) -> Weight | None:
+def _few(h: History, observation: Observation) -> Assessment | None:
     n = h.facts.get("training")
     if n is None:
-        return Weight(0.3, "the number of training pictures is not known")
+        return Assessment(0.3, "the number of training images is not known")
     if n < FEW:
-        return Weight(min(0.95, 0.6 + 0.35 * (1 - n / FEW)), f"there are only {n} training pictures")
-    return Weight(0.2, f"there are {n} training pictures")
+        return Assessment(min(0.95, 0.6 + 0.35 * (1 - n / FEW)), f"there are only {n} training images")
+    return Assessment(0.2, f"there are {n} training images")
 
 
-def _long(h: History, finding: Finding) -> Weight | None:
+def _long(h: History, observation: Observation) -> Assessment | None:
     n, batch = h.facts.get("training"), h.number("batch_size")
     if not n or not batch:
         return None
     passes = h.now * batch / n
-    return Weight(0.45 if passes > 100 else 0.15, f"the training data have been passed {passes:.0f} times")
+    return Assessment(0.45 if passes > 100 else 0.15, f"the training data have been passed {passes:.0f} times")
 
 
-def _range(h: History, finding: Finding) -> Weight | None:
+def _range(h: History, observation: Observation) -> Assessment | None:
     spread = h.get("data/std", least=4)
     if spread is not None:
-        since = spread.steps >= finding.onset
+        since = spread.steps >= observation.onset
         if since.any() and not since.all():
             before, now = (float(np.median(spread.values[part])) for part in (~since, since))
             if max(before, now) > 1.5 * min(before, now):
-                return Weight(0.9, f"batches spread {now:.3g} since step {finding.onset:.0f}, and {before:.3g} before")
+                return Assessment(
+                    0.9, f"batches spread {now:.3g} since step {observation.onset:.0f}, and {before:.3g} before"
+                )
     low, high = h.facts.get("data_range", (None, None))
     if low is None:
         return None
     if max(abs(low), abs(high)) > 1.5 or high - low < 0.5:
-        return Weight(0.9, f"the data lie in [{low:.3g}, {high:.3g}], outputs in [-1, 1]")
-    if low > -0.3 and finding.evidence and "samples/" in finding.evidence[0].signal:
-        return Weight(
+        return Assessment(0.9, f"the data lie in [{low:.3g}, {high:.3g}], outputs in [-1, 1]")
+    if low > -0.3 and observation.evidence and "samples/" in observation.evidence[0].signal:
+        return Assessment(
             0.88, f"the data lie in [{low:.3g}, {high:.3g}] and outputs in [-1, 1]: the two were not scaled alike"
         )
     return None
 
 
-def _augmentation(h: History, finding: Finding) -> Weight | None:
+def _augmentation(h: History, observation: Observation) -> Assessment | None:
     jitter = h.setting("data.augment.color_jitter", "color_jitter")
     strong = bool(jitter) and max(jitter) > 0.15
-    return Weight(0.7, f"color_jitter is {jitter}: the generator learns the jitter") if strong else None
+    return Assessment(0.7, f"color_jitter is {jitter}: the generator learns the jitter") if strong else None
 
 
 CAUSES = [
     Cause(
-        "few_pictures",
-        "there are too few pictures",
+        "few_images",
+        "there are too few images",
         ("memorisation", "overfitting", "critic_dominance", "mode_dropping"),
         _few,
     ),

@@ -2,120 +2,120 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Cause, Finding, Weight
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 
 
-def _transposed(h: History, finding: Finding) -> Weight | None:
+def _transposed(h: History, observation: Observation) -> Assessment | None:
     kinds = h.facts.get("transposed")
     if kinds is None:
-        return Weight(0.5, "how the generator upsamples is not known; transposed convolutions are the usual reason")
-    return Weight(0.85, f"the generator upsamples by transposed convolutions ({kinds})") if kinds else None
+        return Assessment(0.5, "how the generator upsamples is not known; transposed convolutions are the usual reason")
+    return Assessment(0.85, f"the generator upsamples by transposed convolutions ({kinds})") if kinds else None
 
 
-def _critic_steps(h: History, finding: Finding) -> Weight | None:
+def _critic_steps(h: History, observation: Observation) -> Assessment | None:
     n = h.number("n_critic")
     if n is None:
         return None
     batches = h.facts.get("batches_per_epoch")
     if n > 10:
         many = f", and an epoch has {batches:.0f} batches" if batches else ""
-        return Weight(0.93, f"n_critic = {n:.0f}{many}")
-    return Weight(0.15, f"n_critic = {n:.0f}, which is usual")
+        return Assessment(0.93, f"n_critic = {n:.0f}{many}")
+    return Assessment(0.15, f"n_critic = {n:.0f}, which is usual")
 
 
-def _few_critic_steps(h: History, finding: Finding) -> Weight | None:
+def _few_critic_steps(h: History, observation: Observation) -> Assessment | None:
     n, kind = h.number("n_critic"), h.facts.get("adversarial")
     if n is None or kind != "wasserstein":
         return None
     return (
-        Weight(0.4, f"n_critic = {n:.0f}: the estimate that the generator follows is poor")
+        Assessment(0.4, f"n_critic = {n:.0f}: the estimate that the generator follows is poor")
         if n < 2
-        else Weight(0.08, f"n_critic = {n:.0f}")
+        else Assessment(0.08, f"n_critic = {n:.0f}")
     )
 
 
-def _blocks(h: History, finding: Finding) -> Weight | None:
+def _blocks(h: History, observation: Observation) -> Assessment | None:
     for name, series in h.match("updates_per_epoch/"):
         most = series.values.max()
         if len(series) > 3 and most > 0 and np.mean(series.values < most / 2) > 0.2:
-            return Weight(0.93, f"the {name} is updated in some epochs only, and stands still in others")
+            return Assessment(0.93, f"the {name} is updated in some epochs only, and stands still in others")
     return None
 
 
-def _ema(h: History, finding: Finding) -> Weight | None:
+def _ema(h: History, observation: Observation) -> Assessment | None:
     decay = h.number("ema_decay")
     updates = sum(float(s.values.sum()) for n, s in h.match("updates_per_epoch/") if n == "generator") or h.now
     if decay and decay > 0:
         left = decay**updates
         raw, averaged = h.get("raw/diversity_ratio"), h.get("samples/diversity_ratio")
         if raw is not None and averaged is not None and raw.last < 2 * averaged.last < 0.2:
-            return Weight(0.1, f"ema_decay = {decay:g}, but samples without averaging are no more diverse")
+            return Assessment(0.1, f"ema_decay = {decay:g}, but samples without averaging are no more diverse")
         if left > 0.3:
-            return Weight(
+            return Assessment(
                 0.93,
                 f"ema_decay = {decay:g}: after {updates:.0f} updates {left:.0%} of the average is still the first weights",
             )
-        return Weight(0.3, f"ema_decay = {decay:g}")
+        return Assessment(0.3, f"ema_decay = {decay:g}")
     return None
 
 
-def _ema_buffers(h: History, finding: Finding) -> Weight | None:
+def _ema_buffers(h: History, observation: Observation) -> Assessment | None:
     kept = h.facts.get("ema_buffers")
     return (
-        Weight(0.97, "the averaged copy keeps the BatchNorm statistics of an untrained network")
+        Assessment(0.97, "the averaged copy keeps the BatchNorm statistics of an untrained network")
         if kept is False
         else None
     )
 
 
-def _not_trained(h: History, finding: Finding) -> Weight | None:
+def _not_trained(h: History, observation: Observation) -> Assessment | None:
     frozen = h.facts.get("not_trained")
     if frozen:
-        return Weight(0.96, f"{', '.join(frozen)}: parameters ask for no gradient")
+        return Assessment(0.96, f"{', '.join(frozen)}: parameters ask for no gradient")
     rate = [s for n, s in h.match("lr/")]
     if rate and all(float(s.values.max()) > 0 for s in rate):
-        return Weight(0.6, "its learning rate is not 0, so its gradient does not reach it")
-    return Weight(0.35, "whether its parameters are to be trained is not known")
+        return Assessment(0.6, "its learning rate is not 0, so its gradient does not reach it")
+    return Assessment(0.35, "whether its parameters are to be trained is not known")
 
 
-def _dead_units(h: History, finding: Finding) -> Weight | None:
+def _dead_units(h: History, observation: Observation) -> Assessment | None:
     share = h.get("dead_units/critic", "dead_units/discriminator")
     if share is not None and share.last > 0.9:
-        return Weight(0.9, f"{share.last:.0%} of its rectified units are never active")
-    return Weight(0.35, "its units may be dead: a rate that was too high once is enough")
+        return Assessment(0.9, f"{share.last:.0%} of its rectified units are never active")
+    return Assessment(0.35, "its units may be dead: a rate that was too high once is enough")
 
 
-def _capacity(h: History, finding: Finding) -> Weight | None:
+def _capacity(h: History, observation: Observation) -> Assessment | None:
     ratio = h.facts.get("parameter_ratio")
     if ratio is None:
-        return Weight(0.2, "the sizes of the networks are not known")
+        return Assessment(0.2, "the sizes of the networks are not known")
     if ratio > 10:
-        return Weight(0.75, f"the critic has {ratio:.0f} times as many parameters as the generator")
-    return Weight(0.1, f"the critic has {ratio:.2g} times the generator's parameters")
+        return Assessment(0.75, f"the critic has {ratio:.0f} times as many parameters as the generator")
+    return Assessment(0.1, f"the critic has {ratio:.2g} times the generator's parameters")
 
 
-def _latent(h: History, finding: Finding) -> Weight | None:
+def _latent(h: History, observation: Observation) -> Assessment | None:
     size = h.number("latent_dim")
     if size is None:
-        return Weight(0.15, "the length of the latent is not known")
+        return Assessment(0.15, "the length of the latent is not known")
     return (
-        Weight(0.9, f"the latent has {size:.0f} numbers, so samples lie on a curve or sheet")
+        Assessment(0.9, f"the latent has {size:.0f} numbers, so samples lie on a curve or sheet")
         if size < 8
-        else Weight(0.1, f"the latent has {size:.0f} numbers")
+        else Assessment(0.1, f"the latent has {size:.0f} numbers")
     )
 
 
-def _short(h: History, finding: Finding) -> Weight | None:
+def _short(h: History, observation: Observation) -> Assessment | None:
     share = h.now / h.budget
     n, batch = h.facts.get("training"), h.number("batch_size")
     passes = h.now * batch / n if n and batch else None
     if passes is not None and passes < 200:
-        return Weight(0.55, f"the data have been passed {passes:.0f} times; the guide asks for 500 and more")
-    return Weight(0.35, f"{share:.0%} of the run is done")
+        return Assessment(0.55, f"the data have been passed {passes:.0f} times; the guide asks for 500 and more")
+    return Assessment(0.35, f"{share:.0%} of the run is done")
 
 
-def _small(h: History, finding: Finding) -> Weight | None:
+def _small(h: History, observation: Observation) -> Assessment | None:
     top = h.get("samples/top_octave_ratio", least=4)
     if top is not None:
         middle, now = (
@@ -123,66 +123,68 @@ def _small(h: History, finding: Finding) -> Weight | None:
             float(np.median(top.values[-2:])),
         )
         if now < 1.3 * middle:
-            return Weight(0.6, "fine detail has not grown since the middle of the run: the network cannot make it")
-    return Weight(0.3, "the network may be too small for such detail")
+            return Assessment(0.6, "fine detail has not grown since the middle of the run: the network cannot make it")
+    return Assessment(0.3, "the network may be too small for such detail")
 
 
-def _overflow(h: History, finding: Finding) -> Weight | None:
+def _overflow(h: History, observation: Observation) -> Assessment | None:
     precision = h.setting("precision")
     if precision is None:
-        return Weight(0.15, "the precision is not known")
-    return Weight(0.5, f"precision is {precision}") if "16" in str(precision) else None
+        return Assessment(0.15, "the precision is not known")
+    return Assessment(0.5, f"precision is {precision}") if "16" in str(precision) else None
 
 
-def _curvature(h: History, finding: Finding) -> Weight | None:
-    return Weight(0.5, "curvatures or inputs of the hyperbolic maps are too large")
+def _curvature(h: History, observation: Observation) -> Assessment | None:
+    return Assessment(0.5, "curvatures or inputs of the hyperbolic maps are too large")
 
 
-def _sampler(h: History, finding: Finding) -> Weight | None:
+def _sampler(h: History, observation: Observation) -> Assessment | None:
     distance = h.get("schedule/train_sample_distance")
     if distance is not None and distance.last < 1e-3:
         return None
     kept = " (training keeps the whole signal beside the noise)" if h.setting("keep_signal") else ""
-    return Weight(0.9, f"the sampler undoes other noise than training adds{kept}")
+    return Assessment(0.9, f"the sampler undoes other noise than training adds{kept}")
 
 
-def _temperature(h: History, finding: Finding) -> Weight | None:
+def _temperature(h: History, observation: Observation) -> Assessment | None:
     temperature = h.number("temperature")
     if temperature is None:
-        return Weight(0.2, "the size of the noise that sampling begins with is not known")
+        return Assessment(0.2, "the size of the noise that sampling begins with is not known")
     if temperature > 1:
-        return Weight(0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1")
+        return Assessment(
+            0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1"
+        )
     return None
 
 
-def _noise_predicted(h: History, finding: Finding) -> Weight | None:
+def _noise_predicted(h: History, observation: Observation) -> Assessment | None:
     if h.setting("prediction") != "epsilon":
         return None
     said = (
         "the network predicts noise: where there is almost nothing else, the clean latent is off by its error times σ/α"
     )
-    return Weight(0.7, said)
+    return Assessment(0.7, said)
 
 
-def _scale_factor(h: History, finding: Finding) -> Weight | None:
-    return Weight(0.9, "the latents were not scaled by one over their standard deviation")
+def _scale_factor(h: History, observation: Observation) -> Assessment | None:
+    return Assessment(0.9, "the latents were not scaled by one over their standard deviation")
 
 
-def _hangs(h: History, finding: Finding) -> Weight | None:
-    return Weight(0.5, "the process hangs, or was killed so that it could not say so")
+def _hangs(h: History, observation: Observation) -> Assessment | None:
+    return Assessment(0.5, "the process hangs, or was killed so that it could not say so")
 
 
-def _weak_discriminator(h: History, finding: Finding) -> Weight | None:
+def _weak_discriminator(h: History, observation: Observation) -> Assessment | None:
     noise = h.number("instance_noise")
     if noise is not None and noise > 2:
-        return Weight(
-            0.92, f"the noise on its input has a standard deviation of {noise:g}, and pictures lie in [-1, 1]"
+        return Assessment(
+            0.92, f"the noise on its input has a standard deviation of {noise:g}, and images lie in [-1, 1]"
         )
     norms = {n: float(np.median(s.values[-10:])) for n, s in h.match("grad_norm/")}
     d = norms.get("discriminator", norms.get("critic"))
     if d is not None and d < 1e-3:
-        return Weight(0.4, f"the discriminator's gradient norm is {d:.2g}")
-    return Weight(0.12, "the discriminator may be too small, or regularised too strongly")
+        return Assessment(0.4, f"the discriminator's gradient norm is {d:.2g}")
+    return Assessment(0.12, "the discriminator may be too small, or regularised too strongly")
 
 
 CAUSES = [
@@ -190,7 +192,7 @@ CAUSES = [
     Cause(
         "too_many_critic_steps",
         "too many critic updates for each of the generator",
-        ("starved_generator", "critic_dominance", "mode_collapse", "sample_lag", "colour_cast"),
+        ("generator_undertrained", "critic_dominance", "mode_collapse", "ema_lag", "colour_cast"),
         _critic_steps,
     ),
     Cause(
@@ -205,13 +207,11 @@ CAUSES = [
         ("oscillation", "critic_dominance", "generator_dominance", "mode_collapse"),
         _blocks,
     ),
-    Cause(
-        "ema_too_slow", "the average of the weights is too slow", ("sample_lag", "mode_collapse", "colour_cast"), _ema
-    ),
+    Cause("ema_too_slow", "the average of the weights is too slow", ("ema_lag", "mode_collapse", "colour_cast"), _ema),
     Cause(
         "ema_without_buffers",
         "the averaged copy lacks BatchNorm's statistics",
-        ("sample_lag", "mode_collapse", "colour_cast"),
+        ("ema_lag", "mode_collapse", "colour_cast"),
         _ema_buffers,
     ),
     Cause("not_trained", "parameters that are not trained", ("frozen_network",), _not_trained),

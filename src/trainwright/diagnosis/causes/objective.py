@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Cause, Finding, Weight
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 
 AVERAGED = ("mean", "group_mean", "channel_sum")
@@ -21,7 +21,7 @@ def has_latent(h: History) -> bool:
     return any(True for prefix in ("kl/", "latent/") for _ in h.match(prefix))
 
 
-def _reduction(h: History, finding: Finding) -> Weight | None:
+def _reduction(h: History, observation: Observation) -> Assessment | None:
     reduction = h.setting("reduction")
     effective = h.facts.get("effective_beta")
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
@@ -29,63 +29,63 @@ def _reduction(h: History, finding: Finding) -> Weight | None:
         return None
     if reduction in AVERAGED and beta is not None and beta <= 2 and (limit is None or beta > 0.7 * limit):
         times = f", so the likelihood reading has β = {effective:.0f}" if effective else ""
-        return Weight(0.95, f"errors are averaged ({reduction}) and the KL is not: β = {beta:g}{times}")
+        return Assessment(0.95, f"errors are averaged ({reduction}) and the KL is not: β = {beta:g}{times}")
     if reduction is None and beta is not None and 0.3 <= beta <= 2:
-        return Weight(0.5, f"β = {beta:g} is usual for summed errors, and collapses averaged ones")
-    return Weight(0.4, "the reduction of the loss is not known") if reduction is None and beta is None else None
+        return Assessment(0.5, f"β = {beta:g} is usual for summed errors, and collapses averaged ones")
+    return Assessment(0.4, "the reduction of the loss is not known") if reduction is None and beta is None else None
 
 
-def _beta(h: History, finding: Finding) -> Weight | None:
+def _beta(h: History, observation: Observation) -> Assessment | None:
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
     if beta == 0 or (beta is None and not has_latent(h)):
         return None
     if beta is None:
-        return Weight(0.35, "the KL weight is not known")
+        return Assessment(0.35, "the KL weight is not known")
     if limit is None:
-        return Weight(0.45 if beta > 2 else 0.3, f"β = {beta:g}; the data's threshold is not known")
+        return Assessment(0.45 if beta > 2 else 0.3, f"β = {beta:g}; the data's threshold is not known")
     if beta > 0.7 * limit:
-        return Weight(0.9, f"β = {beta:g}, and above {limit:.3g} nothing pays for its KL on these data")
-    return Weight(0.15, f"β = {beta:g} is below the data's threshold of {limit:.3g}")
+        return Assessment(0.9, f"β = {beta:g}, and above {limit:.3g} nothing pays for its KL on these data")
+    return Assessment(0.15, f"β = {beta:g} is below the data's threshold of {limit:.3g}")
 
 
-def _beta_small(h: History, finding: Finding) -> Weight | None:
+def _beta_small(h: History, observation: Observation) -> Assessment | None:
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
     if beta is None:
-        return Weight(0.4, "the KL weight is not known")
+        return Assessment(0.4, "the KL weight is not known")
     if beta == 0:
-        return Weight(0.97, "β = 0: nothing pulls the codes towards the prior that samples are drawn from")
+        return Assessment(0.97, "β = 0: nothing pulls the codes towards the prior that samples are drawn from")
     if limit is not None and beta < 1e-3 * limit:
-        return Weight(0.9, f"β = {beta:g} is {limit / beta:.0f} times below the data's threshold")
-    return Weight(0.3, f"β = {beta:g}")
+        return Assessment(0.9, f"β = {beta:g} is {limit / beta:.0f} times below the data's threshold")
+    return Assessment(0.3, f"β = {beta:g}")
 
 
-def _group_weight(h: History, finding: Finding) -> Weight | None:
+def _group_weight(h: History, observation: Observation) -> Assessment | None:
     weights = {
         n.split("/", 1)[1]: float(np.median(s.values))
         for n, s in h.match("weight/")
         if "/" in n and not n.endswith("/kl")
     }
-    low = [e.signal.rpartition("/")[2] for e in finding.evidence if "not heard" in e.sentence]
+    low = [e.signal.rpartition("/")[2] for e in observation.evidence if "not heard" in e.sentence]
     if weights and low:
         heaviest = max(weights.values())
         for name in low:
             if name in weights and weights[name] < 0.1 * heaviest:
-                return Weight(0.95, f"{name} has the weight {weights[name]:g}, others up to {heaviest:g}")
-        return Weight(0.15, "the weights of the groups are of a size")
-    return Weight(0.4, "the weights of the groups are not known")
+                return Assessment(0.95, f"{name} has the weight {weights[name]:g}, others up to {heaviest:g}")
+        return Assessment(0.15, "the weights of the groups are of a size")
+    return Assessment(0.4, "the weights of the groups are not known")
 
 
-def _representation(h: History, finding: Finding) -> Weight | None:
+def _representation(h: History, observation: Observation) -> Assessment | None:
     form, order = h.setting("form"), h.setting("order")
-    weights = _group_weight(h, finding)
+    weights = _group_weight(h, observation)
     if form == "raw" and (weights is None or weights.score < 0.5):
-        return Weight(
+        return Assessment(
             0.9,
             f"form={form}, order={order}: one Gaussian has many descriptions and the order jumps, so no weight can help",
         )
     pooled = h.setting("architecture") in ("conv1d", "resnet_conv1d")
     if pooled and (weights is None or weights.score < 0.5):
-        return Weight(0.7, "the encoder averages over all places before the latent")
+        return Assessment(0.7, "the encoder averages over all places before the latent")
     return None
 
 
@@ -97,40 +97,40 @@ def penalty(h: History) -> float | None:
     return h.number("lambda_gp")
 
 
-def _penalty_off(h: History, finding: Finding) -> Weight | None:
+def _penalty_off(h: History, observation: Observation) -> Assessment | None:
     weight = penalty(h)
     if weight is None:
         return None
     norm = h.get("critic/gradient_norm")
     steep = norm is not None and float(np.median(norm.values[-5:])) > 2
     if weight < 1:
-        return Weight(
+        return Assessment(
             0.96 if weight == 0 else 0.85,
             f"the gradient penalty has the weight {weight:g} (usual: 10), so the critic may be as steep as it likes",
         )
-    return Weight(0.2 if steep else 0.08, f"the gradient penalty has the weight {weight:g}, which is usual")
+    return Assessment(0.2 if steep else 0.08, f"the gradient penalty has the weight {weight:g}, which is usual")
 
 
-def _penalty_large(h: History, finding: Finding) -> Weight | None:
+def _penalty_large(h: History, observation: Observation) -> Assessment | None:
     weight = penalty(h)
     if weight is None:
         return None
     share = h.get("share/critic/penalty")
     heavy = float(np.median(share.values[-10:])) if share is not None else 0.0
     if weight >= 100:
-        return Weight(
+        return Assessment(
             0.92, f"the gradient penalty has the weight {weight:g} (usual: 10) and {heavy:.0%} of the critic's loss"
         )
-    return Weight(0.25 if heavy > 0.6 else 0.05, f"the gradient penalty is {heavy:.0%} of the critic's loss")
+    return Assessment(0.25 if heavy > 0.6 else 0.05, f"the gradient penalty is {heavy:.0%} of the critic's loss")
 
 
-def _clipped(h: History, finding: Finding) -> Weight | None:
+def _clipped(h: History, observation: Observation) -> Assessment | None:
     for name, series in h.match("clipped/"):
         share = float(np.mean(series.values[-50:]))
         if share > 0.5:
             limit = h.number("max_grad_norm")
             tight = limit is not None and limit < 0.05
-            return Weight(
+            return Assessment(
                 0.9 if tight else 0.35,
                 f"{share:.0%} of the {name}'s gradients are clipped, to {limit:g}"
                 if limit
@@ -139,44 +139,44 @@ def _clipped(h: History, finding: Finding) -> Weight | None:
     return None
 
 
-def _schedule(h: History, finding: Finding) -> Weight | None:
+def _schedule(h: History, observation: Observation) -> Assessment | None:
     reach = h.facts.get("beta_reached")
     if reach is not None and reach < 0.5:
-        return Weight(0.85, f"the KL weight reaches {reach:.0%} of its target within the run")
+        return Assessment(0.85, f"the KL weight reaches {reach:.0%} of its target within the run")
     return None
 
 
-def _decay(h: History, finding: Finding) -> Weight | None:
+def _decay(h: History, observation: Observation) -> Assessment | None:
     decay = h.number("weight_decay")
     if decay is None or decay < 0.5:
         return None
-    return Weight(0.93, f"weight decay is {decay:g}: it pulls the weights to 0 faster than the loss moves them")
+    return Assessment(0.93, f"weight decay is {decay:g}: it pulls the weights to 0 faster than the loss moves them")
 
 
-def _averaging(h: History, finding: Finding) -> Weight | None:
+def _averaging(h: History, observation: Observation) -> Assessment | None:
     likelihood, decoder = h.setting("likelihood"), h.setting("model.decoder")
     if likelihood == "gaussian":
         alone = " of its own, without the steps before" if decoder == "repeat" else ""
-        return Weight(
+        return Assessment(
             0.92, f"the likelihood is one Gaussian a step, so each step gives the mean of what is possible{alone}"
         )
     if decoder == "repeat":
-        return Weight(0.85, "steps are drawn without knowing each other: each may choose another possibility")
-    return Weight(0.3, "the likelihood is not known") if likelihood is None else None
+        return Assessment(0.85, "steps are drawn without knowing each other: each may choose another possibility")
+    return Assessment(0.3, "the likelihood is not known") if likelihood is None else None
 
 
-def _strong(h: History, finding: Finding) -> Weight | None:
+def _strong(h: History, observation: Observation) -> Assessment | None:
     if h.setting("model.decoder") != "autoregressive":
         return None
     dropped = h.number("word_dropout") or 0.0
-    return Weight(
+    return Assessment(
         0.75 if dropped < 0.2 else 0.4,
         f"the decoder sees what came before and can do without z (word dropout: {dropped:g})",
     )
 
 
 CAUSES = [
-    Cause("averaging_decoder", "the decoder cannot choose among possibilities", ("averaging",), _averaging),
+    Cause("averaging_decoder", "the decoder cannot choose among possibilities", ("mean_regression",), _averaging),
     Cause("strong_decoder", "the decoder does without z", ("posterior_collapse",), _strong),
     Cause(
         "reduction_mismatch",
@@ -193,7 +193,7 @@ CAUSES = [
     Cause(
         "beta_too_small",
         "the KL weight is too small for the prior to matter",
-        ("aggregate_mismatch", "overfitting", "averaging"),
+        ("prior_hole", "overfitting", "mean_regression"),
         _beta_small,
     ),
     Cause("group_weight", "a group weighs too little", ("loss_imbalance",), _group_weight),
@@ -219,7 +219,7 @@ CAUSES = [
     Cause(
         "schedule_out_of_reach",
         "a schedule does not reach its target within the run",
-        ("aggregate_mismatch",),
+        ("prior_hole",),
         _schedule,
     ),
     Cause(

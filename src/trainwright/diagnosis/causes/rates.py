@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trainwright.diagnosis.definitions import Cause, Finding, Weight
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 
 USUAL = {"generator": (1e-5, 1e-3), "critic": (1e-5, 1e-3), "discriminator": (1e-5, 1e-3), "vae": (1e-4, 5e-3)}
@@ -26,53 +26,55 @@ def _over(rate: float, group: str) -> float:
     return rate / USUAL.get(group, ANY)[1]
 
 
-def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Finding], Weight | None]:
-    def weigh(h: History, finding: Finding) -> Weight | None:
+def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation], Assessment | None]:
+    def assess(h: History, observation: Observation) -> Assessment | None:
         known = rates(h)
         chosen = {g: r for g, r in known.items() if groups is None or g in groups}
         if not chosen:
             return (
-                Weight(0.3, "the learning rate is not known; it is the commonest reason")
+                Assessment(0.3, "the learning rate is not known; it is the commonest reason")
                 if not known and groups is None
                 else None
             )
         group, rate = max(chosen.items(), key=lambda item: _over(item[1], item[0]))
         over = _over(rate, group)
         if over <= 1:
-            return Weight(0.12 if over > 0.3 else 0.05, f"the learning rate of the {group} is {rate:g}, which is usual")
-        return Weight(
+            return Assessment(
+                0.12 if over > 0.3 else 0.05, f"the learning rate of the {group} is {rate:g}, which is usual"
+            )
+        return Assessment(
             min(0.95, 0.6 + 0.1 * over),
             f"the learning rate of the {group} is {rate:g}, {over:.0f} times the usual upper end",
         )
 
-    return weigh
+    return assess
 
 
-def _too_low(h: History, finding: Finding) -> Weight | None:
+def _too_low(h: History, observation: Observation) -> Assessment | None:
     known = {g: r for g, r in rates(h).items() if r > 0}
     if not known:
-        return Weight(0.3, "the learning rate is not known")
+        return Assessment(0.3, "the learning rate is not known")
     group, rate = min(known.items(), key=lambda item: item[1] / USUAL.get(item[0], ANY)[0])
     under = USUAL.get(group, ANY)[0] / rate
     if under < 1:
-        return Weight(0.1, f"the learning rate of the {group} is {rate:g}, which is usual")
-    return Weight(
+        return Assessment(0.1, f"the learning rate of the {group} is {rate:g}, which is usual")
+    return Assessment(
         min(0.95, 0.6 + 0.1 * under),
         f"the learning rate of the {group} is {rate:g}, {under:.1f} times below the usual lower end",
     )
 
 
-def _zero(h: History, finding: Finding) -> Weight | None:
+def _zero(h: History, observation: Observation) -> Assessment | None:
     still = [g for g, r in rates(h).items() if r == 0]
-    return Weight(0.97, f"the learning rate of the {still[0]} is 0") if still else None
+    return Assessment(0.97, f"the learning rate of the {still[0]} is 0") if still else None
 
 
 def _outruns(
     fast: str, slow: str, from_: float, score: float, most: float, why: str
-) -> Callable[[History, Finding], Weight | None]:
+) -> Callable[[History, Observation], Assessment | None]:
     """Weighs that ``fast`` has so many times the learning rate of ``slow``; the critic's rate may be a discriminator's."""
 
-    def weigh(h: History, finding: Finding) -> Weight | None:
+    def assess(h: History, observation: Observation) -> Assessment | None:
         known = rates(h)
         if "discriminator" in known:
             known.setdefault("critic", known["discriminator"])
@@ -80,22 +82,22 @@ def _outruns(
             return None
         ratio = known[fast] / known[slow]
         if ratio >= from_:
-            return Weight(
+            return Assessment(
                 min(most, score + 0.02 * ratio), f"the {fast}'s learning rate is {ratio:.0f} times the {slow}'s{why}"
             )
-        return Weight(0.1, f"the {fast}'s learning rate is {ratio:.2g} times the {slow}'s")
+        return Assessment(0.1, f"the {fast}'s learning rate is {ratio:.2g} times the {slow}'s")
 
-    return weigh
+    return assess
 
 
-def _momentum(h: History, finding: Finding) -> Weight | None:
+def _momentum(h: History, observation: Observation) -> Assessment | None:
     beta = h.setting("beta1", "betas")
     first = beta[0] if isinstance(beta, list | tuple) else beta
     if first is None:
         return None
     if first >= 0.8:
-        return Weight(0.85, f"Adam's first beta is {first:g}; GANs are trained with 0 to 0.5")
-    return Weight(0.05, f"Adam's first beta is {first:g}")
+        return Assessment(0.85, f"Adam's first beta is {first:g}; GANs are trained with 0 to 0.5")
+    return Assessment(0.05, f"Adam's first beta is {first:g}")
 
 
 CAUSES = [

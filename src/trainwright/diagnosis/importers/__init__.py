@@ -11,7 +11,7 @@ from pathlib import Path
 from trainwright.diagnosis.history import SPEED, History
 from trainwright.diagnosis.importers import csv, jsonl, tensorboard, wandb
 from trainwright.diagnosis.importers.columns import Log
-from trainwright.diagnosis.signal_names import check, derive, is_counter, mapping, recognise
+from trainwright.diagnosis.signal_names import check_mapping, derive, is_counter, mapping, recognise
 from trainwright.errors import UserError
 
 Reader = Callable[[Path, str | None], Log]
@@ -72,7 +72,7 @@ def read(path: str | Path, given: Mapping[str, str] | None = None, step: str | N
 
 
 def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
-    check(given, log.columns)
+    check_mapping(given, log.columns)
     columns = {
         c: s for c, s in log.columns.items() if c in given or not (is_counter(c) or c.startswith(SPEED))
     }  # a counter may be mapped by hand

@@ -1,1 +1,1 @@
-"""Costlier measurements that produce signals every so often: of samples beside real pictures, and of weights."""
+"""Costlier measurements that produce signals every so often: of samples beside real images, and of weights."""

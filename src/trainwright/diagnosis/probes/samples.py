@@ -1,4 +1,4 @@
-"""Samples beside real pictures, in a space that costs next to nothing: pixels pooled to 8 x 8, whitened by the real data's scale.
+"""Samples beside real images, in a space that costs next to nothing: pixels pooled to 8 x 8, whitened by the real data's scale.
 
 Every number is relative to real data, never an absolute. Definitions and sources stand at the functions.
 """
@@ -10,21 +10,21 @@ from torch import Tensor
 from trainwright.metrics.neighbours import manifold_metrics, nearest_distance, radii
 from trainwright.metrics.reference_split import parts
 
-POOLED = 8  # side of the pooled picture; 8 x 8 keeps what a thumbnail shows
-KEPT = 32  # principal components of the real pictures
+POOLED = 8  # side of the pooled image; 8 x 8 keeps what a thumbnail shows
+KEPT = 32  # principal components of the real images
 NEIGHBOURS = 5
 BINS = 20
-DUPLICATE = 0.25  # of the real pictures' median distance to their nearest: nearer than that is the same picture again
+DUPLICATE = 0.25  # of the real images' median distance to their nearest: nearer than that is the same image again
 ENERGY = 1e-12
 
 
 class SampleProbe:
-    """Signals of samples beside a fixed set of real pictures.
+    """Signals of samples beside a fixed set of real images.
 
     Args:
-        real: (n, C, H, W) in [-1, 1], training pictures that samples are held beside; vectors (n, D) do too, without texture.
-        held_out: (m, C, H, W), real pictures that training never sees; may be empty.
-        train: (N, C, H, W), the training pictures that copies are looked for among; by default ``real``.
+        real: (n, C, H, W) in [-1, 1], training images that samples are held beside; vectors (n, D) do too, without texture.
+        held_out: (m, C, H, W), real images that training never sees; may be empty.
+        train: (N, C, H, W), the training images that copies are looked for among; by default ``real``.
         appearance: whether texture and colour mean anything; not for drawings of something else.
     """
 
@@ -50,18 +50,18 @@ class SampleProbe:
         if self.held_out is not None and len(self.held_out) >= 8:
             self.unseen = float(nearest_distance(self.held_out, self.train).median())
 
-    def _features(self, pictures: Tensor) -> Tensor:
-        return torch.as_tensor(((_pool(pictures) - self.mean) / self.scale) @ self.axes)
+    def _features(self, images: Tensor) -> Tensor:
+        return torch.as_tensor(((_pool(images) - self.mean) / self.scale) @ self.axes)
 
     def ceiling(self, count: int) -> dict[str, float]:
-        """What some real pictures score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
+        """What some real images score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
         first, second = parts(self.real, count, least=NEIGHBOURS + 1)
         if min(len(first), len(second)) <= NEIGHBOURS:
             return {}
         found = manifold_metrics(first, second, NEIGHBOURS)
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
 
-    def look(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
+    def measure(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
         """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few."""
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
@@ -77,7 +77,7 @@ class SampleProbe:
             found.update(self._appearance(fake, self.texture, self.channels))
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
-    def glance(self, fake: Tensor, prefix: str) -> dict[str, float]:
+    def measure_diversity(self, fake: Tensor, prefix: str) -> dict[str, float]:
         """Only diversity and coverage, for a second set of samples."""
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
@@ -102,19 +102,19 @@ class SampleProbe:
         return found
 
 
-def texture(pictures: Tensor) -> dict[str, float]:
-    """Second moments of (n, C, H, W): means over pictures.
+def texture(images: Tensor) -> dict[str, float]:
+    """Second moments of (n, C, H, W): means over images.
 
     Returns:
-        lattice: variance of the four 2 x 2 sub-lattices' means over the picture's variance (photographs .002, white noise
+        lattice: variance of the four 2 x 2 sub-lattices' means over the image's variance (photographs .002, white noise
         3/(H W); transposed convolutions begin at about 0.3). nyquist: power at (N/2, 0), (0, N/2) and
         (N/2, N/2) over that of the bins beside them (about 1). top_octave: power in frequencies above half of Nyquist.
-        contrast: standard deviation of the pixels of a picture.
+        contrast: standard deviation of the pixels of an image.
     """
-    height, width = pictures.shape[2:]
-    even = pictures[:, :, : height // 2 * 2, : width // 2 * 2]
+    height, width = images.shape[2:]
+    even = images[:, :, : height // 2 * 2, : width // 2 * 2]
     blocks = torch.stack([even[:, :, i::2, j::2].mean((2, 3)) for i in (0, 1) for j in (0, 1)])
-    variance = pictures.var((2, 3)).mean()
+    variance = images.var((2, 3)).mean()
     lattice = float(blocks.var(0, unbiased=False).mean() / variance.clamp_min(1e-8))
     grey = even.mean(1)
     power = torch.fft.fft2(grey - grey.mean((1, 2), keepdim=True)).abs().square().mean(0)
@@ -128,15 +128,15 @@ def texture(pictures: Tensor) -> dict[str, float]:
         "lattice": lattice,
         "nyquist": float(peaks / beside.clamp_min(ENERGY)),
         "top_octave": float(top),
-        "contrast": float(pictures.std((1, 2, 3)).mean()),
+        "contrast": float(images.std((1, 2, 3)).mean()),
     }
 
 
-def _pool(pictures: Tensor) -> Tensor:
-    if pictures.ndim == 2:
-        return pictures
-    side = min(POOLED, pictures.shape[-1])
-    return F.adaptive_avg_pool2d(pictures, side).flatten(1)
+def _pool(images: Tensor) -> Tensor:
+    if images.ndim == 2:
+        return images
+    side = min(POOLED, images.shape[-1])
+    return F.adaptive_avg_pool2d(images, side).flatten(1)
 
 
 def _pairwise(points: Tensor) -> float:

@@ -1,6 +1,6 @@
 """Hyperbolic models: points sit at the ball's boundary."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -13,7 +13,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Many points had to be clamped."""
     share = h.get("hyperbolic/boundary_share")
     if share is None:
@@ -22,7 +22,9 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "{value} of the points are at the boundary of the ball, where gradients vanish (healthy: below {against})"
-    return finding(stretch, "sick", evidence("hyperbolic/boundary_share", share, stretch, BOUNDS["share"].value, said))
+    return observation(
+        stretch, "sick", evidence("hyperbolic/boundary_share", share, stretch, BOUNDS["share"].value, said)
+    )
 
 
 SYMPTOM = Symptom(
@@ -31,5 +33,5 @@ SYMPTOM = Symptom(
     "Points of a hyperbolic latent are clamped to the boundary, where distances explode and gradients vanish.",
     "Share of points that had to be clamped.",
     BOUNDS,
-    look,
+    detect,
 )

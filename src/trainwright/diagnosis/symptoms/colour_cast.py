@@ -1,4 +1,4 @@
-"""Colour cast: samples have another tint than real pictures."""
+"""Colour cast: samples have another tint than real images."""
 
 from trainwright.diagnosis.definitions import (
     Bound,
@@ -7,7 +7,7 @@ from trainwright.diagnosis.definitions import (
     Unknown,
     earlier,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
 )
@@ -16,7 +16,7 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "shift": Bound(
         0.8,
-        "shift of a channel's mean, in standard deviations of that mean over real pictures",
+        "shift of a channel's mean, in standard deviations of that mean over real images",
         "ours",
     ),
     "fading": Bound(
@@ -27,26 +27,26 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
-    """The mean of a channel lies far from the real pictures'."""
+def detect(h: History) -> Judgement:
+    """The mean of a channel lies far from the real images'."""
     shift = h.get("samples/channel_shift")
     if shift is None:
-        return Unknown("samples beside real pictures: the mean of each channel")
+        return Unknown("samples beside real images: the mean of each channel")
     level = smooth(shift.values, 2)
     bad = (level > BOUNDS["shift"].value) & (level > BOUNDS["fading"].value * earlier(level, 2))
     bad &= shift.steps > BOUNDS["warm_up"].value * h.budget
     stretch = persistent(shift.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "a channel's mean is off by {value} standard deviations of the real pictures' (healthy: below {against})"
-    return finding(stretch, "sick", evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said))
+    said = "a channel's mean is off by {value} standard deviations of the real images' (healthy: below {against})"
+    return observation(stretch, "sick", evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said))
 
 
 SYMPTOM = Symptom(
     "colour_cast",
     "a colour cast",
     "Samples are tinted, too dark or too light.",
-    "Distance of each channel's mean from the real pictures', over its spread from picture to picture.",
+    "Distance of each channel's mean from the real images', over its spread from image to image.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -10,7 +10,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -42,7 +42,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """BCE: the discriminator's loss near 0 and the generator's high. Wasserstein: an estimate that grows, or does not generalise."""
     bce = _bce(h)
     wasserstein = _wasserstein(h)
@@ -61,7 +61,7 @@ def _bce(h: History) -> Judgement:
     stretch = persistent(d.steps, bad & late, max(int(BOUNDS["readings"].value), math.ceil(0.05 * len(d))))
     if stretch is None:
         return None
-    return finding(
+    return observation(
         stretch,
         "sick",
         evidence(
@@ -99,7 +99,7 @@ def _wasserstein(h: History) -> Judgement:
     if stretch is not None:
         lowest = float(level[-1])
         said = f"the critic's estimate on held-out data has grown to {{value}} instead of falling (after the warm-up: {lowest:.3g})"
-        return finding(stretch, "sick", evidence("critic/wasserstein_heldout", estimate, stretch, lowest, said))
+        return observation(stretch, "sick", evidence("critic/wasserstein_heldout", estimate, stretch, lowest, said))
     if trained is None:
         return None
     memory = 1 - smooth(estimate.at(trained.steps), 3) / np.maximum(smooth(trained.values, 3), 1e-9)
@@ -107,18 +107,18 @@ def _wasserstein(h: History) -> Judgement:
     stretch = persistent(trained.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "{value} of the critic's estimate on training pictures is not there on held-out ones: it knows them by heart"
+    said = "{value} of the critic's estimate on training images is not there on held-out ones: it knows them by heart"
     series = Series(trained.steps, memory)
-    return finding(stretch, "sick", evidence("critic/heldout_gap", series, stretch, BOUNDS["memory"].value, said))
+    return observation(stretch, "sick", evidence("critic/heldout_gap", series, stretch, BOUNDS["memory"].value, said))
 
 
 SYMPTOM = Symptom(
     "critic_dominance",
     "the critic wins",
-    "The critic tells samples from real pictures so well that the generator gets no useful direction.",
+    "The critic tells samples from real images so well that the generator gets no useful direction.",
     "Cross-entropy: its loss near 0 for long beside a high one of the generator. Wasserstein: the trend of the estimate on held-out "
     "data after its warm-up, and how much of it is there on training data only. A large early estimate is healthy.",
     BOUNDS,
-    look,
+    detect,
     explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

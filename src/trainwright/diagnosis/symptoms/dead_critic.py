@@ -1,23 +1,32 @@
-"""A dead critic: it gives every picture the same score."""
+"""A dead critic: it gives every image the same score."""
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, thin
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    thin,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
     "gradient_norm": Bound(0.01, "norm of the critic's gradient at its input; the penalty asks for 1", "ours"),
-    "spread": Bound(1e-4, "standard deviation of scores over pictures", "ours"),
+    "spread": Bound(1e-4, "standard deviation of scores over images", "ours"),
     "readings": Bound(3, "readings in a row", "ours"),
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """The critic's slope at its input, or the spread of its scores, is as good as 0."""
     slope = h.get("critic/gradient_norm", "discriminator/gradient_norm", least=3)
     spread = h.get("critic/score_spread", "discriminator/score_spread", least=2)
     if slope is None and spread is None:
-        return Unknown("the critic's gradient at its input, or the spread of its scores over pictures")
+        return Unknown("the critic's gradient at its input, or the spread of its scores over images")
     for name, series, bound, said in (
         (
             "critic/gradient_norm",
@@ -25,7 +34,7 @@ def look(h: History) -> Judgement:
             BOUNDS["gradient_norm"].value,
             "the critic's slope at its input is {value} (the penalty asks for 1)",
         ),
-        ("critic/score_spread", spread, BOUNDS["spread"].value, "its scores of different pictures differ by {value}"),
+        ("critic/score_spread", spread, BOUNDS["spread"].value, "its scores of different images differ by {value}"),
     ):
         if series is None:
             continue
@@ -33,17 +42,17 @@ def look(h: History) -> Judgement:
         bad = (np.abs(series.values) < bound) & (series.steps > h.first)
         stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value) if name.endswith("norm") else 2)
         if stretch is not None:
-            return finding(stretch, "sick", evidence(name, series, stretch, bound, said))
+            return observation(stretch, "sick", evidence(name, series, stretch, bound, said))
     return None
 
 
 SYMPTOM = Symptom(
     "dead_critic",
     "a dead critic",
-    "The critic gives every picture the same score, so neither it nor the generator can learn.",
-    "Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over pictures.",
+    "The critic gives every image the same score, so neither it nor the generator can learn.",
+    "Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over images.",
     BOUNDS,
-    look,
+    detect,
     "fast",
     explains=(
         "mode_collapse",

@@ -10,7 +10,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -22,14 +22,14 @@ BOUNDS = {
     "within": Bound(0.04, "relative distance from ln 2 a term", "the video VAE-GAN guide: stays at about 0.69"),
     "coverage": Bound(
         0.35,
-        "coverage over what real pictures reach: above it guessing is what an equilibrium looks like",
+        "coverage over what real images reach: above it guessing is what an equilibrium looks like",
         "Goodfellow et al. 2014",
     ),
     "held": Bound(0.08, "share of the budget for which it must stay there", "ours"),
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Within 4 % of ln 2 for long, while samples are bad or nobody knows how good they are."""
     d = h.get("discriminator/term", least=10)
     if d is None or h.facts.get("adversarial", "bce") != "bce":
@@ -44,7 +44,7 @@ def look(h: History) -> Judgement:
         return None
     said = "the discriminator's cross-entropy stays at {value} a term, which is a guess (ln 2 = {against})"
     known = coverage is not None
-    return finding(stretch, "sick" if known else "suspect", evidence("discriminator/term", d, stretch, LN2, said))
+    return observation(stretch, "sick" if known else "suspect", evidence("discriminator/term", d, stretch, LN2, said))
 
 
 SYMPTOM = Symptom(
@@ -53,6 +53,6 @@ SYMPTOM = Symptom(
     "The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
     "Cross-entropy a term within 4 % of ln 2 for long, beside low coverage.",
     BOUNDS,
-    look,
+    detect,
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

@@ -4,12 +4,12 @@ import numpy as np
 
 from trainwright.diagnosis.definitions import (
     Bound,
-    Finding,
     Judgement,
+    Observation,
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -32,7 +32,7 @@ BOUNDS = {
 HUGE = 1e30  # stands for infinity, so that medians stay numbers
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """A loss or gradient norm far above the run's own early level, for several readings, and not falling."""
     names = [n for n in h.signals if _is_loss(n)]
     if not names:
@@ -41,7 +41,7 @@ def look(h: History) -> Judgement:
     return min(found, key=lambda f: f.alarm) if found else None
 
 
-def _steep(h: History) -> list[Finding]:
+def _steep(h: History) -> list[Observation]:
     """A critic that is to be 1-Lipschitz and is not."""
     slope = h.get("critic/gradient_norm", least=6)
     if slope is None or h.facts.get("adversarial") != "wasserstein":
@@ -51,7 +51,7 @@ def _steep(h: History) -> list[Finding]:
     stretch = persistent(slope.steps, bad, int(BOUNDS["readings"].value))
     said = "the critic's slope is {value} (the penalty asks for 1), so its losses have no bound"
     return (
-        [finding(stretch, "sick", evidence("critic/gradient_norm", slope, stretch, BOUNDS["slope"].value, said))]
+        [observation(stretch, "sick", evidence("critic/gradient_norm", slope, stretch, BOUNDS["slope"].value, said))]
         if stretch
         else []
     )
@@ -61,7 +61,7 @@ def _is_loss(name: str) -> bool:
     return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
 
 
-def _grown(name: str, series: Series) -> Finding | None:
+def _grown(name: str, series: Series) -> Observation | None:
     size = np.abs(series.values)
     size = np.where(np.isfinite(size), size, HUGE)
     n = int(BOUNDS["level"].value)
@@ -81,7 +81,7 @@ def _grown(name: str, series: Series) -> Finding | None:
     if len(inside) > 6 and np.median(inside[-3:]) < 0.3 * np.max(inside[:-3]):
         return None  # it comes down again
     said = f"{name} has grown to {{value}}, more than {factor:.0f} times its level of {level:.3g}"
-    return finding(stretch, "sick", evidence(name, series, stretch, factor * level, said))
+    return observation(stretch, "sick", evidence(name, series, stretch, factor * level, said))
 
 
 SYMPTOM = Symptom(
@@ -90,7 +90,7 @@ SYMPTOM = Symptom(
     "A loss or gradient grows by orders of magnitude and does not come back; numbers that are not finite follow.",
     "Magnitude over the run's own early level, for several readings. A spike that heals is not this.",
     BOUNDS,
-    look,
+    detect,
     "fast",
     explains=(
         "oscillation",
@@ -108,7 +108,7 @@ SYMPTOM = Symptom(
         "posterior_collapse",
         "loss_imbalance",
         "slow",
-        "aggregate_mismatch",
+        "prior_hole",
     ),
     raw=True,
 )

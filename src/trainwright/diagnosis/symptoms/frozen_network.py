@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent, thin
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    thin,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -16,7 +25,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Weights stand still between two looks, or the gradient or the rate of a group is 0."""
     looked = [(f"update_ratio/{n}", s) for n, s in h.match("update_ratio/")]
     looked += [(f"grad_norm/{n}", s) for n, s in h.match("grad_norm/")]
@@ -35,7 +44,7 @@ def look(h: History) -> Judgement:
         stretch = persistent(series.steps, bad, 1 if certain else int(BOUNDS["readings"].value))
         if stretch is not None:
             said = f"{name} is {{value}}: the network stands still"
-            return finding(stretch, "sick", evidence(name, series, stretch, bound, said))
+            return observation(stretch, "sick", evidence(name, series, stretch, bound, said))
     return None
 
 
@@ -51,7 +60,7 @@ SYMPTOM = Symptom(
     "The weights of a network do not move although it is to be trained.",
     "Length of an update over the norm of the weights; gradient norm and learning rate in force.",
     BOUNDS,
-    look,
+    detect,
     "fast",
     explains=(
         "plateau",

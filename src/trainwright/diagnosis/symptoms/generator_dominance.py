@@ -1,4 +1,4 @@
-"""The generator wins: the critic scores its samples as well as real pictures although they are not."""
+"""The generator wins: the critic scores its samples as well as real images although they are not."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -21,18 +21,18 @@ BOUNDS = {
     ),
     "g_ahead": Bound(0.45, "the same, when the discriminator is worse than a guess", "ours; a guess is 0.69"),
     "d_behind": Bound(0.75, "cross-entropy of the discriminator a term", "ours; a guess is 0.69"),
-    "estimate": Bound(0.0, "Wasserstein estimate: below it samples score higher than real pictures", "definition"),
+    "estimate": Bound(0.0, "Wasserstein estimate: below it samples score higher than real images", "definition"),
     "share": Bound(0.7, "share of the recent readings below it", "ours"),
     "coverage": Bound(
-        0.5, "coverage over what real pictures reach: above it the samples may really be that good", "ours"
+        0.5, "coverage over what real images reach: above it the samples may really be that good", "ours"
     ),
     "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
     "window": Bound(10, "recent readings that are looked at", "ours"),
 }
 
 
-def look(h: History) -> Judgement:
-    """BCE: the generator's loss near 0. Wasserstein: samples score above real pictures for long, and are not as good."""
+def detect(h: History) -> Judgement:
+    """BCE: the generator's loss near 0. Wasserstein: samples score above real images for long, and are not as good."""
     g = h.get("generator/adversarial", least=8)
     if g is not None and h.facts.get("adversarial", "bce") == "bce" and h.get("discriminator/term") is not None:
         g = thin(g)
@@ -43,7 +43,7 @@ def look(h: History) -> Judgement:
         stretch = persistent(g.steps, bad, 4)
         said = "the generator's cross-entropy is {value}: its samples are taken for real (healthy: above {against})"
         return (
-            finding(stretch, "sick", evidence("generator/adversarial", g, stretch, BOUNDS["g_term"].value, said))
+            observation(stretch, "sick", evidence("generator/adversarial", g, stretch, BOUNDS["g_term"].value, said))
             if stretch
             else None
         )
@@ -61,8 +61,8 @@ def look(h: History) -> Judgement:
     stretch = persistent(estimate.steps, bad, 3)
     if stretch is None:
         return None
-    said = "the critic scores samples above real pictures: its estimate is {value}"
-    return finding(stretch, "sick", evidence("critic/wasserstein", estimate, stretch, 0.0, said))
+    said = "the critic scores samples above real images: its estimate is {value}"
+    return observation(stretch, "sick", evidence("critic/wasserstein", estimate, stretch, 0.0, said))
 
 
 SYMPTOM = Symptom(
@@ -71,6 +71,6 @@ SYMPTOM = Symptom(
     "The critic takes samples for real although they are not, so it teaches nothing.",
     "Cross-entropy: the generator's near 0. Wasserstein: an estimate below 0 for most of the recent readings beside low coverage.",
     BOUNDS,
-    look,
+    detect,
     explains=("mode_dropping", "colour_cast", "checkerboard", "blur"),
 )

@@ -1,6 +1,6 @@
 """Latent diffusion: latents are not of unit scale."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -9,7 +9,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """The standard deviation of the scaled latents is far from 1."""
     scale = h.get("latent/scaled_std")
     if scale is None:
@@ -19,7 +19,7 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "scaled latents have a standard deviation of {value} (the schedule assumes 1)"
-    return finding(stretch, "sick", evidence("latent/scaled_std", scale, stretch, 1.0, said))
+    return observation(stretch, "sick", evidence("latent/scaled_std", scale, stretch, 1.0, said))
 
 
 SYMPTOM = Symptom(
@@ -28,6 +28,6 @@ SYMPTOM = Symptom(
     "The noise schedule assumes latents of unit variance, and these are not.",
     "Standard deviation of the latents after scaling.",
     BOUNDS,
-    look,
+    detect,
     "fast",
 )

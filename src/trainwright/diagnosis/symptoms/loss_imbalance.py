@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
@@ -25,9 +25,9 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """One group is learned and another stays at the level of its mean."""
-    groups = {n: s for n, s in h.match("explained_beyond_mean/") if len(s) >= 2}
+    groups = {n: s for n, s in h.match("r2_beyond_mean/") if len(s) >= 2}
     if len(groups) < 2:
         return Unknown("what each term's group explains of its variance on held-out data")
     steps = next(iter(groups.values())).steps
@@ -44,9 +44,9 @@ def look(h: History) -> Judgement:
         return None
     low = [n for n, s in groups.items() if s.last < max(BOUNDS["unheard"].value, BOUNDS["ratio"].value * best[-1])]
     high = max(groups, key=lambda n: groups[n].last)
-    told = [
+    reported = [
         evidence(
-            f"explained_beyond_mean/{n}",
+            f"r2_beyond_mean/{n}",
             groups[n],
             stretch,
             BOUNDS["unheard"].value,
@@ -54,12 +54,10 @@ def look(h: History) -> Judgement:
         )
         for n in low
     ]
-    told.append(
-        evidence(
-            f"explained_beyond_mean/{high}", groups[high], stretch, BOUNDS["heard"].value, f"{{value}} of {high} is"
-        )
+    reported.append(
+        evidence(f"r2_beyond_mean/{high}", groups[high], stretch, BOUNDS["heard"].value, f"{{value}} of {high} is")
     )
-    return finding(stretch, "sick", *told)
+    return observation(stretch, "sick", *reported)
 
 
 def _quiet(h: History, groups: dict[str, Series]) -> list[str] | None:
@@ -78,5 +76,5 @@ SYMPTOM = Symptom(
     "The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
     "Explained share of each group's variance beyond what a constant output explains, on held-out data, and its share of the gradient.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -1,29 +1,29 @@
-"""Total mode collapse: every sample is the same picture."""
+"""Total mode collapse: every sample is the same image."""
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
     "diversity_ratio": Bound(
         0.1,
-        "mean squared distance of two samples over that of two real pictures",
+        "mean squared distance of two samples over that of two real images",
         "the latent diffusion guide without a number; ours",
     ),
     "recovered": Bound(0.3, "a ratio above which samples have been diverse once", "ours"),
-    "warm_up": Bound(0.12, "share of the budget in which an untrained generator may give one picture", "ours"),
+    "warm_up": Bound(0.12, "share of the budget in which an untrained generator may give one image", "ours"),
     "rising": Bound(1.3, "growth over two readings from which on samples are becoming diverse", "ours"),
     "begun": Bound(0.02, "a ratio below which growth does not count yet", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Diversity below its bound, after it was higher or once the run is past its warm-up."""
     ratio = h.get("samples/diversity_ratio")
     if ratio is None:
-        return Unknown("samples beside real pictures: the ratio of their pairwise distances")
+        return Unknown("samples beside real images: the ratio of their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
     late = ratio.steps > BOUNDS["warm_up"].value * h.budget
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
@@ -32,8 +32,8 @@ def look(h: History) -> Judgement:
     stretch = persistent(ratio.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "two samples differ {value} times as much as two real pictures (healthy: above {against})"
-    return finding(
+    said = "two samples differ {value} times as much as two real images (healthy: above {against})"
+    return observation(
         stretch, "sick", evidence("samples/diversity_ratio", ratio, stretch, BOUNDS["diversity_ratio"].value, said)
     )
 
@@ -41,10 +41,10 @@ def look(h: History) -> Judgement:
 SYMPTOM = Symptom(
     "mode_collapse",
     "total mode collapse",
-    "The generator gives one picture, or nearly so, whatever the noise is.",
-    "Mean squared distance of two samples over that of two real pictures; an absolute distance says nothing (noise scores high).",
+    "The generator gives one image, or nearly so, whatever the noise is.",
+    "Mean squared distance of two samples over that of two real images; an absolute distance says nothing (noise scores high).",
     BOUNDS,
-    look,
+    detect,
     explains=(
         "mode_dropping",
         "colour_cast",
@@ -53,6 +53,6 @@ SYMPTOM = Symptom(
         "generator_dominance",
         "critic_dominance",
         "oscillation",
-        "sample_lag",
+        "ema_lag",
     ),
 )

@@ -9,7 +9,7 @@ from trainwright.diagnosis.definitions import (
     Unknown,
     earlier,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
 )
@@ -18,16 +18,16 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "coverage": Bound(
         0.35,
-        "share of real pictures with a sample in their neighbourhood, over what real pictures reach",
+        "share of real images with a sample in their neighbourhood, over what real images reach",
         "ours; Naeem et al. 2020 reach 0.97 with equal distributions",
     ),
-    "spread": Bound(0.6, "diversity ratio: what is missing makes samples less diverse than real pictures", "ours"),
+    "spread": Bound(0.6, "diversity ratio: what is missing makes samples less diverse than real images", "ours"),
     "precision": Bound(
-        0.5, "samples that lie among real ones, over what real pictures reach: below it they are merely bad", "ours"
+        0.5, "samples that lie among real ones, over what real images reach: below it they are merely bad", "ours"
     ),
     "duplicates": Bound(
         0.5,
-        "share of samples with a near copy among 128: so many mean that only few pictures come",
+        "share of samples with a near copy among 128: so many mean that only few images come",
         "birthday test, Arora & Zhang 2018",
     ),
     "falling": Bound(
@@ -40,12 +40,12 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
-    """Few real pictures are covered although samples are good, or coverage has fallen far below the run's own best."""
+def detect(h: History) -> Judgement:
+    """Few real images are covered although samples are good, or coverage has fallen far below the run's own best."""
     coverage, precision = h.get("samples/coverage"), h.get("samples/precision")
     diversity = h.get("samples/diversity_ratio")
     if coverage is None or precision is None or diversity is None:
-        return Unknown("samples beside real pictures: coverage and precision in a feature space")
+        return Unknown("samples beside real images: coverage and precision in a feature space")
     best_possible, real_precision = h.get("real/coverage"), h.get("real/precision")
     ceiling = best_possible.last if best_possible else 0.95
     top = real_precision.last if real_precision else 0.9
@@ -66,12 +66,12 @@ def look(h: History) -> Judgement:
     )
     if stretch is None:
         return None
-    said = "samples reach {value} of the real pictures' neighbourhoods (real pictures themselves: " + f"{ceiling:.2f})"
+    said = "samples reach {value} of the real images' neighbourhoods (real images themselves: " + f"{ceiling:.2f})"
     extra = []
     if copies is not None and copies.last > BOUNDS["duplicates"].value:
-        told = "{value} of the samples have a near copy among 128"
-        extra = [evidence("samples/duplicate_share", copies, stretch, BOUNDS["duplicates"].value, told)]
-    return finding(
+        reported = "{value} of the samples have a near copy among 128"
+        extra = [evidence("samples/duplicate_share", copies, stretch, BOUNDS["duplicates"].value, reported)]
+    return observation(
         stretch,
         "sick",
         *extra,
@@ -89,9 +89,9 @@ def look(h: History) -> Judgement:
 SYMPTOM = Symptom(
     "mode_dropping",
     "partial mode collapse",
-    "Samples look real, but whole kinds of pictures never come.",
-    "Coverage (Naeem et al. 2020) far below what real pictures reach beside high precision, or far below the run's own best. "
+    "Samples look real, but whole kinds of images never come.",
+    "Coverage (Naeem et al. 2020) far below what real images reach beside high precision, or far below the run's own best. "
     "Pairwise distances alone are blind to it.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown
+from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Symptom, Unknown
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.symptoms.exploding import SYMPTOM as EXPLODING
 
 BOUNDS = {"count": Bound(1, "one is enough", "definition")}
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """An event of the run says so, or a signal holds a NaN or an infinity."""
     event = h.facts.get("non_finite")
     if event:
         step = float(event.get("step", h.now))
-        return Finding(
+        return Observation(
             step,
             step,
             "sick",
@@ -26,7 +26,7 @@ def look(h: History) -> Judgement:
         bad = ~np.isfinite(series.values)
         if bad.any():
             step = float(series.steps[int(bad.argmax())])
-            return Finding(
+            return Observation(
                 step,
                 step,
                 "sick",
@@ -41,7 +41,7 @@ SYMPTOM = Symptom(
     "A loss, gradient or weight is NaN or infinite. The update was not made, and the checkpoint before it is kept.",
     "Every loss and gradient norm is looked at before the optimizer steps.",
     BOUNDS,
-    look,
+    detect,
     "fast",
     explains=("exploding", "frozen_network", "dead_critic", *EXPLODING.explains),
     raw=True,

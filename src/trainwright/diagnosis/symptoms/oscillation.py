@@ -8,7 +8,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -21,12 +21,12 @@ BOUNDS = {
     "window": Bound(40, "readings", "ours"),
     "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
     "gain": Bound(0.1, "coverage that was gained over the window: above it something gets better", "ours"),
-    "coverage": Bound(0.35, "coverage over what real pictures reach: above it samples are good all the same", "ours"),
+    "coverage": Bound(0.35, "coverage over what real images reach: above it samples are good all the same", "ours"),
 }
 LOSSES = ("critic/loss", "discriminator/term", "discriminator/loss", "generator/adversarial", "vae/loss", "loss")
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """A loss that swings widely about a level while the quality of samples stays flat."""
     judged = False
     for name in LOSSES:
@@ -70,7 +70,7 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     if stretch is None:
         return None
     said = f"{name} swings about {{value}} by more than its own level, and samples do not get better"
-    return finding(stretch, "sick", evidence(name, series, stretch, BOUNDS["swing"].value, said))
+    return observation(stretch, "sick", evidence(name, series, stretch, BOUNDS["swing"].value, said))
 
 
 SYMPTOM = Symptom(
@@ -79,5 +79,5 @@ SYMPTOM = Symptom(
     "Losses swing back and forth without shrinking, and quality stays flat. Losses of healthy GANs swing too, but by less.",
     "Share of turns and the 10-90 % swing of the smoothed loss over its level, with coverage not rising.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -1,6 +1,6 @@
 """Diffusion: samples spread further than real data."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -15,7 +15,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Two samples differ by far more than two real latents do, which a bare distance would praise as diversity."""
     ratio = h.get("sample_diversity/ratio")
     if ratio is None:
@@ -27,7 +27,7 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "two samples differ {value} times as much as two real latents do (healthy: 1)"
-    return finding(stretch, "sick", evidence("sample_diversity/ratio", ratio, stretch, BOUNDS["ratio"].value, said))
+    return observation(stretch, "sick", evidence("sample_diversity/ratio", ratio, stretch, BOUNDS["ratio"].value, said))
 
 
 SYMPTOM = Symptom(
@@ -36,5 +36,5 @@ SYMPTOM = Symptom(
     "Samples differ from each other more than real data do: what a bare distance praises as diversity is too much noise.",
     "Mean squared distance of two samples' latents over that of two real latents.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -8,7 +8,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -33,7 +33,7 @@ PAIRS = (
 )
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """The held-out loss has risen well above its own best while the training loss went on falling."""
     if h.facts.get("few_on_purpose"):
         return None
@@ -54,15 +54,15 @@ def look(h: History) -> Judgement:
         if stretch is None:
             return None
         said = f"{held} is {{value}}, its best was {best[-1]:.3g}; {trained} fell on to {training[-1]:.3g}"
-        return finding(stretch, "sick", evidence(held, v, stretch, float(best[-1]), said))
+        return observation(stretch, "sick", evidence(held, v, stretch, float(best[-1]), said))
     return Unknown("the same loss on held-out and on training data")
 
 
 SYMPTOM = Symptom(
     "overfitting",
     "overfitting",
-    "The model learns the training pictures by heart: held-out ones get worse while training ones get better.",
+    "The model learns the training images by heart: held-out ones get worse while training ones get better.",
     "Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
     BOUNDS,
-    look,
+    detect,
 )

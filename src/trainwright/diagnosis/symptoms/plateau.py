@@ -8,7 +8,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -27,15 +27,15 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Held-out quality is flat at the level of knowing nothing."""
-    groups = [s for _, s in h.match("explained_beyond_mean/") if len(s) >= 3]
+    groups = [s for _, s in h.match("r2_beyond_mean/") if len(s) >= 3]
     if groups:
         steps = groups[0].steps
         best = np.max([s.at(steps) for s in groups], axis=0)
         return _flat(
             h,
-            "explained_beyond_mean",
+            "r2_beyond_mean",
             Series(steps, best),
             BOUNDS["learned"].value,
             "at most {value} of any group is explained, and that has been so for long",
@@ -56,7 +56,7 @@ def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Ju
     flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
     bad = flat & (level.values < learned)
     stretch = persistent(level.steps, bad, 2)
-    return finding(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
+    return observation(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
 
 
 SYMPTOM = Symptom(
@@ -65,5 +65,5 @@ SYMPTOM = Symptom(
     "Quality is flat at the level of predicting the mean. A run that is flat because it is done is not this.",
     "Explained share of held-out data (or the loss over its first value) and its gain over a fifth of the budget.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -1,4 +1,4 @@
-"""Posterior collapse: z says nothing of the picture."""
+"""Posterior collapse: z says nothing of the image."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from trainwright.diagnosis.definitions import (
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -18,63 +18,63 @@ from trainwright.diagnosis.history import History
 
 BOUNDS = {
     "active_share": Bound(
-        0.02, "dimensions whose posterior mean varies with the picture (variance > 0.01)", "Burda et al. 2016"
+        0.02, "dimensions whose posterior mean varies with the image (variance > 0.01)", "Burda et al. 2016"
     ),
     "nats": Bound(
-        0.1, "KL in nats a picture, in all", "the Gaussian VAE guide reports .06, as a mean over dimensions; ours"
+        0.1, "KL in nats an image, in all", "the Gaussian VAE guide reports .06, as a mean over dimensions; ours"
     ),
-    "shuffled": Bound(1.05, "error with another picture's z over that with its own", "ours"),
+    "shuffled": Bound(1.05, "error with another image's z over that with its own", "ours"),
     "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),
 }
 
 
-def look(h: History) -> Judgement:
-    """No active unit or next to no KL, and a decoder that does as well with another picture's z.
+def detect(h: History) -> Judgement:
+    """No active unit or next to no KL, and a decoder that does as well with another image's z.
 
     Where the decoder sees all that the encoder saw it is a suspicion: one answer to it may be all there is to say.
     """
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
     if nats is None and active is None:
-        return Unknown("the KL in nats a picture, or the active units")
+        return Unknown("the KL in nats an image, or the active units")
     base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
     late = base.steps > h.first + BOUNDS["warm_up"].value * h.budget
     name = "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats"
     bad = np.ones(len(base), dtype=bool)
-    told = []  # what speaks for it at the newest reading
+    reported = []  # what speaks for it at the newest reading
     if nats is not None:
         low = smooth(nats.at(base.steps), 2) < BOUNDS["nats"].value
         bad &= low
         if low[-1]:
-            told.append(
-                (name, nats, BOUNDS["nats"].value, "z carries {value} nats a picture (collapsed: below {against})")
+            reported.append(
+                (name, nats, BOUNDS["nats"].value, "z carries {value} nats an image (collapsed: below {against})")
             )
     if active is not None:
         few = active.at(base.steps) <= BOUNDS["active_share"].value
         bad = (bad | few) if shuffled is not None else (bad & few)
         if few[-1]:
             said = "{value} of the latent dimensions are active (healthy: above {against})"
-            told.append(("latent/active_share", active, BOUNDS["active_share"].value, said))
+            reported.append(("latent/active_share", active, BOUNDS["active_share"].value, said))
     if shuffled is not None:
         bad &= np.nan_to_num(shuffled.at(base.steps), nan=1.0) < BOUNDS["shuffled"].value
-        said = "another picture's z does as well: error ratio {value}"
-        told.append(("latent/shuffled_error_ratio", shuffled, BOUNDS["shuffled"].value, said))
+        said = "another image's z does as well: error ratio {value}"
+        reported.append(("latent/shuffled_error_ratio", shuffled, BOUNDS["shuffled"].value, said))
     stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
     severity: Severity = "suspect" if h.facts.get("decoder_is_told") else "sick"
-    return finding(stretch, severity, *(evidence(n, s, stretch, a, t) for n, s, a, t in told))
+    return observation(stretch, severity, *(evidence(n, s, stretch, a, t) for n, s, a, t in reported))
 
 
 SYMPTOM = Symptom(
     "posterior_collapse",
     "posterior collapse",
-    "The posterior equals the prior for every picture, so the latent says nothing and the decoder gives one answer. A suspicion only "
+    "The posterior equals the prior for every image, so the latent says nothing and the decoder gives one answer. A suspicion only "
     "where the decoder is told all that the encoder sees, as when what comes next is predicted: one answer may be all there is.",
-    "KL in nats a picture (whatever the loss averages over), active units, and the error with shuffled z.",
+    "KL in nats an image (whatever the loss averages over), active units, and the error with shuffled z.",
     BOUNDS,
-    look,
+    detect,
     explains=(
         "mode_collapse",
         "mode_dropping",
@@ -83,6 +83,6 @@ SYMPTOM = Symptom(
         "variance_collapse",
         "plateau",
         "loss_imbalance",
-        "aggregate_mismatch",
+        "prior_hole",
     ),
 )

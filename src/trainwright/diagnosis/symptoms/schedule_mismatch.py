@@ -1,6 +1,6 @@
 """Diffusion: training and sampling use different noise schedules."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -13,7 +13,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """The signal share that the sampler assumes differs from the one that training used."""
     distance = h.get("schedule/train_sample_distance")
     if distance is None:
@@ -22,7 +22,7 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "the sampler's schedule is off by {value} of the signal from the one that was trained (healthy: 0)"
-    return finding(
+    return observation(
         stretch, "sick", evidence("schedule/train_sample_distance", distance, stretch, BOUNDS["distance"].value, said)
     )
 
@@ -33,6 +33,6 @@ SYMPTOM = Symptom(
     "The sampler removes noise on a schedule that the network was not trained on, so a falling loss gives collapsed samples.",
     "Largest distance over time between the signal shares of both schedules.",
     BOUNDS,
-    look,
+    detect,
     "fast",
 )

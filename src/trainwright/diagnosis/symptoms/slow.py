@@ -4,12 +4,12 @@ import numpy as np
 
 from trainwright.diagnosis.definitions import (
     Bound,
-    Finding,
     Judgement,
+    Observation,
     Symptom,
     Unknown,
     evidence,
-    finding,
+    observation,
     persistent,
     smooth,
     thin,
@@ -32,7 +32,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """A loss that falls in a nearly straight line at a third of the budget, or weights that hardly move."""
     loss = h.get("validation/reconstruction", "reconstruction/weighted", "validation/loss", "vae/loss", "loss", least=9)
     if loss is None:
@@ -53,10 +53,12 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "the last third of the run gained {value} times as much as the first: it is far from done"
-    return finding(stretch, "suspect", evidence("loss", Series(loss.steps, even), stretch, BOUNDS["even"].value, said))
+    return observation(
+        stretch, "suspect", evidence("loss", Series(loss.steps, even), stretch, BOUNDS["even"].value, said)
+    )
 
 
-def _crawls(h: History, loss: Series) -> Finding | None:
+def _crawls(h: History, loss: Series) -> Observation | None:
     """Weights that hardly move while the loss has kept more than half of its first value."""
     ratios = [s for _, s in h.match("update_ratio/") if len(s) >= 2]
     if not ratios:
@@ -68,7 +70,7 @@ def _crawls(h: History, loss: Series) -> Finding | None:
     stretch = persistent(steps, bad, 2)
     said = "an update changes the weights by {value} of their size (healthy early on: about 1e-3)"
     return (
-        finding(stretch, "suspect", evidence("update_ratio", most, stretch, BOUNDS["moved"].value, said))
+        observation(stretch, "suspect", evidence("update_ratio", most, stretch, BOUNDS["moved"].value, said))
         if stretch
         else None
     )
@@ -80,6 +82,6 @@ SYMPTOM = Symptom(
     "The loss falls in a nearly straight line: the run will end before it has learned what it could.",
     "Gain of the last third of the run so far over the gain of the first third.",
     BOUNDS,
-    look,
+    detect,
     explains=("posterior_collapse", "variance_collapse", "plateau", "mode_collapse", "mode_dropping"),
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown, thin
+from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Severity, Symptom, Unknown, thin
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -17,10 +17,10 @@ BOUNDS = {
 LOSSES = ("critic/loss", "discriminator/loss", "vae/loss", "loss")
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """The newest jump out of the band of the readings before it: a note if it came back, suspicious while it has not."""
     judged = False
-    newest: Finding | None = None
+    newest: Observation | None = None
     for name in LOSSES:
         series = h.get(name, least=int(BOUNDS["window"].value) + 4)
         if series is None:
@@ -37,18 +37,25 @@ def look(h: History) -> Judgement:
             if values[i] - middle > bound:
                 back = np.flatnonzero(np.abs(values[i:] - middle) < bound / 2)
                 end = i + int(back[0]) if len(back) else len(values) - 1
-                healed = bool(len(back))
+                recovered = bool(len(back))
                 long = series.steps[end] - series.steps[i] > BOUNDS["heals"].value * h.budget
-                if not (long and healed):
-                    word = "and came back" if healed else "and has not come back"
-                    told = (
+                if not (long and recovered):
+                    word = "and came back" if recovered else "and has not come back"
+                    reported = (
                         f"{name} jumped to {values[i]:.3g} from about {middle:.3g} at step {series.steps[i]:.0f} {word}"
                     )
                     seen = Evidence(
-                        name, float(values[i]), middle + bound, told, float(series.steps[i]), float(series.steps[end])
+                        name,
+                        float(values[i]),
+                        middle + bound,
+                        reported,
+                        float(series.steps[i]),
+                        float(series.steps[end]),
                     )
-                    severity = "suspect" if not healed and end - i >= 3 else "note"
-                    newest = Finding(float(series.steps[i]), float(series.steps[min(i + 3, end)]), severity, (seen,))  # type: ignore[arg-type]
+                    severity: Severity = "suspect" if not recovered and end - i >= 3 else "note"
+                    newest = Observation(
+                        float(series.steps[i]), float(series.steps[min(i + 3, end)]), severity, (seen,)
+                    )
                 i = max(end, i) + n // 2
             else:
                 i += 1
@@ -61,5 +68,5 @@ SYMPTOM = Symptom(
     "A loss jumps far out of its band. Most spikes heal by themselves within a hundred steps: do not roll those back.",
     "Distance of a reading from the median of those before it, in median absolute deviations; whether it came back.",
     BOUNDS,
-    look,
+    detect,
 )

@@ -1,6 +1,6 @@
 """Stalled: a run that claims to be running and writes nothing."""
 
-from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown
+from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Symptom, Unknown
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -11,7 +11,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """No row for ten times the usual time, while the run's status says that it is running."""
     waited, usual = h.facts.get("seconds_since_row"), h.facts.get("seconds_per_row")
     if waited is None or usual is None:
@@ -20,7 +20,7 @@ def look(h: History) -> Judgement:
     if waited <= limit:
         return None
     said = f"nothing was written for {waited:.0f} seconds; a row took {usual:.1f} so far"
-    return Finding(h.now, h.now, "sick", (Evidence("seconds_since_row", waited, limit, said, h.now, h.now),))
+    return Observation(h.now, h.now, "sick", (Evidence("seconds_since_row", waited, limit, said, h.now, h.now),))
 
 
 SYMPTOM = Symptom(
@@ -29,6 +29,6 @@ SYMPTOM = Symptom(
     "The run says that it is running, but nothing has been written for long: the process hangs or was killed.",
     "Time since the last row over the usual time between rows.",
     BOUNDS,
-    look,
+    detect,
     "fast",
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -14,7 +14,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Every group's output varies far less than the data."""
     groups = {n: s for n, s in h.match("std_ratio/") if len(s) >= 2}
     if not groups:
@@ -26,7 +26,7 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "outputs of {group} vary {{value}} times as much as the data (healthy: near 1)"
-    return finding(
+    return observation(
         stretch,
         "sick",
         *(
@@ -42,6 +42,6 @@ SYMPTOM = Symptom(
     "The model gives nearly the same output for every input: it predicts the mean.",
     "Standard deviation of the output over that of the target, about each place's own mean.",
     BOUNDS,
-    look,
+    detect,
     explains=("mode_collapse", "mode_dropping", "blur", "plateau", "loss_imbalance"),
 )

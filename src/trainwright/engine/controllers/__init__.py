@@ -1,13 +1,13 @@
 """Controllers: what changes rates, momenta and weights from step to step by looking at the losses. Off unless a recipe asks for one."""
 
 from trainwright.engine.controllers.base import Controller
-from trainwright.engine.controllers.loss_gate import Balance
-from trainwright.engine.controllers.q_learning import Learned
-from trainwright.engine.controllers.random_actions import Chance
+from trainwright.engine.controllers.loss_gate import LossGate
+from trainwright.engine.controllers.q_learning import QLearningController
+from trainwright.engine.controllers.random_actions import RandomController
 from trainwright.engine.controllers.settings import ControllerSettings
 from trainwright.errors import UserError
 
-KINDS: dict[str, type[Controller]] = {"q": Learned, "random": Chance, "balance": Balance}
+KINDS: dict[str, type[Controller]] = {"q": QLearningController, "random": RandomController, "balance": LossGate}
 
 
 def make(settings: ControllerSettings, roles: dict[str, str], groups: tuple[str, ...], seed: int) -> Controller | None:

@@ -35,8 +35,8 @@ class Controller(ABC):
             Signals that show what it did, ``controller/...``.
         """
         losses = {role: signals[name] for role, name in self.roles.items() if name in signals}
-        told = self.choose(losses, np.random.default_rng([self.seed, step, 0xC0]), step)
-        return {f"controller/{name}": float(value) for name, value in {**self.factors, **told}.items()}
+        reported = self.choose(losses, np.random.default_rng([self.seed, step, 0xC0]), step)
+        return {f"controller/{name}": float(value) for name, value in {**self.factors, **reported}.items()}
 
     @abstractmethod
     def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:

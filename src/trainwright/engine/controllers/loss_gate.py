@@ -5,7 +5,7 @@ import numpy as np
 from trainwright.engine.controllers.base import Controller, Losses
 
 
-class Balance(Controller):
+class LossGate(Controller):
     """Sets a rate to 0 while the discriminator's mean loss a term is outside of [low, high]."""
 
     def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:

@@ -133,7 +133,7 @@ class Policy:
             self.table, self.seen, self.last = {}, {}, None
 
 
-class Learned(Controller):
+class QLearningController(Controller):
     """The policies of a run. Of the losses that states and rewards look at, those that a family does not have count as steady."""
 
     def __init__(self, *args: Any) -> None:
@@ -167,16 +167,16 @@ class Learned(Controller):
 
     def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:
         """Each policy in turn; the KL weight's looks at means over its interval, and waits for the first held-out reading."""
-        told: dict[str, float] = {}
+        reported: dict[str, float] = {}
         self.lambda_kl = losses.get("lambda_kl", 0.0)
         seen = {name: value for name, value in losses.items() if name not in ("lambda_kl", "quality")}
         for group, policy in self.policies.items():
             for kind, factor in policy.choose(seen, own, step).items():
                 self.factors[f"{kind}/{group}"] = factor
-            told |= {f"{name}/{group}": value for name, value in policy.shown().items()}
+            reported |= {f"{name}/{group}": value for name, value in policy.shown().items()}
         if self.of_kl is not None:
             self._choose_kl(self.of_kl, {**seen, **{k: v for k, v in losses.items() if k == "quality"}}, own, step)
-        return told
+        return reported
 
     def _choose_kl(self, policy: Policy, losses: Losses, own: np.random.Generator, step: int) -> None:
         self.quality = losses.get("quality", self.quality)

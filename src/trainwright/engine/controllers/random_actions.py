@@ -5,7 +5,7 @@ import numpy as np
 from trainwright.engine.controllers.base import Controller, Losses
 
 
-class Chance(Controller):
+class RandomController(Controller):
     """At each step a rate and a momentum factor for each group, each as likely as any other; the losses are not looked at."""
 
     def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:

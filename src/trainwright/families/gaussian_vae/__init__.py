@@ -1,17 +1,17 @@
-"""VAEs on pictures that are written as sets of 2-D Gaussians: the guide's Conv1D and ResNet models, and a sound one."""
+"""VAEs on images that are written as sets of 2-D Gaussians: the guide's Conv1D and ResNet models, and a sound one."""
 
-from trainwright.engine.family import Family, Part
-from trainwright.families.gaussian_vae.charts import PANELS
+from trainwright.engine.family import Family, QualityPart
+from trainwright.families.gaussian_vae.charts import CHARTS
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig
 
 FAMILY = Family(
     name="gaussian_vae",
-    summary="VAE on pictures written as 2-D Gaussians: Conv1D, ResNet Conv1D, and `slots` without pooling",
+    summary="VAE on images written as 2-D Gaussians: Conv1D, ResNet Conv1D, and `slots` without pooling",
     config=GaussianVaeConfig,
-    system="trainwright.families.gaussian_vae.model:GaussianVae",
-    panels=PANELS,
-    quality=tuple(Part(f"explained_beyond_mean/{group}") for group in ("xy", "scale", "rot", "feat")),
-    reading="trainwright.families.gaussian_vae.summary:read",
+    model="trainwright.families.gaussian_vae.model:GaussianVae",
+    charts=CHARTS,
+    quality=tuple(QualityPart(f"r2_beyond_mean/{group}") for group in ("xy", "scale", "rot", "feat")),
+    read_run="trainwright.families.gaussian_vae.summary:read",
     smoke=(
         "data.size=32",
         "data.workers=1",

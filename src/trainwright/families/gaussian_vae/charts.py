@@ -1,11 +1,11 @@
 """The curves of a Gaussian VAE's report."""
 
-from trainwright.engine.charts import Panel
+from trainwright.engine.charts import Chart
 
 GROUPS = (("places", "xy"), ("scales", "scale"), ("rotation", "rot"), ("colour", "feat"))
 
-PANELS = (
-    Panel(
+CHARTS = (
+    Chart(
         "Objective",
         "Training and held-out should fall together. While the KL weight warms up the total may rise: look at the last line.",
         (
@@ -14,28 +14,28 @@ PANELS = (
             ("held out, full KL weight", "validation/loss_at_full_beta"),
         ),
     ),
-    Panel(
+    Chart(
         "Squared error of each group",
         "In the guide's reduction, on normalised data, 1.0 means that the group's mean is predicted: nothing learned.",
         [(label, f"vae/{name}") for label, name in GROUPS],
     ),
-    Panel(
-        "Explained variance on held-out pictures",
+    Chart(
+        "Explained variance on held-out images",
         "Beyond what each place's mean explains; near 0: that group is not heard, whatever its loss says.",
-        [(label, f"explained_beyond_mean/{name}") for label, name in GROUPS],
+        [(label, f"r2_beyond_mean/{name}") for label, name in GROUPS],
     ),
-    Panel(
+    Chart(
         "Spread of the output over that of the data",
         "1 is right; near 0 the output is the mean.",
         [(label, f"std_ratio/{name}") for label, name in GROUPS],
     ),
-    Panel(
-        "KL in nats per picture",
-        "What z says of a picture. Near 0 the posterior has collapsed.",
+    Chart(
+        "KL in nats per image",
+        "What z says of an image. Near 0 the posterior has collapsed.",
         (("training", "kl/nats"), ("held out", "kl/nats_heldout"), ("largest dimension", "kl/largest_dimension")),
         log=True,
     ),
-    Panel(
+    Chart(
         "Latent dimensions by their KL",
         "Share of dimensions; all below 0.01 nats is collapse, a few far above 1 carry everything.",
         (
@@ -46,14 +46,14 @@ PANELS = (
             ("above 1", "kl_histogram/above_1"),
         ),
     ),
-    Panel(
+    Chart(
         "Active units and mutual information",
-        "Dimensions that vary with the picture; nats that z tells of which picture it is, at most ln of the number looked at.",
+        "Dimensions that vary with the image; nats that z tells of which image it is, at most ln of the number looked at.",
         (("active units", "latent/active_units"), ("mutual information", "latent/mutual_information")),
     ),
-    Panel(
-        "Rendered reconstructions of held-out pictures",
-        "dB beside the original pictures.",
+    Chart(
+        "Rendered reconstructions of held-out images",
+        "dB beside the original images.",
         (("PSNR", "rendered/psnr"),),
     ),
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 from trainwright.config.schedules import Rate
 from trainwright.data.gaussians.config import GaussianData
 from trainwright.engine.config import RunConfig
@@ -13,60 +13,63 @@ Filters = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(stri
 Shares = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(strict=False, min_length=1)]
 
 
-class Networks(Config):
+class NetworkConfig(Config):
     """Encoder and decoder. All of these change the architecture, so they need a restart."""
 
-    architecture: Literal["conv1d", "resnet_conv1d", "slots"] = knob(
+    architecture: Literal["conv1d", "resnet_conv1d", "slots"] = setting(
         "conv1d",
         "`conv1d` and `resnet_conv1d`: the guide's, which pool all Gaussians away before the latent; `slots`: no pooling, the "
         "latent sees and makes every place of the order.",
     )
-    latent_dim: int = knob(256, "Length of the latent vector z.", ge=1, le=65536)
-    encoder_filters: Filters = knob((32, 64, 128), "Channels of the encoder's stages.")
-    decoder_filters: Filters = knob((64, 32, 16), "Channels of the decoder's stages.")
-    dense: int = knob(
+    latent_dim: int = setting(256, "Length of the latent vector z.", ge=1, le=65536)
+    encoder_filters: Filters = setting((32, 64, 128), "Channels of the encoder's stages.")
+    decoder_filters: Filters = setting((64, 32, 16), "Channels of the decoder's stages.")
+    dense: int = setting(
         512, "Width of the dense layers beside the latent (`conv1d` and `resnet_conv1d`).", ge=1, le=65536
     )
-    first_width: int = knob(16, "Channels that the decoder's dense layer hands to its first stage.", ge=1, le=65536)
-    dropout: Shares = knob(
+    first_width: int = setting(16, "Channels that the decoder's dense layer hands to its first stage.", ge=1, le=65536)
+    dropout: Shares = setting(
         (0.1, 0.15, 0.2), "Dropout after each encoder stage; the last one goes on, also for the dense layer."
     )
-    prior: Literal["standard", "aggregate", "mixture"] = knob(
+    prior: Literal["standard", "aggregate", "mixture"] = setting(
         "standard",
         "What z is drawn from for samples. `standard`: N(0, I); `aggregate`: the Gaussian with the mean and covariance of the "
-        "training pictures' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together; `mixture`: such a "
+        "training images' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together; `mixture`: such a "
         "Gaussian for each cluster of their means.",
     )
-    prior_rank: int = knob(
+    prior_rank: int = setting(
         256, "With `aggregate` and `mixture`: directions of a covariance that are kept.", ge=1, le=4096
     )
-    prior_parts: int = knob(20, "With `mixture`: most Gaussians.", ge=1, le=1024)
-    prior_least: int = knob(8, "With `mixture`: training pictures that a Gaussian needs.", ge=1, le=4096)
+    prior_parts: int = setting(20, "With `mixture`: most Gaussians.", ge=1, le=1024)
+    prior_least: int = setting(8, "With `mixture`: training images that a Gaussian needs.", ge=1, le=4096)
 
 
 class Weights(Config):
-    """Factors on the four groups of the reconstruction, and on the picture they render to."""
+    """Factors on the four groups of the reconstruction, and on the image they render to."""
 
-    xy: float = knob(1.0, "Weight of the places.", hot=True, ge=0)
-    scale: float = knob(1.0, "Weight of the scales.", hot=True, ge=0)
-    rot: float = knob(1.0, "Weight of the rotation.", hot=True, ge=0)
-    feat: float = knob(1.0, "Weight of the colour.", hot=True, ge=0)
-    picture: float = knob(
+    xy: float = setting(1.0, "Weight of the places.", hot=True, ge=0)
+    scale: float = setting(1.0, "Weight of the scales.", hot=True, ge=0)
+    rot: float = setting(1.0, "Weight of the rotation.", hot=True, ge=0)
+    feat: float = setting(1.0, "Weight of the colour.", hot=True, ge=0)
+    image: float = setting(
         0.0,
         "Weight of the squared error between the rendered output and the rendered fit, colours from 0 to 1, summed over pixels with "
         "`reduction: sum` and averaged otherwise. 0: nothing is rendered.",
         hot=True,
         ge=0,
+        formerly={"picture": {}},
     )
 
 
-class Objective(Config):
+class LossConfig(Config):
     """The loss and the optimizer. All of these can change in a running or resumed run."""
 
-    max_beta: float = knob(1.0, "Weight of the KL term after its warm-up.", hot=True, ge=0)
-    beta_warmup_epochs: float = knob(50.0, "The weight grows linearly with each epoch up to this one.", hot=True, ge=0)
-    beta: Rate | None = knob(None, "A schedule of the KL weight that overrules the two settings above.", hot=True)
-    reduction: Literal["group_mean", "channel_sum", "mean", "sum"] = knob(
+    max_beta: float = setting(1.0, "Weight of the KL term after its warm-up.", hot=True, ge=0)
+    beta_warmup_epochs: float = setting(
+        50.0, "The weight grows linearly with each epoch up to this one.", hot=True, ge=0
+    )
+    beta: Rate | None = setting(None, "A schedule of the KL weight that overrules the two settings above.", hot=True)
+    reduction: Literal["group_mean", "channel_sum", "mean", "sum"] = setting(
         "group_mean",
         "What the terms are. `group_mean`, the guide's: each group's squared error averaged over batch, points and channels, the "
         "KL over the latent dimensions; `channel_sum`: the same, summed over channels; `mean`: squared errors averaged over all "
@@ -74,24 +77,26 @@ class Objective(Config):
         hot=True,
     )
     weights: Weights = Weights()
-    picture_count: int = knob(8, "Sets of each batch that the picture term renders.", hot=True, ge=1, le=65536)
-    exchange_colours: float = knob(
+    image_count: int = setting(
+        8, "Sets of each batch that the image term renders.", hot=True, ge=1, le=65536, formerly={"picture_count": {}}
+    )
+    exchange_colours: float = setting(
         0.0,
         "Share of the training sets whose colour channels are exchanged at random: the same Gaussians in other colours.",
         hot=True,
         ge=0,
         le=1,
     )
-    learning_rate: Rate = knob(1e-3, "Learning rate of Adam.", hot=True)
-    weight_decay: float = knob(0.0, "Decoupled weight decay (AdamW).", hot=True, ge=0)
+    learning_rate: Rate = setting(1e-3, "Learning rate of Adam.", hot=True)
+    weight_decay: float = setting(0.0, "Decoupled weight decay (AdamW).", hot=True, ge=0)
 
 
 class GaussianVaeConfig(RunConfig):
     """A Gaussian VAE recipe."""
 
     data: GaussianData = GaussianData()
-    model: Networks = Networks()
-    optim: Objective = Objective()
+    model: NetworkConfig = NetworkConfig()
+    optim: LossConfig = LossConfig()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "GaussianVaeConfig":

@@ -1,4 +1,4 @@
-"""A prior of samples for codes that lie in clusters: a Gaussian for each cluster of the training pictures' codes."""
+"""A prior of samples for codes that lie in clusters: a Gaussian for each cluster of the training images' codes."""
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class Mixture(nn.Module):
     @torch.no_grad()
     def follow(self, codes: Tensor, least: int) -> None:
         """Sets the Gaussians to the clusters of ``codes`` (B, L). Clusters of fewer than ``least`` go to their neighbours: a Gaussian
-        through a few codes gives back the pictures that they came from.
+        through a few codes gives back the images that they came from.
         """
         label = clusters(codes, len(self.centres), least)
         self.centres.zero_()

@@ -6,35 +6,35 @@ import torch
 from torch import Tensor
 
 from trainwright.config.schedules import value
-from trainwright.data.gaussians.dataset import FittedPictures
+from trainwright.data.gaussians.dataset import FittedImages
 from trainwright.data.gaussians.fit import psnr, ssim
 from trainwright.data.gaussians.form import Form
 from trainwright.data.gaussians.render import Canvas, render
-from trainwright.engine.model import Group, Moment, Progress, System, View
+from trainwright.engine.model import GenerativeModel, ParamGroup, Progress, StepContext, View
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig
 from trainwright.families.gaussian_vae.networks import make
 from trainwright.families.gaussian_vae.objective import (
     beta_at,
     divergence,
     effective_beta,
+    image_error,
     kl_per_nat,
-    picture_error,
     reconstruction,
     square_weights,
 )
 from trainwright.metrics.latent import latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.posterior_threshold import Threshold, predict
-from trainwright.metrics.r2 import explained
+from trainwright.metrics.r2 import r2
 from trainwright.randomness import normal, uniform
 
 MOST = 256  # held-out sets that an evaluation looks at
 MOST_EACH_TIME = 128  # the same for the probe of a running training
 MOST_FOR_PRIOR = 512  # training sets whose posteriors the prior of samples follows
-SHOWN = 8  # pictures that are rendered for PSNR and for the view
+SHOWN = 8  # images that are rendered for PSNR and for the view
 VALIDATION_SEED = 20131220
 
 
-class GaussianVae(System):
+class GaussianVae(GenerativeModel):
     """Encoder and decoder with one optimizer."""
 
     losses_csv: ClassVar = {
@@ -63,15 +63,15 @@ class GaussianVae(System):
         parameters = [p for network in self.networks.values() for p in network.parameters()]
         adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True)
         settings = {"weight_decay": self.optim.weight_decay}
-        self.groups = {"vae": Group(tuple(self.networks), adam, self.optim.learning_rate, settings)}
+        self.groups = {"vae": ParamGroup(tuple(self.networks), adam, self.optim.learning_rate, settings)}
         self._shown: Tensor | None = None  # originals and fits of the view, which never change
 
     @staticmethod
-    def open_data(config: Any, progress: Progress | None = None) -> FittedPictures:
-        """The fitted pictures that ``config.data`` names; fits them if that was not done yet."""
-        return FittedPictures.open(config.data, progress)
+    def open_data(config: Any, progress: Progress | None = None) -> FittedImages:
+        """The fitted images that ``config.data`` names; fits them if that was not done yet."""
+        return FittedImages.open(config.data, progress)
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to_data(self, data: Any) -> None:
         """Puts the normalisation into the decoder's buffers."""
         self.decoder.shift.copy_(data.mean)
         self.decoder.spread.copy_(data.std)
@@ -82,7 +82,7 @@ class GaussianVae(System):
         """The KL weight in force."""
         return beta_at(self.optim, epoch) if self.optim.beta is None else value(self.optim.beta, step, epoch)
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """Σ w_g · (x_g - x̂_g)² + w_p · (rendered x - rendered x̂)² + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; x̂ from one
         draw of z.
         """
@@ -93,7 +93,7 @@ class GaussianVae(System):
         terms = reconstruction(batch, output, self.form.groups, self.optim.reduction)
         kl = divergence(mean, log_variance, self.optim.reduction)
         weighted = {name: (getattr(self.optim.weights, name), term) for name, term in terms.items()}
-        weighted |= self._picture(batch, output, self.optim.picture_count)
+        weighted |= self._image(batch, output, self.optim.image_count)
         at.update("vae", **weighted, kl=(self.beta(at.step, at.epoch), kl))
         total = torch.stack([weight * term.detach() for weight, term in weighted.values()]).sum()
         nats = kl.detach() / kl_per_nat(self.latent_dim, self.optim)
@@ -110,23 +110,23 @@ class GaussianVae(System):
         values = values.gather(1, order.to(sets.device)[..., None].expand_as(values))
         return torch.cat([sets[:, : colours.start], (values - mean) / spread], 1)
 
-    def _picture(self, sets: Tensor, output: Tensor, most: int) -> dict[str, tuple[float, Tensor]]:
-        """The picture term of the first ``most`` sets with its weight; nothing where the weight is 0.
+    def _image(self, sets: Tensor, output: Tensor, most: int) -> dict[str, tuple[float, Tensor]]:
+        """The image term of the first ``most`` sets with its weight; nothing where the weight is 0.
 
         How much an error of a number shows depends on the other numbers: on a wide Gaussian's colour hangs much, on a round one's
-        angle nothing. Only the picture knows.
+        angle nothing. Only the image knows.
         """
-        weight = self.optim.weights.picture
+        weight = self.optim.weights.image
         if weight == 0:
             return {}
         with torch.no_grad():
             wanted = self._render(sets[:most])
-        return {"picture": (weight, picture_error(wanted, self._render(output[:most]), self.optim.reduction))}
+        return {"image": (weight, image_error(wanted, self._render(output[:most]), self.optim.reduction))}
 
     # ---- samples -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def before_samples(self, data: Any) -> None:
+    def prepare_sampling(self, data: Any) -> None:
         """Brings the prior of samples up to date with the weights, where the recipe takes it from the posteriors."""
         if self.config.model.prior != "standard":
             self.decoder.follow(*self._encode(data.some("train", MOST_FOR_PRIOR)))
@@ -136,10 +136,10 @@ class GaussianVae(System):
         """Rendered samples, z from the recipe's prior: (count, C, H, W) in [-1, 1]."""
         own = torch.Generator().manual_seed(seed)
         z = self.decoder.prior(count, own)
-        return torch.cat([self.pictures(self._decode(part)) for part in z.split(64)])
+        return torch.cat([self.images(self._decode(part)) for part in z.split(64)])
 
     @torch.no_grad()
-    def pictures(self, normalised: Tensor) -> Tensor:
+    def images(self, normalised: Tensor) -> Tensor:
         """Normalised (B, F, N) -> rendered (B, C, H, W) in [-1, 1]."""
         return self._render(normalised).clamp(0, 1) * 2 - 1
 
@@ -166,7 +166,7 @@ class GaussianVae(System):
     # ---- held-out data -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
+    def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
         """The objective on all held-out sets with one fixed draw of z, at the β in force and at the β that warm-up leads to."""
         sets = data.some("held_out", len(data.held_out))
         if not len(sets):
@@ -177,7 +177,7 @@ class GaussianVae(System):
         kl = float(divergence(mean, log_variance, self.optim.reduction))
         found = {f"validation/{name}": float(term) for name, term in terms.items()}
         total = sum(getattr(self.optim.weights, name) * float(term) for name, term in terms.items())
-        for name, (weight, term) in self._picture(sets.to(output), output, MOST).items():
+        for name, (weight, term) in self._image(sets.to(output), output, MOST).items():
             found[f"validation/{name}"] = float(term)
             total += weight * float(term)
         full = self.optim.max_beta if self.optim.beta is None else self.beta(step, epoch)
@@ -190,7 +190,7 @@ class GaussianVae(System):
         }
 
     @torch.no_grad()
-    def hold_out(self, data: Any) -> dict[str, float]:
+    def validate(self, data: Any) -> dict[str, float]:
         """What held-out sets say: explained variance of each group, latents, and rendered reconstructions."""
         sets = data.some("held_out", MOST_EACH_TIME)
         return self._probe(sets, data, SHOWN) if len(sets) > 1 else {}
@@ -202,10 +202,10 @@ class GaussianVae(System):
         shuffled = torch.cat([self._decode(part) for part in mean.roll(1, 0).split(64)])
         target = sets.to(output)
         ratio = (shuffled - target).square().mean() / (output - target).square().mean().clamp_min(1e-12)
-        drawn = (self.pictures(output[:shown]) + 1) / 2
-        wanted = (data.pictures("held_out", shown).to(drawn) + 1) / 2
+        drawn = (self.images(output[:shown]) + 1) / 2
+        wanted = (data.images("held_out", shown).to(drawn) + 1) / 2
         return {
-            **explained(target, output, self.form.groups, data.slot_mean),
+            **r2(target, output, self.form.groups, data.slot_mean),
             **latent_signals(mean, log_variance, z),
             "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
             "latent/shuffled_error_ratio": float(ratio),
@@ -215,17 +215,17 @@ class GaussianVae(System):
 
     @torch.no_grad()
     def views(self, data: Any) -> dict[str, View]:
-        """Held-out pictures over their fits over their reconstructions."""
+        """Held-out images over their fits over their reconstructions."""
         part = "held_out" if len(data.held_out) else "train"
         sets = data.some(part, SHOWN)
         if self._shown is None:
-            self._shown = torch.cat([data.pictures(part, SHOWN), self.pictures(sets.to(self.device)).cpu()])
-        again = self.pictures(self._decode(self._encode(sets)[0])).cpu()
+            self._shown = torch.cat([data.images(part, SHOWN), self.images(sets.to(self.device)).cpu()])
+        again = self.images(self._decode(self._encode(sets)[0])).cpu()
         return {"reconstructions": View(torch.cat([self._shown, again]), len(sets))}
 
     @torch.no_grad()
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Reconstructions of held-out pictures, and the latents that carry them."""
+        """Reconstructions of held-out images, and the latents that carry them."""
         sets = data.some("held_out", MOST)
         if len(sets) < 2:
             return []
@@ -235,7 +235,7 @@ class GaussianVae(System):
         rows[0]["floor"] = float(fits.mean())
         for name in self.form.groups:
             meaning = f"share of the variance of {name} about each place's mean that reconstructions explain"
-            rows.append(_row(f"explained_beyond_mean/{name}", found[f"explained_beyond_mean/{name}"], meaning))
+            rows.append(_row(f"r2_beyond_mean/{name}", found[f"r2_beyond_mean/{name}"], meaning))
         return rows
 
     def threshold(self, data: Any, most: int = 2000) -> Threshold:
@@ -264,9 +264,9 @@ class GaussianVae(System):
 MEANINGS = {
     "rendered/psnr": "dB of rendered held-out reconstructions; beside it the fits' own",
     "rendered/ssim": "structural similarity of the same",
-    "kl/nats_heldout": "nats that z says of a picture, by the KL",
-    "latent/active_units": "dimensions of z that vary with the picture",
-    "latent/shuffled_error_ratio": "error with another picture's z over that with its own; 1 means z is not heard",
+    "kl/nats_heldout": "nats that z says of an image, by the KL",
+    "latent/active_units": "dimensions of z that vary with the image",
+    "latent/shuffled_error_ratio": "error with another image's z over that with its own; 1 means z is not heard",
 }
 
 

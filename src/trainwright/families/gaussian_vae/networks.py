@@ -1,7 +1,7 @@
 """Encoders and decoders over sets of N Gaussians as sequences (B, F, N).
 
 Encoders give the mean and log-variance of z, (B, latent) each. Decoders give (B, F, N) and hold the data's normalisation as buffers,
-so that a checkpoint can make pictures without the data.
+so that a checkpoint can make images without the data.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trainwright.families.gaussian_vae.config import Networks
+from trainwright.families.gaussian_vae.config import NetworkConfig
 from trainwright.families.gaussian_vae.mixture import Mixture
 
 KERNEL = 5
 
 
-def dropouts(model: Networks) -> list[float]:
+def dropouts(model: NetworkConfig) -> list[float]:
     """One share for each encoder stage and one for the dense layer; the last given goes on."""
     given = list(model.dropout)
     return [given[min(i, len(given) - 1)] for i in range(len(model.encoder_filters) + 1)]
@@ -64,7 +64,7 @@ class Heads(nn.Module):
 class PooledEncoder(nn.Module):
     """The guide's: stages with a max-pool of 2 between them, then the mean over all places, a dense layer and the heads."""
 
-    def __init__(self, model: Networks, width: int, count: int) -> None:
+    def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__()
         stage, across, drop = STAGES[model.architecture], [width, *model.encoder_filters], dropouts(model)
         layers: list[nn.Module] = []
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
     axes: Tensor
     noise: Tensor
 
-    def __init__(self, model: Networks, width: int, count: int) -> None:
+    def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__()
         rank = model.prior_rank if model.prior == "aggregate" else 0
         self.register_buffer("centre", torch.zeros(model.latent_dim))
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
 class PooledDecoder(Decoder):
     """The guide's: two dense layers, stages with upsampling by 2 between them, a 1x1 convolution."""
 
-    def __init__(self, model: Networks, width: int, count: int) -> None:
+    def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__(model, width, count)
         stage, across = STAGES[model.architecture], [model.first_width, *model.decoder_filters]
         self.places = count // 2 ** (len(model.decoder_filters) - 1)
@@ -190,7 +190,7 @@ class SlotEncoder(nn.Module):
     within a few steps, and the stages learn the rest.
     """
 
-    def __init__(self, model: Networks, width: int, count: int) -> None:
+    def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__()
         filters, drop = model.encoder_filters, dropouts(model)
         layers: list[nn.Module] = [conv(width, filters[0]), Slot(filters[0], drop[0])]
@@ -213,7 +213,7 @@ class SlotDecoder(Decoder):
     linear map is added.
     """
 
-    def __init__(self, model: Networks, width: int, count: int) -> None:
+    def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__(model, width, count)
         filters = model.decoder_filters
         self.places = count // 4 ** (len(filters) - 1)
@@ -230,7 +230,7 @@ class SlotDecoder(Decoder):
         return self.stages(places) + self.linear(places)
 
 
-def make(model: Networks, width: int, count: int) -> tuple[nn.Module, Decoder]:
+def make(model: NetworkConfig, width: int, count: int) -> tuple[nn.Module, Decoder]:
     """Encoder and decoder of a config for sets of ``count`` Gaussians with ``width`` numbers each."""
     if model.architecture == "slots":
         return SlotEncoder(model, width, count), SlotDecoder(model, width, count)

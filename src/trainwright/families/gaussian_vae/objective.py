@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainwright.families.gaussian_vae.config import Objective
+from trainwright.families.gaussian_vae.config import LossConfig
 from trainwright.metrics.latent import kl_per_dimension
 
 
@@ -28,8 +28,8 @@ def reconstruction(target: Tensor, output: Tensor, groups: Mapping[str, slice], 
     return terms
 
 
-def picture_error(wanted: Tensor, drawn: Tensor, reduction: str) -> Tensor:
-    """Raw squared error of rendered pictures (B, C, H, W): for ``sum`` summed over a picture, else the mean."""
+def image_error(wanted: Tensor, drawn: Tensor, reduction: str) -> Tensor:
+    """Raw squared error of rendered images (B, C, H, W): for ``sum`` summed over an image, else the mean."""
     return torch.nn.functional.mse_loss(drawn, wanted) * (wanted[0].numel() if reduction == "sum" else 1)
 
 
@@ -39,7 +39,7 @@ def divergence(mean: Tensor, log_variance: Tensor, reduction: str) -> Tensor:
     return each.mean() if reduction in ("group_mean", "channel_sum") else each.sum(1).mean()
 
 
-def square_weights(groups: Mapping[str, slice], count: int, optim: Objective) -> Tensor:
+def square_weights(groups: Mapping[str, slice], count: int, optim: LossConfig) -> Tensor:
     """(F, N): the factor of each number's squared error in the loss, weights of the groups included."""
     width = max(channels.stop for channels in groups.values())
     factors = torch.zeros(width, count)
@@ -50,13 +50,13 @@ def square_weights(groups: Mapping[str, slice], count: int, optim: Objective) ->
     return factors
 
 
-def kl_per_nat(latent_dim: int, optim: Objective) -> float:
+def kl_per_nat(latent_dim: int, optim: LossConfig) -> float:
     """The factor of one nat at β = 1."""
     return 1 / latent_dim if optim.reduction in ("group_mean", "channel_sum") else 1.0
 
 
 def effective_beta(
-    beta: float, groups: Mapping[str, slice], count: int, latent_dim: int, optim: Objective
+    beta: float, groups: Mapping[str, slice], count: int, latent_dim: int, optim: LossConfig
 ) -> dict[str, float]:
     """For each group the β of the likelihood reading, ½Σ(x - x̂)² + β·KL[nats], that the loss amounts to (1 is a unit-variance
     Gaussian decoder). Groups of weight 0 are left out.
@@ -67,7 +67,7 @@ def effective_beta(
     return {name: k / (2 * factor) for name, factor in found.items() if factor > 0}
 
 
-def beta_at(optim: Objective, epoch: float) -> float:
+def beta_at(optim: LossConfig, epoch: float) -> float:
     """The guide's warm-up: max_beta · (epoch + 1) / beta_warmup_epochs with whole epochs counted from 0, then max_beta."""
     if optim.beta_warmup_epochs <= 0:
         return optim.max_beta

@@ -8,9 +8,9 @@ LEARNED, NOTHING = (
     0.5,
     0.1,
 )  # explained variance beyond each place's mean; 0.1 is the trivial level of 0.9 of the variance
-COLLAPSED_NATS = 0.1  # per picture in all
+COLLAPSED_NATS = 0.1  # per image in all
 COLLAPSED_SHARE = 0.1  # active units below this share are a severe collapse (Burda et al.)
-UNHEARD = 1.05  # error with another picture's z over that with its own: z is as good as not used
+UNHEARD = 1.05  # error with another image's z over that with its own: z is as good as not used
 
 
 def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
         events: of ``events.jsonl``.
 
     Returns:
-        epochs, KL (nats a picture, and as the guide has it a mean over dimensions), reconstruction, its four terms, and what happened.
+        epochs, KL (nats an image, and as the guide has it a mean over dimensions), reconstruction, its four terms, and what happened.
     """
     last = _last(rows)
     if "reconstruction/weighted" not in last:
@@ -42,12 +42,12 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
 def what_happened(last: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
     """The sentence: whether z is used, which groups were learned, and how the run ended."""
     parts = [_latent(last)]
-    learned = [NAMES[g] for g in NAMES if last.get(f"explained_beyond_mean/{g}", 0.0) >= LEARNED]
-    missed = [NAMES[g] for g in NAMES if last.get(f"explained_beyond_mean/{g}", 1.0) < NOTHING]
+    learned = [NAMES[g] for g in NAMES if last.get(f"r2_beyond_mean/{g}", 0.0) >= LEARNED]
+    missed = [NAMES[g] for g in NAMES if last.get(f"r2_beyond_mean/{g}", 1.0) < NOTHING]
     between = [
         f"{NAMES[g]} partly ({last[key]:.2f})"
         for g in NAMES
-        if (key := f"explained_beyond_mean/{g}") in last and NOTHING <= last[key] < LEARNED
+        if (key := f"r2_beyond_mean/{g}") in last and NOTHING <= last[key] < LEARNED
     ]
     found = [*([f"{_and(learned)} learned"] if learned else []), *between]
     found += [f"{_and(missed)} not learned (the mean is predicted)"] if missed else []
@@ -61,7 +61,7 @@ def what_happened(last: dict[str, Any], events: Sequence[dict[str, Any]]) -> str
 def _latent(last: dict[str, Any]) -> str:
     nats = last.get("kl/nats_heldout")
     if nats is None:
-        return "nothing was held out, so nothing can be said of unseen pictures"
+        return "nothing was held out, so nothing can be said of unseen images"
     active, share = last["latent/active_units"], last["latent/active_share"]
     if nats < COLLAPSED_NATS or active == 0:
         return (

@@ -1,16 +1,16 @@
 """Latent diffusion: a KL autoencoder, and a UNet that learns to undo noise in its latents (Rombach et al. 2022)."""
 
-from trainwright.engine.family import Family, Part
-from trainwright.families.latent_diffusion.charts import PANELS
+from trainwright.engine.family import Family, QualityPart
+from trainwright.families.latent_diffusion.charts import CHARTS
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 
 FAMILY = Family(
     name="latent_diffusion",
-    summary="latent diffusion on pictures: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
+    summary="latent diffusion on images: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
     config=LatentDiffusionConfig,
-    system="trainwright.families.latent_diffusion.stages:stage",
-    panels=PANELS,
-    quality=(Part("samples/coverage", "real/coverage"), Part("samples/precision", "real/precision")),
+    model="trainwright.families.latent_diffusion.stages:stage",
+    charts=CHARTS,
+    quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/precision", "real/precision")),
     smoke=(
         "data.size=32",
         "vae.widths=[8, 8, 8]",

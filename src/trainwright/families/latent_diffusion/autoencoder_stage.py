@@ -10,28 +10,28 @@ from torch.nn.functional import relu
 
 from trainwright.data.gaussians.fit import psnr, ssim
 from trainwright.data.images import Images
-from trainwright.engine.model import Data, Moment, Progress, System, View, now
+from trainwright.engine.model import Data, GenerativeModel, Progress, StepContext, View, now
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.export import save_autoencoder
 from trainwright.families.latent_diffusion.networks import Codec, patch_discriminator
 from trainwright.families.latent_diffusion.optimizer import group
 from trainwright.metrics.latent import latent_signals, posterior_draw
 
-MOST = 64  # held-out pictures of a probe
-MEASURED = 512  # training pictures that the scale is measured on
+MOST = 64  # held-out images of a probe
+MEASURED = 512  # training images that the scale is measured on
 SHOWN = 8
 SEED = 20211220
 RATIO = (0.0, 1e4)  # of gradient norms, as in Esser et al. 2021
 
 
-class AutoencoderStage(System):
+class AutoencoderStage(GenerativeModel):
     """Encoder and decoder with one optimizer, and the discriminator with its own."""
 
     losses_csv: ClassVar = {
         "loss": "autoencoder/loss", "l1": "autoencoder/l1", "kl": "autoencoder/kl", "d_loss": "discriminator/loss",
     }  # fmt: skip
     headline: ClassVar = {"L1": "autoencoder/l1", "KL": "autoencoder/kl", "PSNR": "reconstructions/psnr"}
-    pictorial: ClassVar = False  # draws from the prior of an autoencoder look like nothing
+    samples_are_images: ClassVar = False  # draws from the prior of an autoencoder look like nothing
 
     def __init__(self, config: LatentDiffusionConfig) -> None:
         super().__init__(config)
@@ -46,11 +46,11 @@ class AutoencoderStage(System):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Images:
-        """The pictures, or the first ``config.subset`` of them."""
+        """The images, or the first ``config.subset`` of them."""
         images = Images.open(config.data, progress)
         return replace(images, train=images.first("train", config.subset)) if config.subset else images
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""
         again, mean, log_variance = self.codec(batch)
         l1 = (again - batch).abs().mean()
@@ -75,7 +75,7 @@ class AutoencoderStage(System):
     # ---- samples, held-out data --------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def before_samples(self, data: Data) -> None:
+    def prepare_sampling(self, data: Data) -> None:
         """Measures the scale, and the mean and spread of each number of a latent, with the weights of now."""
         for codec in {id(c): c for c in (self.codec, self.network("autoencoder", True))}.values():
             codec.measure(self._encode(data.some("train", MEASURED), codec)[0])  # type: ignore[operator]
@@ -89,22 +89,22 @@ class AutoencoderStage(System):
         return torch.cat([codec.decode(part) for part in latents.split(MOST)])
 
     @torch.no_grad()
-    def hold_out(self, data: Data) -> dict[str, float]:
+    def validate(self, data: Data) -> dict[str, float]:
         """Held-out reconstructions from the mean and from one draw, and what the latents say."""
-        pictures = data.some("held_out", MOST).to(self.device)
-        if not len(pictures):
+        images = data.some("held_out", MOST).to(self.device)
+        if not len(images):
             return {}
         codec: Any = self.network("autoencoder", True)
-        mean, log_variance = self._encode(pictures, codec)
+        mean, log_variance = self._encode(images, codec)
         again = codec.vae.decode(mean).sample
         drawn = codec.vae.decode(posterior_draw(mean, log_variance, SEED)).sample
-        shown, wanted = again.clamp(-1, 1) / 2 + 0.5, pictures / 2 + 0.5
+        shown, wanted = again.clamp(-1, 1) / 2 + 0.5, images / 2 + 0.5
         nats = latent_signals(mean.flatten(1), log_variance.flatten(1), mean.flatten(1))["kl/nats_heldout"]
         return {
             "reconstructions/psnr": float(psnr(shown, wanted).mean()),
             "reconstructions/ssim": float(ssim(shown, wanted).mean()),
-            "validation/l1": float((again - pictures).abs().mean()),
-            "validation/loss": float((drawn - pictures).abs().mean()),
+            "validation/l1": float((again - images).abs().mean()),
+            "validation/loss": float((drawn - images).abs().mean()),
             "latent/mean": float(mean.mean()),
             "latent/std": float(mean.std()),
             "latent/posterior_std": float((0.5 * log_variance).exp().mean()),
@@ -112,22 +112,22 @@ class AutoencoderStage(System):
         }
 
     @torch.no_grad()
-    def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
-        """L1 of held-out pictures from the mean and from one fixed draw."""
-        return {k: v for k, v in self.hold_out(data).items() if k.startswith("validation/")}
+    def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
+        """L1 of held-out images from the mean and from one fixed draw."""
+        return {k: v for k, v in self.validate(data).items() if k.startswith("validation/")}
 
     @torch.no_grad()
     def views(self, data: Data) -> dict[str, View]:
-        """Held-out pictures over their reconstructions."""
+        """Held-out images over their reconstructions."""
         part = "held_out" if len(data.some("held_out", 1)) else "train"
-        pictures = data.some(part, SHOWN)
+        images = data.some(part, SHOWN)
         codec: Any = self.network("autoencoder", True)
-        mean, _ = self._encode(pictures, codec)
+        mean, _ = self._encode(images, codec)
         again = codec.vae.decode(mean).sample.clamp(-1, 1).cpu()
-        return {"reconstructions": View(torch.cat([pictures, again]), len(pictures))}
+        return {"reconstructions": View(torch.cat([images, again]), len(images))}
 
-    def _encode(self, pictures: Tensor, codec: Any) -> tuple[Tensor, Tensor]:
-        parts = [codec.moments(part.to(self.device)) for part in pictures.split(MOST)]
+    def _encode(self, images: Tensor, codec: Any) -> tuple[Tensor, Tensor]:
+        parts = [codec.moments(part.to(self.device)) for part in images.split(MOST)]
         mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
         return mean, log_variance
 
@@ -136,8 +136,8 @@ class AutoencoderStage(System):
         return save_autoencoder(folder, cast(Codec, self.network("autoencoder", averaged)))
 
     def evaluate(self, data: Data) -> list[dict[str, Any]]:
-        """Reconstructions of held-out pictures."""
-        found = self.hold_out(data)
+        """Reconstructions of held-out images."""
+        found = self.validate(data)
         return [
             {
                 "metric": name,
@@ -157,6 +157,6 @@ class AutoencoderStage(System):
 
 
 MEANINGS = {
-    "reconstructions/psnr": "dB of held-out pictures after encoding and decoding",
+    "reconstructions/psnr": "dB of held-out images after encoding and decoding",
     "reconstructions/ssim": "structural similarity of the same",
 }

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trainwright.config.base import Config, knob
+from trainwright.config.base import Config, setting
 from trainwright.config.schedules import Rate
 from trainwright.data.config import ImageData
 from trainwright.engine.config import RunConfig
@@ -27,46 +27,52 @@ def _levels(imported: str, own: tuple[int, ...]) -> int:
 class Autoencoder(Config):
     """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
 
-    widths: Widths = knob((24, 48), "Channels at each resolution; the picture is halved between two of them.")
-    latent_channels: int = knob(4, "Channels of the latent.", ge=1, le=64)
-    encoder_blocks: int = knob(1, "Residual blocks at each resolution.", ge=1, le=8)
-    middle_attention: bool = knob(False, "Self-attention at the lowest resolution.")
-    imported: str = knob("", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above.")
+    widths: Widths = setting((24, 48), "Channels at each resolution; the image is halved between two of them.")
+    latent_channels: int = setting(4, "Channels of the latent.", ge=1, le=64)
+    encoder_blocks: int = setting(1, "Residual blocks at each resolution.", ge=1, le=8)
+    middle_attention: bool = setting(False, "Self-attention at the lowest resolution.")
+    imported: str = setting(
+        "", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above."
+    )
 
     @property
     def halvings(self) -> int:
-        """How often the side of a picture is halved on the way to its latent."""
+        """How often the side of an image is halved on the way to its latent."""
         return _levels(self.imported, self.widths) - 1
 
 
 class StageOne(Config):
     """What the autoencoder is trained for: L1 of the pixels, a small KL, and if wanted a patch discriminator."""
 
-    kl_weight: Rate = knob(
+    kl_weight: Rate = setting(
         1e-5, "Weight of the KL to N(0, I), averaged over the numbers of a latent, beside the mean L1.", hot=True
     )
-    critic_weight: float = knob(
+    critic_weight: float = setting(
         0.0,
         "Weight of the patch discriminator relative to the L1 term, by the norms of their gradients at the last layer "
         "(Esser et al. 2021); 0: none is built.",
         ge=0,
     )
-    critic_after: int = knob(2000, "Steps before the discriminator comes in.", hot=True, ge=0)
-    critic_features: int = knob(32, "Channels of its first layer.", ge=4, le=512)
+    critic_after: int = setting(2000, "Steps before the discriminator comes in.", hot=True, ge=0)
+    critic_features: int = setting(32, "Channels of its first layer.", ge=4, le=512)
 
 
 class UNet(Config):
     """The noise predictor of stage two. All of these change the architecture, so they need a restart."""
 
-    base_channels: int = knob(
+    base_channels: int = setting(
         32, "Channels at the highest resolution.", ge=4, le=1024, aliases=("LDM_BASE_CH", "ldm_base_ch")
     )
-    multipliers: Factors = knob((1, 2, 4), "Factors on them, one a resolution.")
-    blocks: int = knob(2, "Residual blocks at each resolution.", ge=1, le=8)
-    attention: Sides = knob((16, 8), "Sides of the latent at which there is self-attention; the middle always has it.")
-    head_channels: int = knob(32, "Channels of a head of attention; narrower layers have one head.", ge=1, le=256)
-    dropout: float = knob(0.0, "Dropout in the residual blocks.", ge=0, lt=1)
-    imported: str = knob("", "The config.json of a diffusers UNet2DModel, in one line; overrules the settings above.")
+    multipliers: Factors = setting((1, 2, 4), "Factors on them, one a resolution.")
+    blocks: int = setting(2, "Residual blocks at each resolution.", ge=1, le=8)
+    attention: Sides = setting(
+        (16, 8), "Sides of the latent at which there is self-attention; the middle always has it."
+    )
+    head_channels: int = setting(32, "Channels of a head of attention; narrower layers have one head.", ge=1, le=256)
+    dropout: float = setting(0.0, "Dropout in the residual blocks.", ge=0, lt=1)
+    imported: str = setting(
+        "", "The config.json of a diffusers UNet2DModel, in one line; overrules the settings above."
+    )
 
     @property
     def halvings(self) -> int:
@@ -77,13 +83,13 @@ class UNet(Config):
 class NoiseSettings(Config):
     """How a latent is noised: α(t) z + σ(t) ε. Training and sampling read it from one table."""
 
-    schedule: Literal["linear", "cosine"] = knob(
+    schedule: Literal["linear", "cosine"] = setting(
         "cosine", "`linear`: β from .0001 to .02 (Ho et al. 2020); `cosine`: of Nichol & Dhariwal 2021, offset .008."
     )
-    prediction: Literal["epsilon", "v"] = knob(
+    prediction: Literal["epsilon", "v"] = setting(
         "v", "What the network predicts: the noise, or v = α ε - σ z (Salimans & Ho 2022)."
     )
-    keep_signal: bool = knob(
+    keep_signal: bool = setting(
         False,
         "Train on z + σ ε, without α, as the guide's authors did by mistake: sampling then undoes something else. For showing that.",
     )
@@ -92,14 +98,14 @@ class NoiseSettings(Config):
 class Sampler(Config):
     """How samples are drawn."""
 
-    sampler: Literal["ddpm", "ddim", "dpm_solver"] = knob(
+    sampler: Literal["ddpm", "ddim", "dpm_solver"] = setting(
         "dpm_solver", "DDPM (random), DDIM, or DPM-Solver++ of second order.", hot=True
     )
-    sampler_steps: int = knob(20, "Evaluations of the network for a sample.", hot=True, ge=2, le=1000)
-    sampler_schedule: Literal["same", "linear", "cosine"] = knob(
+    sampler_steps: int = setting(20, "Evaluations of the network for a sample.", hot=True, ge=2, le=1000)
+    sampler_schedule: Literal["same", "linear", "cosine"] = setting(
         "same", "The noise that sampling undoes; anything but `same` is for showing what a wrong pair does.", hot=True
     )
-    temperature: float = knob(
+    temperature: float = setting(
         1.0,
         "Standard deviation of the noise that sampling begins with. Above 1 samples spread further.",
         hot=True,
@@ -107,16 +113,16 @@ class Sampler(Config):
     )
 
 
-class Objective(Config):
+class LossConfig(Config):
     """The optimizer of either stage."""
 
-    learning_rate: Rate = knob(1e-4, "Learning rate of AdamW.", hot=True, aliases=("lr",))
-    weight_decay: float = knob(
+    learning_rate: Rate = setting(1e-4, "Learning rate of AdamW.", hot=True, aliases=("lr",))
+    weight_decay: float = setting(
         0.01, "Decoupled weight decay of matrices and kernels; biases and norms have none.", hot=True, ge=0
     )
-    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = knob((0.9, 0.999), "AdamW's two betas.", hot=True)
-    ema_decay: float = knob(0.999, "Decay of the averaged weights; 0 switches averaging off.", hot=True, ge=0, lt=1)
-    ema_warmup: bool = knob(
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = setting((0.9, 0.999), "AdamW's two betas.", hot=True)
+    ema_decay: float = setting(0.999, "Decay of the averaged weights; 0 switches averaging off.", hot=True, ge=0, lt=1)
+    ema_warmup: bool = setting(
         True,
         "Use min(ema_decay, (1+n)/(10+n)) at the n-th update, so that a short run forgets its first weights.",
         hot=True,
@@ -126,39 +132,39 @@ class Objective(Config):
 class LatentDiffusionConfig(RunConfig):
     """A latent diffusion recipe, of either stage."""
 
-    stage: Literal["autoencoder", "diffusion"] = knob("diffusion", "What is trained.")
-    mode: Mode = knob(
+    stage: Literal["autoencoder", "diffusion"] = setting("diffusion", "What is trained.")
+    mode: Mode = setting(
         "full_train",
-        "`overfit_one`, `_16`, `_32`: stage two on so many pictures, to see whether it can learn them by heart. They set "
+        "`overfit_one`, `_16`, `_32`: stage two on so many images, to see whether it can learn them by heart. They set "
         "`subset` and switch flips off, whatever else is given.",
     )
-    autoencoder: str = knob(
+    autoencoder: str = setting(
         "latent_diffusion/autoencoder",
         "Stage one: a run folder, a diffusers folder, or a recipe that is trained first and kept for the next time.",
     )
-    autoencoder_steps: int | None = knob(
+    autoencoder_steps: int | None = setting(
         None, "Steps of an autoencoder that is trained on the way; null: its recipe's.", ge=1
     )
-    autoencoder_subset: bool = knob(
+    autoencoder_subset: bool = setting(
         False,
-        "An autoencoder that is trained on the way sees only the pictures of `subset` too: then it is not what limits overfitting.",
+        "An autoencoder that is trained on the way sees only the images of `subset` too: then it is not what limits overfitting.",
     )
-    begin_from: str = knob(
+    begin_from: str = setting(
         "",
         "A diffusers folder with the UNet whose weights the first step begins with; later it is not looked at.",
         hot=True,
     )
-    latent_scale: float | None = knob(
+    latent_scale: float | None = setting(
         None, "Factor on latents; null: one over their standard deviation, which is what the noise assumes.", gt=0
     )
-    subset: int | None = knob(None, "Train on the first so many training pictures.", ge=1)
+    subset: int | None = setting(None, "Train on the first so many training images.", ge=1)
     data: ImageData = ImageData()
     vae: Autoencoder = Autoencoder()
     stage_one: StageOne = StageOne()
     model: UNet = UNet()
     noise: NoiseSettings = NoiseSettings()
     sampling: Sampler = Sampler()
-    optim: Objective = Objective()
+    optim: LossConfig = LossConfig()
 
     prescribing: ClassVar[frozenset[str]] = frozenset({"mode", "autoencoder", "begin_from"})
 
@@ -202,4 +208,4 @@ class LatentDiffusionConfig(RunConfig):
         """That stage one comes first, if it has to be trained."""
         if self.stage == "autoencoder" or Path(self.autoencoder).expanduser().is_dir():
             return ""
-        return f"stage one, {self.autoencoder}, is trained first unless it was on these pictures before"
+        return f"stage one, {self.autoencoder}, is trained first unless it was on these images before"

@@ -8,7 +8,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from trainwright.data.images import to_byte_tensor
-from trainwright.engine.model import Moment, Progress, System
+from trainwright.engine.model import GenerativeModel, Progress, StepContext
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
@@ -28,11 +28,11 @@ BINS = 4  # of time, for the loss
 HELD = 16  # latents that the held-out loss is measured on, each at one time of each bin
 CHUNK = 64
 REAL = 256
-FEW = 8  # pictures: their spread is not that of the set that they come from
+FEW = 8  # images: their spread is not that of the set that they come from
 SEED = 20201219
 
 
-class DiffusionStage(System):
+class DiffusionStage(GenerativeModel):
     """The noise predictor with its optimizer, and the frozen autoencoder, so that a checkpoint can be sampled from alone."""
 
     losses_csv: ClassVar = {"loss": "unet/loss", "val_loss": "validation/loss"}
@@ -47,15 +47,15 @@ class DiffusionStage(System):
         self.networks = {"unet": self.unet, "autoencoder": self.codec}
         self.groups = {"unet": group("unet", self.unet, config.optim)}
         self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, for a probe of the same ones
-        # the feature network, real pictures in it, and what two halves of them score
+        # the feature network, real images in it, and what two halves of them score
         self._features: tuple[Features, Tensor, dict[str, float]] | None = None
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Latents:
-        """The pictures as latents of the autoencoder that ``config`` names; trains that first if it must."""
+        """The images as latents of the autoencoder that ``config`` names; trains that first if it must."""
         return Latents.open(config, progress)
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to_data(self, data: Any) -> None:
         """Puts the trained autoencoder in, with its measured scale, and the weights to begin from."""
         self.codec.load_state_dict(data.codec.state_dict())
         if self.config.begin_from:
@@ -69,7 +69,7 @@ class DiffusionStage(System):
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """E ‖network(α z + σ ε, t) - target‖², t spread evenly over a batch: one in each of its B stretches (Kingma et al. 2021)."""
         count = len(batch)
         times = (stratified(count) * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
@@ -108,14 +108,14 @@ class DiffusionStage(System):
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
         """(count, C, S, S) in [-1, 1] by the recipe's sampler."""
         found = self.latents(count, seed, averaged)
-        pictures = torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
-        self._drawn = ((count, seed, averaged), found, pictures)
-        return pictures
+        images = torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
+        self._drawn = ((count, seed, averaged), found, images)
+        return images
 
     # ---- signals -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
+    def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
         """The loss on held-out latents with fixed noise and times, of the averaged weights: samples are theirs too."""
         z = data.some("held_out", HELD)
         if not len(z):
@@ -143,13 +143,13 @@ class DiffusionStage(System):
         return torch.stack(losses)
 
     @torch.no_grad()
-    def hold_out(self, data: Any) -> dict[str, float]:
-        """The held-out loss by time, the scale of the latents, how far sampling's schedule is from training's; for a few pictures, how
+    def validate(self, data: Any) -> dict[str, float]:
+        """The held-out loss by time, the scale of the latents, how far sampling's schedule is from training's; for a few images, how
         well samples give them back.
         """
         real = data.some("train", REAL)
         found = {
-            **self.validate(data, 0, 0.0),
+            **self.validation_loss(data, 0, 0.0),
             "latent/scaled_mean": float(real.mean()),
             "schedule/train_sample_distance": self.noise.distance(self.config.sampling),
         }
@@ -166,31 +166,31 @@ class DiffusionStage(System):
         if self._drawn is None or self._drawn[0] != (count, seed, True):
             self.sample(count, seed)
         assert self._drawn is not None
-        _, latents, pictures = self._drawn
+        _, latents, images = self._drawn
         self._drawn = None
-        return {**beside_real(latents.cpu(), data.some("train", REAL)), **self._kid(data, pictures)}
+        return {**beside_real(latents.cpu(), data.some("train", REAL)), **self._kid(data, images)}
 
-    def _kid(self, data: Any, pictures: Tensor) -> dict[str, float]:
-        if not installed() or len(pictures) < 2 or not bool(torch.isfinite(pictures).all()):
+    def _kid(self, data: Any, images: Tensor) -> dict[str, float]:
+        if not installed() or len(images) < 2 or not bool(torch.isfinite(images).all()):
             return {}
         if self._features is None:
             network = Features()
-            some, others = halves(network.of(to_byte_tensor(data.pictures("train", 2 * REAL))))
+            some, others = halves(network.of(to_byte_tensor(data.images("train", 2 * REAL))))
             floor = {"real/kid": kernel_distance(some, others)} if len(some) > 1 else {}
             self._features = (network, some, floor)
         network, real, floor = self._features
-        return {**floor, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(pictures)))}
+        return {**floor, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(images)))}
 
     @torch.no_grad()
     def given_back(self, data: Any, count: int) -> dict[str, float]:
-        """How well so many samples give back the pictures of an overfitting run; sixteen for each find all of them almost surely."""
-        pictures = data.pictures("train", len(data))
+        """How well so many samples give back the images of an overfitting run; sixteen for each find all of them almost surely."""
+        images = data.images("train", len(data))
         decoded = torch.cat([self.codec.decode(z.to(self.device)) for z in data.some("train", len(data)).split(CHUNK)])
-        return reproduced(self.sample(count, SEED).cpu(), pictures, decoded.cpu())
+        return reproduced(self.sample(count, SEED).cpu(), images, decoded.cpu())
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Distances between samples' latents beside real ones, the held-out loss, and whether a few pictures are given back."""
-        found = beside_real(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validate(data, 0, 0.0)
+        """Distances between samples' latents beside real ones, the held-out loss, and whether a few images are given back."""
+        found = beside_real(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validation_loss(data, 0, 0.0)
         if self.config.mode != "full_train":
             found |= self.given_back(data, 16 * len(data))
         beside = {"sample_diversity/pairwise_mse_mean": found.get("real_diversity/pairwise_mse_mean")}
@@ -230,9 +230,9 @@ MEANINGS = {
         "",
         "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse",
     ),
-    "overfit/psnr": ("higher", "dB of samples to the nearest of the few pictures"),
-    "overfit/decoded_psnr": ("higher", "the same to the pictures as the autoencoder gives them back"),
-    "overfit/least_psnr": ("higher", "dB of the picture that comes out worst"),
-    "overfit/found_share": ("higher", "share of the pictures that some sample is, and no other picture"),
+    "overfit/psnr": ("higher", "dB of samples to the nearest of the few images"),
+    "overfit/decoded_psnr": ("higher", "the same to the images as the autoencoder gives them back"),
+    "overfit/least_psnr": ("higher", "dB of the image that comes out worst"),
+    "overfit/found_share": ("higher", "share of the images that some sample is, and no other image"),
     "validation/loss": ("lower", "error of the predicted target on held-out latents"),
 }

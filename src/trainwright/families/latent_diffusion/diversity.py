@@ -46,22 +46,22 @@ def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
     }
 
 
-def reproduced(samples: Tensor, pictures: Tensor, decoded: Tensor) -> dict[str, float]:
-    """How well samples give back the few pictures of an overfitting run, all (n, C, H, W) in [-1, 1].
+def reproduced(samples: Tensor, images: Tensor, decoded: Tensor) -> dict[str, float]:
+    """How well samples give back the few images of an overfitting run, all (n, C, H, W) in [-1, 1].
 
     Args:
         samples: of stage two.
-        pictures: the originals.
+        images: the originals.
         decoded: the same through the autoencoder: the best that stage two can do.
 
     Returns:
-        ``overfit/psnr``: dB of samples to their nearest picture; ``overfit/least_psnr``: of the picture that comes out worst, by its
-        nearest sample; ``overfit/found_share``: pictures with a sample whose error is below a quarter of the distance to the nearest
-        other picture; ``overfit/decoded_psnr``: dB of samples to the nearest decoded picture, which leaves the autoencoder's loss out.
+        ``overfit/psnr``: dB of samples to their nearest image; ``overfit/least_psnr``: of the image that comes out worst, by its
+        nearest sample; ``overfit/found_share``: images with a sample whose error is below a quarter of the distance to the nearest
+        other image; ``overfit/decoded_psnr``: dB of samples to the nearest decoded image, which leaves the autoencoder's loss out.
     """
-    to_pictures, to_decoded = _decibels(samples, pictures), _decibels(samples, decoded)
+    to_pictures, to_decoded = _decibels(samples, images), _decibels(samples, decoded)
     best = to_pictures.max(0).values
-    apart = _decibels(pictures, pictures).fill_diagonal_(0.0).max(0).values  # of the nearest other picture
+    apart = _decibels(images, images).fill_diagonal_(0.0).max(0).values  # of the nearest other image
     return {
         "overfit/psnr": float(to_pictures.max(1).values.mean()),
         "overfit/least_psnr": float(best.min()),
@@ -70,7 +70,7 @@ def reproduced(samples: Tensor, pictures: Tensor, decoded: Tensor) -> dict[str, 
     }
 
 
-def _decibels(samples: Tensor, pictures: Tensor) -> Tensor:
-    """PSNR of every sample to every picture, (m, n)."""
-    errors = torch.cdist(samples.flatten(1).double(), pictures.flatten(1).double()).square() / samples[0].numel()
+def _decibels(samples: Tensor, images: Tensor) -> Tensor:
+    """PSNR of every sample to every image, (m, n)."""
+    errors = torch.cdist(samples.flatten(1).double(), images.flatten(1).double()).square() / samples[0].numel()
     return 10 * torch.log10(4 / errors.clamp_min(1e-12))

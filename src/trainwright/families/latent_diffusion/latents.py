@@ -1,4 +1,4 @@
-"""Pictures as latents: encoded once into a memory-mapped array, then a training batch is a slice of it."""
+"""Images as latents: encoded once into a memory-mapped array, then a training batch is a slice of it."""
 
 import hashlib
 import json
@@ -27,19 +27,19 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Latents:
-    """The latents of a picture set.
+    """The latents of an image set.
 
     Attributes:
-        images: the pictures; their split is the latents' too.
-        codec: the frozen autoencoder, its scale and moments measured on the training pictures.
-        moments: (N, V, 2c, h, w) float32, memory-mapped: means and standard deviations of q(z | x), not scaled, of the picture and,
+        source: the images; their split is the latents' too.
+        codec: the frozen autoencoder, its scale and moments measured on the training images.
+        moments: (N, V, 2c, h, w) float32, memory-mapped: means and standard deviations of q(z | x), not scaled, of the image and,
             if there is flipping (V = 2), of its mirror image.
-        train: indices of training pictures.
-        identity: of pictures and autoencoder.
+        train: indices of training images.
+        identity: of images and autoencoder.
         flip: probability of the mirror image.
     """
 
-    images: Images
+    source: Images
     codec: Codec
     moments: np.ndarray
     train: np.ndarray
@@ -48,10 +48,10 @@ class Latents:
 
     @classmethod
     def open(cls, config: LatentDiffusionConfig, progress: Progress | None = None) -> "Latents":
-        """Encodes the pictures, or finds that done; trains the autoencoder first if ``config`` names only a recipe.
+        """Encodes the images, or finds that done; trains the autoencoder first if ``config`` names only a recipe.
 
         Raises:
-            UserError: from the pictures or the autoencoder.
+            UserError: from the images or the autoencoder.
         """
         images = Images.open(config.data, progress)
         with torch.random.fork_rng(devices=[]):
@@ -73,9 +73,9 @@ class Latents:
         return len(self.train)
 
     @property
-    def left_out(self) -> list[tuple[str, str]]:
+    def skipped(self) -> list[tuple[str, str]]:
         """(name, reason) of every file that ``on_error: skip`` passed over."""
-        return self.images.left_out
+        return self.source.skipped
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
         """Moments of a batch: (size, V, 2c, h, w)."""
@@ -92,22 +92,22 @@ class Latents:
         return (mean + deviation * noise) * float(self.codec.scale)
 
     def some(self, part: str, count: int) -> Tensor:
-        """Scaled means of the first pictures of ``train`` or ``held_out`` in content order: (n, c, h, w)."""
+        """Scaled means of the first images of ``train`` or ``held_out`` in content order: (n, c, h, w)."""
         return self.unscaled(self._first(part, count)) * float(self.codec.scale)
 
-    def pictures(self, part: str, count: int) -> Tensor:
-        """The pictures themselves, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
-        return to_signed(torch.from_numpy(self.images.images.pixels[self._first(part, count)]))
+    def images(self, part: str, count: int) -> Tensor:
+        """The images themselves, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+        return to_signed(torch.from_numpy(self.source.stored.pixels[self._first(part, count)]))
 
     def unscaled(self, indices: np.ndarray) -> Tensor:
-        """Means of q(z | x) of pictures by index: (n, c, h, w)."""
+        """Means of q(z | x) of images by index: (n, c, h, w)."""
         means = self.moments[indices, 0, : self.codec.shape[0]]
         return torch.from_numpy(means)
 
     def _first(self, part: str, count: int) -> np.ndarray:
-        if part == "train" and len(self.train) < len(self.images.train):
+        if part == "train" and len(self.train) < len(self.source.train):
             count = min(count, len(self.train))  # these are the first in content order too, so fewer are among them
-        return self.images.first(part, count)
+        return self.source.first(part, count)
 
 
 def _fingerprint(codec: Codec) -> str:
@@ -127,13 +127,13 @@ def _device(config: LatentDiffusionConfig) -> torch.device:
 def _encode(
     images: Images, codec: Codec, mirrored: bool, device: torch.device, folder: Path, progress: Progress
 ) -> None:
-    pixels = images.images.pixels
+    pixels = images.stored.pixels
     codec.to(device)
     shape: list[Any] = []
     with (folder / "moments.bin").open("wb") as out, torch.no_grad():
         for begin in range(0, len(pixels), CHUNK):
-            pictures = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK].copy())).to(device)
-            views = [pictures, pictures.flip(-1)] if mirrored else [pictures]
+            batch = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK].copy())).to(device)
+            views = [batch, batch.flip(-1)] if mirrored else [batch]
             found = [torch.cat([mean, (0.5 * spread).exp()], 1) for mean, spread in map(codec.moments, views)]
             moments = torch.stack(found, 1).float().cpu().contiguous()
             out.write(moments.numpy().tobytes())
@@ -152,5 +152,5 @@ def _open(folder: Path) -> np.ndarray:
     except (OSError, ValueError, KeyError, TypeError):
         intact = False
     if not intact:
-        raise UserError(f"data: the encoded pictures in {folder} are damaged; remove that folder and run again.")
+        raise UserError(f"data: the encoded images in {folder} are damaged; remove that folder and run again.")
     return np.memmap(folder / "moments.bin", dtype=np.float32, mode="r", shape=shape)

@@ -18,7 +18,7 @@ NARROW = -6.0  # log variance of q(z | x) at the beginning: noise of variance 1 
 class Codec(nn.Module):
     """KL autoencoder (Rombach et al. 2022) and what was measured of its latents.
 
-    Buffers: ``scale``, one over the standard deviation of the training pictures' latents, so that ``scale * z`` has unit
+    Buffers: ``scale``, one over the standard deviation of the training images' latents, so that ``scale * z`` has unit
     variance; ``centre`` and ``spread`` (c, h, w), mean and standard deviation of each number of a latent.
     """
 
@@ -35,19 +35,19 @@ class Codec(nn.Module):
         self.register_buffer("centre", torch.zeros(self.shape))
         self.register_buffer("spread", torch.ones(self.shape))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, C, H, W) -> (reconstruction from one draw, mean, log variance), the latter (B, c, h, w) and not scaled."""
-        mean, log_variance = self.moments(pictures)
+        mean, log_variance = self.moments(images)
         noise = normal(*mean.shape).to(mean)
         return self.vae.decode(mean + noise * torch.exp(0.5 * log_variance)).sample, mean, log_variance
 
-    def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each (B, c, h, w), not scaled."""
-        posterior = self.vae.encode(pictures).latent_dist
+        posterior = self.vae.encode(images).latent_dist
         return posterior.mean, posterior.logvar
 
     def decode(self, scaled: Tensor) -> Tensor:
-        """Scaled latents (B, c, h, w) -> pictures (B, C, H, W), clamped to [-1, 1]."""
+        """Scaled latents (B, c, h, w) -> images (B, C, H, W), clamped to [-1, 1]."""
         return self.vae.decode(scaled / self.scale).sample.clamp(-1, 1)
 
     @torch.no_grad()

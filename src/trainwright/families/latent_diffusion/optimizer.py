@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from trainwright.engine.ema import decay_at
-from trainwright.engine.model import Group
-from trainwright.families.latent_diffusion.config import Objective
+from trainwright.engine.model import ParamGroup
+from trainwright.families.latent_diffusion.config import LossConfig
 
 
-def group(name: str, network: nn.Module, optim: Objective, averaged: bool = True) -> Group:
+def group(name: str, network: nn.Module, optim: LossConfig, averaged: bool = True) -> ParamGroup:
     """One network as a group: matrices and kernels with the recipe's weight decay, biases and norms without."""
     parameters = list(network.parameters())
     wide, flat = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
@@ -16,4 +16,4 @@ def group(name: str, network: nn.Module, optim: Objective, averaged: bool = True
     parts = [{"params": part, **own} for part, own in zip((wide, flat), settings, strict=True)]
     adam = torch.optim.AdamW(parts, lr=1e-4, fused=True)
     decay = decay_at(optim.ema_decay, optim.ema_warmup) if averaged else None
-    return Group((name,), adam, optim.learning_rate, settings, decay)
+    return ParamGroup((name,), adam, optim.learning_rate, settings, decay)

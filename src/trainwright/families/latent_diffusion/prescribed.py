@@ -12,7 +12,15 @@ from trainwright.runs.folder import Run
 
 RECIPES = Path(__file__).parent / "recipes"
 Given = frozenset[tuple[str, ...]]
-PICTURES = ("size", "channels", "background", "fit", "interpolation", "source", "held_out")  # an autoencoder's own kind
+IMAGE_SETTINGS = (
+    "size",
+    "channels",
+    "background",
+    "fit",
+    "interpolation",
+    "source",
+    "held_out",
+)  # an autoencoder's own kind
 
 
 def resolve(config: LatentDiffusionConfig, given: Given) -> LatentDiffusionConfig:
@@ -70,7 +78,7 @@ def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
             f"`trainwright resume {place}`."
         )
     theirs = _checked(str(place), settings)
-    taken = {key: getattr(theirs.data, key) for key in PICTURES if ("data", key) not in given}
+    taken = {key: getattr(theirs.data, key) for key in IMAGE_SETTINGS if ("data", key) not in given}
     return {**where, "vae": theirs.vae, "data": config.data.model_copy(update=taken)}
 
 

@@ -4,13 +4,13 @@ import importlib
 from importlib.util import find_spec
 from typing import Any
 
-from trainwright.engine.model import System
+from trainwright.engine.model import GenerativeModel
 from trainwright.errors import UserError
 
-STAGES = {"autoencoder": "stage_one:AutoencoderStage", "diffusion": "stage_two:DiffusionStage"}
+STAGES = {"autoencoder": "autoencoder_stage:AutoencoderStage", "diffusion": "diffusion_stage:DiffusionStage"}
 
 
-def stage(config: Any) -> type[System]:
+def stage(config: Any) -> type[GenerativeModel]:
     """The system of the stage that ``config`` trains.
 
     Raises:
@@ -19,5 +19,5 @@ def stage(config: Any) -> type[System]:
     if find_spec("diffusers") is None:
         raise UserError("latent diffusion needs the library diffusers: pip install 'trainwright[diffusion]'.")
     module, _, name = STAGES[config.stage].partition(":")
-    found: type[System] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    found: type[GenerativeModel] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
     return found

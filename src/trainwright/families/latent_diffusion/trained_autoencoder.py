@@ -41,7 +41,7 @@ def codec_for(config: LatentDiffusionConfig, images: Images, progress: Progress 
 
 
 def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | None) -> Path:
-    """The run folder of the recipe that ``config.autoencoder`` names on these pictures; trained if that was not done yet.
+    """The run folder of the recipe that ``config.autoencoder`` names on these images; trained if that was not done yet.
 
     It lies in the cache under a key of all that decides what comes out. Interrupted, it goes on where it stopped.
     """
@@ -49,9 +49,9 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
     dumped = first.model_dump(mode="json")
     decides = {key: dumped[key] for key in ("vae", "stage_one", "optim")}
     decides["train"] = {key: dumped["train"][key] for key in DECIDES}
-    pictures = [images.identity, dumped["data"]["held_out"], dumped["data"]["augment"]]
-    pictures += [first.subset] if first.subset else []
-    text = json.dumps([VERSION, decides, pictures], sort_keys=True)
+    data = [images.identity, dumped["data"]["held_out"], dumped["data"]["augment"]]
+    data += [first.subset] if first.subset else []
+    text = json.dumps([VERSION, decides, data], sort_keys=True)
     folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
     with locked(folder.name):  # of several workers one trains, the others wait for it
         run = Run(folder)
@@ -71,7 +71,7 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
 
 
 def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
-    """The recipe of the autoencoder with this run's pictures, network and device."""
+    """The recipe of the autoencoder with this run's images, network and device."""
     first = shipped(config.autoencoder)
     here = config.train
     training: dict[str, Any] = {
@@ -106,7 +106,7 @@ def _brought_in(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
     vae = weights(AutoencoderKL, folder, "autoencoder")
     if vae.config["in_channels"] != config.data.channels:
         raise UserError(
-            f"autoencoder: {folder} is for pictures of {vae.config['in_channels']} channels; set data.channels to that."
+            f"autoencoder: {folder} is for images of {vae.config['in_channels']} channels; set data.channels to that."
         )
     return vae
 

@@ -1,18 +1,18 @@
 """LSTM VAEs on levels as sequences: points in the unit square, and maps of tiles."""
 
-from trainwright.engine.family import Family, Part
-from trainwright.families.sequence_vae.charts import PANELS
+from trainwright.engine.family import Family, QualityPart
+from trainwright.families.sequence_vae.charts import CHARTS
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
 
 FAMILY = Family(
     name="sequence_vae",
     summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the guide's) or one after the other",
     config=SequenceVaeConfig,
-    system="trainwright.families.sequence_vae.model:SequenceVae",
-    panels=PANELS,
+    model="trainwright.families.sequence_vae.model:SequenceVae",
+    charts=CHARTS,
     trains_on="levels",
-    quality=(Part("prior/closeness"), Part("samples/coverage", "real/coverage")),
-    reading="trainwright.families.sequence_vae.summary:read",
+    quality=(QualityPart("prior/closeness"), QualityPart("samples/coverage", "real/coverage")),
+    read_run="trainwright.families.sequence_vae.summary:read",
     smoke=(
         "data.points=12",
         "data.size=[7, 7]",

@@ -40,12 +40,12 @@ AROUND = 0.1  # points nearer than that to the point before are around it; clust
 SCALE = 10.0
 
 
-def point_context(points: Tensor, told: Tensor, length: int) -> Tensor:
+def point_context(points: Tensor, reported: Tensor, length: int) -> Tensor:
     """Context of every point of the levels so far.
 
     Args:
         points: (B, T, 2) in the unit square; the last one is not looked at.
-        told: (B, T) in {0, 1}: whether a step sees what came before it.
+        reported: (B, T) in {0, 1}: whether a step sees what came before it.
         length: of a whole level.
 
     Returns:
@@ -54,16 +54,16 @@ def point_context(points: Tensor, told: Tensor, length: int) -> Tensor:
         (1). The first step sees zeros.
     """
     b, steps = points.shape[:2]
-    told = told.to(points).clone()
-    told[:, 0] = 0
+    reported = reported.to(points).clone()
+    reported[:, 0] = 0
     last = torch.cat([torch.zeros_like(points[:, :1]), points[:, :-1]], 1)
     earlier = torch.ones(steps, steps, device=points.device).tril(-1).bool()
     near = (torch.cdist(last, points) < AROUND) & earlier
     number = near.sum(-1, keepdim=True).to(points)
     middle = (near.to(points) @ points) / number.clamp_min(1)
-    seen = torch.cat([middle, (last - middle) * SCALE, torch.log1p(number), number / SCALE], -1) * told[..., None]
+    seen = torch.cat([middle, (last - middle) * SCALE, torch.log1p(number), number / SCALE], -1) * reported[..., None]
     done = (torch.arange(steps, device=points.device) / length).expand(b, steps)
-    return torch.cat([seen, told[..., None], done[..., None]], -1)
+    return torch.cat([seen, reported[..., None], done[..., None]], -1)
 
 
 class Canvas:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainwright.families.sequence_vae.config import Networks
+from trainwright.families.sequence_vae.config import NetworkConfig
 from trainwright.families.sequence_vae.context import Canvas, counted, point_context
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
@@ -11,18 +11,18 @@ from trainwright.families.sequence_vae.networks import Decoder
 from trainwright.families.sequence_vae.rules import SokobanRules, mend
 
 
-def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Networks, way: Moves) -> Tensor:
+def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: NetworkConfig, way: Moves) -> Tensor:
     """(B, latent) -> (B, T, 2): the mean of a Gaussian, a draw of a mixture."""
     steps = int(decoder.length)
     raw = None if decoder.sees else decoder(z, steps)
     if raw is not None and model.likelihood == "gaussian":
         return raw.transpose(0, 1)
-    points, told = torch.zeros(len(z), steps, 2, device=z.device), torch.ones(len(z), steps, device=z.device)
+    points, reported = torch.zeros(len(z), steps, 2, device=z.device), torch.ones(len(z), steps, device=z.device)
     last, states = points[:, 0], None
     for t in range(steps):
         seen = None
         if raw is None:
-            seen = point_context(points[:, : t + 1], told[:, : t + 1], steps)[:, -1]
+            seen = point_context(points[:, : t + 1], reported[:, : t + 1], steps)[:, -1]
             out, states = decoder.run(z, 1, seen[None], states)
             now = out[0]
         else:

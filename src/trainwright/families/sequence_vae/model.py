@@ -12,7 +12,7 @@ from trainwright.config.schedules import value
 from trainwright.data.levels.dataset import Kept, MadePoints, open_levels
 from trainwright.data.levels.drawing import draw_levels
 from trainwright.data.levels.tiles import board_text
-from trainwright.engine.model import Group, Moment, Progress, System, View, now
+from trainwright.engine.model import GenerativeModel, ParamGroup, Progress, StepContext, View, now
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
 from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
 from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
@@ -21,7 +21,7 @@ from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
 from trainwright.families.sequence_vae.quality import MOST, level_signals, two_sample_ratio
 from trainwright.metrics.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.posterior_threshold import predict
-from trainwright.metrics.r2 import explained
+from trainwright.metrics.r2 import r2
 from trainwright.randomness import normal, uniform
 
 MOST_EACH_TIME = 128  # the same for the probe of a running training
@@ -29,7 +29,7 @@ SHOWN = 8
 VALIDATION_SEED = 20151119  # one draw of z for all measurements on held-out levels
 
 
-class SequenceVae(System):
+class SequenceVae(GenerativeModel):
     """Encoder and decoder with one optimizer."""
 
     losses_csv: ClassVar = {
@@ -39,7 +39,7 @@ class SequenceVae(System):
     roles: ClassVar = {
         "g_total": "vae/loss", "reconstruction": "vae/reconstruction", "kl": "vae/kl", "lambda_kl": "weight/vae/kl",
     }  # fmt: skip
-    pictorial: ClassVar = False
+    samples_are_images: ClassVar = False
     headline: ClassVar = {
         "loss": "vae/loss",
         "rec": "vae/reconstruction",
@@ -60,29 +60,29 @@ class SequenceVae(System):
         parameters = [p for network in self.networks.values() for p in network.parameters()]
         adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True)
         settings = {"weight_decay": self.optim.weight_decay}
-        self.groups = {"vae": Group(tuple(self.networks), adam, self.optim.learning_rate, settings)}
+        self.groups = {"vae": ParamGroup(tuple(self.networks), adam, self.optim.learning_rate, settings)}
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> MadePoints | Kept:
         """The levels that ``config.data`` names."""
         return open_levels(config.data)
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to_data(self, data: Any) -> None:
         """Notes how many points a level has."""
         if not self.symbols:
             self.decoder.length.fill_(data.some("train", 2).shape[1])
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """-log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
         mean, log_variance = self.encoder(batch.flatten(1) if self.symbols else batch)
         z = mean + normal(*mean.shape).to(mean) * torch.exp(0.5 * log_variance)
         target = batch
         if not self.symbols and self.optim.target_noise:
             target = batch + self.optim.target_noise * normal(*batch.shape).to(batch)
-        told = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
-        error = self.errors(z, batch, target, told)
+        reported = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
+        error = self.errors(z, batch, target, reported)
         each = kl_per_dimension(mean, log_variance)
         costly = each.mean(0).clamp_min(self.optim.free_bits)
         at.update(
@@ -91,10 +91,10 @@ class SequenceVae(System):
         )  # fmt: skip
         at.record(kl__nats=each.detach().sum(1).mean())
 
-    def errors(self, z: Tensor, levels: Tensor, target: Tensor, told: Tensor) -> Tensor:
+    def errors(self, z: Tensor, levels: Tensor, target: Tensor, reported: Tensor) -> Tensor:
         """(T, B): what each element of ``target`` costs given z and, where it is told, the level so far."""
         steps = target[0].numel() if self.symbols else target.shape[1]
-        seen = self.before(levels, told)
+        seen = self.before(levels, reported)
         raw = self.decoder(z, steps, seen)
         if self.symbols:
             return cross_entropy(raw, target.flatten(1).t())
@@ -104,11 +104,15 @@ class SequenceVae(System):
         said = Mixture.of(raw, self.model.components, self.way.bounds(steps), self.way.around(seen))
         return said.negative_log_likelihood(self.way.of(target).transpose(0, 1))
 
-    def before(self, levels: Tensor, told: Tensor) -> Tensor | None:
+    def before(self, levels: Tensor, reported: Tensor) -> Tensor | None:
         """(T, B, width): what each step may see; None for the decoder that sees nothing."""
         if not self.decoder.sees:
             return None
-        return self.decoder.symbols_before(levels, told) if self.symbols else self.decoder.points_before(levels, told)
+        return (
+            self.decoder.symbols_before(levels, reported)
+            if self.symbols
+            else self.decoder.points_before(levels, reported)
+        )
 
     def error_scale(self, levels: Tensor) -> float:
         """What the mean error of an element is multiplied with: the number of elements for ``sum``, and the likelihood's factor."""
@@ -138,7 +142,7 @@ class SequenceVae(System):
         decoder.train(training)
         return found
 
-    def before_samples(self, data: Any) -> None:
+    def prepare_sampling(self, data: Any) -> None:
         """Brings the posteriors that samples are drawn from up to date with the weights, where the recipe has them."""
         if len(self.decoder.codes):  # of other levels than those that samples are held beside, where there are enough
             self.decoder.follow(*self._encode(data.some("train", MOST + KEPT)[-KEPT:]))
@@ -152,7 +156,7 @@ class SequenceVae(System):
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """The same as pictures: (count, C, H, W) in [-1, 1]."""
+        """The same as images: (count, C, H, W) in [-1, 1]."""
         return draw_levels(self.levels(count, seed, averaged), self.data)
 
     def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
@@ -197,13 +201,13 @@ class SequenceVae(System):
         training = self.decoder.training
         self.decoder.eval()
         levels = levels.to(self.device)
-        told = torch.ones(levels.shape if self.symbols else levels.shape[:2], device=self.device)
-        found = self.errors(z, levels, levels, told)
+        reported = torch.ones(levels.shape if self.symbols else levels.shape[:2], device=self.device)
+        found = self.errors(z, levels, levels, reported)
         self.decoder.train(training)
         return found
 
     @torch.no_grad()
-    def validate(self, data: Any, step: int, epoch: float) -> dict[str, float]:
+    def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
         """The objective on held-out levels with one fixed draw of z, at the β in force."""
         levels = data.some("held_out", MOST)
         if not len(levels):
@@ -220,7 +224,7 @@ class SequenceVae(System):
         }
 
     @torch.no_grad()
-    def hold_out(self, data: Any) -> dict[str, float]:
+    def validate(self, data: Any) -> dict[str, float]:
         """What held-out levels say: latents, and how much of a level reconstructions explain."""
         levels = data.some("held_out", MOST_EACH_TIME)
         if len(levels) < 2:
@@ -239,7 +243,7 @@ class SequenceVae(System):
             output = again.transpose(1, 2)
             target = levels.to(output).transpose(1, 2)
             middle = data.some("train", MOST).to(output).mean(0).t()
-            found |= explained(target, output, {"x": slice(0, 1), "y": slice(1, 2)}, middle)
+            found |= r2(target, output, {"x": slice(0, 1), "y": slice(1, 2)}, middle)
             found["latent/shuffled_error_ratio"] = float(other / own.clamp_min(1e-12))
         else:  # a log-likelihood may have either sign and grows with the level: what counts is how many nats z saves
             found["latent/nats_heard"] = float(other - own) * int(self.decoder.length)

@@ -6,7 +6,7 @@ The encoder gives the mean and log-variance of z, (B, latent) each. Decoders giv
 import torch
 from torch import Tensor, nn
 
-from trainwright.families.sequence_vae.config import Networks
+from trainwright.families.sequence_vae.config import NetworkConfig
 from trainwright.families.sequence_vae.context import NEIGHBOURS, POINT_WIDTH, board_context, counted, point_context
 from trainwright.nn.recurrent import Recurrent, State
 
@@ -17,7 +17,7 @@ PLACE = 8  # length of the vector of a row or column
 class Encoder(nn.Module):
     """LSTM over the level; the last layer's cell (or output) at the end; two linear heads."""
 
-    def __init__(self, model: Networks, symbols: int) -> None:
+    def __init__(self, model: NetworkConfig, symbols: int) -> None:
         super().__init__()
         hidden = model.encoder_hidden or model.hidden_dim
         self.embed = nn.Embedding(symbols, model.embedding) if symbols else None
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
     codes: Tensor  # (KEPT, L) means of training levels' posteriors, or none
     widths: Tensor  # their standard deviations
 
-    def __init__(self, model: Networks, out: int, symbols: int, rows: int, columns: int, points: int) -> None:
+    def __init__(self, model: NetworkConfig, out: int, symbols: int, rows: int, columns: int, points: int) -> None:
         super().__init__()
         self.register_buffer("length", torch.tensor(rows * columns if symbols else points))
         hidden, latent = model.decoder_hidden or model.hidden_dim, model.latent_dim
@@ -111,14 +111,14 @@ class Decoder(nn.Module):
 
     # ---- what a step may see -------------------------------------------------------------------------------------------
 
-    def points_before(self, points: Tensor, told: Tensor) -> Tensor:
+    def points_before(self, points: Tensor, reported: Tensor) -> Tensor:
         """(B, T, 2) and (B, T) in {0, 1} -> (T, B, POINT_WIDTH)."""
-        return point_context(points, told, points.shape[1]).transpose(0, 1)
+        return point_context(points, reported, points.shape[1]).transpose(0, 1)
 
-    def symbols_before(self, boards: Tensor, told: Tensor) -> Tensor:
+    def symbols_before(self, boards: Tensor, reported: Tensor) -> Tensor:
         """(B, H, W) symbol numbers and (B, H, W) in {0, 1} -> (T, B, width): neighbours that came before, place, counts so far."""
         near, counts = board_context(boards, self.symbols)
-        near = torch.where(told[..., None].bool(), near, self.symbols)
+        near = torch.where(reported[..., None].bool(), near, self.symbols)
         place = self.places(len(boards))
         seen = torch.cat([self.embed(near).flatten(3), place, counted(counts)], -1)
         return seen.flatten(1, 2).transpose(0, 1)

@@ -36,14 +36,14 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
 def what_happened(last: dict[str, Any]) -> str:
     """Whether z is used, and how samples and reconstructions stand beside real levels."""
     nats = last["kl/nats_heldout"]
-    told = [
+    reported = [
         f"the posterior collapsed: {nats:.2g} nats"
         if nats < COLLAPSED_NATS
         else f"{last['latent/active_units']:.0f} active units carry {nats:.0f} nats"
     ]
     samples, again = last.get("prior/two_sample_ratio"), last.get("reconstructions/two_sample_ratio")
     if samples is not None and samples <= LIKE_REAL:
-        told.append("samples are like real levels")
+        reported.append("samples are like real levels")
     elif samples is not None:
         why = (
             ""
@@ -52,10 +52,12 @@ def what_happened(last: dict[str, Any]) -> str:
             if again > LIKE_REAL * 1.5
             else "; reconstructions are: the prior is not where the codes are"
         )
-        told.append(f"samples are {samples:.1f} times as far from real levels as other real levels{why}")
+        reported.append(f"samples are {samples:.1f} times as far from real levels as other real levels{why}")
     if "prior/valid_share" in last:
-        told.append(f"{last['prior/valid_share']:.0%} of samples are valid, {last['prior/copy_share']:.0%} are copies")
-    return ". ".join(part[0].upper() + part[1:] for part in told) + "."
+        reported.append(
+            f"{last['prior/valid_share']:.0%} of samples are valid, {last['prior/copy_share']:.0%} are copies"
+        )
+    return ". ".join(part[0].upper() + part[1:] for part in reported) + "."
 
 
 def _number(value: float | None) -> str:

@@ -1,16 +1,16 @@
 """Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
-from trainwright.engine.family import Family, Part
-from trainwright.families.video_vaegan.charts import PANELS
+from trainwright.engine.family import Family, QualityPart
+from trainwright.families.video_vaegan.charts import CHARTS
 from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 
 FAMILY = Family(
     name="video_vaegan",
     summary="VAE-GAN that predicts the next frames of short videos; golden regions, hyperbolic nesting, motion and FiLM on request",
     config=VideoVaeGanConfig,
-    system="trainwright.families.video_vaegan.loading:system",
-    panels=PANELS,
-    quality=(Part("prediction/ssim"), Part("samples/diversity_ratio")),
+    model="trainwright.families.video_vaegan.loading:model",
+    charts=CHARTS,
+    quality=(QualityPart("prediction/ssim"), QualityPart("samples/diversity_ratio")),
     trains_on="videos",
     smoke=(
         "data.source=square",

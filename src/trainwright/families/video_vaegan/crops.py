@@ -1,4 +1,4 @@
-"""Cutting boxes out of pictures and feature maps, as two small matrix products a box: no torchvision needed, boxes may differ by clip.
+"""Cutting boxes out of images and feature maps, as two small matrix products a box: no torchvision needed, boxes may differ by clip.
 
 Bilinear reading is separable, so a crop is A_y X A_xᵀ with one matrix for each axis. Two kinds of it: RoI-Align (He et al. 2017, the
 half-pixel-aligned variant) averages bilinear readings at evenly spaced points of each bin; the other is a resize with a triangle
@@ -41,7 +41,7 @@ def axis_matrix(low: Tensor, high: Tensor, length: int, out: int, kind: Kind, po
 
 
 def crop(x: Tensor, boxes: Tensor, out: int, kind: Kind) -> Tensor:
-    """Cuts every box out of every picture.
+    """Cuts every box out of every image.
 
     Args:
         x: (N, C, H, W).

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.crops import crop
 from trainwright.families.video_vaegan.film import Film, embedder
 
@@ -18,7 +18,7 @@ REGION = 16
 class SpatioTemporal(nn.Module):
     """3-D convolutions over (predict, S, S), mean over space, one logit."""
 
-    def __init__(self, model: Networks, size: int, predict: int) -> None:
+    def __init__(self, model: NetworkConfig, size: int, predict: int) -> None:
         super().__init__()
         norm = _norm(model)
         plain = model.disc_norm == "none"
@@ -47,12 +47,12 @@ class SpatioTemporal(nn.Module):
 
     def forward(self, clips: Tensor, boxes: Tensor, condition: Tensor) -> Tensor:
         """(B, predict, 3, S, S) frames, (B, R, 4) boxes and (B, 4 R) condition -> (B,) logits."""
-        told = None if self.condition is None else self.condition(condition)
+        reported = None if self.condition is None else self.condition(condition)
         x = clips.transpose(1, 2)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = norm(convolution(x))
-            if told is not None:
-                x = self.films[i](x, told)
+            if reported is not None:
+                x = self.films[i](x, reported)
             x = F.leaky_relu(x, 0.2)
         return self.score(x.mean(dim=(3, 4)).flatten(1)).squeeze(1)
 
@@ -60,7 +60,7 @@ class SpatioTemporal(nn.Module):
 class Regional(nn.Module):
     """2-D convolutions over each region of the first predicted frame, mean over regions, one logit."""
 
-    def __init__(self, model: Networks, size: int, predict: int) -> None:
+    def __init__(self, model: NetworkConfig, size: int, predict: int) -> None:
         super().__init__()
         norm = _norm(model)
         plain = model.disc_norm == "none"
@@ -84,7 +84,7 @@ class Regional(nn.Module):
 DISCRIMINATORS: dict[str, type[nn.Module]] = {"spatio_temporal": SpatioTemporal, "regional": Regional}
 
 
-def _norm(model: Networks) -> Callable[[nn.Module], nn.Module]:
+def _norm(model: NetworkConfig) -> Callable[[nn.Module], nn.Module]:
     return spectral_norm if model.disc_spectral_norm else _unchanged
 
 

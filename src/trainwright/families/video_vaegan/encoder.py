@@ -8,7 +8,7 @@ motion that leads to it.
 import torch
 from torch import Tensor, nn
 
-from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.crops import axis_matrix, crop
 from trainwright.nn.hyperbolic.level import Nesting
 from trainwright.nn.hyperbolic.stack import Stack, euclidean
@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         frames: how many frames it sees.
     """
 
-    def __init__(self, model: Networks, frames: int) -> None:
+    def __init__(self, model: NetworkConfig, frames: int) -> None:
         super().__init__()
         self.model, self.frames = model, frames
         if model.patches == "roi_align":
@@ -87,7 +87,7 @@ def moves(flow: Tensor, boxes: Tensor) -> Tensor:
     return torch.einsum("bmh,btchw,bmw->btmc", down, fields, across)
 
 
-def _stack(model: Networks, which: str, width_in: int) -> nn.Module:
+def _stack(model: NetworkConfig, which: str, width_in: int) -> nn.Module:
     nesting = Nesting(
         rotate=model.wubu_rotation,
         phi_rotation=model.wubu_phi_rotation,

@@ -1,7 +1,7 @@
 """z -> predicted frames: a transposed-convolution pyramid (with FiLM if asked for), added to the last given frame or to that frame
 moved on by the flow that led to it, which the generator mends.
 
-Without a base (the guide's generator) the latent carries the whole picture, and where little moves a clip is predicted far worse than
+Without a base (the guide's generator) the latent carries the whole image, and where little moves a clip is predicted far worse than
 by repeating its last frame. With one it carries what changes.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainwright.families.video_vaegan.config import Networks
+from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.film import Film, embedder
 
 LOOK = 32  # maps of what changes the base
@@ -28,7 +28,7 @@ class Generator(nn.Module):
         predict: frames.
     """
 
-    def __init__(self, model: Networks, size: int, predict: int) -> None:
+    def __init__(self, model: NetworkConfig, size: int, predict: int) -> None:
         super().__init__()
         self.base, self.predict = model.base, predict
         self.start = 1 if size <= 8 else 2 if size <= 32 else 4
@@ -63,12 +63,12 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, condition: Tensor, context: Tensor) -> Tensor:
         """z (B, latent_dim), condition (B, 4 R), context (B, T, 5, S, S) -> (B, predict, 3, S, S)."""
-        told = None if self.condition is None else self.condition(condition)
+        reported = None if self.condition is None else self.condition(condition)
         x = self.seed(z).unflatten(1, (self.first, self.predict, self.start, self.start))
         for i, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
             x = norm(up(x))
-            if told is not None:
-                x = self.films[i](x, told)
+            if reported is not None:
+                x = self.films[i](x, reported)
             x = F.gelu(x)
         if self.base == "none":
             return torch.tanh(self.last(x)).transpose(1, 2)
@@ -94,12 +94,12 @@ class Everywhere(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.told = nn.Linear(2 * channels, channels)
+        self.reported = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W)."""
-        told: Tensor = self.told(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
-        return x + told[:, :, None, None]
+        reported: Tensor = self.reported(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
+        return x + reported[:, :, None, None]
 
 
 class PixelNorm(nn.Module):

@@ -3,14 +3,14 @@
 from importlib.util import find_spec
 from typing import Any
 
-from trainwright.engine.model import System
+from trainwright.engine.model import GenerativeModel
 from trainwright.errors import UserError
 from trainwright.metrics.features import PACKAGE
 
 LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt", PACKAGE: "the feature network"}
 
 
-def system(config: Any) -> type[System]:
+def model(config: Any) -> type[GenerativeModel]:
     """The family's system; there is one for every config.
 
     Raises:

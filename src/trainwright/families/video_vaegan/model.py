@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from trainwright.data.video.dataset import Clips
 from trainwright.engine.ema import decay_at
-from trainwright.engine.model import Data, Group, Moment, Progress, System, View, now
+from trainwright.engine.model import Data, GenerativeModel, ParamGroup, Progress, StepContext, View, now
 from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.discriminators import DISCRIMINATORS
 from trainwright.families.video_vaegan.encoder import Encoder
@@ -47,7 +47,7 @@ class Contexts(nn.Module):
         return self.given[torch.arange(count, device=self.given.device) % len(self.given)]
 
 
-class VideoVaeGan(System):
+class VideoVaeGan(GenerativeModel):
     """Encoder and generator with one optimizer, the discriminator with another."""
 
     losses_csv: ClassVar = {
@@ -88,14 +88,14 @@ class VideoVaeGan(System):
         betas = self.optim.betas
         made = [*self.encoder.parameters(), *self.generator.parameters()]
         self.groups = {
-            "generator": Group(
+            "generator": ParamGroup(
                 ("encoder", "generator"),
                 BallAdam(made, 1e-4, betas),
                 self.optim.lr_gen,
                 {"betas": betas},
                 decay_at(self.optim.ema_decay, warmup=True),
             ),
-            "discriminator": Group(
+            "discriminator": ParamGroup(
                 ("discriminator",),
                 torch.optim.Adam(self.discriminator.parameters(), lr=1e-4, betas=betas, fused=True),
                 self.optim.lr_disc,
@@ -117,7 +117,7 @@ class VideoVaeGan(System):
         """The windows of the videos that ``config.data`` names."""
         return Clips.open(config.data, progress)
 
-    def adapt_to(self, data: Any) -> None:
+    def adapt_to_data(self, data: Any) -> None:
         """Keeps contexts for samples."""
         kept = self.contexts.given
         found = data.some("train", len(kept))[:, : self.seen]
@@ -133,7 +133,7 @@ class VideoVaeGan(System):
             return published.expand(len(given), -1, -1)
         return adapted(published, happening(given[:, : self.context]), strength)
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """D: ½(BCE(D(x), 1) + BCE(D(x̂), 0)). G: λ_rec·mse(x̂, x) + λ_kl·KL(q(z|c) ‖ N(0, I)) + λ_gan·BCE(D(x̂), 1); x the target frames,
         x̂ from one draw of z; λ_features times how different they look, where that is not 0.
         """
@@ -168,7 +168,7 @@ class VideoVaeGan(System):
         if stacks:
             at.record(hyperbolic__boundary_share=torch.stack([s.at_boundary for s in stacks]).mean())
 
-    def _looks(self, made: Tensor, target: Tensor, at: Moment) -> dict[str, tuple[float, Tensor]]:
+    def _looks(self, made: Tensor, target: Tensor, at: StepContext) -> dict[str, tuple[float, Tensor]]:
         """How different predictions look, where the recipe asks for it."""
         share = now(self.optim.lambda_features, at)
         if not share:
@@ -230,7 +230,7 @@ class VideoVaeGan(System):
 
     # ---- held-out data -----------------------------------------------------------------------------------------------
 
-    def hold_out(self, data: Any) -> dict[str, float]:
+    def validate(self, data: Any) -> dict[str, float]:
         """Predictions of held-out windows beside copying the last frame, and what the latent carries."""
         clips = data.some("held_out", MOST_EACH_TIME)
         return self._measure(clips) if len(clips) > 1 else {}
@@ -251,7 +251,7 @@ class VideoVaeGan(System):
             "latent/shuffled_error_ratio": float(errors[0] / errors[1].clamp_min(1e-12)),
         }
 
-    def before_watching(self, data: Any) -> None:
+    def prepare_monitoring(self, data: Any) -> None:
         """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
         frame = torch.zeros(1, 1, 3, 16, 16)
         ssim(frame, frame)
@@ -278,7 +278,7 @@ class VideoVaeGan(System):
             "prediction/copy_feature_distance": distance.copied(chosen),
         }
 
-    def validate(self, data: Data, step: int, epoch: float) -> dict[str, float]:
+    def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
         """Mean squared error of the predictions of all held-out windows, z at its mean."""
         clips = data.some("held_out", MOST)
         if not len(clips):
@@ -334,7 +334,7 @@ def happening(given: Tensor) -> Tensor:
 
 
 def contrast(frame: Tensor) -> Tensor:
-    """(B, 3, S, S) -> (B, S, S): how steep a picture is at each place."""
+    """(B, 3, S, S) -> (B, S, S): how steep an image is at each place."""
     across = (frame - frame.roll(1, -1)).abs().mean(1)
     down = (frame - frame.roll(1, -2)).abs().mean(1)
     return across + down

@@ -1,4 +1,4 @@
-"""Clips as one moving picture file."""
+"""Clips as one moving image file."""
 
 import io
 import math
@@ -15,7 +15,7 @@ GROW = 64  # smaller frames are enlarged to at least this side
 
 
 def pages(clips: Tensor) -> list[np.ndarray]:
-    """(n, T, 3, S, S) in [-1, 1] -> T pictures (H, W, 3) of all clips in a grid, white lines between them."""
+    """(n, T, 3, S, S) in [-1, 1] -> T images (H, W, 3) of all clips in a grid, white lines between them."""
     count, frames, side = clips.shape[0], clips.shape[1], clips.shape[-1]
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -23,9 +23,9 @@ def pages(clips: Tensor) -> list[np.ndarray]:
     found = []
     for t in range(frames):
         page = np.full((rows * (side + 1) - 1, columns * (side + 1) - 1, 3), 255, np.uint8)
-        for i, picture in enumerate(to_bytes(clips[:, t])):
+        for i, image in enumerate(to_bytes(clips[:, t])):
             top, left = (i // columns) * (side + 1), (i % columns) * (side + 1)
-            page[top : top + side, left : left + side] = picture
+            page[top : top + side, left : left + side] = image
         found.append(page.repeat(larger, 0).repeat(larger, 1))
     return found
 

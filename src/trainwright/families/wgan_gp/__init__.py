@@ -1,16 +1,16 @@
-"""WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small picture sets."""
+"""WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small image sets."""
 
-from trainwright.engine.family import Family, Part
-from trainwright.families.wgan_gp.charts import PANELS
+from trainwright.engine.family import Family, QualityPart
+from trainwright.families.wgan_gp.charts import CHARTS
 from trainwright.families.wgan_gp.config import WganGpConfig
 
 FAMILY = Family(
     name="wgan_gp",
-    summary="WGAN-GP on pictures: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
+    summary="WGAN-GP on images: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
     config=WganGpConfig,
-    system="trainwright.families.wgan_gp.model:WganGp",
-    panels=PANELS,
-    quality=(Part("samples/coverage", "real/coverage"), Part("samples/diversity_ratio")),
+    model="trainwright.families.wgan_gp.model:WganGp",
+    charts=CHARTS,
+    quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/diversity_ratio")),
     smoke=(
         "data.size=32",
         "latent_dim=8",

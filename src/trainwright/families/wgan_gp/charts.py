@@ -1,29 +1,29 @@
 """The curves of a WGAN-GP report."""
 
-from trainwright.engine.charts import Panel
+from trainwright.engine.charts import Chart
 
-PANELS = (
-    Panel(
+CHARTS = (
+    Chart(
         "Wasserstein estimate, without the penalty",
         "Should rise early and then fall: its trend is the progress of a WGAN. Held-out far below training: the critic "
-        "learns its pictures by heart.",
+        "learns its images by heart.",
         (
             ("training batches", "critic/wasserstein"),
             ("training", "critic/wasserstein_train"),
             ("held out", "critic/wasserstein_heldout"),
         ),
     ),
-    Panel(
+    Chart(
         "Gradient norm at the interpolates",
         "The penalty pulls it to 1; far off, its weight is too small or too large.",
         (("mean gradient norm", "critic/gradient_norm"), ("penalty", "critic/penalty")),
     ),
-    Panel(
+    Chart(
         "Losses",
         "The level of the generator's loss means nothing in a WGAN: the critic may add any constant.",
         (("critic", "critic/loss"), ("generator", "generator/loss")),
     ),
-    Panel(
+    Chart(
         "Updates per epoch",
         "A generator near 0 is starved.",
         (("critic", "updates_per_epoch/critic"), ("generator", "updates_per_epoch/generator")),

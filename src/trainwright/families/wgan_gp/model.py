@@ -8,8 +8,8 @@ from torch.nn.utils import parametrize
 
 from trainwright.data.images import Images
 from trainwright.engine.ema import decay_at
-from trainwright.engine.model import Data, Group, Moment, Progress, System, now
-from trainwright.families.wgan_gp.config import Objective, WganGpConfig
+from trainwright.engine.model import Data, GenerativeModel, ParamGroup, Progress, StepContext, now
+from trainwright.families.wgan_gp.config import LossConfig, WganGpConfig
 from trainwright.families.wgan_gp.networks import CRITICS, GENERATORS
 from trainwright.randomness import normal, uniform
 
@@ -28,7 +28,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Ten
         return (norm - 1).square().mean(), norm.detach().mean()
 
 
-class WganGp(System):
+class WganGp(GenerativeModel):
     """Generator and critic with an optimizer each. One step is one critic update on one batch; every ``n_critic``-th step, counted
     over the whole run, also updates the generator.
     """
@@ -56,10 +56,10 @@ class WganGp(System):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Data:
-        """The pictures that ``config.data`` names."""
+        """The images that ``config.data`` names."""
         return Images.open(config.data, progress)
 
-    def step(self, batch: Tensor, at: Moment) -> None:
+    def step(self, batch: Tensor, at: StepContext) -> None:
         """d = E D(fake) - E D(real) + λ·penalty; every n_critic-th step g = -E D(G(z))."""
         with torch.no_grad():
             fake = self.generator(self.noise(len(batch)))
@@ -88,13 +88,13 @@ class WganGp(System):
         generator = self.network("generator", averaged)
         training = generator.training
         generator.eval()
-        pictures = torch.cat([generator(part.to(self.device)) for part in z.split(64)])
+        images = torch.cat([generator(part.to(self.device)) for part in z.split(64)])
         generator.train(training)
-        return pictures
+        return images
 
     @torch.no_grad()
-    def hold_out(self, data: Data) -> dict[str, float]:
-        """Wasserstein estimate without the penalty on held-out and on as many training pictures, against the same fakes."""
+    def validate(self, data: Data) -> dict[str, float]:
+        """Wasserstein estimate without the penalty on held-out and on as many training images, against the same fakes."""
         held = data.some("held_out", 64)
         if not len(held):
             return {}
@@ -126,7 +126,7 @@ class WganGp(System):
         }
 
 
-def _group(name: str, network: nn.Module, lr: Any, optim: Objective, averaged: bool = False) -> Group:
+def _group(name: str, network: nn.Module, lr: Any, optim: LossConfig, averaged: bool = False) -> ParamGroup:
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, betas=optim.betas, fused=True)
     decay = decay_at(optim.ema_decay, optim.ema_warmup) if averaged else None
-    return Group((name,), adam, lr, {"betas": optim.betas}, decay)
+    return ParamGroup((name,), adam, lr, {"betas": optim.betas}, decay)

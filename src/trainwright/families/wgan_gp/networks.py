@@ -46,8 +46,8 @@ class SmallCritic(nn.Module):
     """Strided convolutions, LayerNorm over (C, H, W) from the second on, LeakyReLU 0.2. No BatchNorm: the penalty is per sample.
 
     With ``reference`` "none" (the guide's network) no layer before the first LayerNorm has a bias, so D(a·x) = D(x) for
-    every a > 0: the critic cannot see contrast, and nothing keeps a generator from grey pictures. "frame" pads the
-    picture with white instead of zero (mid-grey), "bias" gives the first convolution a bias; either mends it.
+    every a > 0: the critic cannot see contrast, and nothing keeps a generator from grey images. "frame" pads the
+    image with white instead of zero (mid-grey), "bias" gives the first convolution a bias; either mends it.
     """
 
     def __init__(self, features: int, size: int, channels: int, reference: str = "frame") -> None:

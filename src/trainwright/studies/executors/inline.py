@@ -6,7 +6,7 @@ from trainwright.engine.display import Display
 from trainwright.studies.jobs import Job, Result, work
 
 
-class Here:
+class InlineExecutor:
     """Runs a job when it is waited for."""
 
     capacity = 1

@@ -18,10 +18,10 @@ from trainwright.studies.jobs import Job, Result, work
 STATUS_EVERY = 1.0  # seconds between status lines that a worker sends
 PATIENCE = 60.0  # seconds that a run may take to stop with a checkpoint
 
-Told = Callable[[str, str, int, int], None]
+StatusCallback = Callable[[str, str, int, int], None]
 
 
-class Processes:
+class LocalExecutor:
     """``count`` workers with ``threads`` CPU threads each; by default the machine's cores shared out.
 
     Args:
@@ -31,7 +31,7 @@ class Processes:
     """
 
     def __init__(
-        self, count: int, threads: int | None = None, status: Told = lambda name, text, done, total: None
+        self, count: int, threads: int | None = None, status: StatusCallback = lambda name, text, done, total: None
     ) -> None:
         self.capacity = count
         self.threads = threads or max(1, (os.cpu_count() or 1) // count)
@@ -61,19 +61,19 @@ class Processes:
             worker = pipes[pipe]
             assert worker.job is not None
             try:
-                told = worker.pipe.recv()
+                reported = worker.pipe.recv()
             except (EOFError, OSError):
                 del self._busy[worker.job.name]
                 ended.append((worker.job, None))
                 worker.end()
                 continue
-            if isinstance(told, Result):
+            if isinstance(reported, Result):
                 del self._busy[worker.job.name]
-                ended.append((worker.job, told))
+                ended.append((worker.job, reported))
                 worker.job = None
                 self._idle.append(worker)
             else:
-                self.status(worker.job.name, *told)
+                self.status(worker.job.name, *reported)
         return ended
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from trainwright.errors import UserError
 from trainwright.studies.jobs import Job, Result, work
 
 
-class Cluster:
+class RayExecutor:
     """As many experiments at once as ``count``; Ray places them, ``threads`` CPUs each.
 
     Raises:

@@ -1,6 +1,6 @@
 """Averaging: z is used and errors are small, but what the decoder makes of it is unlike any real sample, because it gives means."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -14,7 +14,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Reconstructions of real data, decoded from their own codes, can be told from real data."""
     again = h.get("reconstructions/two_sample_ratio")
     if again is None:
@@ -24,17 +24,17 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "reconstructions are {value} times as far from real data as other real data are (healthy: below {against})"
-    return finding(
+    return observation(
         stretch, "sick", evidence("reconstructions/two_sample_ratio", again, stretch, BOUNDS["ratio"].value, said)
     )
 
 
 SYMPTOM = Symptom(
-    "averaging",
+    "mean_regression",
     "outputs are averages",
     "Losses fall, but what the decoder makes of a code is the average of several possibilities and looks like none of them.",
     "Energy distance of reconstructions from real data over that between two sets of real data.",
     BOUNDS,
-    look,
-    explains=("mode_dropping", "mode_collapse", "blur", "aggregate_mismatch", "colour_cast"),
+    detect,
+    explains=("mode_dropping", "mode_collapse", "blur", "prior_hole", "colour_cast"),
 )

@@ -1,6 +1,6 @@
 """The averaged generator lags behind: its samples are much worse than those of the raw weights."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, finding, persistent
+from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
@@ -14,7 +14,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Samples of the averaged weights are far less diverse than those of the raw ones."""
     averaged, raw = h.get("samples/diversity_ratio"), h.get("raw/diversity_ratio")
     if averaged is None or raw is None:
@@ -25,7 +25,7 @@ def look(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "samples of the averaged weights have {value} of the diversity of the raw ones' (healthy: near 1)"
-    return finding(
+    return observation(
         stretch,
         "sick",
         evidence("samples/diversity_ratio", Series(raw.steps, share), stretch, BOUNDS["diversity"].value, said),
@@ -33,11 +33,11 @@ def look(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "sample_lag",
+    "ema_lag",
     "averaged weights that lag behind",
     "The averaged weights, which samples are made with, are far behind the raw ones: stale statistics, or too slow an average.",
     "Diversity of samples of the averaged weights over that of the raw ones.",
     BOUNDS,
-    look,
+    detect,
     explains=("colour_cast", "blur", "checkerboard", "mode_dropping"),
 )

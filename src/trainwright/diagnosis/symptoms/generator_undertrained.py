@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Evidence, Finding, Judgement, Symptom, Unknown, persistent
+from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Symptom, Unknown, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -15,7 +15,7 @@ BOUNDS = {
 }
 
 
-def look(h: History) -> Judgement:
+def detect(h: History) -> Judgement:
     """Hardly any generator update, counted over epochs or over the run."""
     g, d = h.get("updates_per_epoch/generator"), h.get("updates_per_epoch/critic", "updates_per_epoch/discriminator")
     if g is None or d is None:
@@ -28,16 +28,16 @@ def look(h: History) -> Judgement:
     value = float(total[-1])
     said = f"the generator has had {g.values[:n].sum():.0f} updates while the critic had {d.values[:n].sum():.0f}"
     seen = Evidence("updates_per_epoch/generator", value, BOUNDS["ratio"].value, said, stretch.onset, stretch.end)
-    return Finding(stretch.onset, stretch.alarm, "sick" if value == 0 else "suspect", (seen,))
+    return Observation(stretch.onset, stretch.alarm, "sick" if value == 0 else "suspect", (seen,))
 
 
 SYMPTOM = Symptom(
-    "starved_generator",
+    "generator_undertrained",
     "a starved generator",
     "The generator is updated so seldom that it cannot follow the critic.",
     "Generator updates over critic updates since the run began.",
     BOUNDS,
-    look,
+    detect,
     "fast",
     explains=(
         "mode_collapse",
@@ -46,7 +46,7 @@ SYMPTOM = Symptom(
         "blur",
         "checkerboard",
         "critic_dominance",
-        "sample_lag",
+        "ema_lag",
     ),
     certain=True,
 )
