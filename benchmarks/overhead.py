@@ -34,7 +34,7 @@ def main() -> None:
             family, config = registry.load(title, (f"steps={steps}", "threads=1"))
             run = Run(Path(folder) / "run")
             train(family, config, run, Silent())
-            share = 100 * run.read()["watch_share"]
+            share = 100 * run.read()["monitor_share"]
         rows.append(row(f"{title}: watching, {steps} steps", share, "% of training time", 1.0, "lower", 1, None))
     print(write("overhead", COMMAND, rows))
 

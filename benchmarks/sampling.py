@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.results_io import row, write
 from trainwright import recipes as registry
-from trainwright.engine.session import build
+from trainwright.engine.model import build
 
 COMMAND = "python -m benchmarks.sampling"
 COUNT, ROUNDS = 64, 7

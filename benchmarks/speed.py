@@ -47,7 +47,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     import torch
 
     from trainwright import recipes as registry
-    from trainwright.engine.session import build
+    from trainwright.engine.model import build
     from trainwright.randomness import seed_step
 
     torch.set_num_threads(threads)

@@ -50,7 +50,7 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
 
     from trainwright import recipes as registry
     from trainwright.data.stream import batch_indices
-    from trainwright.engine.session import build
+    from trainwright.engine.model import build
     from trainwright.families.gaussian_vae.objective import divergence, reconstruction
     from trainwright.metrics.latent import kl_per_dimension
 

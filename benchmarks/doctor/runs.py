@@ -185,7 +185,7 @@ def _family(setting: Setting) -> dict[str, Any]:
         "facts": found,
         "total": steps,
         "looks": looks,
-        "cost": facts.get("watch_share", 0.0),
+        "cost": facts.get("monitor_share", 0.0),
         "status": outcome.status,
         "truth": truth,
     }

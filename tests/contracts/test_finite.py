@@ -7,8 +7,8 @@ import torch
 
 from tests.conftest import all_tensors
 from trainwright import recipes as registry
-from trainwright.engine.session import build
-from trainwright.engine.trainer import Loop
+from trainwright.engine.model import build
+from trainwright.engine.trainer import Trainer
 from trainwright.runs.folder import read_lines
 
 
@@ -17,7 +17,7 @@ def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> N
     left = {"n": times}
     family, config = registry.load(title)
     model = family.load(config)
-    step = model.step
+    step = model.training_step
 
     def poisoned(self, batch, at):
         if at.step >= at_step and left["n"] > 0:
@@ -35,7 +35,7 @@ def poison(monkeypatch, title, *, at_step: int, where: str, times: int = 1) -> N
                     handle.remove()
         return step(self, batch, at)
 
-    monkeypatch.setattr(model, "step", poisoned)
+    monkeypatch.setattr(model, "training_step", poisoned)
 
 
 @pytest.mark.parametrize("where", ["batch", "gradient"])
@@ -83,17 +83,17 @@ def test_broken_weights_are_never_saved_as_a_checkpoint(family, quick, monkeypat
     title = next(iter(recipes_of(family)))
 
     def break_weights(self, *args, **kwargs):
-        if self.at.step == 4:
+        if self.state.step == 4:
             with torch.no_grad():
                 next(iter(self.model.networks.values())).state_dict()[KEY].fill_(float("inf"))
         return checkpoint(self, *args, **kwargs)
 
-    checkpoint = Loop.checkpoint
+    checkpoint = Trainer.save
     from tests.conftest import quick_config
 
     chosen, config = quick_config(title, "sprites")
     KEY = next(iter(next(iter(build(chosen, config).networks.values())).state_dict()))
-    monkeypatch.setattr(Loop, "checkpoint", break_weights)
+    monkeypatch.setattr(Trainer, "save", break_weights)
     outcome = quick(title, run=tmp_path / "run")
     assert outcome.status == "crashed"
     assert KEY in outcome.message

@@ -10,7 +10,7 @@ import torch
 from tests.conftest import all_tensors, quick_config, signals
 from trainwright import recipes as registry
 from trainwright.engine.inference import load
-from trainwright.engine.session import build
+from trainwright.engine.model import build
 from trainwright.runs.folder import Run
 
 
@@ -97,13 +97,13 @@ def test_every_term_is_recorded_with_weight_and_share(title, finished):
 
 
 def test_preflight_speaks_within_seconds_and_leaves_no_trace(title, sprites, tmp_path, monkeypatch):
-    from trainwright.engine.preflight import preflight
+    from trainwright.engine.preflight import preflight_of
 
     monkeypatch.chdir(tmp_path)
     family, config = quick_config(title, sprites)
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    found = preflight(family, config, family.load(config).open_data(config), seconds=0.5)
+    found = preflight_of(family, config, family.load(config).open_data(config), seconds=0.5)
     assert torch.equal(before, torch.random.get_rng_state())
     assert {c.name for c in found} >= {"lr_probe", "range"}
     assert all(c.sentence and c.grade in ("ok", "warn", "stop") for c in found)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from trainwright.engine.callbacks.plateau import Plateau
 from trainwright.engine.config import PlateauSettings
-from trainwright.engine.plateau import Plateau
 
 
 def settings(**changes):

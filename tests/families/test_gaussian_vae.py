@@ -9,7 +9,7 @@ from tests.conftest import quick_config, signals
 from trainwright import recipes as registry
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.engine.inference import load
-from trainwright.engine.session import build
+from trainwright.engine.model import build
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig, LossConfig, NetworkConfig, Weights
 from trainwright.families.gaussian_vae.mixture import Mixture, clusters
 from trainwright.families.gaussian_vae.networks import make

@@ -14,8 +14,9 @@ from trainwright import recipes as registry
 from trainwright.data.cache import cache_root
 from trainwright.engine.display import Silent
 from trainwright.engine.inference import load
-from trainwright.engine.preflight import preflight
-from trainwright.engine.session import build, train
+from trainwright.engine.model import build
+from trainwright.engine.preflight import preflight_of
+from trainwright.engine.session import train
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
 from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
@@ -92,7 +93,7 @@ def test_preflight_stops_a_wrong_pair_and_proves_the_right_one(sprites):
     def pair(*words):
         family, config = quick_config(SMALL, sprites, "sampler_steps=20", *words)
         data = family.load(config).open_data(config)
-        return next(c for c in preflight(family, config, data, seconds=0.1) if c.name == "schedule_pair")
+        return next(c for c in preflight_of(family, config, data, seconds=0.1) if c.name == "schedule_pair")
 
     assert pair().grade == "ok"
     assert "1.00 of its mean" in pair().sentence

@@ -9,7 +9,7 @@ from tests.conftest import quick_config
 from trainwright import recipes as registry
 from trainwright.data.levels import sokoban, tiles
 from trainwright.data.levels.dataset import open_levels
-from trainwright.engine.session import build
+from trainwright.engine.model import build
 from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
@@ -150,12 +150,12 @@ def test_real_levels_are_as_near_to_real_ones_where_none_are_held_out():
 
 def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
     from trainwright.config.schedules import value
-    from trainwright.engine.preflight import preflight
+    from trainwright.engine.preflight import preflight_of
 
     family, config = quick_config("sequence_vae/uniform", None, "steps=null", "epochs=200", "epoch_size=64")
     at = {epoch: value(config.optim.beta, 0, epoch) for epoch in (0, 100, 200, 500)}
     assert [round(v, 4) for v in at.values()] == [0.0067, 0.018, 0.0474, 0.5]
-    found = preflight(family, config, family.load(config).open_data(config), seconds=0.2)
+    found = preflight_of(family, config, family.load(config).open_data(config), seconds=0.2)
     said = next(c.sentence for c in found if c.name == "schedule")
     assert "ends at 200 with 0.0474 of 1" in said
 
@@ -176,7 +176,7 @@ def test_free_bits_cost_nothing_below_the_bound():
             seen.update(signals)
 
     batch = data.some("train", 8)
-    made.step(batch, StepContext())
+    made.training_step(batch, StepContext())
     assert float(seen["kl"][1].detach()) == pytest.approx(5.0 * made.model.latent_dim)
     with torch.no_grad():
         nats = float(kl_per_dimension(*made.encoder(batch)).sum(1).mean())

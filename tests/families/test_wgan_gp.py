@@ -97,7 +97,7 @@ def test_the_average_follows_buffers_too(quick):
 
 
 def test_spectral_norm_is_one_power_iteration_an_update(sprites):
-    from trainwright.engine.session import build
+    from trainwright.engine.model import build
 
     family, config = quick_config("wgan_gp/large", sprites)
     model = build(family, config)
@@ -114,7 +114,7 @@ def test_spectral_norm_is_one_power_iteration_an_update(sprites):
 
         record = update
 
-    model.step(torch.rand(8, 3, 32, 32) * 2 - 1, StepContext())
+    model.training_step(torch.rand(8, 3, 32, 32) * 2 - 1, StepContext())
     assert calls["n"] == 1
 
 

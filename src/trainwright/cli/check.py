@@ -22,10 +22,10 @@ def check(
 
     from trainwright import recipes as registry
     from trainwright.cli.train import prepared
-    from trainwright.engine.preflight import preflight
+    from trainwright.engine.preflight import preflight_of
 
     family, config = registry.load(recipe, overrides or ())
-    found = preflight(family, config, prepared(family, config))
+    found = preflight_of(family, config, prepared(family, config))
     if as_json:
         print(json.dumps([vars(c) for c in found], indent=2))
     else:

@@ -57,7 +57,7 @@ def train(
 
 def preflight(family: "Family", config: "RunConfig") -> None:
     """Says what is wrong before the first step; what was measured is thrown away."""
-    from trainwright.engine.preflight import preflight as look
+    from trainwright.engine.preflight import preflight_of as look
 
     for found in look(family, config, prepared(family, config)):
         if found.grade != "ok":

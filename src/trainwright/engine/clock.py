@@ -1,4 +1,4 @@
-"""Where a run's time goes: steps, waiting for data, watching (signals, grids, held-out measurements, checkpoints)."""
+"""Time of a run by purpose: steps, waiting for data, monitoring (signals, grids, held-out measurements), checkpoints."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ class Clock:
 
     @contextlib.contextmanager
     def during(self, purpose: str) -> Iterator[None]:
-        """Adds the time inside to ``purpose``."""
+        """Add the time inside to ``purpose``."""
         begin = time.perf_counter()
         try:
             yield
@@ -24,14 +24,14 @@ class Clock:
                 book[purpose] = book.get(purpose, 0.0) + spent
 
     def reset(self) -> None:
-        """Forgets everything so far."""
+        """Forget everything so far."""
         self.window, self.whole = {}, {}
 
     def row(self, samples: int) -> dict[str, float]:
-        """Speed signals of the window, which then starts anew.
+        """Return speed signals of the window, and start the next one.
 
         Args:
-            samples: how many were trained on in the window.
+            samples: number that was trained on in the window.
         """
         window, self.window = self.window, {}
         seconds = sum(window.values())
@@ -41,10 +41,10 @@ class Clock:
         return {
             "speed/samples_per_second": samples / busy,
             "speed/data_wait_share": window.get("data", 0.0) / busy,
-            "monitor/time_share": self.watch_share(),
+            "monitor/time_share": self.monitor_share(),
         }
 
-    def watch_share(self) -> float:
-        """Share of the process's time so far that went into watching (0 to 1); writing checkpoints counts apart."""
+    def monitor_share(self) -> float:
+        """Return the share of this process's time that monitoring took (0 to 1), without the time for checkpoints."""
         seconds = sum(v for k, v in self.whole.items() if k != "checkpoint")
-        return self.whole.get("watch", 0.0) / seconds if seconds > 0 else 0.0
+        return self.whole.get("monitor", 0.0) / seconds if seconds > 0 else 0.0

@@ -10,11 +10,12 @@ from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.ema import averaged_copy
 from trainwright.engine.fabric import keep_freed_memory
 from trainwright.engine.family import Family
-from trainwright.engine.model import GenerativeModel
+from trainwright.engine.model import GenerativeModel, build
 from trainwright.engine.phases import effective
-from trainwright.engine.session import build, read_config
+from trainwright.engine.session import read_config
 from trainwright.errors import UserError
 from trainwright.randomness import derive
+from trainwright.runs import legacy
 from trainwright.runs.folder import Run
 
 CHUNK = 64
@@ -56,7 +57,7 @@ def load(family: Family, run: Run, best: bool = False) -> Trained:
             f"{run.folder} keeps no best checkpoint: that needs train.plateau with a patience. Leave --best out."
         )
     checkpoint = checkpoints.latest(run.best if best else run.checkpoints)
-    config, schedule = read_config(family, run), checkpoint.state.get("course")
+    config, schedule = read_config(family, run), legacy.checkpoint_state(checkpoint.state).get("phases")
     model = build(family, effective(config, schedule["index"]) if schedule else config)
     tensors = checkpoints.load_tensors(checkpoint.folder / checkpoints.TENSORS)
     for name, network in model.networks.items():

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from trainwright.config.schedules import Schedule, value
 from trainwright.engine.config import RunConfig
+from trainwright.engine.distributed import same_everywhere
 from trainwright.errors import UserError
+from trainwright.randomness import derive
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from trainwright.engine.family import Family
 
 Terms = Mapping[str, tuple[float, Tensor]]
 Progress = Callable[[int, int], None]
@@ -95,9 +102,9 @@ class StepContext(Protocol):
         ...
 
 
-def now(schedule: Schedule, at: StepContext) -> float:
+def now(schedule: Schedule, context: StepContext) -> float:
     """The value of ``schedule`` at this moment of the run."""
-    return value(schedule, at.step, at.epoch)
+    return value(schedule, context.step, context.epoch)
 
 
 class GenerativeModel(ABC):
@@ -127,8 +134,8 @@ class GenerativeModel(ABC):
         """The data set that ``config`` names."""
 
     @abstractmethod
-    def step(self, batch: Tensor, at: StepContext) -> None:
-        """One step on one batch: computes raw terms, hands them to ``at.update``."""
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
+        """One step on one batch: computes raw terms, hands them to ``context.update``."""
 
     @abstractmethod
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
@@ -199,3 +206,14 @@ class GenerativeModel(ABC):
     def network(self, name: str, averaged: bool) -> nn.Module:
         """The averaged copy of a network if wanted and kept, else the network itself."""
         return self.averaged.get(name, self.networks[name]) if averaged else self.networks[name]
+
+
+def build(family: "Family", config: RunConfig, fabric: "Fabric | None" = None) -> GenerativeModel:
+    """Return the model of a config, its first weights derived from the seed, on Fabric's device if one is given."""
+    torch.manual_seed(derive("weights", config.train.seed))
+    model = family.load(config)(config)
+    if fabric is not None:
+        for network in model.networks.values():
+            fabric.to_device(network)
+        same_everywhere(fabric, list(model.networks.values()))
+    return model

@@ -9,13 +9,12 @@ from torch import Tensor
 from trainwright.config.base import flatten
 from trainwright.diagnosis.checks import Check, PlannedRun, run_checks
 from trainwright.diagnosis.probes.samples import texture
+from trainwright.engine.callbacks.diagnosis import facts_of
 from trainwright.engine.config import RunConfig
 from trainwright.engine.fabric import SingleProcess
 from trainwright.engine.family import Family
-from trainwright.engine.model import Data, GenerativeModel
-from trainwright.engine.monitor import facts_of
+from trainwright.engine.model import Data, GenerativeModel, build
 from trainwright.engine.recorder import Recorder
-from trainwright.engine.session import build
 from trainwright.engine.update import Updater
 from trainwright.errors import NonFinite
 from trainwright.randomness import seed_step
@@ -29,25 +28,31 @@ SEEN = 16
 FEW = 4  # samples of the first step, and of all if a whole batch would take too long
 
 
-def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
-    """Checks a recipe on its data with networks of its own, which are thrown away.
+def preflight(model: GenerativeModel, data: Data, seconds: float = SECONDS) -> list[Check]:
+    """Check a model on its data before the first step. The model is trained for a moment, so give a copy.
 
     Args:
-        family: of the config.
-        config: validated.
-        data: what it trains on.
-        seconds: that the learning-rate probe may take.
+        model: built from its config and adapted to the data; not to be used afterwards.
+        data: what it will be trained on.
+        seconds: time limit of the learning-rate probe.
 
     Returns:
         Checks, worst first.
     """
+    config = model.config
     fabric = cast("Fabric", SingleProcess(config.train))  # other processes need not start for this
     with torch.random.fork_rng(devices=[]):
-        model = build(family, config, fabric)
-        model.adapt_to_data(data)
         facts = facts_of(model, data)
         facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
     return run_checks(PlannedRun(flatten(config), facts, _length(config, data)))
+
+
+def preflight_of(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
+    """Check a config on its data with a model that is built for this."""
+    with torch.random.fork_rng(devices=[]):
+        model = build(family, config)
+        model.adapt_to_data(data)
+    return preflight(model, data, seconds)
 
 
 def _length(config: RunConfig, data: Data) -> int:
@@ -90,7 +95,7 @@ def _steps(model: GenerativeModel, data: Data, fabric: Any, seconds: float) -> d
         seed_step(settings.seed, step, salt=0)
         raw = torch.from_numpy(data.fetch(settings.seed, step * settings.batch_size, size))
         try:
-            model.step(
+            model.training_step(
                 data.prepare(fabric.to_device(raw)),
                 _ProbeContext(updater, step, step * settings.batch_size / len(data)),
             )

@@ -1,27 +1,37 @@
 """Everything around the loop: device, run folder, lock, resume or refuse, data, system, and how a run ends."""
 
+import copy
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.config.writing import Change, diff, to_yaml
+from trainwright.diagnosis.checks import Check
+from trainwright.engine.callbacks.base import Callback
+from trainwright.engine.callbacks.controller import ControllerCallback
+from trainwright.engine.callbacks.diagnosis import DiagnosisCallback
+from trainwright.engine.callbacks.measurements import (
+    CheckpointCallback,
+    LoggingCallback,
+    SamplesCallback,
+    ValidationCallback,
+)
+from trainwright.engine.callbacks.phases import PhasesCallback
+from trainwright.engine.callbacks.plateau import PlateauCallback
 from trainwright.engine.config import RunConfig
+from trainwright.engine.controllers import make
 from trainwright.engine.display import Display
-from trainwright.engine.distributed import same_everywhere
 from trainwright.engine.fabric import make_fabric
 from trainwright.engine.family import Family
-from trainwright.engine.model import Data, GenerativeModel, Progress
+from trainwright.engine.model import Data, GenerativeModel, Progress, build
 from trainwright.engine.phases import PhaseSchedule
-from trainwright.engine.trackers import KINDS, FailSafeTracker
-from trainwright.engine.trainer import Loop
+from trainwright.engine.preflight import preflight
+from trainwright.engine.trainer import Trainer
 from trainwright.errors import NonFinite, UserError
 from trainwright.files import write_text
-from trainwright.randomness import derive
 from trainwright.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -46,6 +56,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     until: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    on_checks: Callable[[list[Check]], None] | None = None,
 ) -> Outcome:
     """Trains ``config`` in ``run``, from its newest checkpoint if it has one.
 
@@ -57,6 +69,8 @@ def train(
         stop: asked after every step; True ends the run with a checkpoint.
         progress: called with (done, total) while images are decoded.
         until: pause with a checkpoint after that step of the run, if it is not over by then.
+        callbacks: your own, asked after the built-in ones.
+        on_checks: called with the preflight of a new run before its first step; data and model are not opened twice for it.
 
     Raises:
         UserError: the folder is in use or holds a run of another architecture or data; bad data; a full disk.
@@ -68,7 +82,7 @@ def train(
     try:
         if main:
             run.acquire()
-        return _train(family, config, run, fabric, display, stop, progress, until)
+        return _train(family, config, run, fabric, display, stop, progress, until, callbacks, on_checks)
     except OSError as error:
         raise _disk_error(error, run) from error
     finally:
@@ -85,9 +99,11 @@ def _train(
     stop: Callable[[], bool],
     progress: Progress | None,
     until: int | None,
+    callbacks: Sequence[Callback],
+    on_checks: Callable[[list[Check]], None] | None,
 ) -> Outcome:
-    main = fabric.is_global_zero
-    changes = _compare(family, config, run) if run.exists else []
+    main, fresh = fabric.is_global_zero, not run.exists
+    changes = [] if fresh else _compare(family, config, run)
     with fabric.rank_zero_first():
         data = family.load(config).open_data(config, _until(stop, progress if main else None))
     if main:
@@ -96,26 +112,47 @@ def _train(
     schedule = PhaseSchedule(config) if config.phases else None
     model = build(family, schedule.config() if schedule else config, fabric)
     model.adapt_to_data(data)
-    loop = Loop(
-        model, data, run, fabric, display, stop, until, schedule, lambda settings: build(family, settings, fabric)
-    )
-    resumed = loop.resume()
+    if main and fresh and on_checks is not None:
+        on_checks(preflight(copy.deepcopy(model), data))
+    monitor = DiagnosisCallback()
+    built_in = _built_in(model, schedule, monitor, display)
+    trainer = Trainer(
+        model, data, run, fabric, [*built_in, *callbacks], display, stop=stop, until=until, schedule=schedule,
+        build=lambda settings: build(family, settings, fabric),
+    )  # fmt: skip
+    resumed = trainer.resume()
     if main:
-        make = KINDS[config.train.tracker]
-        loop.tracker = FailSafeTracker(
-            make(run.folder, run.name, loop.at.step, config.model_dump(mode="json")), display.note
-        )
-        counts = parameter_counts(model)
-        run.update(status="running", steps=loop.total_steps, parameters=counts, facts=loop.watcher.facts)
+        counts, facts = parameter_counts(trainer.model), monitor.facts(trainer.view)
+        run.update(status="running", steps=trainer.total_steps, parameters=counts, facts=facts)
         if changes:
-            run.event("settings_changed", loop.at.step, changes=[_as_dict(c) for c in changes])
+            run.event("settings_changed", trainer.state.step, changes=[_as_dict(c) for c in changes])
             display.note("changed: " + "; ".join(map(str, changes)))
         if resumed:
-            run.event("resumed", loop.at.step)
-            display.note(f"resumed {run.folder} at step {loop.at.step}")
+            run.event("resumed", trainer.state.step)
+            display.note(f"resumed {run.folder} at step {trainer.state.step}")
         else:
             run.event("started", 0)
-    return _end(loop, run, main)
+    return _end(trainer, run, main)
+
+
+def _built_in(
+    model: GenerativeModel, schedule: PhaseSchedule | None, monitor: DiagnosisCallback, display: Display
+) -> list[Callback]:
+    """Return Trainwright's own callbacks in the order in which they are asked."""
+    config = model.config
+    controller = make(config.controller, dict(model.roles), tuple(model.groups), config.train.seed)
+    plateau, logging = PlateauCallback(ends_run=schedule is None), LoggingCallback(display)
+    phases = [PhasesCallback(schedule, plateau)] if schedule is not None else []
+    return [
+        ControllerCallback(controller),
+        plateau,
+        ValidationCallback(),
+        monitor,
+        SamplesCallback(logging),
+        logging,
+        *phases,
+        CheckpointCallback(),
+    ]
 
 
 def _until(stop: Callable[[], bool], progress: Progress | None) -> Progress:
@@ -130,44 +167,34 @@ def _until(stop: Callable[[], bool], progress: Progress | None) -> Progress:
     return shown
 
 
-def _end(loop: Loop, run: Run, main: bool) -> Outcome:
+def _end(trainer: Trainer, run: Run, main: bool) -> Outcome:
     try:
-        status = loop.run()
-        message = loop.sick or "" if status == "stopped" else ""
+        status = trainer.fit()
+        message = trainer.stopped or "" if status == "stopped" else ""
     except NonFinite as error:
         status, message = "crashed", str(error)
     except BaseException:
         if main:
             _best_effort(lambda: run.update(status="interrupted"))
         raise
+    step, clock = trainer.state.step, trainer.clock
     if main:
         share = (
-            {"watch_share": round(loop.clock.watch_share(), 5)} if loop.clock.whole else {}
+            {"monitor_share": round(clock.monitor_share(), 5)} if clock.whole else {}
         )  # a finished run keeps its own
-        run.update(status=status, **share, **_verdict(loop, run, status, message))
-        run.event(status, loop.at.step, **({"message": message} if message else {}))
-    return Outcome(status, run, loop.at.step, message)
+        run.update(status=status, **share, **_verdict(trainer, run, status, message))
+        run.event(status, step, **({"message": message} if message else {}))
+    return Outcome(status, run, step, message)
 
 
-def _verdict(loop: Loop, run: Run, status: str, message: str) -> dict[str, str]:
-    """What ``run.json`` is to say; a run that was not looked at this time keeps its verdict, unless that was a crash."""
-    latest = loop.watcher.latest
+def _verdict(trainer: Trainer, run: Run, status: str, message: str) -> dict[str, str]:
+    """Return the verdict for ``run.json``; a run that was not examined this time keeps its own, unless that was a crash."""
+    latest = trainer.diagnosis
     if status == "crashed":
         return {"verdict": "crashed", "verdict_reason": message}
     if latest is not None:
         return {"verdict": latest.verdict, "verdict_reason": latest.reason}
     return {"verdict": "unknown", "verdict_reason": "not judged yet"} if run.read()["verdict"] == "crashed" else {}
-
-
-def build(family: Family, config: RunConfig, fabric: "Fabric | None" = None) -> GenerativeModel:
-    """The system of a config, its first weights derived from the seed, on Fabric's device if one is given."""
-    torch.manual_seed(derive("weights", config.train.seed))
-    model = family.load(config)(config)
-    if fabric is not None:
-        for network in model.networks.values():
-            fabric.to_device(network)
-        same_everywhere(fabric, list(model.networks.values()))
-    return model
 
 
 def parameter_counts(model: GenerativeModel) -> dict[str, int]:

@@ -1,12 +1,12 @@
-"""The training loop of every family. It reads top to bottom; what a step *is* stands in the family's ``model.py``.
+"""The trainer: batch, step, callbacks, act on what they ask for. The mathematics of a step is in the family's ``model.py``.
 
-Order of a step: seed everything from (seed, step) · batch by position · the family's step · epoch row and validation ·
-held-out · log row · grid · checkpoint. Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU.
+Order of a step: seed everything from (seed, step), fetch the batch by position, ``training_step``, end of epoch, ``on_step_end``. Nothing
+random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU. Callbacks see a read-only view and return
+requests (:mod:`trainwright.engine.callbacks.base`). Only :meth:`Trainer.act` changes anything.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,44 +15,61 @@ from torch import Tensor
 
 from trainwright.data.stream import Prefetcher
 from trainwright.engine import checkpoint as checkpoints
-from trainwright.engine import forking, phasing
+from trainwright.engine.callbacks.base import (
+    Callback,
+    Event,
+    Finish,
+    InspectUpdates,
+    Judge,
+    LoadWeights,
+    Note,
+    Rebuild,
+    Rebuilt,
+    Record,
+    Request,
+    Requests,
+    Rollback,
+    Save,
+    ScaleLearningRates,
+    SetFactors,
+    Stop,
+    WriteRow,
+)
 from trainwright.engine.clock import Clock
-from trainwright.engine.controllers import Controller
-from trainwright.engine.controllers import make as make_controller
-from trainwright.engine.display import Display, status_line
+from trainwright.engine.display import Display
 from trainwright.engine.distributed import any_true, mean
-from trainwright.engine.grids import save_grid
 from trainwright.engine.model import Data, GenerativeModel
-from trainwright.engine.monitor import Watcher
 from trainwright.engine.phases import PhaseSchedule
-from trainwright.engine.plateau import Plateau
 from trainwright.engine.recorder import Recorder
-from trainwright.engine.trackers import NullTracker, Tracker
+from trainwright.engine.state import TrainingView, TrainState
 from trainwright.engine.update import Updater, first_non_finite, with_ratios
 from trainwright.errors import NonFinite, UserError
 from trainwright.randomness import seed_step
+from trainwright.runs import legacy
 from trainwright.runs.folder import Run
 from trainwright.runs.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids can be laid side by side
+    from trainwright.diagnosis.doctor import Diagnosis
 
 
-@dataclass
-class Position:
-    """Where a run is. Everything here is stored in a checkpoint."""
+class Trainer:
+    """One run in one process.
 
-    step: int = 0
-    samples: int = 0
-    rollbacks: int = 0
-    epoch_updates: dict[str, int] = field(default_factory=dict)  # update counts when the epoch began
-    plateau: Plateau = field(default_factory=Plateau)
-
-
-class Loop:
-    """One run in one process: what the loop needs at hand, and :meth:`run`."""
+    Args:
+        model: built from the config of the run's first phase.
+        data: what it is trained on.
+        run: the run folder.
+        fabric: device, precision and processes.
+        callbacks: asked in this order.
+        display: where notes go.
+        stop: asked after every step; True ends the run with a checkpoint, ``interrupted``.
+        until: pause with a checkpoint after that step.
+        schedule: of a run with phases.
+        build: config -> model on the device, for a phase that needs another one.
+    """
 
     def __init__(
         self,
@@ -60,144 +77,205 @@ class Loop:
         data: Data,
         run: Run,
         fabric: "Fabric",
+        callbacks: Sequence[Callback],
         display: Display,
-        stop: Callable[[], bool],
+        *,
+        stop: Callable[[], bool] = lambda: False,
         until: int | None = None,
         schedule: PhaseSchedule | None = None,
-        rebuild: Callable[[Any], GenerativeModel] | None = None,
+        build: Callable[[Any], GenerativeModel] | None = None,
     ) -> None:
-        self.model, self.data, self.run_folder, self.fabric = model, data, run, fabric
-        self.display, self.stop, self.until = display, stop, until
-        self.schedule, self._rebuild = schedule, rebuild
-        self.tracker: Tracker = NullTracker()  # the session puts one in once it knows where a resumed run stands
-        self.settings = model.config.train
-        self.recorder = Recorder()
-        self.recorder.watched = tuple(model.losses_csv.values())
-        self.updater = Updater(model, fabric, self.recorder, self.settings.max_grad_norm)
-        self.controller = self._make_controller()
-        self.at = Position(epoch_updates=dict(self.updater.updates))
-        self.tables = MetricsLog(run, dict(model.losses_csv))
-        self.clock = Clock()
+        self.data, self.run, self.fabric, self.callbacks, self.display = data, run, fabric, callbacks, display
+        self.stop, self.until, self.schedule, self._build = stop, until, schedule, build
         self.main = fabric.is_global_zero
-        self.watcher = Watcher(model, data, run, self.total_steps)
+        self.state, self.clock, self.recorder = TrainState(), Clock(), Recorder()
+        self.view = TrainingView(self)
+        self.diagnosis: Diagnosis | None = None
+        self.resumed = False
+        self.stopped: str | None = None  # why a callback ended the run
+        self.finished: str | None = None  # why it is over before its length
+        self._deferred: list[Request] = []
         self._logged_samples = 0
-        self.sick: str | None = None  # why the doctor ended the run
+        self._use(model)
+        self.metrics = MetricsLog(run, dict(model.losses_csv))
+        self.state.epoch_updates = dict(self.updater.updates)
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> str:
-        """Trains to the end; returns ``finished``, ``interrupted``, ``paused`` (at ``until``) or ``stopped`` (by the doctor).
+    def fit(self) -> str:
+        """Train to the end.
+
+        Returns:
+            ``finished``, ``interrupted``, ``paused`` (at ``until``) or ``stopped`` (by a callback, such as the doctor's).
 
         Raises:
             NonFinite: a NaN or infinity, and the policy is to stop or its rollbacks are used up.
         """
-        if self._resumed and self.done:
-            self.tracker.close()
-            return "finished"
-        if self.main:
-            self.watcher.prepare()
         batches = Prefetcher(self._fetch)
         try:
-            if self.at.step == 0 and not self._resumed:
-                self._grid()
-                self.checkpoint()  # something to go back to from the very first step
+            if self.resumed and self.done:
+                return "finished"
+            self.call("on_train_start")
             while not self.done:
                 try:
-                    self._step(batches)
+                    if self.train_step(batches):
+                        self.end_epoch()
+                    self.call("on_step_end")
                 except NonFinite as error:
-                    self._roll_back(error)
+                    self.recover(error)
                     continue
-                if self.done:
-                    break  # asked to stop at the very end, it ends like any other
-                if any_true(self.fabric, self.sick is not None):
-                    self.checkpoint()
-                    return "stopped"
-                if any_true(self.fabric, self.stop()):
-                    self.checkpoint()
-                    return "interrupted"
-                if self.until is not None and self.at.step >= self.until:
-                    self.checkpoint()
-                    return "paused"
-            self._finish()
+                status = None if self.done else self.ended_early()
+                if status is not None:
+                    self.save()
+                    self.call("on_train_end")
+                    return status
+            self.finish()
             return "finished"
         finally:
             batches.close()
-            self.tracker.close()
+            for callback in self.callbacks:
+                callback.close()
 
-    def _step(self, batches: Prefetcher) -> None:
-        settings, at = self.settings, self.at
-        seed_step(settings.seed, at.step, at.rollbacks, self.fabric.global_rank, self.fabric.world_size)
+    def train_step(self, batches: Prefetcher) -> bool:
+        """Take one step; return whether it ended an epoch."""
+        settings, state = self.settings, self.state
+        seed_step(settings.seed, state.step, state.rollbacks, self.fabric.global_rank, self.fabric.world_size)
         with self.clock.during("data"):
-            raw = torch.from_numpy(batches.get(at.samples, settings.batch_size))
+            raw = torch.from_numpy(batches.get(state.samples, settings.batch_size))
         with self.clock.during("step"):
             batch = self.data.prepare(self.fabric.to_device(raw))
             with self.fabric.autocast():
-                self.model.step(batch, TrainerContext(self, at.step, self.epoch))
-        if self.controller is not None:
-            self.recorder.add(self.controller.act(self.updater.latest, at.step))
-            self.updater.factors = self.controller.factors
-        epochs_before = int(self.epoch)
-        at.step += 1
-        at.samples += settings.batch_size
-        if at.step == 1 and not self._resumed:
-            self.clock.reset()  # the first step pays for warm-up
-            self._logged_samples = at.samples
-        if int(self.epoch) > epochs_before:
-            self._end_epoch()
-        with self.clock.during("watch"):
-            if self.done:
-                return  # the last row, grid and checkpoint are _finish's
-            if at.step % settings.validate_every == 0:
-                self._validate_and_probe()
-            if at.step % settings.log_every == 0:
-                self._log()
-            if at.step % settings.sample_every == 0:
-                self._grid()
-        if self.schedule is not None:
-            phasing.follow(self, self.schedule)
-        if at.step % settings.checkpoint_every == 0:
-            with self.clock.during("checkpoint"):
-                self.checkpoint()
+                self.model.training_step(batch, TrainerContext(self, state.step, self.epoch))
+        epoch = int(self.epoch)
+        state.step += 1
+        state.samples += settings.batch_size
+        if state.step == 1 and not self.resumed:
+            self.clock.reset()  # the first step includes warm-up
+            self._logged_samples = state.samples
+        return int(self.epoch) > epoch
 
-    def _finish(self) -> None:
-        if self.schedule is not None:
-            phasing.settle(self, self.schedule)
-        self._grid()
-        self._validate_and_probe(last=True)
-        self._log()
+    def end_epoch(self) -> None:
+        """Record the updates of the epoch, let callbacks validate, and write the epoch's means."""
+        state, updates = self.state, self.updater.updates
+        counts = {f"updates_per_epoch/{name}": float(n - state.epoch_updates[name]) for name, n in updates.items()}
+        state.epoch_updates = dict(updates)
+        self.recorder.window.add(counts)
+        self.call("on_epoch_end")
+        means = self.recorder.epoch.take()
         if self.main:
-            self._look(last=True)
-        why = self.schedule.ended(self.at.step) if self.schedule is not None else None
-        if self.schedule is not None and why is not None:
-            phasing.end(self, self.schedule, why)
-        self.checkpoint()
+            self.metrics.epoch(int(self.epoch), state.step, means)
+
+    def ended_early(self) -> str | None:
+        """Return the status with which the run ends at this step, before its length, or None."""
+        if self.stopped is not None:  # on every process: Stop is a collective request
+            return "stopped"
+        if any_true(self.fabric, self.stop()):
+            return "interrupted"
+        return "paused" if self.until is not None and self.state.step >= self.until else None
+
+    def finish(self) -> None:
+        """Take the final measurements and save."""
+        self.call("on_finish")
+        self.call("on_final_measurements")
+        self.save()
+        self.call("on_train_end")
+
+    # ---- callbacks and what they ask for -----------------------------------------------------------------------------
+
+    def call(self, hook: str, *given: Any) -> None:
+        """Call a hook of every callback that has it, and act on its requests.
+
+        What a callback on the main process asks of all processes is acted on once all have been called.
+        """
+        for callback in self.callbacks:
+            if getattr(type(callback), hook) is getattr(Callback, hook) or not (self.main or callback.every_process):
+                continue
+            with self.clock.during(callback.purpose):
+                requests = _as_list(getattr(callback, hook)(self.view, *given))
+            for request in requests:
+                if request.collective and not callback.every_process:
+                    self._deferred.append(request)
+                else:
+                    self.act(request)
+        if any_true(self.fabric, bool(self._deferred)):
+            deferred, self._deferred = self.fabric.broadcast(self._deferred, src=0), []
+            for request in deferred:
+                self.act(request)
+
+    def act(self, request: Request) -> None:
+        """Do what a callback asks for."""
+        match request:
+            case Record(signals=signals, epoch=epoch):
+                (self.recorder if epoch else self.recorder.window).add(signals)
+            case Note(text=text):
+                if self.main:
+                    self.display.note(text)
+            case Event(kind=kind, facts=facts):
+                if self.main:
+                    self.run.event(kind, self.state.step, **facts)
+            case Judge(diagnosis=diagnosis):
+                self.diagnosis = diagnosis
+            case InspectUpdates():
+                self.updater.to_inspect = set(self.model.groups)
+            case WriteRow():
+                self.write_row()
+            case Save(folder=folder, keep=keep):
+                self.save(folder, keep)
+            case Stop(reason=reason):
+                self.stopped = self.stopped or reason
+            case Finish(reason=reason):
+                self.finished = self.finished or reason
+            case Rollback(reason=reason):
+                if not self.roll_back(reason):
+                    self.stopped = f"{reason}; there is no rollback left"
+            case ScaleLearningRates(scale=scale, floor=floor):
+                self.updater.rate_scale, self.updater.rate_floor = scale, floor
+            case SetFactors(factors=factors):
+                self.updater.factors = dict(factors)
+            case LoadWeights(checkpoint=checkpoint):
+                checkpoints.restore_what_fits(self.model, checkpoint)
+            case Rebuild(config=config, weights=weights):
+                self.rebuild(config, weights)
+            case _:
+                raise TypeError(f"a callback returned {request!r}, which is not a request (see trainwright.Callback)")
+
+    def write_row(self) -> None:
+        """Write the means of all signals since the last row, and show them to the callbacks."""
+        with self.clock.during("monitor"):
+            signals = with_ratios(self.recorder.window.take())
+            if self.fabric.world_size > 1:
+                signals = self.fabric.broadcast(signals, src=0)  # held-out signals are on the main process alone
+            if self.schedule is not None:
+                signals["phase/index"] = float(self.schedule.index)
+            row = {**signals, **self.clock.row(self.state.samples - self._logged_samples)}
+            self._logged_samples = self.state.samples
+            if not signals:
+                return
+            if self.main:
+                self.metrics.row(self.state.step, self.epoch, row)
+        self.call("on_log", row)
 
     # ---- where the run is --------------------------------------------------------------------------------------------
-
-    _resumed = False
-    _examine = False
 
     @property
     def epoch(self) -> float:
         """Passes through the training data so far."""
-        return self.at.samples / len(self.data)
+        return self.state.samples / len(self.data)
 
     @property
     def total_steps(self) -> int:
-        """Steps the run will have at its end, if the batch size stays and every phase uses up its budget."""
+        """Steps that the run has at its end, if the batch size stays and every phase uses its whole budget."""
         if self.schedule is not None:
             return min(self.schedule.total, self.settings.steps or self.schedule.total)
         if self.settings.steps is not None:
             return int(self.settings.steps)
-        left = self.settings.epochs * len(self.data) - self.at.samples
-        return self.at.step + max(0, math.ceil(left / self.settings.batch_size))
+        left = self.settings.epochs * len(self.data) - self.state.samples
+        return self.state.step + max(0, math.ceil(left / self.settings.batch_size))
 
     @property
     def done(self) -> bool:
-        """Whether the run has reached its length, or early stopping ends it; a run in phases ends with the last of them."""
-        if self.schedule is not None:
-            return self.schedule.over or self.at.step >= self.total_steps
-        return self.at.step >= self.total_steps or self.at.plateau.stopped(self.settings.plateau)
+        """Whether the run has reached its length, or a callback has finished it."""
+        return self.finished is not None or self.state.step >= self.total_steps
 
     def _fetch(self, start: int, size: int) -> Any:
         share = size // self.fabric.world_size
@@ -205,251 +283,175 @@ class Loop:
         mine = start + self.fabric.global_rank * share
         return self.data.fetch(self.settings.seed, mine, share)
 
-    # ---- what is written down ----------------------------------------------------------------------------------------
+    # ---- model and checkpoints ---------------------------------------------------------------------------------------
 
-    def _end_epoch(self) -> None:
-        at = self.at
-        done = {f"updates_per_epoch/{n}": float(c - at.epoch_updates[n]) for n, c in self.updater.updates.items()}
-        at.epoch_updates = dict(self.updater.updates)
-        self.recorder.window.add(done)
-        if self.settings.plateau.on:
-            self._validate()
-        means = self.recorder.epoch.take()
+    def _use(self, model: GenerativeModel) -> None:
+        self.model, self.settings = model, model.config.train
+        self.recorder.watched = tuple(model.losses_csv.values())
+        self.updater = Updater(model, self.fabric, self.recorder, self.settings.max_grad_norm)
+
+    def _rebuild(self, config: Any) -> None:
+        """Use a new model for this config; its weights are put in place by the caller."""
+        assert self._build is not None
+        model = self._build(config)
+        model.adapt_to_data(self.data)
+        self._use(model)
+
+    def rebuild(self, config: Any, weights: Path) -> None:
+        """Build the model for another config and continue with the weights of the newest checkpoint in ``weights`` that fit."""
+        found, _ = checkpoints.find(weights)
+        if found is None:
+            self.save()
+            found = checkpoints.latest(self.run.checkpoints)
+        self._rebuild(config)
+        reinitialized = checkpoints.restore_what_fits(self.model, found)
+        updates = found.state["updates"]
+        self.updater.updates = {name: 0 if name in reinitialized else updates[name] for name in self.updater.groups}
+        self.state.epoch_updates = dict(self.updater.updates)
+        self.call("on_rebuild", Rebuilt(found.step, tuple(reinitialized)))
+        self._note_reinitialized(reinitialized)
+
+    def save(self, folder: Path | None = None, keep: int | None = None) -> None:
+        """Write a checkpoint, by default among the run's own.
+
+        Raises:
+            NonFinite: a weight or buffer is not finite; nothing is written.
+        """
+        with self.clock.during("checkpoint"):
+            folder = folder or self.run.checkpoints
+            bad = first_non_finite(list(self.model.networks.values()))
+            if bad is not None:
+                message = f"step {self.state.step}: {bad} is not finite, so no checkpoint was written"
+                raise NonFinite(message, {"tensor": bad})
+            if self.main:
+                healthy = self.view.verdict not in ("sick", "crashed")
+                checkpoints.save(self.model, folder, self._state_dict(), healthy)
+                checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
+                self.run.update(step=self.state.step, steps=self.total_steps, epoch=round(self.epoch, 3))
+            self.fabric.barrier()
+
+    def _state_dict(self) -> dict[str, Any]:
+        return {
+            **self.state.state_dict(),
+            "updates": self.updater.updates,
+            "recorder": self.recorder.state(),
+            "monitor_share": self.clock.monitor_share(),
+            "to_inspect": sorted(self.updater.to_inspect),
+            "phases": self.schedule.state() if self.schedule is not None else None,
+            "callbacks": {c.name: state for c in self.callbacks if c.name and (state := c.state_dict())},
+        }
+
+    def resume(self) -> bool:
+        """Go to the newest good checkpoint; damaged ones are skipped with an event.
+
+        Returns:
+            False if there is none, and the run starts at step 0.
+        """
+        found, damaged = checkpoints.find(self.run.checkpoints)
+        for name, reason in damaged if self.main else ():
+            self.run.event("checkpoint_damaged", found.step if found else 0, checkpoint=name, reason=reason)
+            self.display.note(f"checkpoint {name} is damaged and was skipped")
+        if found is None:
+            if self.main:
+                self.metrics.cut_back(0)
+            return False
+        state = legacy.checkpoint_state(found.state)
+        if self.schedule is not None and state.get("phases") is not None:
+            before = self.schedule.index
+            self.schedule.restore(state["phases"])
+            if self.schedule.index != before:
+                self._rebuild(self.schedule.config())
+                self.call("on_rebuild", Rebuilt())
+        reinitialized = self._restore_weights(found)
+        counts = {
+            key: {n: 0 if n in reinitialized else c for n, c in state[key].items()}
+            for key in ("epoch_updates", "updates")
+        }
+        self.state.load_state_dict({**state, **counts})
+        self.updater.updates = counts["updates"]
+        self.updater.to_inspect = set(state.get("to_inspect", ()))
+        self.recorder.restore(state["recorder"])
+        for callback in self.callbacks:
+            if callback.name in state["callbacks"]:
+                callback.load_state_dict(state["callbacks"][callback.name])
+        self._logged_samples = self.state.samples
+        self.resumed, self.finished = True, None
+        self.clock.reset()
         if self.main:
-            self.tables.epoch(int(self.epoch), at.step, means)
+            for folder in (self.run.best, *(self.run.folder / "phases").glob("*")):
+                checkpoints.drop_later(folder, self.state.step)
+            self.metrics.cut_back(self.state.step)
+        self.call("on_resume")
+        if reinitialized:
+            self.act(Event("reinitialized", groups=reinitialized))
+            self._note_reinitialized(reinitialized)
+            self.save()  # the first checkpoint of a fork is its own
+        return True
 
-    def _validate(self) -> None:
-        """Measures the objective on held-out data; keeps the best weights, lowers the rates or ends the run as the settings say."""
-        at, settings = self.at, self.settings.plateau
-        with self.clock.during("validate"):
-            found = self.fabric.broadcast(self._objective() if self.main else {}, src=0)
-        self.recorder.add(found)
-        if settings.monitor not in found:
-            known = ", ".join(sorted(found)) or "none: the data hold nothing out"
+    def _restore_weights(self, found: checkpoints.Checkpoint) -> list[str]:
+        """Load a run's own checkpoint as a whole, and that of the run that it is forked from as far as shapes fit.
+
+        Returns:
+            Names of the parameter groups that are reinitialised, with their optimizers.
+
+        Raises:
+            UserError: an own checkpoint does not fit, or no network of the parent's does.
+        """
+        if found.step != self.run.read().get("forked_at"):
+            checkpoints.restore(self.model, found)
+            return []
+        reinitialized = checkpoints.restore_what_fits(self.model, found)
+        if len(reinitialized) == len(self.model.groups):
             raise UserError(
-                f"train.plateau.monitor: no signal {settings.monitor!r} at the end of an epoch; there is {known}."
+                f"{self.run.folder}: no network of the run that it is forked from has the shape that these settings give. "
+                "Start it from the beginning."
             )
-        better, lowered = at.plateau.observe(found[settings.monitor], at.step, settings)
-        self._follow_plateau()
-        if better and at.step > 0:
-            with self.clock.during("checkpoint"):
-                self.checkpoint(self.run_folder.best, keep=1)
-        if self.main and lowered:
-            facts = {"factor_in_force": at.plateau.scale, "signal": settings.monitor, "best": at.plateau.best}
-            self.run_folder.event("learning_rate_lowered", at.step, best_step=at.plateau.best_step, **facts)
-        if self.main and at.plateau.stopped(settings):
-            facts = {"signal": settings.monitor, "best": at.plateau.best, "best_step": at.plateau.best_step}
-            self.run_folder.event("early_stop", at.step, epochs_without_a_better_one=at.plateau.waited, **facts)
-            self.display.note(
-                f"early stop at step {at.step}: no better {settings.monitor} since step {at.plateau.best_step}; "
-                "the best weights are kept (sample and evaluate take them with --best)"
-            )
+        return reinitialized
 
-    def _objective(self) -> dict[str, float]:
-        return self.model.validation_loss(
-            self.data, self.at.step - 1, (self.at.samples - 1) / len(self.data)
-        )  # of the last step
-
-    def _follow_plateau(self) -> None:
-        self.updater.rate_scale, self.updater.rate_floor = self.at.plateau.scale, self.settings.plateau.min_lr
-
-    def _log(self) -> None:
-        signals = with_ratios(self.recorder.window.take())
-        if self.controller is not None:
-            name = self.model.roles.get("quality", "")
-            seen = self.fabric.broadcast(signals.get(name), src=0)  # held-out signals are on the main process alone
-            if seen is not None:
-                self.updater.latest[name] = seen
-        if self.schedule is not None:
-            signals = phasing.read(self, self.schedule, signals)
-        speed = self.clock.row(self.at.samples - self._logged_samples)
-        self._logged_samples = self.at.samples
-        if not self.main or not signals:
-            return
-        self.tables.row(self.at.step, self.epoch, {**signals, **speed})
-        self.tracker.row(self.at.step, {**signals, **speed})
-        self.watcher.row({"step": self.at.step, **signals})
-        if self._examine:
-            self._look()
-        if speed:
-            left = (self.total_steps - self.at.step) * self.settings.batch_size
-            speed["speed/seconds_left"] = left / speed["speed/samples_per_second"]
-        latest = self.watcher.latest
-        verdict: str = latest.verdict if latest is not None else "not judged yet"
-        if latest is not None and latest.alarms:
-            verdict += f": {latest.alarms[0].symptom.title}"
-        if self.at.rollbacks:
-            verdict += f" (after {self.at.rollbacks} rollbacks)"
-        line = status_line(
-            self.at.step, self.total_steps, self.epoch, {**signals, **speed}, self.model.headline, verdict
-        )
-        self.display.status(line, self.at.step, self.total_steps)
-
-    def _grid(self) -> None:
-        self.model.prepare_sampling(self.data)
-        if self.main:
-            file = self.run_folder.samples / f"step_{self.at.step:08d}.png"
-            save_grid(self.model.sample(self.settings.sample_count, GRID_SEED), file)
-            self.tracker.image(self.at.step, file)
-            for name, view in self.model.views(self.data).items():
-                save_grid(view.images, self.run_folder.views / name / file.name, view.columns)
-
-    def _validate_and_probe(self, last: bool = False) -> None:
-        if not self.main:
-            return
-        self.recorder.window.add(self.model.validate(self.data))
-        watcher, first = self.watcher, self.watcher.looks == 0
-        self.updater.to_inspect = set(self.model.groups)
-        if self.settings.probe_stride is not None:
-            watcher.stride = self.settings.probe_stride
-        elif first:
-            watcher.pace(self.clock.whole.get("step", 0.0) / max(1, self.at.step))
-        self.recorder.window.add(watcher.probe(last))
-        self._examine = True
-
-    def _look(self, last: bool = False) -> None:
-        """The doctor's look at all signals so far; a certain failure asks for a stop."""
-        self._examine = False
-        elapsed = sum(self.clock.whole.values())
-        for finding in self.watcher.examine(elapsed, last):
-            self.display.note(f"{finding.observation.severity}: {finding.sentence()}")
-            for ranked in finding.causes[:2]:
-                self.display.note(f"  cause: {ranked.cause.title} ({ranked.weight.because})")
-            sick = finding.certain or (self.settings.on_failure == "stop" and finding.observation.severity == "sick")
-            if sick and self.settings.on_failure != "continue" and not last:
-                self.sick = finding.sentence()
-
-    def checkpoint(self, folder: Path | None = None, keep: int | None = None) -> None:
-        """Writes a checkpoint, by default among the run's own; old ones beyond ``keep`` go."""
-        at, folder = self.at, folder or self.run_folder.checkpoints
-        bad = first_non_finite(list(self.model.networks.values()))
-        if bad is not None:
-            raise NonFinite(f"step {at.step}: {bad} is not finite, so no checkpoint was written", {"tensor": bad})
-        if self.main:
-            state = {
-                "step": at.step,
-                "samples": at.samples,
-                "rollbacks": at.rollbacks,
-                "epoch_updates": at.epoch_updates,
-                "updates": self.updater.updates,
-                "recorder": self.recorder.state(),
-                "watch_share": self.clock.watch_share(),
-                "looks": [self.watcher.looks, self.watcher.stride],
-                "to_inspect": sorted(self.updater.to_inspect),
-                "plateau": at.plateau.state(),
-                "controller": self._controller_state(),
-                "course": self.schedule.state() if self.schedule is not None else None,
-            }
-            latest = self.watcher.latest
-            healthy = latest is None or latest.verdict not in ("sick", "crashed")
-            checkpoints.save(self.model, folder, state, healthy)
-            checkpoints.retain(folder, keep or self.settings.keep_checkpoints)
-            self.run_folder.update(step=at.step, steps=self.total_steps, epoch=round(self.epoch, 3))
-        self.fabric.barrier()
-
-    def _make_controller(self) -> Controller | None:
-        groups = tuple(self.model.groups)
-        return make_controller(self.model.config.controller, dict(self.model.roles), groups, self.settings.seed)
-
-    def _controller_state(self) -> dict[str, Any] | None:
-        if self.controller is None:
-            return None
-        latest = {name: self.updater.latest[name] for name in self.model.roles.values() if name in self.updater.latest}
-        return {**self.controller.state(), "latest": latest}
-
-    # ---- phases ------------------------------------------------------------------------------------------------------
-
-    def adopt(self, schedule: PhaseSchedule) -> None:
-        """A system with the settings of the phase; its weights are put in place by the caller."""
-        assert self._rebuild is not None
-        latest = self.updater.latest
-        self.model = self._rebuild(schedule.config())
-        self.model.adapt_to_data(self.data)
-        self.settings = self.model.config.train
-        self.updater = Updater(self.model, self.fabric, self.recorder, self.settings.max_grad_norm)
-        self.at.plateau = Plateau()  # what a phase saw, and rates that it lowered, are its own
-        self._follow_plateau()
-        before, self.controller = self.controller, self._make_controller()
-        if before is not None and self.controller is not None:
-            self.controller.restore(before.state())
-            self.controller.let_weights_be()
-            self.updater.factors, self.updater.latest = self.controller.factors, latest
-        self.watcher.serve(self.model, self.total_steps)
+    def _note_reinitialized(self, groups: Sequence[str]) -> None:
+        if groups:
+            self.act(Note(f"reinitialized with its optimizer, since its shape changed: {', '.join(groups)}"))
 
     # ---- going back --------------------------------------------------------------------------------------------------
 
-    def resume(self) -> bool:
-        """Goes to the newest good checkpoint, if there is one; damaged ones are passed over with an event."""
-        found, damaged = checkpoints.find(self.run_folder.checkpoints)
-        for name, reason in damaged:
-            if self.main:
-                self.run_folder.event("checkpoint_damaged", found.step if found else 0, checkpoint=name, reason=reason)
-                self.display.note(f"checkpoint {name} is damaged and was passed over")
-        if found is None:
-            if self.main:
-                self.tables.cut_back(0)
-            return False
-        state = found.state
-        if self.schedule is not None and state.get("course") is not None:
-            before = self.schedule.index
-            self.schedule.restore(state["course"])
-            if self.schedule.index != before:
-                self.adopt(self.schedule)
-        reinitialized = forking.restore(self.model, found, self.run_folder)
-        plateau = Plateau.restore(state.get("plateau"))
-        counts = [
-            {n: 0 if n in reinitialized else c for n, c in state[k].items()} for k in ("epoch_updates", "updates")
-        ]
-        self.at = Position(state["step"], state["samples"], state["rollbacks"], counts[0], plateau)
-        self._follow_plateau()
-        self.updater.updates = counts[1]
-        if self.controller is not None and state.get("controller") is not None:
-            self.controller.restore(state["controller"])
-            self.updater.factors = self.controller.factors
-            self.updater.latest = dict(state["controller"]["latest"])
-        self.recorder.restore(state["recorder"])
-        self.watcher.looks, self.watcher.stride = state.get("looks", [0, 1])
-        self.updater.to_inspect = set(state.get("to_inspect", ()))
-        self._logged_samples = self.at.samples
-        self._resumed = True
-        self.clock.reset()
-        if self.main:
-            checkpoints.drop_later(self.run_folder.best, self.at.step)
-            for phase in (self.run_folder.folder / "phases").glob("*"):
-                checkpoints.drop_later(phase, self.at.step)
-            self.tables.cut_back(self.at.step)
-            self.watcher.resume(self.recorder.window.sums)
-        if reinitialized:
-            forking.settle(self, reinitialized)
-        return True
-
-    def _roll_back(self, error: NonFinite) -> None:
-        """Follows ``train.on_nonfinite``: stops, or returns to the last checkpoint on another random path."""
-        if self.main:
-            self.run_folder.event("non_finite", self.at.step, message=str(error), evidence=error.evidence)
-        failed_at, rollbacks = self.at.step, self.at.rollbacks + 1
-        give_up = self.settings.on_nonfinite == "stop" or rollbacks > self.settings.max_rollbacks
-        if give_up or not self.resume():
+    def recover(self, error: NonFinite) -> None:
+        """Follow ``train.on_nonfinite`` after a NaN or infinity: raise it, or return to the last checkpoint on another path."""
+        self.act(Event("non_finite", message=str(error), evidence=error.evidence))
+        if self.settings.on_nonfinite == "stop" or not self.roll_back(str(error)):
             raise error
-        self.at.rollbacks = rollbacks
-        if self.main:
-            self.run_folder.event("rollback", self.at.step, failed_at=failed_at, rollbacks=rollbacks)
-            self.display.note(f"{error}; went back to step {self.at.step} (rollback {rollbacks})")
+
+    def roll_back(self, reason: str) -> bool:
+        """Return to the last checkpoint with another random path; False if the limit is reached or there is none."""
+        failed_at, rollbacks = self.state.step, self.state.rollbacks + 1
+        if rollbacks > self.settings.max_rollbacks or not self.resume():
+            return False
+        self.state.rollbacks = rollbacks
+        self.act(Event("rollback", failed_at=failed_at, rollbacks=rollbacks))
+        self.act(Note(f"{reason}; returned to step {self.state.step} (rollback {rollbacks})"))
+        return True
 
 
 class TrainerContext:
-    """What a family's step sees of the loop; see :class:`trainwright.engine.model.StepContext`."""
+    """What a family's step sees of the trainer; see :class:`trainwright.engine.model.StepContext`."""
 
-    def __init__(self, loop: Loop, step: int, epoch: float) -> None:
-        self._loop, self.step, self.epoch = loop, step, epoch
+    __slots__ = ("_trainer", "epoch", "step")
+
+    def __init__(self, trainer: Trainer, step: int, epoch: float) -> None:
+        self._trainer, self.step, self.epoch = trainer, step, epoch
 
     def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
-        """One optimizer step."""
-        self._loop.updater(group, terms, self.step, self.epoch)
+        """Take one optimizer step."""
+        self._trainer.updater(group, terms, self.step, self.epoch)
 
     def record(self, **signals: Tensor) -> None:
-        """Records signals that are not terms."""
-        values = mean(self._loop.fabric, torch.stack(list(signals.values()))).tolist()
+        """Record signals that are not terms of a loss."""
+        values = mean(self._trainer.fabric, torch.stack(list(signals.values()))).tolist()
         found = {name.replace("__", "/"): v for name, v in zip(signals, values, strict=True)}
-        self._loop.recorder.add(found)
-        self._loop.updater.latest |= found
+        self._trainer.recorder.add(found)
+        self._trainer.updater.latest |= found
+
+
+def _as_list(requests: Requests) -> list[Request]:
+    if requests is None:
+        return []
+    return [requests] if isinstance(requests, Request) else list(requests)

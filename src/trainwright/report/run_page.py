@@ -90,7 +90,7 @@ def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[
         ("data", f"{data['training']} training images{skipped}, identity {data['identity']}"),
         ("parameters", parameters),
         ("speed", f"{speed[len(speed) // 2]:.0f} samples a second (median)" if speed else ""),
-        ("watching", f"{facts['watch_share']:.2%} of the time" if "watch_share" in facts else ""),
+        ("monitoring", f"{facts['monitor_share']:.2%} of the time" if "monitor_share" in facts else ""),
         ("begun", facts["created"]),
         (
             "with",

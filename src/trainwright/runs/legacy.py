@@ -51,7 +51,8 @@ def row(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def facts(old: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``run.json`` under today's names."""
-    new = {**old, "recipe": RECIPES.get(str(old.get("recipe")), old.get("recipe"))}
+    new = {("monitor_share" if key == "watch_share" else key): value for key, value in old.items()}
+    new["recipe"] = RECIPES.get(str(old.get("recipe")), old.get("recipe"))
     data = new.get("data")
     if isinstance(data, dict) and "left_out" in data:
         new["data"] = {("skipped" if key == "left_out" else key): value for key, value in data.items()}
@@ -75,3 +76,16 @@ def event(old: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(new.get(key), list):
             new[key] = [CAUSES.get(name, name) for name in new[key]]
     return new
+
+
+def checkpoint_state(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``state.json`` of a checkpoint in today's form, for resuming a run of 0.1.0."""
+    if "callbacks" in old:
+        return dict(old)
+    looks, stride = old.get("looks", [0, 1])
+    states = {
+        "plateau": old.get("plateau"),
+        "controller": old.get("controller"),
+        "diagnosis": {"measurements": looks, "stride": stride},
+    }
+    return {**old, "phases": old.get("course"), "callbacks": {name: state for name, state in states.items() if state}}

@@ -7,7 +7,7 @@ import torch
 from tests.conftest import quick_config
 from trainwright import recipes as registry
 from trainwright.data.video.dataset import Clips
-from trainwright.engine.session import build
+from trainwright.engine.model import build
 from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
 from trainwright.families.video_vaegan.generator import NORMS, Everywhere, Generator, Up, warp

@@ -82,7 +82,7 @@ class GaussianVae(GenerativeModel):
         """The KL weight in force."""
         return beta_at(self.optim, epoch) if self.optim.beta is None else value(self.optim.beta, step, epoch)
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """Σ w_g · (x_g - x̂_g)² + w_p · (rendered x - rendered x̂)² + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; x̂ from one
         draw of z.
         """
@@ -94,10 +94,10 @@ class GaussianVae(GenerativeModel):
         kl = divergence(mean, log_variance, self.optim.reduction)
         weighted = {name: (getattr(self.optim.weights, name), term) for name, term in terms.items()}
         weighted |= self._image(batch, output, self.optim.image_count)
-        at.update("vae", **weighted, kl=(self.beta(at.step, at.epoch), kl))
+        context.update("vae", **weighted, kl=(self.beta(context.step, context.epoch), kl))
         total = torch.stack([weight * term.detach() for weight, term in weighted.values()]).sum()
         nats = kl.detach() / kl_per_nat(self.latent_dim, self.optim)
-        at.record(reconstruction__weighted=total, kl__nats=nats)
+        context.record(reconstruction__weighted=total, kl__nats=nats)
 
     def _exchange_colours(self, sets: Tensor) -> Tensor:
         share, colours = self.optim.exchange_colours, self.form.groups["feat"]

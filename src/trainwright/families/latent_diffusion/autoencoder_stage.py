@@ -50,20 +50,20 @@ class AutoencoderStage(GenerativeModel):
         images = Images.open(config.data, progress)
         return replace(images, train=images.first("train", config.subset)) if config.subset else images
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""
         again, mean, log_variance = self.codec(batch)
         l1 = (again - batch).abs().mean()
         kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
-        terms = {"l1": (1.0, l1), "kl": (now(self.one.kl_weight, at), kl)}
-        critical = self.one.critic_weight > 0 and at.step >= self.one.critic_after
+        terms = {"l1": (1.0, l1), "kl": (now(self.one.kl_weight, context), kl)}
+        critical = self.one.critic_weight > 0 and context.step >= self.one.critic_after
         if critical:
             score = -self.critic(again).mean()
             terms["adversarial"] = (self.one.critic_weight * self._ratio(l1, score), score)
-        at.update("autoencoder", **terms)
+        context.update("autoencoder", **terms)
         if critical:
             real, fake = self.critic(batch), self.critic(again.detach())
-            at.update("discriminator", real=(0.5, relu(1 - real).mean()), fake=(0.5, relu(1 + fake).mean()))
+            context.update("discriminator", real=(0.5, relu(1 - real).mean()), fake=(0.5, relu(1 + fake).mean()))
 
     def _ratio(self, l1: Tensor, score: Tensor) -> float:
         """‖∇ L1‖ / ‖∇ score‖ at the decoder's last layer: how much the adversarial term must weigh to be heard as much."""

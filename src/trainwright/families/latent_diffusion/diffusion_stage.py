@@ -69,16 +69,16 @@ class DiffusionStage(GenerativeModel):
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """E ‖network(α z + σ ε, t) - target‖², t spread evenly over a batch: one in each of its B stretches (Kingma et al. 2021)."""
         count = len(batch)
         times = (stratified(count) * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
         noise = normal(*batch.shape).to(batch.device)
         losses = self._losses(self.unet, batch, noise, times)
-        at.update("unet", noise=(1.0, losses.mean()))
+        context.update("unet", noise=(1.0, losses.mean()))
         if count >= BINS:
             bins = losses.detach().tensor_split(BINS)
-            at.record(**{f"loss_bin__{i}": part.mean() for i, part in enumerate(bins)})
+            context.record(**{f"loss_bin__{i}": part.mean() for i, part in enumerate(bins)})
 
     def _losses(self, network: Any, z: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         alpha, sigma = self.noise.at(times)

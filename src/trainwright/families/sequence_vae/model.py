@@ -74,7 +74,7 @@ class SequenceVae(GenerativeModel):
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """-log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
         mean, log_variance = self.encoder(batch.flatten(1) if self.symbols else batch)
         z = mean + normal(*mean.shape).to(mean) * torch.exp(0.5 * log_variance)
@@ -85,11 +85,11 @@ class SequenceVae(GenerativeModel):
         error = self.errors(z, batch, target, reported)
         each = kl_per_dimension(mean, log_variance)
         costly = each.mean(0).clamp_min(self.optim.free_bits)
-        at.update(
+        context.update(
             "vae", reconstruction=(1.0, error.mean() * self.error_scale(batch)),
-            kl=(now(self.optim.beta, at), costly.sum() / self.kl_scale),
+            kl=(now(self.optim.beta, context), costly.sum() / self.kl_scale),
         )  # fmt: skip
-        at.record(kl__nats=each.detach().sum(1).mean())
+        context.record(kl__nats=each.detach().sum(1).mean())
 
     def errors(self, z: Tensor, levels: Tensor, target: Tensor, reported: Tensor) -> Tensor:
         """(T, B): what each element of ``target`` costs given z and, where it is told, the level so far."""

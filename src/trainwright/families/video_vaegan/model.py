@@ -133,7 +133,7 @@ class VideoVaeGan(GenerativeModel):
             return published.expand(len(given), -1, -1)
         return adapted(published, happening(given[:, : self.context]), strength)
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """D: ½(BCE(D(x), 1) + BCE(D(x̂), 0)). G: λ_rec·mse(x̂, x) + λ_kl·KL(q(z|c) ‖ N(0, I)) + λ_gan·BCE(D(x̂), 1); x the target frames,
         x̂ from one draw of z; λ_features times how different they look, where that is not 0.
         """
@@ -143,7 +143,7 @@ class VideoVaeGan(GenerativeModel):
         mean, log_variance = self.encoder(given, found, self.boxes(given, "motion"))
         z = mean + normal(*mean.shape).to(mean.device) * torch.exp(0.5 * log_variance)
         made = self.generator(z, condition, given[:, : self.context])
-        share = now(self.optim.lambda_gan, at)
+        share = now(self.optim.lambda_gan, context)
         adversarial = {}
         if share:
             with parametrize.cached():
@@ -151,26 +151,26 @@ class VideoVaeGan(GenerativeModel):
                 logits = self.discriminator(both, found.repeat(2, 1, 1), condition.repeat(2, 1))
             on_real, on_fake = logits.chunk(2)
             real, fake = F.softplus(-on_real).mean(), F.softplus(on_fake).mean()
-            at.update("discriminator", real=(0.5, real), fake=(0.5, fake))
-            at.record(discriminator__term=(0.5 * (real + fake)).detach())
+            context.update("discriminator", real=(0.5, real), fake=(0.5, fake))
+            context.record(discriminator__term=(0.5 * (real + fake)).detach())
             with parametrize.cached():
                 adversarial["adversarial"] = (share, F.softplus(-self.discriminator(made, found, condition)).mean())
         kl = kl_per_dimension(mean, log_variance).sum(1).mean()
-        at.update(
+        context.update(
             "generator",
-            reconstruction=(now(self.optim.lambda_recon, at), F.mse_loss(made, target)),
-            kl=(now(self.optim.lambda_kl, at), kl),
+            reconstruction=(now(self.optim.lambda_recon, context), F.mse_loss(made, target)),
+            kl=(now(self.optim.lambda_kl, context), kl),
             **adversarial,
-            **self._looks(made, target, at),
+            **self._looks(made, target, context),
         )
-        at.record(kl__nats=kl.detach())
+        context.record(kl__nats=kl.detach())
         stacks = self.encoder.stacks()
         if stacks:
-            at.record(hyperbolic__boundary_share=torch.stack([s.at_boundary for s in stacks]).mean())
+            context.record(hyperbolic__boundary_share=torch.stack([s.at_boundary for s in stacks]).mean())
 
-    def _looks(self, made: Tensor, target: Tensor, at: StepContext) -> dict[str, tuple[float, Tensor]]:
+    def _looks(self, made: Tensor, target: Tensor, context: StepContext) -> dict[str, tuple[float, Tensor]]:
         """How different predictions look, where the recipe asks for it."""
-        share = now(self.optim.lambda_features, at)
+        share = now(self.optim.lambda_features, context)
         if not share:
             return {}
         self._eye = self._eye or PerceptualDistance(made.device)

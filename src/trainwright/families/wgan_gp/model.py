@@ -59,7 +59,7 @@ class WganGp(GenerativeModel):
         """The images that ``config.data`` names."""
         return Images.open(config.data, progress)
 
-    def step(self, batch: Tensor, at: StepContext) -> None:
+    def training_step(self, batch: Tensor, context: StepContext) -> None:
         """d = E D(fake) - E D(real) + λ·penalty; every n_critic-th step g = -E D(G(z))."""
         with torch.no_grad():
             fake = self.generator(self.noise(len(batch)))
@@ -67,14 +67,17 @@ class WganGp(GenerativeModel):
             penalty, gradient_norm = gradient_penalty(self.critic, batch, fake)
             on_fake, on_real = self.critic(torch.cat([fake, batch])).chunk(2)
         fake_score, real_score = on_fake.mean(), on_real.mean()
-        at.update(
-            "critic", fake=(1.0, fake_score), real=(-1.0, real_score), penalty=(now(self.optim.lambda_gp, at), penalty)
+        context.update(
+            "critic",
+            fake=(1.0, fake_score),
+            real=(-1.0, real_score),
+            penalty=(now(self.optim.lambda_gp, context), penalty),
         )
-        at.record(critic__wasserstein=(real_score - fake_score).detach(), critic__gradient_norm=gradient_norm)
-        if (at.step + 1) % self.optim.n_critic == 0:
+        context.record(critic__wasserstein=(real_score - fake_score).detach(), critic__gradient_norm=gradient_norm)
+        if (context.step + 1) % self.optim.n_critic == 0:
             with parametrize.cached():
                 score = self.critic(self.generator(self.noise(len(batch)))).mean()
-            at.update("generator", score=(-1.0, score))
+            context.update("generator", score=(-1.0, score))
 
     def noise(self, count: int) -> Tensor:
         """z ~ N(0, I), (count, latent_dim), drawn on the CPU so that a seed means the same on every device."""

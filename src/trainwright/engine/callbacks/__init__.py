@@ -1,0 +1,1 @@
+"""Callbacks: what observes a training. They return requests; only the trainer acts."""
