@@ -79,8 +79,9 @@ class TrainConfig(Config):
     )
     on_failure: Literal["stop_if_certain", "stop", "continue"] = setting(
         "stop_if_certain",
-        "What the doctor's findings do. `stop_if_certain`: end the run after a failure that does not recover by itself (a dead critic, a "
-        "network that does not move, a generator that is never updated); `stop`: after any finding that makes the run sick; `continue`.",
+        "What the doctor's findings do. `stop_if_certain`: end the run after a failure that does not recover by itself (a dead "
+        "critic, a network that does not move, a generator that is never updated); `stop`: after any finding that makes the run "
+        "sick; `continue`.",
         hot=True,
         formerly={"on_sick": {"stop": "stop_if_certain", "stop_early": "stop", "go_on": "continue"}},
     )

@@ -69,7 +69,7 @@ def train(
         stop: asked after every step; True ends the run with a checkpoint.
         progress: called with (done, total) while images are decoded.
         until: pause with a checkpoint after that step of the run, if it is not over by then.
-        callbacks: your own, asked after the built-in ones.
+        callbacks: your own, asked after the built-in measurements and before the row is written.
         on_checks: called with the preflight of a new run before its first step; data and model are not opened twice for it.
 
     Raises:
@@ -115,9 +115,9 @@ def _train(
     if main and fresh and on_checks is not None:
         on_checks(preflight(copy.deepcopy(model), data))
     monitor = DiagnosisCallback()
-    built_in = _built_in(model, schedule, monitor, display)
+    asked = _in_order(model, schedule, monitor, display, callbacks)
     trainer = Trainer(
-        model, data, run, fabric, [*built_in, *callbacks], display, stop=stop, until=until, schedule=schedule,
+        model, data, run, fabric, asked, display, stop=stop, until=until, schedule=schedule,
         build=lambda settings: build(family, settings, fabric),
     )  # fmt: skip
     resumed = trainer.resume()
@@ -135,10 +135,14 @@ def _train(
     return _end(trainer, run, main)
 
 
-def _built_in(
-    model: GenerativeModel, schedule: PhaseSchedule | None, monitor: DiagnosisCallback, display: Display
+def _in_order(
+    model: GenerativeModel,
+    schedule: PhaseSchedule | None,
+    monitor: DiagnosisCallback,
+    display: Display,
+    own: Sequence[Callback],
 ) -> list[Callback]:
-    """Return Trainwright's own callbacks in the order in which they are asked."""
+    """Return the callbacks in the order in which they are asked: measurements, the user's own, the row, what acts on it."""
     config = model.config
     controller = make(config.controller, dict(model.roles), tuple(model.groups), config.train.seed)
     plateau, logging = PlateauCallback(ends_run=schedule is None), LoggingCallback(display)
@@ -149,6 +153,7 @@ def _built_in(
         ValidationCallback(),
         monitor,
         SamplesCallback(logging),
+        *own,
         logging,
         *phases,
         CheckpointCallback(),

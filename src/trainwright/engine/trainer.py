@@ -1,8 +1,8 @@
 """The trainer: batch, step, callbacks, act on what they ask for. The mathematics of a step is in the family's ``model.py``.
 
-Order of a step: seed everything from (seed, step), fetch the batch by position, ``training_step``, end of epoch, ``on_step_end``. Nothing
-random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU. Callbacks see a read-only view and return
-requests (:mod:`trainwright.engine.callbacks.base`). Only :meth:`Trainer.act` changes anything.
+Order of a step: seed everything from (seed, step), fetch the batch by position, ``training_step``, end of epoch, ``on_step_end``.
+Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU. Callbacks see a read-only view and
+return requests (:mod:`trainwright.engine.callbacks.base`). Only :meth:`Trainer.act` changes anything.
 """
 
 import math
@@ -236,8 +236,6 @@ class Trainer:
                 checkpoints.restore_what_fits(self.model, checkpoint)
             case Rebuild(config=config, weights=weights):
                 self.rebuild(config, weights)
-            case _:
-                raise TypeError(f"a callback returned {request!r}, which is not a request (see trainwright.Callback)")
 
     def write_row(self) -> None:
         """Write the means of all signals since the last row, and show them to the callbacks."""
@@ -454,4 +452,8 @@ class TrainerContext:
 def _as_list(requests: Requests) -> list[Request]:
     if requests is None:
         return []
-    return [requests] if isinstance(requests, Request) else list(requests)
+    found = [requests] if isinstance(requests, Request) else list(requests)
+    for request in found:
+        if not isinstance(request, Request):
+            raise TypeError(f"a callback returned {request!r}, which is not a request (see trainwright.Callback)")
+    return found

@@ -134,7 +134,7 @@ class LoadWeights(Request):
 class Rebuild(Request):
     """Build the model again from other settings and put the newest checkpoint of ``weights`` into it.
 
-    Without a checkpoint there the weights of now are used. Networks whose shape changed are reinitialised. Then ``on_rebuild`` is called.
+    Without a checkpoint there the weights of now are used. Networks whose shape changed are reinitialised.
     """
 
     config: "RunConfig"
