@@ -11,7 +11,7 @@ from trainwright.config.reading import Settings, add_mapping, read_yaml, validat
 from trainwright.engine.inference import load
 from trainwright.engine.model import build
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig, LossConfig, NetworkConfig, Weights
-from trainwright.families.gaussian_vae.mixture import Mixture, clusters
+from trainwright.families.gaussian_vae.mixture import PosteriorMixture, clusters
 from trainwright.families.gaussian_vae.networks import make
 from trainwright.families.gaussian_vae.objective import (
     beta_at,
@@ -145,7 +145,7 @@ def test_a_mixture_has_the_codes_mean_and_variance_and_no_small_part():
     label = clusters(codes, 6, 8)
     assert torch.bincount(label)[torch.bincount(label) > 0].min() >= 8
     assert clusters(codes[:4], 6, 8).unique().numel() == 1
-    mixture = Mixture(3, 6, 3)
+    mixture = PosteriorMixture(3, 6, 3)
     mixture.follow(codes, 8)
     mean, variance = mixture.moments()
     assert torch.allclose(mean, codes.mean(0), atol=1e-4) and torch.allclose(

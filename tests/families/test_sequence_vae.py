@@ -12,7 +12,7 @@ from trainwright.data.levels.dataset import open_levels
 from trainwright.engine.model import build
 from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
-from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
+from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.quality import two_sample_ratio
 from trainwright.families.sequence_vae.rules import mend
@@ -60,13 +60,13 @@ def test_no_step_sees_itself_or_what_comes_after(title):
 @pytest.mark.parametrize("bounds", [((-8.0, 8.0), (-8.0, 8.0)), ((0.0, 8.0), (-1.0, 1.0))], ids=["wide", "cut"])
 def test_a_mixture_is_a_density_within_its_bounds_and_draws_follow_it(bounds):
     raw = torch.tensor([0.3, -0.4, 0.2, 0.5, -0.5, -1.0, -0.3, 0.8, -1.2, -0.7])
-    mixture = Mixture.of(raw, 2, bounds)
+    mixture = MixtureLikelihood.of(raw, 2, bounds)
     axes = [torch.linspace(low, high, 801) for low, high in bounds]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)
     density = torch.exp(-mixture.negative_log_likelihood(grid))
     cell = math.prod((high - low) / 800 for low, high in bounds)
     assert float(density.sum() * cell) == pytest.approx(1, abs=0.02)
-    drawn = Mixture.of(raw.expand(20_000, 10), 2, bounds).draw(torch.Generator().manual_seed(0))
+    drawn = MixtureLikelihood.of(raw.expand(20_000, 10), 2, bounds).draw(torch.Generator().manual_seed(0))
     wanted = (density[:, None] * grid).sum(0) / density.sum()
     assert torch.allclose(drawn.mean(0), wanted, atol=0.03)
     low, high = torch.tensor(bounds).unbind(1)
@@ -75,7 +75,7 @@ def test_a_mixture_is_a_density_within_its_bounds_and_draws_follow_it(bounds):
 
 def test_a_mixture_stays_finite_where_it_has_hardly_any_mass():
     raw = torch.full((10,), -9.0, requires_grad=True)
-    loss = Mixture.of(raw, 2, ((-1.0, 1.0), (-1.0, 1.0))).negative_log_likelihood(torch.tensor([1.0, 1.0]))
+    loss = MixtureLikelihood.of(raw, 2, ((-1.0, 1.0), (-1.0, 1.0))).negative_log_likelihood(torch.tensor([1.0, 1.0]))
     loss.backward()
     assert bool(torch.isfinite(loss)) and bool(torch.isfinite(raw.grad).all())
 

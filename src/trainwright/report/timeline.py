@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass
-class Stretch:
+class PhaseStretch:
     """One phase. ``end`` is the newest step while it lasts; one that was passed over has neither."""
 
     name: str
@@ -22,7 +22,7 @@ class Stretch:
         return (self.end or 0) - (self.begin or 0)
 
 
-def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], step: int) -> list[Stretch]:
+def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], step: int) -> list[PhaseStretch]:
     """Every phase of the recipe that has begun or was passed over.
 
     Args:
@@ -30,7 +30,7 @@ def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, 
         events: of the run, oldest first.
         step: at which the run is.
     """
-    found = [Stretch(str(p["name"]), p.get("settings") or {}) for p in phases]
+    found = [PhaseStretch(str(p["name"]), p.get("settings") or {}) for p in phases]
     by_name = {stretch.name: stretch for stretch in found}
     if found:
         found[0].begin = 0

@@ -31,7 +31,7 @@ STEPS = 200
 LOOKS = 5
 
 
-class Experiment(Config):
+class CauseTest(Config):
     """One question that a short fork answers."""
 
     name: str = setting(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
@@ -49,7 +49,7 @@ class Experiment(Config):
 class Answer:
     """What came of an experiment: medians of the signal over the second half of both forks."""
 
-    experiment: Experiment
+    test: CauseTest
     without: float
     with_change: float
     yes: bool
@@ -57,14 +57,14 @@ class Answer:
 
     def sentence(self) -> str:
         """In words."""
-        e = self.experiment
+        e = self.test
         change = ", ".join(f"{k}={v}" for k, v in e.change.items())
         reported = f"{e.signal} is {self.with_change:.3g} with {change} and {self.without:.3g} without"
         return f"{e.question} {'Yes' if self.yes else 'No'}: after {self.steps} steps {reported}."
 
     def as_dict(self) -> dict[str, Any]:
         """For the run's events; ``confirmed`` and ``ruled_out`` are what the doctor reads again."""
-        e = self.experiment
+        e = self.test
         return {
             "experiment": e.name,
             "question": e.question,
@@ -78,22 +78,22 @@ class Answer:
         }
 
 
-def experiments(family: Family) -> tuple[Experiment, ...]:
+def cause_tests(family: Family) -> tuple[CauseTest, ...]:
     """The family's experiments in the order of its file."""
     file = Path(str(files(family.home) / "cause_tests.yaml"))
     if not file.exists():
         return ()
     entries = json.loads(json.dumps(read_yaml(file)["experiments"]))
-    return tuple(Experiment.model_validate(entry) for entry in entries)
+    return tuple(CauseTest.model_validate(entry) for entry in entries)
 
 
-def choose(family: Family, symptom: str, name: str | None) -> list[Experiment]:
+def choose(family: Family, symptom: str, name: str | None) -> list[CauseTest]:
     """The experiments for a symptom, or the one that is named.
 
     Raises:
         UserError: there is none.
     """
-    known = experiments(family)
+    known = cause_tests(family)
     if name is not None:
         found = [e for e in known if e.name == name]
         if not found:
@@ -105,7 +105,7 @@ def choose(family: Family, symptom: str, name: str | None) -> list[Experiment]:
 def ask(
     family: Family,
     run: Run,
-    experiment: Experiment,
+    test: CauseTest,
     steps: int = STEPS,
     note: Callable[[str], None] = lambda text: None,
 ) -> Answer:
@@ -114,7 +114,7 @@ def ask(
     Args:
         family: of the run.
         run: must have a checkpoint and not be in use.
-        experiment: what to change.
+        test: what to change.
         steps: of each fork.
         note: told what is being done.
 
@@ -126,30 +126,28 @@ def ask(
     if newest is None:
         raise UserError(f"{run.folder} has no checkpoint to fork from.")
     values = {}
-    for name, change in (("without", {}), ("with", experiment.change)):
-        note(f"{experiment.name}: {steps} steps {name} the change from step {newest.step}")
-        child = Run(run.folder / "experiments" / experiment.name / name)
+    for name, change in (("without", {}), ("with", test.change)):
+        note(f"{test.name}: {steps} steps {name} the change from step {newest.step}")
+        child = Run(run.folder / "experiments" / test.name / name)
         forked = _config(config, change, newest.step + steps, max(1, steps // LOOKS), family)
         fork(child, run, newest.folder.name, forked)
-        child.update(parent=str(run.folder), change=dict(experiment.change), hypothesis=experiment.question)
+        child.update(parent=str(run.folder), change=dict(test.change), hypothesis=test.question)
         outcome = train(family, forked, child, Silent())
-        values[name] = (
-            float("nan") if outcome.status == "crashed" else _level(experiment, child, newest.step + steps // 2)
-        )
+        values[name] = float("nan") if outcome.status == "crashed" else _level(test, child, newest.step + steps // 2)
     without, changed = values["without"], values["with"]
     if np.isnan(changed) and np.isnan(without):
-        raise UserError(f"experiment {experiment.name}: no signal {experiment.signal} came in {steps} steps.")
-    low, high = (without, changed) if experiment.expect == "rises" else (changed, without)
-    yes = bool(np.nan_to_num(high, nan=-np.inf) > experiment.factor * max(np.nan_to_num(low, nan=0.0), 1e-9))
-    answer = Answer(experiment, without, changed, yes, steps)
+        raise UserError(f"experiment {test.name}: no signal {test.signal} came in {steps} steps.")
+    low, high = (without, changed) if test.expect == "rises" else (changed, without)
+    yes = bool(np.nan_to_num(high, nan=-np.inf) > test.factor * max(np.nan_to_num(low, nan=0.0), 1e-9))
+    answer = Answer(test, without, changed, yes, steps)
     run.event("cause_test", newest.step, **_plain(answer.as_dict()))
     return answer
 
 
-def changes_anything(family: Family, run: Run, experiment: Experiment) -> bool:
+def changes_anything(family: Family, run: Run, test: CauseTest) -> bool:
     """Whether the run is not set up so already."""
     flat = flatten(read_config(family, run))
-    return any(flat[path] != value for path, value in concrete(experiment.change, flat, experiment.name).items())
+    return any(flat[path] != value for path, value in concrete(test.change, flat, test.name).items())
 
 
 def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, family: Family) -> RunConfig:
@@ -163,13 +161,13 @@ def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, 
     return changed(family, config, new, "experiment")
 
 
-def _level(experiment: Experiment, run: Run, after: int) -> float:
+def _level(test: CauseTest, run: Run, after: int) -> float:
     history = History.of(run.rows())
-    if experiment.signal.endswith("/*"):
-        found = [s.after(after) for _, s in history.match(experiment.signal[:-1])]
+    if test.signal.endswith("/*"):
+        found = [s.after(after) for _, s in history.match(test.signal[:-1])]
         values = [float(np.median(s.values)) for s in found if len(s)]
         return min(values) if values else float("nan")
-    series = history.get(experiment.signal)
+    series = history.get(test.signal)
     part = series.after(after) if series is not None else None
     return float(np.median(part.values)) if part is not None and len(part) else float("nan")
 

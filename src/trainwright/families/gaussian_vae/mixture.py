@@ -8,7 +8,7 @@ ROUNDS = 20
 SEED = 20200101
 
 
-class Mixture(nn.Module):
+class PosteriorMixture(nn.Module):
     """Up to ``parts`` Gaussians: ``centres`` (K, L), ``axes`` (K, R, L) times R standard normals, by ``shares`` (K,).
 
     Before :meth:`follow` all of them are the point 0.

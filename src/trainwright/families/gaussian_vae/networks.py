@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.families.gaussian_vae.config import NetworkConfig
-from trainwright.families.gaussian_vae.mixture import Mixture
+from trainwright.families.gaussian_vae.mixture import PosteriorMixture
 
 KERNEL = 5
 
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         self.register_buffer("axes", torch.zeros(rank, model.latent_dim))
         self.register_buffer("noise", torch.ones(model.latent_dim))
         mixed, self.least = model.prior == "mixture", model.prior_least
-        self.mixture = Mixture(model.latent_dim, model.prior_parts, model.prior_rank) if mixed else None
+        self.mixture = PosteriorMixture(model.latent_dim, model.prior_parts, model.prior_rank) if mixed else None
         self.register_buffer("shift", torch.zeros(width, count))
         self.register_buffer("spread", torch.ones(width, 1))
 

@@ -66,7 +66,7 @@ def point_context(points: Tensor, reported: Tensor, length: int) -> Tensor:
     return torch.cat([seen, reported[..., None], done[..., None]], -1)
 
 
-class Canvas:
+class TileCanvas:
     """A batch of maps that are filled in row by row; the same context, one tile at a time."""
 
     def __init__(self, batch: int, rows: int, columns: int, symbols: int, device: torch.device) -> None:

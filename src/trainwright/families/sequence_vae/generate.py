@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from trainwright.families.sequence_vae.config import NetworkConfig
-from trainwright.families.sequence_vae.context import Canvas, counted, point_context
-from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
+from trainwright.families.sequence_vae.context import TileCanvas, counted, point_context
+from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.networks import Decoder
 from trainwright.families.sequence_vae.rules import SokobanRules, mend
@@ -30,7 +30,7 @@ def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Ne
         if model.likelihood == "gaussian":
             last = now
         else:
-            said = Mixture.of(now, model.components, way.bounds(steps), way.around(seen))
+            said = MixtureLikelihood.of(now, model.components, way.bounds(steps), way.around(seen))
             last = way.after(last, said.draw(own), steps)
         points[:, t] = last
     return points
@@ -39,7 +39,7 @@ def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Ne
 def generate_tiles(decoder: Decoder, z: Tensor, own: torch.Generator, ruled: bool) -> Tensor:
     """(B, latent) -> (B, H, W) symbol numbers, drawn row by row; the decoder that sees nothing draws all of them at once."""
     rows, columns = decoder.rows, decoder.columns
-    canvas = Canvas(len(z), rows, columns, decoder.symbols, z.device)
+    canvas = TileCanvas(len(z), rows, columns, decoder.symbols, z.device)
     rules = SokobanRules(canvas) if ruled else None
     all_logits = None if decoder.sees else decoder(z, rows * columns)
     states, said = None, []

@@ -17,7 +17,7 @@ Bounds = tuple[tuple[float, float], tuple[float, float]]  # lowest and highest o
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixtureLikelihood:
     """For each step K Gaussians with diagonal covariance over two numbers, each cut off where no data can be.
 
     Attributes:
@@ -35,7 +35,7 @@ class Mixture:
     high: Tensor
 
     @classmethod
-    def of(cls, raw: Tensor, components: int, bounds: Bounds, around: Tensor | None = None) -> "Mixture":
+    def of(cls, raw: Tensor, components: int, bounds: Bounds, around: Tensor | None = None) -> "MixtureLikelihood":
         """From (..., 5 K) numbers; the means of half of the Gaussians are relative to ``around`` (..., 2), if that is given."""
         raw = raw.float()
         logits, rest = raw[..., :components], raw[..., components:].unflatten(-1, (components, 4))

@@ -15,7 +15,7 @@ from trainwright.data.levels.tiles import board_text
 from trainwright.engine.model import GenerativeModel, ParamGroup, Progress, StepContext, View, now
 from trainwright.families.sequence_vae.config import SequenceVaeConfig
 from trainwright.families.sequence_vae.generate import generate_points, generate_tiles
-from trainwright.families.sequence_vae.likelihood import Mixture, cross_entropy
+from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, cross_entropy
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
 from trainwright.families.sequence_vae.quality import MOST, level_signals, two_sample_ratio
@@ -101,7 +101,7 @@ class SequenceVae(GenerativeModel):
         wanted = target.transpose(0, 1)
         if self.model.likelihood == "gaussian":
             return (raw.float() - wanted).square().sum(-1)
-        said = Mixture.of(raw, self.model.components, self.way.bounds(steps), self.way.around(seen))
+        said = MixtureLikelihood.of(raw, self.model.components, self.way.bounds(steps), self.way.around(seen))
         return said.negative_log_likelihood(self.way.of(target).transpose(0, 1))
 
     def before(self, levels: Tensor, reported: Tensor) -> Tensor | None:

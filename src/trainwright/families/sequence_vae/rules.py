@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainwright.data.levels import tiles
-from trainwright.families.sequence_vae.context import Canvas
+from trainwright.families.sequence_vae.context import TileCanvas
 
 FLOOR, BOX, GOAL = tiles.FLOOR, tiles.BOX, tiles.GOAL
 PLAYERS = (tiles.PLAYER, tiles.PLAYER_ON_GOAL)
@@ -18,7 +18,7 @@ FEWER_BOXES = ((BOX, FLOOR), (FLOOR, GOAL))
 class SokobanRules:
     """Which symbols a batch of maps may have next: at the border and beside the outside only walls and more of it."""
 
-    def __init__(self, canvas: Canvas) -> None:
+    def __init__(self, canvas: TileCanvas) -> None:
         self.canvas = canvas
         self.inside = torch.zeros(canvas.counts.shape[1] + 1, dtype=torch.bool, device=canvas.counts.device)
         self.inside[list(INSIDE)] = True

@@ -85,7 +85,7 @@ def mlp(widths: tuple[int, ...], dropout: float) -> list[nn.Module]:
     return [*layers, nn.Linear(widths[-2], widths[-1])]
 
 
-class Level(nn.Module):
+class HyperbolicLevel(nn.Module):
     """Points of one ball -> points of the same ball, told what came before.
 
     Args:
@@ -182,7 +182,7 @@ class Level(nn.Module):
 class Passage(nn.Module):
     """From one ball to the next: logarithm, rotation, map, exponential, the same for points, descriptor and boundary points."""
 
-    def __init__(self, here: Level, there: Level, nesting: Nesting, level: int) -> None:
+    def __init__(self, here: HyperbolicLevel, there: HyperbolicLevel, nesting: Nesting, level: int) -> None:
         super().__init__()
         self.rotation: nn.Module | None = None
         if nesting.rotate:
@@ -193,7 +193,7 @@ class Passage(nn.Module):
             widths = (here.width, max(16, (here.width + there.width) // 2), there.width)
         self.map = nn.Sequential(*mlp(widths, nesting.dropout))
 
-    def forward(self, given: Handed, here: Level, there: Level) -> Handed:
+    def forward(self, given: Handed, here: HyperbolicLevel, there: HyperbolicLevel) -> Handed:
         """What ``given`` is on the next ball, and the vectors from its boundary points there."""
 
         def over(points: Tensor) -> Tensor:

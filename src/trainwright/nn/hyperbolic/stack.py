@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.nn.hyperbolic.ball import at_boundary
-from trainwright.nn.hyperbolic.level import Handed, Level, Nesting, Passage
+from trainwright.nn.hyperbolic.level import Handed, HyperbolicLevel, Nesting, Passage
 from trainwright.nn.hyperbolic.rotation import PHI
 
 
@@ -39,7 +39,7 @@ class Stack(nn.Module):
         self.into = nn.Linear(width_in, widths[0]) if width_in != widths[0] else nn.Identity()
         self.norm = nn.LayerNorm(widths[0])
         self.levels = nn.ModuleList(
-            Level(
+            HyperbolicLevel(
                 width,
                 curvature * (phi_curvature(i) if phi_curvature_on else 1.0),
                 nesting,
@@ -55,7 +55,7 @@ class Stack(nn.Module):
         self.apply(_initialise)
         self.at_boundary = torch.zeros(())  # of the points of the last forward
 
-    def _levels(self) -> list[Level]:
+    def _levels(self) -> list[HyperbolicLevel]:
         return list(self.levels)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
