@@ -1,9 +1,12 @@
 """Callbacks of one's own: hooks, requests, a view that cannot be written to, and the same numbers with and without them."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from tests.conftest import all_tensors, quick_config, signals
+from tests.conftest import SMOKE, all_tensors, quick_config, signals
 from trainwright.engine.callbacks.base import Callback, Event, Finish, Note, Record, Rollback, Save, Stop
 from trainwright.engine.display import Silent
 from trainwright.engine.session import train
@@ -127,3 +130,40 @@ def test_rollback_takes_another_path_and_is_limited(fit):
 def test_what_is_no_request_is_named(fit):
     with pytest.raises(TypeError, match="not a request"):
         fit(Once(1, "stop"))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from trainwright.engine.callbacks.base import Callback, Save, Stop
+from trainwright.engine.display import Silent
+from trainwright.engine.session import train
+from trainwright.recipes import load
+from trainwright.runs.folder import Run
+
+
+class Mine(Callback):
+    def on_step_end(self, view):
+        assert view.is_main
+        if view.step == 3:
+            return [Save(view.run.folder / "mine"), Stop("enough")]
+
+
+if __name__ == "__main__":
+    folder, title, *words = sys.argv[1:]
+    family, config = load(title, words)
+    outcome = train(family, config, Run(Path(folder)), Silent(), callbacks=[Mine()])
+    assert (outcome.status, outcome.step) == ("stopped", 3), outcome
+"""
+
+
+def test_a_request_of_the_main_process_reaches_the_other_one(tmp_path, sprites):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    family, _ = quick_config(TITLE, sprites)
+    words = (*family.smoke, *SMOKE, f"data={sprites}", "tracker=none", "devices=2", "accelerator=cpu")
+    command = [sys.executable, str(script), str(tmp_path / "run"), TITLE, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Run(tmp_path / "run").read()["status"] == "stopped"
+    assert (tmp_path / "run" / "mine" / "step_00000003").exists()
