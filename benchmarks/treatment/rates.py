@@ -1,6 +1,6 @@
 """Cure rates from the pilot runs, which no figure of the bench is measured on, into the playbooks.
 
-``python -m benchmarks.treatment.rates`` writes ``src/trainwright/remedies/cure_rates.json``.
+``python -m benchmarks.treatment.rates`` writes ``src/trainwright/playbooks/cure_rates.json``.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.treatment.runs import HOME, TABLE
 from trainwright.files import write_json
 
-FILE = Path("src/trainwright/remedies/cure_rates.json")
+FILE = Path("src/trainwright/playbooks/cure_rates.json")
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """Every shipped remedy is sound and fits its family; order, arithmetic and error texts are as the docs say."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -18,6 +20,36 @@ from trainwright.playbooks.remedy import RELATIVE, apply, load, playbook, remedi
 GUIDES = {"wgan_gp", "gaussian_vae", "sequence_vae", "latent_diffusion", "video_vaegan"}
 OWN = [(name, remedy) for name in registry.families() for remedy in playbook(name)]
 WHERE = [f"{name}-{remedy.playbook}-{remedy.name}" for name, remedy in OWN]
+FAMILIES = Path(module.__file__).parents[1] / "families"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "treatment_runs.jsonl"
+BLOCK = """\
+remedies:
+  first:
+    for: [blur]
+    change:
+      x.y: x2
+    apply: hot
+    advice: Double y.
+    why: It may well help.
+    sources:
+      - WGAN-GP guide, section 1
+      - WGAN-GP guide, section 2
+      - Author et al. 2020
+    evidence: untested
+
+  a:
+    for: [blur]
+    causes: [lr_too_low]
+    change:
+      x.y: x3
+      x.z: "+2"
+    apply: hot
+    why: >-
+      It may well help: with +2, for
+      example.
+    sources: [Author et al. 2020]
+    evidence: untested
+"""
 LINE = "{name: a, for: [blur], change: {x.y: x2}, apply: hot, source: Somebody, evidence: untested, why: It may well help.}"
 
 
@@ -77,9 +109,9 @@ def test_a_change_gives_a_config_that_the_family_accepts(family, remedy):
 def test_a_remedy_says_enough(remedy):
     assert set(remedy.symptoms) <= set(symptoms()) and set(remedy.causes) <= set(causes())
     assert remedy.evidence != "contradicted" or len(remedy.against) > 10
-    assert remedy.change or remedy.advice
+    assert remedy.sources and all(len(source) > 8 for source in remedy.sources)
     for sentence in filter(None, (remedy.why, remedy.against, remedy.advice)):
-        assert not re.match(r"[a-y]", sentence), "begin with a capital"
+        assert re.match(r"[A-Z]|z is", sentence), "begin with a capital"
         assert sentence.endswith(".")
     for value in remedy.change.values():
         if isinstance(value, dict):
@@ -87,11 +119,47 @@ def test_a_remedy_says_enough(remedy):
             TypeAdapter(Curve).validate_python(plain)
 
 
-def test_a_remedy_takes_one_line():
-    for file in {*module._files().values(), module.LITERATURE}:
-        lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("#")]
-        assert lines[0] == "remedies:"
-        assert all(re.fullmatch(r"  - \{name: .*\}", line) for line in lines[1:]), file
+@pytest.mark.parametrize("remedy", playbook(), ids=lambda r: f"{r.playbook}-{r.name}")
+def test_a_remedy_says_in_one_sentence_what_to_do_in_any_loop(remedy):
+    assert 10 < len(remedy.advice) < 180
+    assert not re.search(r"\. [A-Z]", remedy.advice), "one sentence"
+    settings = set().union(*(marks(family) for family in registry.families()))
+    assert not set(re.findall(r"[a-z]\w*(?:\.\w+)+", remedy.advice)) & settings, "words, not names of settings"
+
+
+FILES = sorted({*module._files().values(), module.LITERATURE} | set(FAMILIES.glob("*/cause_tests.yaml")))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_an_entry_is_a_block_of_short_lines(file):
+    lines = file.read_text().splitlines()
+    assert max(map(len, lines)) <= 110
+    assert not any(re.match(r"  (- )?\{", line) for line in lines)
+
+
+def test_the_guides_are_named():
+    for file in FILES:
+        text = " ".join(line.strip() for line in file.read_text().splitlines())
+        assert re.findall(r"[Tt]he guide(?:'s)? (?!itself\b)\S+ \S+", text) == [], file
+
+
+def test_a_remedy_is_stated_once():
+    """Two remedies of one file make the same change only where something else is known of it, or it begins otherwise."""
+    seen = {}
+    for remedy in playbook():
+        if remedy.change:
+            change = json.dumps(remedy.change, sort_keys=True)
+            known = (remedy.causes, remedy.evidence, remedy.against, remedy.apply)
+            other = seen.setdefault((remedy.playbook, change, known), remedy)
+            assert other is remedy, f"{remedy.name} and {other.name}"
+
+
+def test_remedies_of_committed_results_are_found_by_their_old_names():
+    known = {(r.playbook, name): r for r in playbook() for name in (r.name, *r.aliases)}
+    attempts = [a for line in RESULTS.read_text().splitlines() for a in json.loads(line).get("attempts", ())]
+    tried = {(a["playbook"], a["remedy"]) for a in attempts if a["remedy"]}
+    assert len(tried) > 50
+    assert tried - set(known) == set()
 
 
 def test_every_symptom_and_every_cause_has_a_remedy():
@@ -119,9 +187,16 @@ def test_what_was_seen_to_fail_gives_way_to_a_less_likely_cause(tmp_path, monkey
 
 
 def test_measured_cure_rates_belong_to_remedies_that_exist():
-    known = {f"{remedy.playbook}/{remedy.name}": remedy for remedy in playbook()}
+    known = {f"{r.playbook}/{name}": r for r in playbook() for name in (r.name, *r.aliases)}
     for name, (cured, tried) in module.measured().items():
-        assert 0 <= cured <= tried and known[name].tried == tried
+        assert 0 <= cured <= tried <= known[name].tried
+
+
+def test_cure_rates_under_earlier_names_are_added(tmp_path, monkeypatch):
+    rates = {f"{tmp_path.name}/{name}": rate for name, rate in {"a": (1, 4), "old": (3, 4), "other": (0, 9)}.items()}
+    monkeypatch.setattr(module, "measured", lambda: rates)
+    remedy = load(write(tmp_path, LINE.replace("name: a", "name: a, aliases: [old]")))[0]
+    assert (remedy.cure_rate, remedy.tried) == (0.5, 8)
 
 
 def test_without_a_cause_contradicted_remedies_come_last_and_a_change_comes_once():
@@ -234,10 +309,51 @@ def test_advice_cannot_be_applied():
         ("name: a", "name: first", r"line 3: 'first' is there already, on line 2"),
         ("name: a, ", "", r"line 3: a remedy without a name: name: field required"),
         ("untested", "untested, line: 4", r"line 3: a: unknown key 'line'"),
+        ("untested", "untested, sources: [Somebody else]", r"line 3: a: give either `sources` or `source`"),
+        ("untested", "untested, aliases: [first]", r"line 3: 'first' is there already, on line 2"),
     ],
 )
-def test_an_unsound_line_is_named(tmp_path, old, new, reported):
+def test_an_unsound_remedy_of_a_list_is_named(tmp_path, old, new, reported):
     file = write(tmp_path, LINE.replace("name: a", "name: first"), LINE.replace(old, new, 1))
+    with pytest.raises(UserError, match=r"playbook\.yaml: " + reported):
+        load(file)
+
+
+def test_a_mapping_and_a_list_read_the_same(tmp_path):
+    (tmp_path / "playbook.yaml").write_text(BLOCK)
+    first, second = load(tmp_path / "playbook.yaml")
+    assert (first.name, second.name) == ("first", "a") and (first.line, second.line) == (2, 15)
+    assert second.why == "It may well help: with +2, for example."
+    assert second.change == {"x.y": "x3", "x.z": "+2"}
+    (tmp_path / "other").mkdir()
+    listed = load(write(tmp_path / "other", LINE))[0]
+    assert listed.sources == ("Somebody",) and listed.source == "Somebody"
+
+
+def test_a_guide_is_named_once_in_the_line_of_sources(tmp_path):
+    (tmp_path / "playbook.yaml").write_text(BLOCK)
+    assert load(tmp_path / "playbook.yaml")[0].source == "WGAN-GP guide, section 1; section 2; Author et al. 2020"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reported"),
+    [
+        ("causes: [lr_too_low]", "causes: [lr_to_low]", r"line 15: a: no cause 'lr_to_low'. Did you mean 'lr_too_low'"),
+        ('"+2"', "+2", r"line 15: a: put quotes around an amount to add"),
+        ("      x.y: x3\n", "      x.y: [x1, +2]\n", r"line 15: a: put quotes around an amount to add"),
+        ("    causes: [", "    name: b\n    causes: [", r"line 15: a: unknown key 'name'; the key above it"),
+        ("    causes: [", "    cause: [", r"line 15: a: unknown key 'cause'. Did you mean 'causes'"),
+        ("    causes: [", "    aliases: [first]\n    causes: [", r"line 15: 'first' is there already, on line 2"),
+        ("    sources: [Author et al. 2020]\n", "", r"line 15: a: sources: field required"),
+        ("    sources: [Author et al. 2020]\n", "    sources: []\n", r"line 15: a: `sources` must name at least one"),
+        ("  a:\n", "  first:\n", r"line 15: not valid YAML: found duplicate key \"first\""),
+        ("  a:\n", "  A:\n", r"line 15: A: name: string should match pattern"),
+        ("  first:\n", "  none: nothing\n  first:\n", r"line 2: expected a remedy with `for`.*found 'nothing'"),
+    ],
+)
+def test_an_unsound_block_is_named(tmp_path, old, new, reported):
+    file = tmp_path / "playbook.yaml"
+    file.write_text(new.join(BLOCK.rsplit(old, 1)))
     with pytest.raises(UserError, match=r"playbook\.yaml: " + reported):
         load(file)
 
@@ -251,8 +367,14 @@ def test_unknown_names_are_refused_with_the_nearest():
         playbook("wgan_pg")
 
 
-def test_a_file_without_a_list_is_refused(tmp_path):
+@pytest.mark.parametrize("empty", ["{}", "[]"])
+def test_a_playbook_may_be_empty(tmp_path, empty):
+    (tmp_path / "playbook.yaml").write_text(f"remedies: {empty}\n")
+    assert load(tmp_path / "playbook.yaml") == ()
+
+
+def test_a_file_without_remedies_is_refused(tmp_path):
     file = tmp_path / "playbook.yaml"
     file.write_text("remedies: none\n")
-    with pytest.raises(UserError, match="expected a list under 'remedies:'"):
+    with pytest.raises(UserError, match="expected a mapping of name to remedy under 'remedies:'"):
         load(file)

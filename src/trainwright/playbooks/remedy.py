@@ -1,4 +1,4 @@
-"""Playbooks: remedies as data, one YAML line each, with symptom, cause, change, source and what is known for and against.
+"""Playbooks: remedies as data, each a YAML block with symptoms, causes, change, advice, sources and the evidence.
 
 A family's playbook is ``playbook.yaml`` in its folder. ``literature.yaml`` in this folder holds the literature's.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from trainwright.config.base import Config, setting
 from trainwright.config.reading import plain, read_yaml
@@ -37,19 +37,21 @@ LITERATURE = Path(str(files("trainwright.playbooks"))) / "literature.yaml"
 
 
 class Remedy(Config):
-    """One change against one or more symptoms, as a line of a playbook says it."""
+    """One change against one or more symptoms, an entry of a playbook."""
 
-    name: str = setting(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = setting(..., "Unique in its file; the key of the entry.", pattern=r"^[a-z][a-z0-9_]*$")
+    aliases: Names = setting((), "Earlier names, under which cure rates and old studies know it.")
     symptoms: Names = setting(..., "Symptoms that it is for; none for general advice.", alias="for")
     causes: Names = setting((), "Causes that it addresses.")
     change: dict[str, JsonValue] = setting(
-        ...,
+        {},
         "Setting to value. `x0.1` multiplies the value in force, `+2` adds to it, `x3 of optim.lr_g` takes another setting's; "
-        "these also stand inside lists and schedules. A setting that is null has nothing to multiply and is left out.",
+        "these also stand inside lists and schedules. A setting that is null has nothing to multiply and is skipped. "
+        "Without any, `advice` says what to do by hand.",
     )
-    advice: str = setting("", "What to do by hand; needed where nothing is changed.")
+    advice: str = setting("", "The remedy in words, for any training loop; needed where nothing is changed.")
     apply: Literal["hot", "restart"] = setting(..., "`hot`: fork from a checkpoint; `restart`: from the beginning.")
-    source: str = setting(..., "Guide, section and position; or authors and year.", min_length=4)
+    sources: Names = setting(..., "Guide, section and position; or authors and year. Earlier `source`, one text.")
     evidence: Literal["supported", "untested", "contradicted"] = setting(..., "What is known beyond its source.")
     against: str = setting("", "What speaks against it; needed if it is contradicted.")
     why: str = setting(..., "One sentence: how it is meant to help.", min_length=10)
@@ -59,8 +61,29 @@ class Remedy(Config):
     playbook: str = setting("", "Set on reading: the family, or `literature`.")
     line: int = setting(0, "Set on reading: its line in the file.")
 
+    @property
+    def source(self) -> str:
+        """All sources in one line; a guide that gives it in several places is named once."""
+        parts, before = [], ""
+        for text in self.sources:
+            document = text.partition(", ")[0]
+            parts.append(text.partition(", ")[2] if document == before and document != text else text)
+            before = document
+        return "; ".join(parts)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "source" not in value:
+            return value
+        if "sources" in value:
+            raise ValueError("give either `sources` or `source`, its earlier form, not both")
+        return {**{k: v for k, v in value.items() if k != "source"}, "sources": [value["source"]]}
+
     @model_validator(mode="after")
     def _says_enough(self) -> "Remedy":
+        if not self.sources or min(map(len, self.sources)) < 4:
+            raise ValueError("`sources` must name at least one guide or paper")
         if not self.change and not self.advice:
             raise ValueError("it changes no setting, so `advice` must say what to do by hand")
         if self.evidence == "contradicted" and not self.against:
@@ -88,7 +111,7 @@ def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = 
 
     By the chance that they help: that of their likeliest cause (1, 1/2, 1/3 ... in the order given) times their cure rate (Laplace's
     rule for measured ones; what is not measured counts as one half, what is contradicted as 0); among equals by cause, evidence,
-    and the order of the playbook. A change that an earlier one already makes is left out.
+    and the order of the playbook. A change that an earlier one already makes is omitted.
 
     Args:
         symptom: a symptom's name.
@@ -204,7 +227,7 @@ def _moved(value: Any, times: bool, amount: float, where: str) -> Any:
 
 
 def _peak(value: Any) -> Any:
-    """What ``x1`` means inside a new schedule: the number in force, or the largest value of the schedule in force."""
+    """Value of ``x1`` inside a new schedule: the number in force, or the largest value of the schedule in force."""
     if not isinstance(value, Mapping):
         return value
     values = [value[key] for key in ("start", "end") if key in value]
@@ -220,7 +243,7 @@ def _curve(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 @cache
 def measured() -> dict[str, tuple[int, int]]:
-    """(cured, tried) of each remedy that the treatment bench has measured, by ``playbook/name``."""
+    """(cured, tried) of each remedy that the treatment bench has measured, by ``playbook/name`` at that time."""
     file = Path(str(files("trainwright.playbooks"))) / "cure_rates.json"
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rates": {}}
     return {name: (int(r["cured"]), int(r["tried"])) for name, r in found["rates"].items()}
@@ -230,41 +253,66 @@ def measured() -> dict[str, tuple[int, int]]:
 def load(file: Path) -> tuple[Remedy, ...]:
     """The remedies of one file, which need not exist, in its order.
 
+    ``remedies:`` is a mapping of name to remedy, or a list of remedies with a ``name``, the earlier form.
+
     Raises:
         UserError: with file and line, for anything that is not sound.
     """
     if not file.exists():
         return ()
     title = file.parent.name if file.name == "playbook.yaml" else file.stem
-    rates = measured()
-    entries = read_yaml(file).get("remedies")
-    if not isinstance(entries, CommentedSeq):
-        raise UserError(f"{file}: expected a list under 'remedies:'.")
-    lines = [entries.lc.item(n)[0] + 1 for n in range(len(entries))] if entries else []
     text = file.read_text(encoding="utf-8").splitlines()
-    found: dict[str, Remedy] = {}
-    for line, entry in zip(lines, entries, strict=True):
-        remedy = _remedy(entry, title, line, text[line - 1], f"{file}: line {line}")
-        if f"{title}/{remedy.name}" in rates:
-            cured, tried = rates[f"{title}/{remedy.name}"]
-            remedy = remedy.model_copy(update={"cure_rate": cured / tried, "tried": tried})
-        if remedy.name in found:
-            raise UserError(
-                f"{file}: line {line}: {remedy.name!r} is there already, on line {found[remedy.name].line}."
-            )
-        found[remedy.name] = remedy
-    return tuple(found.values())
+    found: list[Remedy] = []
+    taken: dict[str, int] = {}
+    entries = _entries(file)
+    for number, (line, entry) in enumerate(entries, 1):
+        end = entries[number][0] - 1 if number < len(entries) else len(text)
+        remedy = _remedy(entry, title, line, text[:end], f"{file}: line {line}")
+        for name in (remedy.name, *remedy.aliases):
+            if name in taken:
+                raise UserError(f"{file}: line {line}: {name!r} is there already, on line {taken[name]}.")
+            taken[name] = line
+        found.append(_with_cure_rate(remedy))
+    return tuple(found)
 
 
-def _remedy(entry: Any, title: str, line: int, text: str, where: str) -> Remedy:
-    if not isinstance(entry, Mapping):
-        raise UserError(f"{where}: expected a remedy such as {{name: ..., for: [...]}}, found {entry!r}.")
+def _entries(file: Path) -> list[tuple[int, Any]]:
+    """Line and content of each entry, with its key as its ``name``."""
+    entries = read_yaml(file).get("remedies")
+    if isinstance(entries, CommentedSeq):
+        return [(entries.lc.item(n)[0] + 1, entry) for n, entry in enumerate(entries)]
+    if not isinstance(entries, CommentedMap):
+        raise UserError(f"{file}: expected a mapping of name to remedy under 'remedies:'.")
+    found: list[tuple[int, Any]] = []
+    for name, entry in entries.items():
+        line = entries.lc.key(name)[0] + 1
+        if isinstance(entry, CommentedMap):
+            if "name" in entry:
+                raise UserError(f"{file}: line {line}: {name}: unknown key 'name'; the key above it is the name.")
+            entry.insert(0, "name", name)
+        found.append((line, entry))
+    return found
+
+
+def _with_cure_rate(remedy: Remedy) -> Remedy:
+    """The remedy with what was measured under its name and its earlier names."""
+    names = [f"{remedy.playbook}/{name}" for name in (remedy.name, *remedy.aliases)]
+    rates = [measured()[name] for name in names if name in measured()]
+    if not rates:
+        return remedy
+    cured, tried = sum(rate[0] for rate in rates), sum(rate[1] for rate in rates)
+    return remedy.model_copy(update={"cure_rate": cured / tried, "tried": tried})
+
+
+def _remedy(entry: Any, title: str, line: int, text: Sequence[str], where: str) -> Remedy:
+    if not isinstance(entry, CommentedMap):
+        raise UserError(f"{where}: expected a remedy with `for`, `change`, `apply` and so on, found {entry!r}.")
     label = f"{where}: {entry.get('name', 'a remedy without a name')}"
-    if re.search(r"[:,\[]\s*\+\d", re.sub(r'"[^"]*"', "", text)):
+    if _bare_amount(entry, text):
         raise UserError(f'{label}: put quotes around an amount to add, "+2", or YAML reads it as the number 2.')
     keys = {field.alias or name for name, field in Remedy.model_fields.items()} - {"playbook", "line"}
     for key in entry:
-        if key not in keys:
+        if key not in keys | {"source"}:
             raise UserError(f"{label}: unknown key {key!r}.{nearest(str(key), keys)}")
     try:
         remedy = Remedy.model_validate({**plain(entry), "playbook": title, "line": line})
@@ -281,6 +329,19 @@ def _remedy(entry: Any, title: str, line: int, text: str, where: str) -> Remedy:
         for name in names:
             _must_be_known(kind, name, known, f"{label}: ")
     return remedy
+
+
+def _bare_amount(entry: CommentedMap, text: Sequence[str]) -> bool:
+    """Tell if ``change`` has an amount such as +2 without quotes, which YAML has read as 2."""
+    if "change" not in entry:
+        return False
+    start = tuple(entry.lc.key("change"))
+    others = [tuple(entry.lc.key(key)) for key in entry if key in entry.lc.data]
+    last, column = min((place for place in others if place > start), default=(len(text), 0))
+    lines = [*text[start[0] : last], *(line[:column] for line in text[last : last + 1])]
+    lines[0] = lines[0][start[1] :]
+    bare = [re.sub(r"#.*", "", re.sub(r'"[^"]*"|\'[^\']*\'', "", line)) for line in lines]
+    return any(re.search(r"[:,\[]\s*\+\d", line) for line in bare)
 
 
 def _must_be_known(kind: str, name: str, known: Iterable[str], where: str = "") -> None:
