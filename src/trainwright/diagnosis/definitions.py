@@ -1,6 +1,6 @@
 """Definitions of symptom, finding, evidence and cause, and the helpers that symptoms share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ class Unknown:
 Judgement = Observation | Unknown | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Symptom:
     """One thing that can be wrong with a run.
 
@@ -97,7 +97,7 @@ class Assessment:
     because: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """One reason for one or more symptoms.
 
@@ -197,11 +197,6 @@ def as_dict(found: Observation) -> dict[str, Any]:
         "severity": found.severity,
         "evidence": [vars(e) for e in found.evidence],
     }
-
-
-def worst(severities: Sequence[Severity]) -> Severity | None:
-    """The gravest of them."""
-    return max(severities, key=lambda s: ORDER[s], default=None)
 
 
 def _short(value: float) -> str:

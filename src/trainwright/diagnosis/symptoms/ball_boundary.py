@@ -28,10 +28,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "ball_boundary",
-    "points at the ball's boundary",
-    "Points of a hyperbolic latent are clamped to the boundary, where distances explode and gradients vanish.",
-    "Share of points that had to be clamped.",
-    BOUNDS,
-    detect,
+    name="ball_boundary",
+    title="points at the ball's boundary",
+    what="Points of a hyperbolic latent are clamped to the boundary, where distances explode and gradients vanish.",
+    measured="Share of points that had to be clamped.",
+    bounds=BOUNDS,
+    detect=detect,
 )

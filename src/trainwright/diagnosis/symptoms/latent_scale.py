@@ -23,11 +23,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "latent_scale",
-    "latents off their scale",
-    "The noise schedule assumes latents of unit variance, and these are not.",
-    "Standard deviation of the latents after scaling.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="latent_scale",
+    title="latents off their scale",
+    what="The noise schedule assumes latents of unit variance, and these are not.",
+    measured="Standard deviation of the latents after scaling.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
 )

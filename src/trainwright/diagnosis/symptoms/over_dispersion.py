@@ -31,10 +31,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "over_dispersion",
-    "samples that spread too far",
-    "Samples differ from each other more than real data do: what a bare distance praises as diversity is too much noise.",
-    "Mean squared distance of two samples' latents over that of two real latents.",
-    BOUNDS,
-    detect,
+    name="over_dispersion",
+    title="samples that spread too far",
+    what="Samples differ from each other more than real data do: what a bare distance praises as diversity is too much noise.",
+    measured="Mean squared distance of two samples' latents over that of two real latents.",
+    bounds=BOUNDS,
+    detect=detect,
 )

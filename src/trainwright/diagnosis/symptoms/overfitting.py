@@ -59,10 +59,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "overfitting",
-    "overfitting",
-    "The model learns the training images by heart: held-out ones get worse while training ones get better.",
-    "Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
-    BOUNDS,
-    detect,
+    name="overfitting",
+    title="overfitting",
+    what="The model learns the training images by heart: held-out ones get worse while training ones get better.",
+    measured="Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
+    bounds=BOUNDS,
+    detect=detect,
 )

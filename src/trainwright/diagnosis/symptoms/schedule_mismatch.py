@@ -28,11 +28,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "schedule_mismatch",
-    "sampling on another schedule than training",
-    "The sampler removes noise on a schedule that the network was not trained on, so a falling loss gives collapsed samples.",
-    "Largest distance over time between the signal shares of both schedules.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="schedule_mismatch",
+    title="sampling on another schedule than training",
+    what="The sampler removes noise on a schedule that the network was not trained on, so a falling loss gives collapsed samples.",
+    measured="Largest distance over time between the signal shares of both schedules.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
 )
