@@ -12,11 +12,11 @@ from trainwright.data.levels.dataset import open_levels
 from trainwright.engine.session import build
 from trainwright.errors import UserError
 from trainwright.families.sequence_vae.context import Canvas, board_context
+from trainwright.families.sequence_vae.diagnostics import what_happened
 from trainwright.families.sequence_vae.likelihood import Mixture, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.quality import two_sample_ratio
 from trainwright.families.sequence_vae.rules import mend
-from trainwright.families.sequence_vae.summary import what_happened
 
 SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from pydantic import TypeAdapter
 
+from trainwright import plugins
 from trainwright import recipes as registry
 from trainwright.config.base import extra, flatten, leaves
 from trainwright.config.reading import Settings, validate
@@ -88,7 +89,7 @@ def test_a_remedy_says_enough(remedy):
 
 
 def test_a_remedy_takes_one_line():
-    for file in {*module._files().values(), module.LITERATURE}:
+    for file in {*plugins.playbooks().values(), module.LITERATURE}:
         lines = [line for line in file.read_text().splitlines() if not line.lstrip().startswith("#")]
         assert lines[0] == "remedies:"
         assert all(re.fullmatch(r"  - \{name: .*\}", line) for line in lines[1:]), file
@@ -113,9 +114,8 @@ def test_what_was_seen_to_fail_gives_way_to_a_less_likely_cause(tmp_path, monkey
         LINE.replace("change", "causes: [network_too_small], cure_rate: 0.0, tried: 6, change"),
         LINE.replace("name: a", "name: b").replace("x2", "x3").replace("change", "causes: [latent_too_small], change"),
     )
-    monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
-    assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "mine")] == ["b", "a"]
+    monkeypatch.setattr(module, "playbook", lambda family: load(file))
+    assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "wgan_gp")] == ["b", "a"]
 
 
 def test_measured_cure_rates_belong_to_remedies_that_exist():
@@ -144,9 +144,8 @@ def test_a_measured_cure_rate_comes_before_evidence(tmp_path, monkeypatch):
         .replace("x2", "x9")
     )
     file = write(tmp_path, *lines)
-    monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
-    assert [r.name for r in remedies_for("blur", family="mine")] == ["cured", "unknown", "failed", "refuted"]
+    monkeypatch.setattr(module, "playbook", lambda family: load(file))
+    assert [r.name for r in remedies_for("blur", family="wgan_gp")] == ["cured", "unknown", "failed", "refuted"]
 
 
 def write(folder, *lines):

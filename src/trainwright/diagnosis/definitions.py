@@ -1,4 +1,4 @@
-"""Definitions of symptom, finding, evidence and cause, and the helpers that symptoms share."""
+"""Definitions of signal, symptom, observation, evidence and cause, and the helpers that symptoms share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,6 +120,32 @@ class RankedCause:
 
     cause: Cause
     weight: Assessment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """A signal that one family has, declared once.
+
+    Attributes:
+        name: as in ``metrics.jsonl``; one that ends in ``/*`` stands for every name with that beginning.
+        unit: of its values; empty for a plain number.
+        better: where a good run moves it: ``higher``, ``lower``, towards ``1``, or empty if it says neither.
+        meaning: one sentence.
+        held_out: the signal of the same quantity on held-out data, compared with it to detect overfitting.
+        quality: it measures samples or reconstructions, so that a run with it can be judged healthy.
+    """
+
+    name: str
+    meaning: str
+    unit: str = ""
+    better: Literal["higher", "lower", "1", ""] = ""
+    held_out: str = ""
+    quality: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of every name that it stands for."""
+        return self.name.removesuffix("*")
 
 
 # ---- what symptoms share -------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def preflight(family: Family, config: RunConfig, data: Data, seconds: float = SE
         model.adapt_to_data(data)
         facts = facts_of(model, data)
         facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
-    return run_checks(PlannedRun(flatten(config), facts, _length(config, data)))
+    return run_checks(PlannedRun(flatten(config), facts, _length(config, data)), family.checks)
 
 
 def _length(config: RunConfig, data: Data) -> int:

@@ -111,7 +111,9 @@ def _short(h: History, observation: Observation) -> Assessment | None:
     n, batch = h.facts.get("training"), h.number("batch_size")
     passes = h.now * batch / n if n and batch else None
     if passes is not None and passes < 200:
-        return Assessment(0.55, f"the data have been passed {passes:.0f} times; the guide asks for 500 and more")
+        return Assessment(
+            0.55, f"the data have been passed {passes:.0f} times; the WGAN-GP guide asks for 500 and more"
+        )
     return Assessment(0.35, f"{share:.0%} of the run is done")
 
 
@@ -132,42 +134,6 @@ def _overflow(h: History, observation: Observation) -> Assessment | None:
     if precision is None:
         return Assessment(0.15, "the precision is not known")
     return Assessment(0.5, f"precision is {precision}") if "16" in str(precision) else None
-
-
-def _curvature(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.5, "curvatures or inputs of the hyperbolic maps are too large")
-
-
-def _sampler(h: History, observation: Observation) -> Assessment | None:
-    distance = h.get("schedule/train_sample_distance")
-    if distance is not None and distance.last < 1e-3:
-        return None
-    kept = " (training keeps the whole signal beside the noise)" if h.setting("keep_signal") else ""
-    return Assessment(0.9, f"the sampler undoes other noise than training adds{kept}")
-
-
-def _temperature(h: History, observation: Observation) -> Assessment | None:
-    temperature = h.number("temperature")
-    if temperature is None:
-        return Assessment(0.2, "the size of the noise that sampling begins with is not known")
-    if temperature > 1:
-        return Assessment(
-            0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1"
-        )
-    return None
-
-
-def _noise_predicted(h: History, observation: Observation) -> Assessment | None:
-    if h.setting("prediction") != "epsilon":
-        return None
-    said = (
-        "the network predicts noise: where there is almost nothing else, the clean latent is off by its error times σ/α"
-    )
-    return Assessment(0.7, said)
-
-
-def _scale_factor(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.9, "the latents were not scaled by one over their standard deviation")
 
 
 def _hangs(h: History, observation: Observation) -> Assessment | None:
@@ -236,23 +202,6 @@ CAUSES = [
     ),
     Cause(name="network_too_small", title="the network is too small", of=("blur", "plateau"), assess=_small),
     Cause(name="precision", title="the arithmetic overflows", of=("non_finite", "exploding"), assess=_overflow),
-    Cause(name="curvature", title="curvature or inputs of hyperbolic maps", of=("ball_boundary",), assess=_curvature),
-    Cause(
-        name="sampler_schedule",
-        title="the sampler uses another schedule",
-        of=("schedule_mismatch", "over_dispersion"),
-        assess=_sampler,
-    ),
-    Cause(
-        name="temperature", title="sampling begins with too much noise", of=("over_dispersion",), assess=_temperature
-    ),
-    Cause(
-        name="noise_predicted",
-        title="errors of the predicted noise are magnified",
-        of=("over_dispersion",),
-        assess=_noise_predicted,
-    ),
-    Cause(name="latent_not_scaled", title="latents are not scaled", of=("latent_scale",), assess=_scale_factor),
     Cause(name="hanging", title="the process hangs or is gone", of=("stalled",), assess=_hangs),
     Cause(
         name="discriminator_too_weak",

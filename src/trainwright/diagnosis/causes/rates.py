@@ -158,7 +158,7 @@ CAUSES = [
         name="lr_ratio",
         title="the critic learns too much faster than the generator",
         of=("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
-        assess=_outruns("critic", "generator", 8, 0.55, 0.93, "; the guide's author took 10 back"),
+        assess=_outruns("critic", "generator", 8, 0.55, 0.93, "; the WGAN-GP guide's author took 10 back"),
     ),
     Cause(
         name="generator_outruns",

@@ -59,7 +59,8 @@ SYMPTOM = Symptom(
     name="checkerboard",
     title="checkerboard",
     what="Samples carry a regular pixel grid that real images have not.",
-    measured="Variance of the four sub-lattices' means, and power at the Nyquist frequencies over their neighbours, both beside real images.",
+    measured="Variance of the four sub-lattices' means, and power at the Nyquist frequencies over their neighbours, "
+    "both compared with real images.",
     bounds=BOUNDS,
     detect=detect,
 )

@@ -74,7 +74,8 @@ SYMPTOM = Symptom(
     name="loss_imbalance",
     title="a loss term that nobody hears",
     what="The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
-    measured="Explained share of each group's variance beyond what a constant output explains, on held-out data, and its share of the gradient.",
+    measured="Explained share of each group's variance beyond what a constant output explains, on held-out data, "
+    "and its share of the gradient.",
     bounds=BOUNDS,
     detect=detect,
 )

@@ -42,7 +42,8 @@ SYMPTOM = Symptom(
     name="mode_collapse",
     title="total mode collapse",
     what="The generator gives one image, or nearly so, whatever the noise is.",
-    measured="Mean squared distance of two samples over that of two real images; an absolute distance says nothing (noise scores high).",
+    measured="Mean squared distance of two samples over that of two real images. An absolute distance says nothing: "
+    "noise scores high.",
     bounds=BOUNDS,
     detect=detect,
     explains=(

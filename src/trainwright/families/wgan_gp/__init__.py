@@ -1,8 +1,8 @@
 """WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small image sets."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.wgan_gp.charts import CHARTS
 from trainwright.families.wgan_gp.config import WganGpConfig
+from trainwright.families.wgan_gp.diagnostics import CHARTS
 
 FAMILY = Family(
     name="wgan_gp",

@@ -1,4 +1,4 @@
-"""The curves of a WGAN-GP report."""
+"""The curves of a WGAN-GP report; its symptoms and causes are shared by all adversarial families."""
 
 from trainwright.engine.charts import Chart
 
