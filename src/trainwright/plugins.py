@@ -44,7 +44,7 @@ class _Source:
 def report(label: str, error: Exception) -> None:
     """Warn that a plug-in cannot be used, and why."""
     reason = " ".join(str(error).split())
-    warnings.warn(f"{label} is left out: {type(error).__name__}: {reason}", PluginWarning, stacklevel=2)
+    warnings.warn(f"{label} is skipped: {type(error).__name__}: {reason}", PluginWarning, stacklevel=2)
 
 
 def named(place: str) -> Any:

@@ -56,12 +56,12 @@ CHARTS = (
     ),
     Chart(
         "Squared error of each group",
-        "In the guide's reduction, on normalised data, 1.0 means that the group's mean is predicted: nothing learned.",
+        "With errors averaged over normalised data, 1.0 means that the group's mean is predicted: nothing learned.",
         [(label, f"vae/{name}") for label, name in GROUPS],
     ),
     Chart(
         "Explained variance on held-out images",
-        "Beyond what each place's mean explains; near 0: that group is not heard, whatever its loss says.",
+        "Beyond what each place's mean explains; near 0 the group is not learned, even if its loss is small.",
         [(label, f"r2_beyond_mean/{name}") for label, name in GROUPS],
     ),
     Chart(
@@ -93,7 +93,7 @@ CHARTS = (
     ),
     Chart(
         "Rendered reconstructions of held-out images",
-        "dB beside the original images.",
+        "In dB, against the original images.",
         (("PSNR", "rendered/psnr"),),
     ),
 )
@@ -111,14 +111,14 @@ UNHEARD = 1.05  # error with another image's z over that with its own: z is as g
 
 
 def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Columns of the guide's experiment table.
+    """Read the columns of the Gaussian VAE guide's experiment table.
 
     Args:
         rows: of ``metrics.jsonl``.
         events: of ``events.jsonl``.
 
     Returns:
-        epochs, KL (nats an image, and as the guide has it a mean over dimensions), reconstruction, its four terms, and what happened.
+        epochs, KL (nats an image, and as a mean over dimensions), reconstruction, its four terms, and what happened.
     """
     last = _last(rows)
     if "reconstruction/weighted" not in last:
@@ -137,7 +137,7 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
 
 
 def what_happened(last: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
-    """The sentence: whether z is used, which groups were learned, and how the run ended."""
+    """Describe a run in a sentence: use of z, groups that were learned, and how it ended."""
     parts = [_latent(last)]
     learned = [NAMES[g] for g in NAMES if last.get(f"r2_beyond_mean/{g}", 0.0) >= LEARNED]
     missed = [NAMES[g] for g in NAMES if last.get(f"r2_beyond_mean/{g}", 1.0) < NOTHING]

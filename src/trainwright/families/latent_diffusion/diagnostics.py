@@ -127,7 +127,7 @@ def _over_dispersion(h: History) -> Judgement:
     """Two samples differ by far more than two real latents do, which a bare distance would praise as diversity."""
     ratio = h.get("sample_diversity/ratio")
     if ratio is None:
-        return Unknown("distances between samples' latents, beside those between real ones")
+        return Unknown("distances between samples' latents, and those between real ones")
     warm_up = OVER_DISPERSION_BOUNDS["warm_up"].value * h.budget
     plain = (ratio.values > OVER_DISPERSION_BOUNDS["plain"].value) & (ratio.steps > 0.5 * warm_up)
     bad = plain | ((ratio.values > OVER_DISPERSION_BOUNDS["ratio"].value) & (ratio.steps > warm_up))
@@ -158,7 +158,7 @@ def _sampler(h: History, observation: Observation) -> Assessment | None:
     distance = h.get("schedule/train_sample_distance")
     if distance is not None and distance.last < 1e-3:
         return None
-    kept = " (training keeps the whole signal beside the noise)" if h.setting("keep_signal") else ""
+    kept = " (training keeps the whole signal next to the noise)" if h.setting("keep_signal") else ""
     return Assessment(0.9, f"the sampler undoes other noise than training adds{kept}")
 
 
@@ -207,7 +207,7 @@ CAUSES = (
 
 # ---- preflight checks ------------------------------------------------------------------------------------------------
 
-DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the thousand times of training
+DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the 1000 time steps of training
 
 
 def _pair(p: PlannedRun) -> list[Check]:
@@ -262,7 +262,7 @@ CHARTS = (
     ),
     Chart(
         "Mean squared distance of two latents",
-        "The guide's number, beside what it is for real latents.",
+        "The latent diffusion guide's number, and the same for real latents.",
         (("samples", "sample_diversity/pairwise_mse_mean"), ("real", "real_diversity/pairwise_mse_mean")),
     ),
     Chart(

@@ -106,7 +106,7 @@ CHARTS = (
     ),
     Chart(
         "Explained variance on held-out levels",
-        "Beyond what each step's mean explains; near 0 that axis is not heard.",
+        "Beyond what each step's mean explains; near 0 that axis is not learned.",
         (("x", "r2_beyond_mean/x"), ("y", "r2_beyond_mean/y")),
     ),
     Chart(
@@ -129,7 +129,7 @@ LIKE_REAL = 1.2  # two-sample ratio
 
 
 def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Columns of the table.
+    """Read the columns of the table.
 
     Args:
         rows: of ``metrics.jsonl``.
@@ -155,7 +155,7 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
 
 
 def what_happened(last: dict[str, Any]) -> str:
-    """Whether z is used, and how samples and reconstructions stand beside real levels."""
+    """Describe a run in a sentence: use of z, and samples and reconstructions compared with real levels."""
     nats = last["kl/nats_heldout"]
     reported = [
         f"the posterior collapsed: {nats:0.2g} nats"

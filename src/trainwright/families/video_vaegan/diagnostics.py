@@ -73,12 +73,12 @@ CURVATURE = Cause(
 CHARTS = (
     Chart(
         "Predictions of held-out windows",
-        "PSNR in dB over all of them, beside that of copying the last given frame: below it the network is worse than nothing.",
+        "PSNR in dB over all of them, and that of copying the last given frame: below it the network is worse than nothing.",
         (("prediction", "prediction/psnr"), ("copied last frame", "prediction/copy_psnr")),
     ),
     Chart(
         "Sharpness of predictions",
-        "Squared distance of packaged features from the truth's: blurred predictions are far, whatever their PSNR says.",
+        "Squared distance of packaged features from the truth's: blurred predictions are far, even with a high PSNR.",
         (
             ("prediction", "prediction/feature_distance"),
             ("copied last frame", "prediction/copy_feature_distance"),
@@ -95,7 +95,7 @@ CHARTS = (
         (("KL, nats", "kl/nats"), ("weight", "weight/generator/kl")),
     ),
     Chart(
-        "The game",
+        "Discriminator and generator",
         "Cross-entropies: 0.69 is a guess. The discriminator's is usually between 0.3 and 0.65.",
         (("discriminator", "discriminator/term"), ("generator", "generator/adversarial")),
     ),

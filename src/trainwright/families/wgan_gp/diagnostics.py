@@ -6,7 +6,7 @@ CHARTS = (
     Chart(
         "Wasserstein estimate, without the penalty",
         "Should rise early and then fall: its trend is the progress of a WGAN. Held-out far below training: the critic "
-        "learns its images by heart.",
+        "memorises its images.",
         (
             ("training batches", "critic/wasserstein"),
             ("training", "critic/wasserstein_train"),

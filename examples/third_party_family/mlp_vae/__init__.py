@@ -1,0 +1,18 @@
+"""VAE of fully connected layers on images; nothing that this file imports imports PyTorch."""
+
+from mlp_vae.config import MlpVaeConfig
+from mlp_vae.diagnostics import CHARTS, OUTPUT_GAIN, SATURATED_OUTPUTS, SIGNALS
+from trainwright.engine.family import Family, QualityPart
+
+FAMILY = Family(
+    name="mlp_vae",
+    summary="VAE of fully connected layers on small images",
+    config=MlpVaeConfig,
+    model="mlp_vae.model:MlpVae",
+    symptoms=(SATURATED_OUTPUTS,),
+    causes=(OUTPUT_GAIN,),
+    signals=SIGNALS,
+    charts=CHARTS,
+    quality=(QualityPart("samples/coverage", "real/coverage"),),
+    smoke=("data.size=16", "hidden_dim=16", "latent_dim=4", "batch_size=8"),
+)
