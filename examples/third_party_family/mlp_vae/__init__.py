@@ -1,13 +1,12 @@
-"""VAE of fully connected layers on images; nothing that this file imports imports PyTorch."""
+"""VAE of fully connected layers on images. This file imports neither PyTorch nor the config, so that discovery is quick."""
 
-from mlp_vae.config import MlpVaeConfig
 from mlp_vae.diagnostics import CHARTS, OUTPUT_GAIN, SATURATED_OUTPUTS, SIGNALS
 from trainwright.engine.family import Family, QualityPart
 
 FAMILY = Family(
     name="mlp_vae",
     summary="VAE of fully connected layers on small images",
-    config=MlpVaeConfig,
+    config_class="mlp_vae.config:MlpVaeConfig",
     model="mlp_vae.model:MlpVae",
     symptoms=(SATURATED_OUTPUTS,),
     causes=(OUTPUT_GAIN,),

@@ -1,16 +1,20 @@
-"""Declaration of a family: all that is known of it before PyTorch is imported."""
+"""Declaration of a family: all that is known of it before its config and PyTorch are imported.
+
+The doctor of any loop reads what families declare, so importing a declaration must stay cheap.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trainwright.diagnosis.checks import Inspect
 from trainwright.diagnosis.definitions import Cause, Signal, Symptom
 from trainwright.engine.charts import Chart
-from trainwright.engine.config import RunConfig
 from trainwright.plugins import named
 
 if TYPE_CHECKING:
+    from trainwright.engine.config import RunConfig
     from trainwright.engine.model import GenerativeModel
 
 
@@ -34,7 +38,7 @@ class Family:
     Attributes:
         name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
         summary: one line for ``--help`` and the docs.
-        config: its recipe's schema.
+        config_class: ``module:class`` of its recipes' schema, imported when it is first needed.
         model: ``module:class`` of its :class:`~trainwright.engine.model.GenerativeModel`, imported when it is first needed; or
             ``module:function`` that returns the class for a config, if the family trains in stages.
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
@@ -51,7 +55,7 @@ class Family:
 
     name: str
     summary: str
-    config: type[RunConfig]
+    config_class: str
     model: str
     smoke: tuple[str, ...]
     symptoms: tuple[Symptom, ...] = ()
@@ -64,7 +68,13 @@ class Family:
     quality: tuple[QualityPart, ...] = ()
     package: str = ""
 
-    def load(self, config: RunConfig) -> "type[GenerativeModel]":
+    @cached_property
+    def config(self) -> "type[RunConfig]":
+        """The schema of its recipes."""
+        found: type[RunConfig] = named(self.config_class)
+        return found
+
+    def load(self, config: "RunConfig") -> "type[GenerativeModel]":
         """Import and return the model class of a config, and with it PyTorch."""
         found = named(self.model)
         return found if isinstance(found, type) else found(config)

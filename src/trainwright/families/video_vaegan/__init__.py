@@ -1,13 +1,12 @@
 """Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.diagnostics import BALL_BOUNDARY, CHARTS, CURVATURE, SIGNALS
 
 FAMILY = Family(
     name="video_vaegan",
     summary="VAE-GAN that predicts the next frames of short videos; golden regions, hyperbolic nesting, motion and FiLM on request",
-    config=VideoVaeGanConfig,
+    config_class="trainwright.families.video_vaegan.config:VideoVaeGanConfig",
     model="trainwright.families.video_vaegan.loading:model",
     symptoms=(BALL_BOUNDARY,),
     causes=(CURVATURE,),
