@@ -1,33 +1,21 @@
-"""Families and recipes by name. Families are the folders of ``trainwright.families`` and other packages' entry points."""
+"""Families and recipes by name; :mod:`trainwright.plugins` finds the families."""
 
-import importlib
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 
-import trainwright.families
+from trainwright import plugins
 from trainwright.config.reading import Settings, add_mapping, add_overrides, read_yaml, validate
 from trainwright.engine.config import RunConfig
 from trainwright.engine.family import Family
 from trainwright.errors import UserError, nearest
 
-GROUP = "trainwright.families"
 
-
-@cache
 def families() -> dict[str, Family]:
-    """Every family by name."""
-    found = [
-        importlib.import_module(f"trainwright.families.{module.name}").FAMILY
-        for module in pkgutil.iter_modules(trainwright.families.__path__)
-        if module.ispkg
-    ]
-    found += [point.load() for point in entry_points(group=GROUP)]
-    return {family.name: family for family in found}
+    """Every family by name, ours and those of other packages."""
+    return plugins.families()
 
 
 def family(name: str, where: str = "family") -> Family:
@@ -62,7 +50,11 @@ def recipes() -> dict[str, Recipe]:
     """Every shipped recipe by title."""
     found = {}
     for name, entry in sorted(families().items()):
-        folder = Path(str(files(entry.home) / "recipes"))
+        try:
+            folder = Path(str(files(entry.home) / "recipes"))
+        except Exception as error:
+            plugins.report(f"every recipe of the family {name}", error)
+            continue
         for file in sorted(folder.glob("*.yaml")):
             recipe = Recipe(name, file.stem, file)
             found[recipe.title] = recipe

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import trainwright.families
 from trainwright.diagnosis import causes, symptoms
 from trainwright.diagnosis.history import History, Series
 from trainwright.diagnosis.signal_names import (
@@ -120,10 +121,11 @@ def test_what_projects_write_is_read_as_what_it_is(project):
 
 def test_whatever_a_symptom_or_cause_asks_for_is_a_signal():
     asked = set()
-    for package in (symptoms, causes):
-        for file in Path(package.__file__).parent.glob("*.py"):
-            for call in re.findall(r"h\.get\(([^()]*)\)", file.read_text()):
-                asked |= set(re.findall(r'"([a-z_]+/[a-z_]+)"', call))
+    folders = [Path(package.__file__).parent for package in (symptoms, causes)]
+    own = Path(trainwright.families.__file__).parent.glob("*/diagnostics.py")
+    for file in [*(file for folder in folders for file in folder.glob("*.py")), *own]:
+        for call in re.findall(r"h\.get\(([^()]*)\)", file.read_text()):
+            asked |= set(re.findall(r'"([a-z_]+/[a-z_]+)"', call))
     assert len(asked) > 20
     assert [name for name in sorted(asked) if not is_signal(name)] == []
     assert [name for name in sorted(asked) if recognise(name) != name] == []

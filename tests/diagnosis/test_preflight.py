@@ -3,6 +3,7 @@
 import pytest
 
 from trainwright.diagnosis.checks import PlannedRun, run_checks
+from trainwright.recipes import families
 
 GAN = {"optim.lr_g": 1e-4, "optim.lr_d": 1e-4, "optim.n_critic": 5, "optim.lambda_gp": 10.0, "train.batch_size": 32}
 VAE = {
@@ -54,7 +55,6 @@ def test_healthy_twins_get_no_warning():
         ({}, {"data_range": (0.0, 0.4)}, "range", "warn"),
         ({}, {"initial/lr_probe": {"steps": 12, "finite": False, "growth": 1.0}}, "lr_probe", "stop"),
         ({}, {"initial/lr_probe": {"steps": 50, "finite": True, "growth": 90.0}}, "lr_probe", "warn"),
-        ({}, {"schedule_distance": 0.4}, "schedule_pair", "stop"),
     ],
 )
 def test_each_check_of_a_gan_fires(settings, facts, name, grade):
@@ -90,6 +90,29 @@ def test_a_term_that_is_not_heard_is_raised_by_a_setting_that_there_is():
         for more in ({"optim.weights.rot": 0.1}, {})
     ]
     assert fixes == ["weights.rot=1", "raise its weight"]
+
+
+@pytest.mark.parametrize(
+    "family, settings, facts, name, grade",
+    [
+        ("latent_diffusion", {}, {"schedule_distance": 0.4}, "schedule_pair", "stop"),
+        (
+            "latent_diffusion",
+            {"sampling.sampler_steps": 10},
+            {"toy_variance_ratio": 0.5, "toy_mean_ratio": 1.0},
+            "schedule_pair",
+            "warn",
+        ),
+        ("latent_diffusion", {}, {"latent_scaled_std": 4.0}, "latent_scale", "stop"),
+        ("sequence_vae", {}, {"asymmetric": "hidden_dim"}, "sides", "warn"),
+        ("sequence_vae", {"data.size": [7, 7]}, {"levels_fit": (12, 100)}, "canvas", "warn"),
+    ],
+)
+def test_each_check_of_one_family_fires_for_that_family_only(family, settings, facts, name, grade):
+    plan = PlannedRun(settings, FACTS | facts, 5000)
+    found = [c for c in run_checks(plan, families()[family].checks) if c.name == name and c.grade == grade]
+    assert found and found[0].sentence and found[0].fix
+    assert name not in {c.name for c in run_checks(plan)}
 
 
 def test_an_averaged_loss_is_told_to_sum_and_a_heavy_beta_to_shrink():

@@ -11,6 +11,7 @@ from trainwright.config.reading import Settings, add_mapping, read_yaml, validat
 from trainwright.engine.inference import load
 from trainwright.engine.model import build
 from trainwright.families.gaussian_vae.config import GaussianVaeConfig, LossConfig, NetworkConfig, Weights
+from trainwright.families.gaussian_vae.diagnostics import read, what_happened
 from trainwright.families.gaussian_vae.mixture import PosteriorMixture, clusters
 from trainwright.families.gaussian_vae.networks import make
 from trainwright.families.gaussian_vae.objective import (
@@ -21,7 +22,6 @@ from trainwright.families.gaussian_vae.objective import (
     reconstruction,
     square_weights,
 )
-from trainwright.families.gaussian_vae.summary import read, what_happened
 from trainwright.runs.folder import read_lines
 
 GROUPS = {"xy": slice(0, 2), "scale": slice(2, 4), "rot": slice(4, 5), "feat": slice(5, 8)}

@@ -11,12 +11,12 @@ from trainwright.data.levels import sokoban, tiles
 from trainwright.data.levels.dataset import open_levels
 from trainwright.engine.model import build
 from trainwright.errors import UserError
-from trainwright.families.sequence_vae.context import Canvas, board_context
+from trainwright.families.sequence_vae.context import TileCanvas, board_context
+from trainwright.families.sequence_vae.diagnostics import what_happened
 from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.quality import two_sample_ratio
 from trainwright.families.sequence_vae.rules import mend
-from trainwright.families.sequence_vae.summary import what_happened
 
 SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 
@@ -29,7 +29,7 @@ def model(title, *words):
 def test_a_tile_at_a_time_sees_what_a_finished_map_shows_it():
     boards = torch.randint(0, 8, (3, 5, 6), generator=torch.Generator().manual_seed(0))
     near, counts = board_context(boards, 8)
-    canvas = Canvas(3, 5, 6, 8, torch.device("cpu"))
+    canvas = TileCanvas(3, 5, 6, 8, torch.device("cpu"))
     for row in range(5):
         for column in range(6):
             assert torch.equal(canvas.near(row, column), near[:, row, column])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from trainwright import plugins
 from trainwright import recipes as registry
 from trainwright.config.base import extra, flatten, leaves
 from trainwright.config.reading import Settings, validate
@@ -127,7 +128,7 @@ def test_a_remedy_says_in_one_sentence_what_to_do_in_any_loop(remedy):
     assert not set(re.findall(r"[a-z]\w*(?:\.\w+)+", remedy.advice)) & settings, "words, not names of settings"
 
 
-FILES = sorted({*module._files().values(), module.LITERATURE} | set(FAMILIES.glob("*/cause_tests.yaml")))
+FILES = sorted({*plugins.playbooks().values(), module.LITERATURE} | set(FAMILIES.glob("*/cause_tests.yaml")))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
@@ -181,9 +182,8 @@ def test_what_was_seen_to_fail_gives_way_to_a_less_likely_cause(tmp_path, monkey
         LINE.replace("change", "causes: [network_too_small], cure_rate: 0.0, tried: 6, change"),
         LINE.replace("name: a", "name: b").replace("x2", "x3").replace("change", "causes: [latent_too_small], change"),
     )
-    monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
-    assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "mine")] == ["b", "a"]
+    monkeypatch.setattr(module, "playbook", lambda family: load(file))
+    assert [r.name for r in remedies_for("blur", ("network_too_small", "latent_too_small"), "wgan_gp")] == ["b", "a"]
 
 
 def test_measured_cure_rates_belong_to_remedies_that_exist():
@@ -219,9 +219,8 @@ def test_a_measured_cure_rate_comes_before_evidence(tmp_path, monkeypatch):
         .replace("x2", "x9")
     )
     file = write(tmp_path, *lines)
-    monkeypatch.setattr(module, "_files", lambda: {"mine": file})
-    monkeypatch.setattr(module, "LITERATURE", tmp_path / "none.yaml")
-    assert [r.name for r in remedies_for("blur", family="mine")] == ["cured", "unknown", "failed", "refuted"]
+    monkeypatch.setattr(module, "playbook", lambda family: load(file))
+    assert [r.name for r in remedies_for("blur", family="wgan_gp")] == ["cured", "unknown", "failed", "refuted"]
 
 
 def write(folder, *lines):

@@ -1,7 +1,7 @@
-"""What can be known before the first step, from settings and facts alone: pure functions, one for each check."""
+"""Preflight checks that every kind of model has, from settings and facts alone: pure functions, one for each check."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,9 +48,20 @@ class PlannedRun:
         return self.steps / batches
 
 
-def run_checks(plan: PlannedRun) -> list[Check]:
-    """Every check that has what it needs, worst first."""
-    found = [c for inspect in CHECKS for c in inspect(plan)]
+Inspect = Callable[[PlannedRun], list[Check]]
+
+
+def run_checks(plan: PlannedRun, own: Sequence[Inspect] = ()) -> list[Check]:
+    """Run every check that has what it needs.
+
+    Args:
+        plan: what is to be trained.
+        own: checks of its family, see :class:`~trainwright.engine.family.Family`.
+
+    Returns:
+        Outcomes, worst first.
+    """
+    found = [c for inspect in (*CHECKS, *own) for c in inspect(plan)]
     return sorted(found, key=lambda c: ("stop", "warn", "ok").index(c.grade))
 
 
@@ -316,55 +327,6 @@ def _probe(p: PlannedRun) -> list[Check]:
     return [Check("lr_probe", "ok", f"{probe['steps']} steps at the configured rates stay calm")]
 
 
-def _sides(p: PlannedRun) -> list[Check]:
-    differing = p.facts.get("asymmetric")
-    if not differing:
-        return []
-    said = f"encoder and decoder differ ({differing}); the sequence VAE guide found that worse than equal sides"
-    return [Check("sides", "warn", said, "the same for both, or compare the two in a plan")]
-
-
-def _canvas(p: PlannedRun) -> list[Check]:
-    fit, of = p.facts.get("levels_fit", (0, 0))
-    if fit == of:
-        return []
-    said = f"{fit} of {of} different levels fit the canvas of {' x '.join(map(str, p.get('data.size') or ()))} tiles"
-    return [Check("canvas", "ok" if fit > 100 else "warn", said, "a larger data.size")]
-
-
-DIVISORS = (20, 25, 40, 50, 100, 125, 200, 250, 500, 1000)  # of the thousand times of training
-
-
-def _pair(p: PlannedRun) -> list[Check]:
-    distance = p.facts.get("schedule_distance")
-    if distance is None:
-        return []
-    mean, variance = p.facts.get("toy_mean_ratio"), p.facts.get("toy_variance_ratio")
-    proof = ""
-    if mean is not None and variance is not None:
-        made = f"{mean:.2f} of its mean and {variance:.2f} of its variance"
-        proof = f"; of a Gaussian, an ideal network and this sampler make {made}"
-    if distance > 0.05:
-        said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
-        return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
-    if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
-        steps = next((n for n in DIVISORS if n > (p.number("sampler_steps") or 0)), 1000)
-        said = f"the sampler is too coarse{proof}"
-        return [Check("schedule_pair", "warn", said, f"sampler_steps={steps}")]
-    return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
-
-
-def _latent_scale(p: PlannedRun) -> list[Check]:
-    scaled = p.facts.get("latent_scaled_std")
-    if scaled is None:
-        return []
-    if not 0.5 < scaled < 2:
-        said = f"scaled latents have a standard deviation of {scaled:.2g}, and the noise schedule assumes 1"
-        return [Check("latent_scale", "stop", said, "latent_scale=null, which measures it")]
-    return [Check("latent_scale", "ok", f"scaled latents have a standard deviation of {scaled:.2f}")]
-
-
-CHECKS: tuple[Callable[[PlannedRun], list[Check]], ...] = (
-    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe, _pair, _latent_scale, _sides,
-    _canvas,
+CHECKS: tuple[Inspect, ...] = (
+    _batch_norm, _critic_steps, _schedules, _rates, _batch, _beta, _checkerboard, _ranges, _terms, _probe,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Definitions of symptom, finding, evidence and cause, and the helpers that symptoms share."""
+"""Definitions of signal, symptom, observation, evidence and cause, and the helpers that symptoms share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ class Unknown:
 Judgement = Observation | Unknown | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Symptom:
     """One thing that can be wrong with a run.
 
@@ -97,7 +97,7 @@ class Assessment:
     because: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """One reason for one or more symptoms.
 
@@ -120,6 +120,32 @@ class RankedCause:
 
     cause: Cause
     weight: Assessment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """A signal that one family has, declared once.
+
+    Attributes:
+        name: as in ``metrics.jsonl``; one that ends in ``/*`` stands for every name with that beginning.
+        unit: of its values; empty for a plain number.
+        better: where a good run moves it: ``higher``, ``lower``, towards ``1``, or empty if it says neither.
+        meaning: one sentence.
+        held_out: the signal of the same quantity on held-out data, compared with it to detect overfitting.
+        quality: it measures samples or reconstructions, so that a run with it can be judged healthy.
+    """
+
+    name: str
+    meaning: str
+    unit: str = ""
+    better: Literal["higher", "lower", "1", ""] = ""
+    held_out: str = ""
+    quality: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of every name that it stands for."""
+        return self.name.removesuffix("*")
 
 
 # ---- what symptoms share -------------------------------------------------------------------------------------------------
@@ -197,11 +223,6 @@ def as_dict(found: Observation) -> dict[str, Any]:
         "severity": found.severity,
         "evidence": [vars(e) for e in found.evidence],
     }
-
-
-def worst(severities: Sequence[Severity]) -> Severity | None:
-    """The gravest of them."""
-    return max(severities, key=lambda s: ORDER[s], default=None)
 
 
 def _short(value: float) -> str:

@@ -4,8 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trainwright import plugins
 from trainwright.diagnosis.causes import causes
-from trainwright.diagnosis.definitions import ORDER, Assessment, Observation, RankedCause, Symptom, Unknown, as_dict
+from trainwright.diagnosis.definitions import (
+    ORDER,
+    Assessment,
+    Cause,
+    Judgement,
+    Observation,
+    RankedCause,
+    Symptom,
+    Unknown,
+    as_dict,
+)
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.symptoms import symptoms
 
@@ -20,7 +31,7 @@ QUALITY = (
     "latent/",
     "kl/nats",
     "validation/",
-)  # what losses do not tell
+)  # what losses do not tell; families declare further ones, see Signal.quality
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ def examine(history: History) -> Diagnosis:
         if young and symptom.speed == "slow":
             unknown[name] = "a longer run"
             continue
-        judged = symptom.detect(history if symptom.raw else clean)
+        judged = _judge(symptom, history if symptom.raw else clean)
         if isinstance(judged, Unknown):
             unknown[name] = judged.probe
         elif judged is None:
@@ -125,6 +136,24 @@ def examine(history: History) -> Diagnosis:
     return Diagnosis(verdict, reason, tuple(findings), unknown, tuple(clear), history.now)
 
 
+def _judge(symptom: Symptom, history: History) -> Judgement:
+    """Look for one symptom; an error in its code is a warning, and the others are looked for all the same."""
+    try:
+        return symptom.detect(history)
+    except Exception as error:
+        plugins.report(f"the symptom {symptom.name}", error)
+        return Unknown("nothing: its code raised an error")
+
+
+def _weigh(cause: Cause, history: History, observation: Observation) -> Assessment | None:
+    """Evidence for one cause; an error in its code is a warning, and the cause is left out."""
+    try:
+        return cause.assess(history, observation)
+    except Exception as error:
+        plugins.report(f"the cause {cause.name}", error)
+        return None
+
+
 def warm_up() -> None:
     """One examination of nothing in particular, so that imports are paid for before a run begins."""
     examine(History.of({"step": i, "loss": 1.0, "samples/diversity_ratio": 1.0, "kl/nats": 1.0} for i in range(64)))
@@ -132,7 +161,7 @@ def warm_up() -> None:
 
 def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[RankedCause, ...]:
     """The causes that can be behind a finding, likeliest first."""
-    weighed = [(c, c.assess(history, observation)) for c in causes().values() if symptom.name in c.of]
+    weighed = [(c, _weigh(c, history, observation)) for c in causes().values() if symptom.name in c.of]
     kept = [RankedCause(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
     return tuple(sorted(kept, key=lambda r: -r.weight.score))
 
@@ -171,7 +200,8 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
         return ("sick" if first.observation.severity == "sick" else "suspect"), first.sentence()
     if young:
         return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
-    if not any(name.startswith(QUALITY) for name in history.signals):
+    quality = (*QUALITY, *(s.prefix for s in plugins.signals().values() if s.quality))
+    if not any(name.startswith(quality) for name in history.signals):
         return "unknown", "nothing is wrong with what there is, but losses alone do not tell how good a model is"
     if len(clear) >= VITAL:
         return "healthy", f"{len(clear)} symptoms looked for, none found"

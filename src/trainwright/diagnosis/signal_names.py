@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from trainwright import plugins
 from trainwright.diagnosis.adversarial_loss import AdversarialLoss, infer_adversarial_loss
 from trainwright.diagnosis.history import History, Series
 from trainwright.errors import UserError, nearest
@@ -109,20 +110,21 @@ HELD = {
     "validation/reconstruction": TRAINING["reconstruction/weighted"].removesuffix(", g l1, g l1 loss"),
     "validation/kl": TRAINING["kl/raw"],
 }
-# further signals that symptoms and causes ask for, and families of names with a free last part
+# further signals that shared symptoms and causes ask for, and beginnings of names with a free last part;
+# what only one family has, that family declares
 KNOWN = _set(
     """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train data/std discriminator/gradient_norm
-    discriminator/score_spread discriminator/term generator/adversarial hyperbolic/boundary_share kl/nats kl/nats_heldout
-    latent/active_share latent/prior_gap latent/scaled_std latent/shuffled_error_ratio validation/loss_at_full_beta
+    discriminator/score_spread discriminator/term generator/adversarial kl/nats kl/nats_heldout
+    latent/active_share latent/prior_gap latent/shuffled_error_ratio validation/loss_at_full_beta
     real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage
     samples/diversity_ratio samples/duplicate_share samples/lattice_ratio samples/lattice_share samples/nearest_training_ratio
-    samples/nyquist_ratio samples/precision samples/top_octave_ratio sample_diversity/ratio
-    schedule/train_sample_distance"""
+    samples/nyquist_ratio samples/precision samples/top_octave_ratio"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
-    r"share|clipped|updates_per_epoch|schedule|sample_diversity|real_diversity|loss_bin|overfit|hyperbolic|rendered|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
+    r"share|clipped|updates_per_epoch|overfit|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
+REST = re.compile(r"[\w.]+(/[\w.]+)?")
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
 
 
@@ -159,8 +161,14 @@ def recognise(column: str) -> str | None:
 
 
 def is_signal(name: str) -> bool:
-    """Whether a symptom, a cause or an image knows a signal of this name."""
-    return name in KNOWN or bool(OPEN.match(name))
+    """Tell if a symptom, a cause or a chart knows a signal of this name."""
+    if name in KNOWN or OPEN.match(name):
+        return True
+    declared = plugins.signals().values()
+    return any(
+        name == s.name or (s.name != s.prefix and name.startswith(s.prefix) and REST.fullmatch(name[len(s.prefix) :]))
+        for s in declared
+    )
 
 
 def step_column(columns: Iterable[str]) -> str | None:
@@ -195,8 +203,9 @@ def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
                 f"--map {column}=...: no such column.{nearest(column, known)} There are: {', '.join(known[:12])}."
             )
         if not is_signal(signal):
+            signals = KNOWN | plugins.signals().keys()
             raise UserError(
-                f"--map {column}={signal}: no such signal.{nearest(signal, KNOWN)} docs/foreign-logs.md lists them."
+                f"--map {column}={signal}: no such signal.{nearest(signal, signals)} docs/foreign-logs.md lists them."
             )
 
 

@@ -1,17 +1,21 @@
-"""What the registry knows of a family before anything heavy is imported."""
+"""Declaration of a family: all that is known of it before its config and PyTorch are imported.
 
-import importlib
+The doctor of any loop reads what families declare, so importing a declaration must stay cheap.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from trainwright.diagnosis.checks import Inspect
+from trainwright.diagnosis.definitions import Cause, Signal, Symptom
 from trainwright.engine.charts import Chart
-from trainwright.engine.config import RunConfig
+from trainwright.plugins import named
 
 if TYPE_CHECKING:
+    from trainwright.engine.config import RunConfig
     from trainwright.engine.model import GenerativeModel
-
-    pass
 
 
 @dataclass(frozen=True)
@@ -34,43 +38,52 @@ class Family:
     Attributes:
         name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
         summary: one line for ``--help`` and the docs.
-        config: its recipe's schema.
+        config_class: ``module:class`` of its recipes' schema, imported when it is first needed.
         model: ``module:class`` of its :class:`~trainwright.engine.model.GenerativeModel`, imported when it is first needed; or
             ``module:function`` that returns the class for a config, if the family trains in stages.
         smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
+        symptoms: those that no other family has.
+        causes: those that no other family has.
+        checks: preflight checks that no other family has; see :mod:`trainwright.diagnosis.checks`.
+        signals: those that no other family has.
         charts: the curves that its report shows before those of every family.
         read_run: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.run_table`.
         trains_on: ``images`` if any folder of images will do as ``data``; else the word for what its recipes bring along.
         quality: what a run is judged by, beside alarms; see :mod:`trainwright.studies.quality`.
-        package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
+        package: where ``recipes/`` and ``playbook.yaml`` lie; by default the package of ``model``.
     """
 
     name: str
     summary: str
-    config: type[RunConfig]
+    config_class: str
     model: str
     smoke: tuple[str, ...]
+    symptoms: tuple[Symptom, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    checks: tuple[Inspect, ...] = ()
+    signals: tuple[Signal, ...] = ()
     charts: tuple[Chart, ...] = ()
     read_run: str = ""
     trains_on: str = "images"
     quality: tuple[QualityPart, ...] = ()
     package: str = ""
 
-    def load(self, config: RunConfig) -> "type[GenerativeModel]":
-        """Imports and returns the system class of a config (and with it PyTorch)."""
-        found = _named(self.model)
+    @cached_property
+    def config(self) -> "type[RunConfig]":
+        """The schema of its recipes."""
+        found: type[RunConfig] = named(self.config_class)
+        return found
+
+    def load(self, config: "RunConfig") -> "type[GenerativeModel]":
+        """Import and return the model class of a config, and with it PyTorch."""
+        found = named(self.model)
         return found if isinstance(found, type) else found(config)
 
     def read(self) -> Callable[..., Any] | None:
-        """Imports and returns the function that ``reading`` names, if any."""
-        return _named(self.read_run) if self.read_run else None
+        """Import and return the function that ``read_run`` names, if any."""
+        return named(self.read_run) if self.read_run else None
 
     @property
     def home(self) -> str:
-        """The package that holds the recipes."""
-        return self.package or f"trainwright.families.{self.name}"
-
-
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+        """The package that holds the recipes and the playbook."""
+        return self.package or self.model.partition(":")[0].rpartition(".")[0]

@@ -1,13 +1,14 @@
 """Preflight of a recipe: what settings and data say, and what the untrained networks show within a few seconds."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from trainwright.config.base import flatten
-from trainwright.diagnosis.checks import Check, PlannedRun, run_checks
+from trainwright.diagnosis.checks import Check, Inspect, PlannedRun, run_checks
 from trainwright.diagnosis.probes.samples import texture
 from trainwright.engine.callbacks.diagnosis import facts_of
 from trainwright.engine.config import RunConfig
@@ -28,12 +29,15 @@ SEEN = 16
 FEW = 4  # samples of the first step, and of all if a whole batch would take too long
 
 
-def preflight(model: GenerativeModel, data: Data, seconds: float = SECONDS) -> list[Check]:
+def preflight(
+    model: GenerativeModel, data: Data, checks: Sequence[Inspect] = (), seconds: float = SECONDS
+) -> list[Check]:
     """Check a model on its data before the first step. The model is trained for a moment, so give a copy.
 
     Args:
         model: built from its config and adapted to the data; not to be used afterwards.
         data: what it will be trained on.
+        checks: the family's own, in ``Family.checks``.
         seconds: time limit of the learning-rate probe.
 
     Returns:
@@ -44,7 +48,7 @@ def preflight(model: GenerativeModel, data: Data, seconds: float = SECONDS) -> l
     with torch.random.fork_rng(devices=[]):
         facts = facts_of(model, data)
         facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
-    return run_checks(PlannedRun(flatten(config), facts, _length(config, data)))
+    return run_checks(PlannedRun(flatten(config), facts, _length(config, data)), checks)
 
 
 def preflight_of(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:
@@ -52,7 +56,7 @@ def preflight_of(family: Family, config: RunConfig, data: Data, seconds: float =
     with torch.random.fork_rng(devices=[]):
         model = build(family, config)
         model.adapt_to_data(data)
-    return preflight(model, data, seconds)
+    return preflight(model, data, family.checks, seconds)
 
 
 def _length(config: RunConfig, data: Data) -> int:

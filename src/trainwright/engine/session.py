@@ -113,7 +113,7 @@ def _train(
     model = build(family, schedule.config() if schedule else config, fabric)
     model.adapt_to_data(data)
     if main and fresh and on_checks is not None:
-        on_checks(preflight(copy.deepcopy(model), data))
+        on_checks(preflight(copy.deepcopy(model), data, family.checks))
     monitor = DiagnosisCallback()
     asked = _in_order(model, schedule, monitor, display, callbacks)
     trainer = Trainer(

@@ -1,1 +1,1 @@
-"""One folder for each family of models; see ``docs/adding-a-family.md``."""
+"""One folder for each family of models; see ``docs/how-to/add-a-family.md``."""

@@ -1,6 +1,7 @@
 """Playbooks: remedies as data, each a YAML block with symptoms, causes, change, advice, sources and the evidence.
 
-A family's playbook is ``playbook.yaml`` in its folder. ``literature.yaml`` in this folder holds the literature's.
+A family's playbook is ``playbook.yaml`` in its folder. ``literature.yaml`` in this folder holds the literature's. Other packages
+register theirs by the entry point ``trainwright.playbooks``; see :mod:`trainwright.plugins`.
 """
 
 import json
@@ -8,15 +9,14 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from trainwright import plugins
 from trainwright.config.base import Config, setting
 from trainwright.config.reading import plain, read_yaml
 from trainwright.config.schedules import Curve
@@ -32,7 +32,6 @@ UNMEASURED = {
     "untested": 0.5,
     "contradicted": 0.0,
 }  # ours: an unknown cure rate, until it is measured
-GROUP = "trainwright.families"
 LITERATURE = Path(str(files("trainwright.playbooks"))) / "literature.yaml"
 
 
@@ -92,18 +91,34 @@ class Remedy(Config):
 
 
 def playbook(family: str | None = None) -> tuple[Remedy, ...]:
-    """The remedies for a family: its own in the order of its file, then those of the literature that fit it.
+    """The remedies for a family: its own in the order of its file, then those that fit it of the literature and of other packages.
 
-    With None: those of every family, then all of the literature.
+    With None: those of every family, then all others.
 
     Raises:
         UserError: for a family that does not exist, or a playbook that is not sound, with file and line.
     """
-    known, papers = _files(), load(LITERATURE)
+    known = plugins.families()
+    further = [title for title in plugins.playbooks() if title not in known]
+    shared = (*load(LITERATURE), *(remedy for title in further for remedy in _installed(title)))
     if family is None:
-        return (*(remedy for name in sorted(known) for remedy in load(known[name])), *papers)
+        return (*(remedy for name in sorted(known) for remedy in _installed(name)), *shared)
     _must_be_known("family", family, known)
-    return (*load(known[family]), *(r for r in papers if not r.families or family in r.families))
+    return (*_installed(family), *(r for r in shared if not r.families or family in r.families))
+
+
+def _installed(title: str) -> tuple[Remedy, ...]:
+    """The remedies of a playbook by its title; one of another package that is not sound is a warning."""
+    file = plugins.playbooks().get(title)
+    if file is None:
+        return ()
+    try:
+        return load(file, title)
+    except UserError as error:
+        if file.is_relative_to(LITERATURE.parents[1]):
+            raise
+        plugins.report(f"the playbook {title}", error)
+        return ()
 
 
 def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = None) -> list[Remedy]:
@@ -250,17 +265,21 @@ def measured() -> dict[str, tuple[int, int]]:
 
 
 @cache
-def load(file: Path) -> tuple[Remedy, ...]:
+def load(file: Path, title: str = "") -> tuple[Remedy, ...]:
     """The remedies of one file, which need not exist, in its order.
 
     ``remedies:`` is a mapping of name to remedy, or a list of remedies with a ``name``, the earlier form.
+
+    Args:
+        file: a playbook.
+        title: set as the ``playbook`` of each remedy; by default the name of the file or of its folder.
 
     Raises:
         UserError: with file and line, for anything that is not sound.
     """
     if not file.exists():
         return ()
-    title = file.parent.name if file.name == "playbook.yaml" else file.stem
+    title = title or (file.parent.name if file.name == "playbook.yaml" else file.stem)
     text = file.read_text(encoding="utf-8").splitlines()
     found: list[Remedy] = []
     taken: dict[str, int] = {}
@@ -324,7 +343,7 @@ def _remedy(entry: Any, title: str, line: int, text: Sequence[str], where: str) 
     for kind, names, known in (
         ("symptom", remedy.symptoms, known_symptoms()),
         ("cause", remedy.causes, known_causes()),
-        ("family", remedy.families, _files()),
+        ("family", remedy.families, plugins.families()),
     ):
         for name in names:
             _must_be_known(kind, name, known, f"{label}: ")
@@ -349,18 +368,3 @@ def _must_be_known(kind: str, name: str, known: Iterable[str], where: str = "") 
     if name not in options:
         hint = nearest(name, options) or f" Known: {', '.join(sorted(options))}."
         raise UserError(f"{where}no {kind} {name!r}.{hint}")
-
-
-@cache
-def _files() -> dict[str, Path]:
-    """Each family's playbook, whether there is one or not; a guide stands in for a family that has none."""
-    found: dict[str, Path] = {}
-    for folder in sorted(Path(str(files("trainwright.families"))).iterdir()):
-        own = folder / "playbook.yaml"
-        if own.exists() or ((folder / "__init__.py").exists() and folder.name not in found):
-            found[folder.name] = own
-    for point in entry_points(group=GROUP):
-        spec = find_spec(point.module)
-        if spec is not None and spec.origin is not None:
-            found[point.name] = Path(spec.origin).with_name("playbook.yaml")
-    return found

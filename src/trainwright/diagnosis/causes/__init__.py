@@ -1,14 +1,13 @@
-"""Causes by theme, a list in each file; whatever lies in this folder is registered."""
+"""Causes that several families share, by theme: a list in each file; every file of this folder is registered.
 
-import importlib
-import pkgutil
-from functools import cache
+A cause that only one family has stands in the ``diagnostics.py`` of that family. Other packages register theirs by the entry
+point ``trainwright.causes``.
+"""
 
+from trainwright import plugins
 from trainwright.diagnosis.definitions import Cause
 
 
-@cache
 def causes() -> dict[str, Cause]:
-    """Every cause by name."""
-    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-    return {cause.name: cause for module in modules for cause in module.CAUSES}
+    """Every cause by name: shared ones, those of families and those of other packages."""
+    return plugins.causes()

@@ -55,17 +55,22 @@ def _augmentation(h: History, observation: Observation) -> Assessment | None:
 
 CAUSES = [
     Cause(
-        "few_images",
-        "there are too few images",
-        ("memorisation", "overfitting", "critic_dominance", "mode_dropping"),
-        _few,
+        name="few_images",
+        title="there are too few images",
+        of=("memorisation", "overfitting", "critic_dominance", "mode_dropping"),
+        assess=_few,
     ),
-    Cause("trained_too_long", "the data have been passed too often", ("memorisation", "overfitting"), _long),
     Cause(
-        "data_range",
-        "the data are not in the range of the output",
-        ("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse", "spike"),
-        _range,
+        name="trained_too_long",
+        title="the data have been passed too often",
+        of=("memorisation", "overfitting"),
+        assess=_long,
     ),
-    Cause("colour_jitter", "colour augmentation is too strong", ("colour_cast",), _augmentation),
+    Cause(
+        name="data_range",
+        title="the data are not in the range of the output",
+        of=("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse", "spike"),
+        assess=_range,
+    ),
+    Cause(name="colour_jitter", title="colour augmentation is too strong", of=("colour_cast",), assess=_augmentation),
 ]

@@ -111,7 +111,9 @@ def _short(h: History, observation: Observation) -> Assessment | None:
     n, batch = h.facts.get("training"), h.number("batch_size")
     passes = h.now * batch / n if n and batch else None
     if passes is not None and passes < 200:
-        return Assessment(0.55, f"the data have been passed {passes:.0f} times; the guide asks for 500 and more")
+        return Assessment(
+            0.55, f"the data have been passed {passes:.0f} times; the WGAN-GP guide asks for 500 and more"
+        )
     return Assessment(0.35, f"{share:.0%} of the run is done")
 
 
@@ -134,42 +136,6 @@ def _overflow(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.5, f"precision is {precision}") if "16" in str(precision) else None
 
 
-def _curvature(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.5, "curvatures or inputs of the hyperbolic maps are too large")
-
-
-def _sampler(h: History, observation: Observation) -> Assessment | None:
-    distance = h.get("schedule/train_sample_distance")
-    if distance is not None and distance.last < 1e-3:
-        return None
-    kept = " (training keeps the whole signal beside the noise)" if h.setting("keep_signal") else ""
-    return Assessment(0.9, f"the sampler undoes other noise than training adds{kept}")
-
-
-def _temperature(h: History, observation: Observation) -> Assessment | None:
-    temperature = h.number("temperature")
-    if temperature is None:
-        return Assessment(0.2, "the size of the noise that sampling begins with is not known")
-    if temperature > 1:
-        return Assessment(
-            0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1"
-        )
-    return None
-
-
-def _noise_predicted(h: History, observation: Observation) -> Assessment | None:
-    if h.setting("prediction") != "epsilon":
-        return None
-    said = (
-        "the network predicts noise: where there is almost nothing else, the clean latent is off by its error times σ/α"
-    )
-    return Assessment(0.7, said)
-
-
-def _scale_factor(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.9, "the latents were not scaled by one over their standard deviation")
-
-
 def _hangs(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.5, "the process hangs, or was killed so that it could not say so")
 
@@ -188,54 +154,59 @@ def _weak_discriminator(h: History, observation: Observation) -> Assessment | No
 
 
 CAUSES = [
-    Cause("transposed_conv", "transposed convolutions", ("checkerboard",), _transposed),
+    Cause(name="transposed_conv", title="transposed convolutions", of=("checkerboard",), assess=_transposed),
     Cause(
-        "too_many_critic_steps",
-        "too many critic updates for each of the generator",
-        ("generator_undertrained", "critic_dominance", "mode_collapse", "ema_lag", "colour_cast"),
-        _critic_steps,
+        name="too_many_critic_steps",
+        title="too many critic updates for each of the generator",
+        of=("generator_undertrained", "critic_dominance", "mode_collapse", "ema_lag", "colour_cast"),
+        assess=_critic_steps,
     ),
     Cause(
-        "too_few_critic_steps",
-        "too few critic updates",
-        ("mode_collapse", "mode_dropping", "generator_dominance", "oscillation"),
-        _few_critic_steps,
+        name="too_few_critic_steps",
+        title="too few critic updates",
+        of=("mode_collapse", "mode_dropping", "generator_dominance", "oscillation"),
+        assess=_few_critic_steps,
     ),
     Cause(
-        "uneven_updates",
-        "networks take turns for whole stretches",
-        ("oscillation", "critic_dominance", "generator_dominance", "mode_collapse"),
-        _blocks,
+        name="uneven_updates",
+        title="networks take turns for whole stretches",
+        of=("oscillation", "critic_dominance", "generator_dominance", "mode_collapse"),
+        assess=_blocks,
     ),
-    Cause("ema_too_slow", "the average of the weights is too slow", ("ema_lag", "mode_collapse", "colour_cast"), _ema),
     Cause(
-        "ema_without_buffers",
-        "the averaged copy lacks BatchNorm's statistics",
-        ("ema_lag", "mode_collapse", "colour_cast"),
-        _ema_buffers,
+        name="ema_too_slow",
+        title="the average of the weights is too slow",
+        of=("ema_lag", "mode_collapse", "colour_cast"),
+        assess=_ema,
     ),
-    Cause("not_trained", "parameters that are not trained", ("frozen_network",), _not_trained),
-    Cause("dead_units", "dead units", ("dead_critic", "frozen_network"), _dead_units),
-    Cause("latent_too_small", "the latent is too small", ("mode_dropping", "blur"), _latent),
     Cause(
-        "critic_too_large",
-        "the critic is much larger than the generator",
-        ("critic_dominance", "mode_collapse"),
-        _capacity,
+        name="ema_without_buffers",
+        title="the averaged copy lacks BatchNorm's statistics",
+        of=("ema_lag", "mode_collapse", "colour_cast"),
+        assess=_ema_buffers,
     ),
-    Cause("trained_too_short", "it was not trained long enough", ("blur", "slow", "checkerboard"), _short),
-    Cause("network_too_small", "the network is too small", ("blur", "plateau"), _small),
-    Cause("precision", "the arithmetic overflows", ("non_finite", "exploding"), _overflow),
-    Cause("curvature", "curvature or inputs of hyperbolic maps", ("ball_boundary",), _curvature),
-    Cause("sampler_schedule", "the sampler uses another schedule", ("schedule_mismatch", "over_dispersion"), _sampler),
-    Cause("temperature", "sampling begins with too much noise", ("over_dispersion",), _temperature),
-    Cause("noise_predicted", "errors of the predicted noise are magnified", ("over_dispersion",), _noise_predicted),
-    Cause("latent_not_scaled", "latents are not scaled", ("latent_scale",), _scale_factor),
-    Cause("hanging", "the process hangs or is gone", ("stalled",), _hangs),
+    Cause(name="not_trained", title="parameters that are not trained", of=("frozen_network",), assess=_not_trained),
+    Cause(name="dead_units", title="dead units", of=("dead_critic", "frozen_network"), assess=_dead_units),
+    Cause(name="latent_too_small", title="the latent is too small", of=("mode_dropping", "blur"), assess=_latent),
     Cause(
-        "discriminator_too_weak",
-        "the discriminator is too weak",
-        ("discriminator_guessing", "generator_dominance", "mode_collapse"),
-        _weak_discriminator,
+        name="critic_too_large",
+        title="the critic is much larger than the generator",
+        of=("critic_dominance", "mode_collapse"),
+        assess=_capacity,
+    ),
+    Cause(
+        name="trained_too_short",
+        title="it was not trained long enough",
+        of=("blur", "slow", "checkerboard"),
+        assess=_short,
+    ),
+    Cause(name="network_too_small", title="the network is too small", of=("blur", "plateau"), assess=_small),
+    Cause(name="precision", title="the arithmetic overflows", of=("non_finite", "exploding"), assess=_overflow),
+    Cause(name="hanging", title="the process hangs or is gone", of=("stalled",), assess=_hangs),
+    Cause(
+        name="discriminator_too_weak",
+        title="the discriminator is too weak",
+        of=("discriminator_guessing", "generator_dominance", "mode_collapse"),
+        assess=_weak_discriminator,
     ),
 ]

@@ -59,7 +59,8 @@ def _beta_small(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.3, f"β = {beta:g}")
 
 
-def _group_weight(h: History, observation: Observation) -> Assessment | None:
+def group_weight(h: History, observation: Observation) -> Assessment | None:
+    """Evidence that a group which is not learned weighs less than a tenth of the heaviest."""
     weights = {
         n.split("/", 1)[1]: float(np.median(s.values))
         for n, s in h.match("weight/")
@@ -73,20 +74,6 @@ def _group_weight(h: History, observation: Observation) -> Assessment | None:
                 return Assessment(0.95, f"{name} has the weight {weights[name]:g}, others up to {heaviest:g}")
         return Assessment(0.15, "the weights of the groups are of a size")
     return Assessment(0.4, "the weights of the groups are not known")
-
-
-def _representation(h: History, observation: Observation) -> Assessment | None:
-    form, order = h.setting("form"), h.setting("order")
-    weights = _group_weight(h, observation)
-    if form == "raw" and (weights is None or weights.score < 0.5):
-        return Assessment(
-            0.9,
-            f"form={form}, order={order}: one Gaussian has many descriptions and the order jumps, so no weight can help",
-        )
-    pooled = h.setting("architecture") in ("conv1d", "resnet_conv1d")
-    if pooled and (weights is None or weights.score < 0.5):
-        return Assessment(0.7, "the encoder averages over all places before the latent")
-    return None
 
 
 def penalty(h: History) -> float | None:
@@ -153,79 +140,54 @@ def _decay(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.93, f"weight decay is {decay:g}: it pulls the weights to 0 faster than the loss moves them")
 
 
-def _averaging(h: History, observation: Observation) -> Assessment | None:
-    likelihood, decoder = h.setting("likelihood"), h.setting("model.decoder")
-    if likelihood == "gaussian":
-        alone = " of its own, without the steps before" if decoder == "repeat" else ""
-        return Assessment(
-            0.92, f"the likelihood is one Gaussian a step, so each step gives the mean of what is possible{alone}"
-        )
-    if decoder == "repeat":
-        return Assessment(0.85, "steps are drawn without knowing each other: each may choose another possibility")
-    return Assessment(0.3, "the likelihood is not known") if likelihood is None else None
-
-
-def _strong(h: History, observation: Observation) -> Assessment | None:
-    if h.setting("model.decoder") != "autoregressive":
-        return None
-    dropped = h.number("word_dropout") or 0.0
-    return Assessment(
-        0.75 if dropped < 0.2 else 0.4,
-        f"the decoder sees what came before and can do without z (word dropout: {dropped:g})",
-    )
-
-
 CAUSES = [
-    Cause("averaging_decoder", "the decoder cannot choose among possibilities", ("mean_regression",), _averaging),
-    Cause("strong_decoder", "the decoder does without z", ("posterior_collapse",), _strong),
     Cause(
-        "reduction_mismatch",
-        "errors are averaged and the KL is not",
-        ("posterior_collapse", "variance_collapse", "plateau"),
-        _reduction,
+        name="reduction_mismatch",
+        title="errors are averaged and the KL is not",
+        of=("posterior_collapse", "variance_collapse", "plateau"),
+        assess=_reduction,
     ),
     Cause(
-        "beta_above_threshold",
-        "the KL weight is above what the data can pay",
-        ("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
-        _beta,
+        name="beta_above_threshold",
+        title="the KL weight is above what the data can pay",
+        of=("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
+        assess=_beta,
     ),
     Cause(
-        "beta_too_small",
-        "the KL weight is too small for the prior to matter",
-        ("prior_hole", "overfitting", "mean_regression"),
-        _beta_small,
+        name="beta_too_small",
+        title="the KL weight is too small for the prior to matter",
+        of=("prior_hole", "overfitting", "mean_regression"),
+        assess=_beta_small,
     ),
-    Cause("group_weight", "a group weighs too little", ("loss_imbalance",), _group_weight),
+    Cause(name="group_weight", title="a group weighs too little", of=("loss_imbalance",), assess=group_weight),
     Cause(
-        "representation",
-        "the data are written so that the group cannot be learned",
-        ("loss_imbalance", "plateau"),
-        _representation,
-    ),
-    Cause(
-        "penalty_too_small",
-        "the gradient penalty is too weak",
-        ("exploding", "oscillation", "critic_dominance", "non_finite", "spike"),
-        _penalty_off,
+        name="penalty_too_small",
+        title="the gradient penalty is too weak",
+        of=("exploding", "oscillation", "critic_dominance", "non_finite", "spike"),
+        assess=_penalty_off,
     ),
     Cause(
-        "penalty_too_large",
-        "the gradient penalty drowns the critic",
-        ("dead_critic", "oscillation", "generator_dominance", "mode_collapse", "plateau", "exploding"),
-        _penalty_large,
-    ),
-    Cause("clipping_too_tight", "gradients are clipped to next to nothing", ("slow", "plateau"), _clipped),
-    Cause(
-        "schedule_out_of_reach",
-        "a schedule does not reach its target within the run",
-        ("prior_hole",),
-        _schedule,
+        name="penalty_too_large",
+        title="the gradient penalty drowns the critic",
+        of=("dead_critic", "oscillation", "generator_dominance", "mode_collapse", "plateau", "exploding"),
+        assess=_penalty_large,
     ),
     Cause(
-        "weight_decay_too_high",
-        "weight decay pulls the weights to 0",
-        ("variance_collapse", "plateau", "posterior_collapse", "dead_critic", "frozen_network", "mode_collapse"),
-        _decay,
+        name="clipping_too_tight",
+        title="gradients are clipped to next to nothing",
+        of=("slow", "plateau"),
+        assess=_clipped,
+    ),
+    Cause(
+        name="schedule_out_of_reach",
+        title="a schedule does not reach its target within the run",
+        of=("prior_hole",),
+        assess=_schedule,
+    ),
+    Cause(
+        name="weight_decay_too_high",
+        title="weight decay pulls the weights to 0",
+        of=("variance_collapse", "plateau", "posterior_collapse", "dead_critic", "frozen_network", "mode_collapse"),
+        assess=_decay,
     ),
 ]

@@ -102,15 +102,15 @@ def _momentum(h: History, observation: Observation) -> Assessment | None:
 
 CAUSES = [
     Cause(
-        "momentum_too_high",
-        "Adam's momentum is too high for a game",
-        ("mode_dropping", "mode_collapse", "oscillation", "exploding"),
-        _momentum,
+        name="momentum_too_high",
+        title="Adam's momentum is too high for a game",
+        of=("mode_dropping", "mode_collapse", "oscillation", "exploding"),
+        assess=_momentum,
     ),
     Cause(
-        "generator_lr_too_high",
-        "the generator's learning rate is too high",
-        (
+        name="generator_lr_too_high",
+        title="the generator's learning rate is too high",
+        of=(
             "mode_collapse",
             "mode_dropping",
             "oscillation",
@@ -119,18 +119,18 @@ CAUSES = [
             "generator_dominance",
             "dead_critic",
         ),
-        _too_high(("generator",)),
+        assess=_too_high(("generator",)),
     ),
     Cause(
-        "critic_lr_too_high",
-        "the critic's learning rate is too high",
-        ("exploding", "oscillation", "critic_dominance", "dead_critic", "non_finite", "mode_collapse"),
-        _too_high(("critic", "discriminator")),
+        name="critic_lr_too_high",
+        title="the critic's learning rate is too high",
+        of=("exploding", "oscillation", "critic_dominance", "dead_critic", "non_finite", "mode_collapse"),
+        assess=_too_high(("critic", "discriminator")),
     ),
     Cause(
-        "lr_too_high",
-        "the learning rate is too high",
-        (
+        name="lr_too_high",
+        title="the learning rate is too high",
+        of=(
             "exploding",
             "non_finite",
             "oscillation",
@@ -140,25 +140,30 @@ CAUSES = [
             "posterior_collapse",
             "frozen_network",
         ),
-        _too_high(None),
+        assess=_too_high(None),
     ),
     Cause(
-        "lr_too_low",
-        "the learning rate is too low",
-        ("slow", "plateau", "mode_collapse", "discriminator_guessing", "generator_dominance"),
-        _too_low,
-    ),
-    Cause("lr_zero", "a learning rate is 0", ("frozen_network", "dead_critic", "plateau", "mode_collapse"), _zero),
-    Cause(
-        "lr_ratio",
-        "the critic learns too much faster than the generator",
-        ("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
-        _outruns("critic", "generator", 8, 0.55, 0.93, "; the guide's author took 10 back"),
+        name="lr_too_low",
+        title="the learning rate is too low",
+        of=("slow", "plateau", "mode_collapse", "discriminator_guessing", "generator_dominance"),
+        assess=_too_low,
     ),
     Cause(
-        "generator_outruns",
-        "the generator learns faster than the critic can follow",
-        ("mode_collapse", "mode_dropping", "generator_dominance"),
-        _outruns("generator", "critic", 5, 0.7, 0.96, ", so it outruns it"),
+        name="lr_zero",
+        title="a learning rate is 0",
+        of=("frozen_network", "dead_critic", "plateau", "mode_collapse"),
+        assess=_zero,
+    ),
+    Cause(
+        name="lr_ratio",
+        title="the critic learns too much faster than the generator",
+        of=("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
+        assess=_outruns("critic", "generator", 8, 0.55, 0.93, "; the WGAN-GP guide's author took 10 back"),
+    ),
+    Cause(
+        name="generator_outruns",
+        title="the generator learns faster than the critic can follow",
+        of=("mode_collapse", "mode_dropping", "generator_dominance"),
+        assess=_outruns("generator", "critic", 5, 0.7, 0.96, ", so it outruns it"),
     ),
 ]

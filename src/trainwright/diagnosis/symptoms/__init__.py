@@ -1,18 +1,13 @@
-"""One file for each symptom; whatever lies in this folder is registered. Other packages add theirs by the entry point below."""
+"""Symptoms that several families share, one file each; every file of this folder is registered.
 
-import importlib
-import pkgutil
-from functools import cache
-from importlib.metadata import entry_points
+A symptom that only one family has stands in the ``diagnostics.py`` of that family. Other packages register theirs by the
+entry point ``trainwright.symptoms``.
+"""
 
+from trainwright import plugins
 from trainwright.diagnosis.definitions import Symptom
 
-GROUP = "trainwright.symptoms"
 
-
-@cache
 def symptoms() -> dict[str, Symptom]:
-    """Every symptom by name."""
-    found = [importlib.import_module(f"{__name__}.{m.name}").SYMPTOM for m in pkgutil.iter_modules(__path__)]
-    found += [point.load() for point in entry_points(group=GROUP)]
-    return {symptom.name: symptom for symptom in found}
+    """Every symptom by name: shared ones, those of families and those of other packages."""
+    return plugins.symptoms()

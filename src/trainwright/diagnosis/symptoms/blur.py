@@ -44,11 +44,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "blur",
-    "blur",
-    "Samples have the right shapes without the fine detail of real images.",
-    "Power in frequencies above half the Nyquist frequency, over that of real images of the same contrast. "
+    name="blur",
+    title="blur",
+    what="Samples have the right shapes without the fine detail of real images.",
+    measured="Power in frequencies above half the Nyquist frequency, over that of real images of the same contrast. "
     "A VAE with squared errors blurs by nature: there it is told and is no alarm.",
-    BOUNDS,
-    detect,
+    bounds=BOUNDS,
+    detect=detect,
 )

@@ -56,10 +56,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "checkerboard",
-    "checkerboard",
-    "Samples carry a regular pixel grid that real images have not.",
-    "Variance of the four sub-lattices' means, and power at the Nyquist frequencies over their neighbours, both beside real images.",
-    BOUNDS,
-    detect,
+    name="checkerboard",
+    title="checkerboard",
+    what="Samples carry a regular pixel grid that real images have not.",
+    measured="Variance of the four sub-lattices' means, and power at the Nyquist frequencies over their neighbours, "
+    "both compared with real images.",
+    bounds=BOUNDS,
+    detect=detect,
 )

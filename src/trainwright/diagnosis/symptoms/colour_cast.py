@@ -43,10 +43,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "colour_cast",
-    "a colour cast",
-    "Samples are tinted, too dark or too light.",
-    "Distance of each channel's mean from the real images', over its spread from image to image.",
-    BOUNDS,
-    detect,
+    name="colour_cast",
+    title="a colour cast",
+    what="Samples are tinted, too dark or too light.",
+    measured="Distance of each channel's mean from the real images', over its spread from image to image.",
+    bounds=BOUNDS,
+    detect=detect,
 )

@@ -113,12 +113,12 @@ def _wasserstein(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "critic_dominance",
-    "the critic wins",
-    "The critic tells samples from real images so well that the generator gets no useful direction.",
-    "Cross-entropy: its loss near 0 for long beside a high one of the generator. Wasserstein: the trend of the estimate on held-out "
-    "data after its warm-up, and how much of it is there on training data only. A large early estimate is healthy.",
-    BOUNDS,
-    detect,
+    name="critic_dominance",
+    title="the critic wins",
+    what="The critic tells samples from real images so well that the generator gets no useful direction.",
+    measured="Cross-entropy: its loss near 0 for long, with a high one of the generator. Wasserstein: the trend of the estimate on "
+    "held-out data after its warm-up, and how much of it is there on training data only. A large early estimate is healthy.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

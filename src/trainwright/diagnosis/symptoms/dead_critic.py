@@ -47,13 +47,13 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "dead_critic",
-    "a dead critic",
-    "The critic gives every image the same score, so neither it nor the generator can learn.",
-    "Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over images.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="dead_critic",
+    title="a dead critic",
+    what="The critic gives every image the same score, so neither it nor the generator can learn.",
+    measured="Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over images.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
     explains=(
         "mode_collapse",
         "mode_dropping",

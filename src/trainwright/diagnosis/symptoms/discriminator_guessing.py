@@ -48,11 +48,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "discriminator_guessing",
-    "the discriminator guesses",
-    "The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
-    "Cross-entropy a term within 4 % of ln 2 for long, beside low coverage.",
-    BOUNDS,
-    detect,
+    name="discriminator_guessing",
+    title="the discriminator guesses",
+    what="The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
+    measured="Cross-entropy a term within 4 % of ln 2 for long, beside low coverage.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

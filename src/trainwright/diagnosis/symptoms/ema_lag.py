@@ -33,11 +33,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "ema_lag",
-    "averaged weights that lag behind",
-    "The averaged weights, which samples are made with, are far behind the raw ones: stale statistics, or too slow an average.",
-    "Diversity of samples of the averaged weights over that of the raw ones.",
-    BOUNDS,
-    detect,
+    name="ema_lag",
+    title="averaged weights that lag behind",
+    what="The averaged weights, which samples are made with, are far behind the raw ones: stale statistics, or too slow an average.",
+    measured="Diversity of samples of the averaged weights over that of the raw ones.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("colour_cast", "blur", "checkerboard", "mode_dropping"),
 )

@@ -85,13 +85,13 @@ def _grown(name: str, series: Series) -> Observation | None:
 
 
 SYMPTOM = Symptom(
-    "exploding",
-    "exploding losses",
-    "A loss or gradient grows by orders of magnitude and does not come back; numbers that are not finite follow.",
-    "Magnitude over the run's own early level, for several readings. A spike that heals is not this.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="exploding",
+    title="exploding losses",
+    what="A loss or gradient grows by orders of magnitude and does not come back; numbers that are not finite follow.",
+    measured="Magnitude over the run's own early level, for several readings. A spike that heals is not this.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
     explains=(
         "oscillation",
         "spike",

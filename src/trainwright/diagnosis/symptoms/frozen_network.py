@@ -55,13 +55,13 @@ def _done(h: History) -> bool:
 
 
 SYMPTOM = Symptom(
-    "frozen_network",
-    "a frozen network",
-    "The weights of a network do not move although it is to be trained.",
-    "Length of an update over the norm of the weights; gradient norm and learning rate in force.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="frozen_network",
+    title="a frozen network",
+    what="The weights of a network do not move although it is to be trained.",
+    measured="Length of an update over the norm of the weights; gradient norm and learning rate in force.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
     explains=(
         "plateau",
         "slow",

@@ -66,11 +66,12 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "generator_dominance",
-    "the generator wins",
-    "The critic takes samples for real although they are not, so it teaches nothing.",
-    "Cross-entropy: the generator's near 0. Wasserstein: an estimate below 0 for most of the recent readings beside low coverage.",
-    BOUNDS,
-    detect,
+    name="generator_dominance",
+    title="the generator wins",
+    what="The critic takes samples for real although they are not, so it teaches nothing.",
+    measured="Cross-entropy: the generator's near 0. Wasserstein: an estimate below 0 for most of the recent readings, "
+    "and low coverage.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_dropping", "colour_cast", "checkerboard", "blur"),
 )

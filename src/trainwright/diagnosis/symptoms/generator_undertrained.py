@@ -32,13 +32,13 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "generator_undertrained",
-    "a starved generator",
-    "The generator is updated so seldom that it cannot follow the critic.",
-    "Generator updates over critic updates since the run began.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="generator_undertrained",
+    title="a starved generator",
+    what="The generator is updated so seldom that it cannot follow the critic.",
+    measured="Generator updates over critic updates since the run began.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
     explains=(
         "mode_collapse",
         "mode_dropping",

@@ -71,10 +71,11 @@ def _quiet(h: History, groups: dict[str, Series]) -> list[str] | None:
 
 
 SYMPTOM = Symptom(
-    "loss_imbalance",
-    "a loss term that nobody hears",
-    "The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
-    "Explained share of each group's variance beyond what a constant output explains, on held-out data, and its share of the gradient.",
-    BOUNDS,
-    detect,
+    name="loss_imbalance",
+    title="a loss term that nobody hears",
+    what="The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
+    measured="Explained share of each group's variance beyond what a constant output explains, on held-out data, "
+    "and its share of the gradient.",
+    bounds=BOUNDS,
+    detect=detect,
 )

@@ -30,11 +30,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "mean_regression",
-    "outputs are averages",
-    "Losses fall, but what the decoder makes of a code is the average of several possibilities and looks like none of them.",
-    "Energy distance of reconstructions from real data over that between two sets of real data.",
-    BOUNDS,
-    detect,
+    name="mean_regression",
+    title="outputs are averages",
+    what="Losses fall, but what the decoder makes of a code is the average of several possibilities and looks like none of them.",
+    measured="Energy distance of reconstructions from real data over that between two sets of real data.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_dropping", "mode_collapse", "blur", "prior_hole", "colour_cast"),
 )

@@ -37,11 +37,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "memorisation",
-    "memorisation",
-    "The model gives training images back instead of new ones.",
-    "Median distance of samples to the nearest training image, over the same for real images that training never saw.",
-    BOUNDS,
-    detect,
+    name="memorisation",
+    title="memorisation",
+    what="The model gives training images back instead of new ones.",
+    measured="Median distance of samples to the nearest training image, over the same for real images that training never saw.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_dropping", "critic_dominance", "overfitting"),
 )

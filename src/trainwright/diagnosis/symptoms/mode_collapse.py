@@ -39,12 +39,13 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "mode_collapse",
-    "total mode collapse",
-    "The generator gives one image, or nearly so, whatever the noise is.",
-    "Mean squared distance of two samples over that of two real images; an absolute distance says nothing (noise scores high).",
-    BOUNDS,
-    detect,
+    name="mode_collapse",
+    title="total mode collapse",
+    what="The generator gives one image, or nearly so, whatever the noise is.",
+    measured="Mean squared distance of two samples over that of two real images. An absolute distance says nothing: "
+    "noise scores high.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=(
         "mode_dropping",
         "colour_cast",

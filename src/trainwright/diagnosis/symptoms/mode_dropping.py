@@ -87,11 +87,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "mode_dropping",
-    "partial mode collapse",
-    "Samples look real, but whole kinds of images never come.",
-    "Coverage (Naeem et al. 2020) far below what real images reach beside high precision, or far below the run's own best. "
+    name="mode_dropping",
+    title="partial mode collapse",
+    what="Samples look real, but whole kinds of images never come.",
+    measured="Coverage (Naeem et al. 2020) far below what real images reach beside high precision, or far below the run's own best. "
     "Pairwise distances alone are blind to it.",
-    BOUNDS,
-    detect,
+    bounds=BOUNDS,
+    detect=detect,
 )

@@ -36,13 +36,13 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "non_finite",
-    "a number that is not finite",
-    "A loss, gradient or weight is NaN or infinite. The update was not made, and the checkpoint before it is kept.",
-    "Every loss and gradient norm is looked at before the optimizer steps.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="non_finite",
+    title="a number that is not finite",
+    what="A loss, gradient or weight is NaN or infinite. The update was not made, and the checkpoint before it is kept.",
+    measured="Every loss and gradient norm is looked at before the optimizer steps.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
     explains=("exploding", "frozen_network", "dead_critic", *EXPLODING.explains),
     raw=True,
     certain=True,

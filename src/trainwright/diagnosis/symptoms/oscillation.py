@@ -74,10 +74,10 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "oscillation",
-    "oscillation",
-    "Losses swing back and forth without shrinking, and quality stays flat. Losses of healthy GANs swing too, but by less.",
-    "Share of turns and the 10-90 % swing of the smoothed loss over its level, with coverage not rising.",
-    BOUNDS,
-    detect,
+    name="oscillation",
+    title="oscillation",
+    what="Losses swing back and forth without shrinking, and quality stays flat. Losses of healthy GANs swing too, but by less.",
+    measured="Share of turns and the 10-90 % swing of the smoothed loss over its level, with coverage not rising.",
+    bounds=BOUNDS,
+    detect=detect,
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from trainwright import plugins
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
@@ -29,15 +30,15 @@ PAIRS = (
     ("validation/loss_at_full_beta", "vae/loss"),
     ("validation/loss", "loss"),
     ("validation/loss", "vae/loss"),
-    ("validation/loss", "unet/loss"),
-)
+)  # held out, training; families declare further ones, see Signal.held_out
 
 
 def detect(h: History) -> Judgement:
     """The held-out loss has risen well above its own best while the training loss went on falling."""
     if h.facts.get("few_on_purpose"):
         return None
-    for held, trained in PAIRS:
+    declared = ((s.held_out, s.name) for s in plugins.signals().values() if s.held_out)
+    for held, trained in (*PAIRS, *declared):
         v, t = h.get(held, least=5), h.get(trained, least=5)
         if v is None or t is None:
             continue
@@ -59,10 +60,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "overfitting",
-    "overfitting",
-    "The model learns the training images by heart: held-out ones get worse while training ones get better.",
-    "Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
-    BOUNDS,
-    detect,
+    name="overfitting",
+    title="overfitting",
+    what="The model learns the training images by heart: held-out ones get worse while training ones get better.",
+    measured="Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
+    bounds=BOUNDS,
+    detect=detect,
 )

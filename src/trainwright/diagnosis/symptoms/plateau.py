@@ -60,10 +60,10 @@ def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Ju
 
 
 SYMPTOM = Symptom(
-    "plateau",
-    "it learns nothing more, and knows little",
-    "Quality is flat at the level of predicting the mean. A run that is flat because it is done is not this.",
-    "Explained share of held-out data (or the loss over its first value) and its gain over a fifth of the budget.",
-    BOUNDS,
-    detect,
+    name="plateau",
+    title="it learns nothing more, and knows little",
+    what="Quality is flat at the level of predicting the mean. A run that is flat because it is done is not this.",
+    measured="Explained share of held-out data (or the loss over its first value) and its gain over a fifth of the budget.",
+    bounds=BOUNDS,
+    detect=detect,
 )

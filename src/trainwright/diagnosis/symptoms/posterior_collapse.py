@@ -68,13 +68,14 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "posterior_collapse",
-    "posterior collapse",
-    "The posterior equals the prior for every image, so the latent says nothing and the decoder gives one answer. A suspicion only "
-    "where the decoder is told all that the encoder sees, as when what comes next is predicted: one answer may be all there is.",
-    "KL in nats an image (whatever the loss averages over), active units, and the error with shuffled z.",
-    BOUNDS,
-    detect,
+    name="posterior_collapse",
+    title="posterior collapse",
+    what="The posterior equals the prior for every image, so the latent says nothing and the decoder gives one answer. "
+    "A suspicion only where the decoder is told all that the encoder sees, as when what comes next is predicted: "
+    "one answer may be all there is.",
+    measured="KL in nats an image (whatever the loss averages over), active units, and the error with shuffled z.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=(
         "mode_collapse",
         "mode_dropping",

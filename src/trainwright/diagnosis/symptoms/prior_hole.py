@@ -44,11 +44,11 @@ def _by_samples(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "prior_hole",
-    "samples come from where no code is",
-    "Reconstructions are good and samples are not: the decoder never saw codes like those that the prior gives.",
-    "KL of a diagonal Gaussian fitted to the codes of real images from the prior of samples, in nats a dimension.",
-    BOUNDS,
-    detect,
+    name="prior_hole",
+    title="samples come from where no code is",
+    what="Reconstructions are good and samples are not: the decoder never saw codes like those that the prior gives.",
+    measured="KL of a diagonal Gaussian fitted to the codes of real images from the prior of samples, in nats a dimension.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_dropping", "blur", "colour_cast"),
 )

@@ -77,11 +77,11 @@ def _crawls(h: History, loss: Series) -> Observation | None:
 
 
 SYMPTOM = Symptom(
-    "slow",
-    "too slow",
-    "The loss falls in a nearly straight line: the run will end before it has learned what it could.",
-    "Gain of the last third of the run so far over the gain of the first third.",
-    BOUNDS,
-    detect,
+    name="slow",
+    title="too slow",
+    what="The loss falls in a nearly straight line: the run will end before it has learned what it could.",
+    measured="Gain of the last third of the run so far over the gain of the first third.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("posterior_collapse", "variance_collapse", "plateau", "mode_collapse", "mode_dropping"),
 )

@@ -63,10 +63,10 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "spike",
-    "a spike",
-    "A loss jumps far out of its band. Most spikes heal by themselves within a hundred steps: do not roll those back.",
-    "Distance of a reading from the median of those before it, in median absolute deviations; whether it came back.",
-    BOUNDS,
-    detect,
+    name="spike",
+    title="a spike",
+    what="A loss jumps far out of its band. Most spikes heal by themselves within a hundred steps: do not roll those back.",
+    measured="Distance of a reading from the median of those before it, in median absolute deviations; whether it came back.",
+    bounds=BOUNDS,
+    detect=detect,
 )

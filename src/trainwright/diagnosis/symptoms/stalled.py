@@ -24,11 +24,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "stalled",
-    "stalled",
-    "The run says that it is running, but nothing has been written for long: the process hangs or was killed.",
-    "Time since the last row over the usual time between rows.",
-    BOUNDS,
-    detect,
-    "fast",
+    name="stalled",
+    title="stalled",
+    what="The run says that it is running, but nothing has been written for long: the process hangs or was killed.",
+    measured="Time since the last row over the usual time between rows.",
+    bounds=BOUNDS,
+    detect=detect,
+    speed="fast",
 )

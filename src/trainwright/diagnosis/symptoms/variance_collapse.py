@@ -37,11 +37,11 @@ def detect(h: History) -> Judgement:
 
 
 SYMPTOM = Symptom(
-    "variance_collapse",
-    "outputs without variance",
-    "The model gives nearly the same output for every input: it predicts the mean.",
-    "Standard deviation of the output over that of the target, about each place's own mean.",
-    BOUNDS,
-    detect,
+    name="variance_collapse",
+    title="outputs without variance",
+    what="The model gives nearly the same output for every input: it predicts the mean.",
+    measured="Standard deviation of the output over that of the target, about each place's own mean.",
+    bounds=BOUNDS,
+    detect=detect,
     explains=("mode_collapse", "mode_dropping", "blur", "plateau", "loss_imbalance"),
 )

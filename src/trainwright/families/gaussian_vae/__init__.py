@@ -1,17 +1,18 @@
 """VAEs on images that are written as sets of 2-D Gaussians: the guide's Conv1D and ResNet models, and a sound one."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.gaussian_vae.charts import CHARTS
-from trainwright.families.gaussian_vae.config import GaussianVaeConfig
+from trainwright.families.gaussian_vae.diagnostics import CHARTS, REPRESENTATION, SIGNALS
 
 FAMILY = Family(
     name="gaussian_vae",
     summary="VAE on images written as 2-D Gaussians: Conv1D, ResNet Conv1D, and `slots` without pooling",
-    config=GaussianVaeConfig,
+    config_class="trainwright.families.gaussian_vae.config:GaussianVaeConfig",
     model="trainwright.families.gaussian_vae.model:GaussianVae",
+    causes=(REPRESENTATION,),
+    signals=SIGNALS,
     charts=CHARTS,
     quality=tuple(QualityPart(f"r2_beyond_mean/{group}") for group in ("xy", "scale", "rot", "feat")),
-    read_run="trainwright.families.gaussian_vae.summary:read",
+    read_run="trainwright.families.gaussian_vae.diagnostics:read",
     smoke=(
         "data.size=32",
         "data.workers=1",

@@ -1,14 +1,17 @@
 """Latent diffusion: a KL autoencoder, and a UNet that learns to undo noise in its latents (Rombach et al. 2022)."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.latent_diffusion.charts import CHARTS
-from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
+from trainwright.families.latent_diffusion.diagnostics import CAUSES, CHARTS, CHECKS, SIGNALS, SYMPTOMS
 
 FAMILY = Family(
     name="latent_diffusion",
     summary="latent diffusion on images: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
-    config=LatentDiffusionConfig,
+    config_class="trainwright.families.latent_diffusion.config:LatentDiffusionConfig",
     model="trainwright.families.latent_diffusion.stages:stage",
+    symptoms=SYMPTOMS,
+    causes=CAUSES,
+    checks=CHECKS,
+    signals=SIGNALS,
     charts=CHARTS,
     quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/precision", "real/precision")),
     smoke=(

@@ -1,18 +1,19 @@
 """LSTM VAEs on levels as sequences: points in the unit square, and maps of tiles."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.sequence_vae.charts import CHARTS
-from trainwright.families.sequence_vae.config import SequenceVaeConfig
+from trainwright.families.sequence_vae.diagnostics import CAUSES, CHARTS, CHECKS
 
 FAMILY = Family(
     name="sequence_vae",
     summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the guide's) or one after the other",
-    config=SequenceVaeConfig,
+    config_class="trainwright.families.sequence_vae.config:SequenceVaeConfig",
     model="trainwright.families.sequence_vae.model:SequenceVae",
+    causes=CAUSES,
+    checks=CHECKS,
     charts=CHARTS,
     trains_on="levels",
     quality=(QualityPart("prior/closeness"), QualityPart("samples/coverage", "real/coverage")),
-    read_run="trainwright.families.sequence_vae.summary:read",
+    read_run="trainwright.families.sequence_vae.diagnostics:read",
     smoke=(
         "data.points=12",
         "data.size=[7, 7]",

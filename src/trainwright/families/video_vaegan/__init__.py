@@ -1,14 +1,16 @@
 """Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.video_vaegan.charts import CHARTS
-from trainwright.families.video_vaegan.config import VideoVaeGanConfig
+from trainwright.families.video_vaegan.diagnostics import BALL_BOUNDARY, CHARTS, CURVATURE, SIGNALS
 
 FAMILY = Family(
     name="video_vaegan",
     summary="VAE-GAN that predicts the next frames of short videos; golden regions, hyperbolic nesting, motion and FiLM on request",
-    config=VideoVaeGanConfig,
+    config_class="trainwright.families.video_vaegan.config:VideoVaeGanConfig",
     model="trainwright.families.video_vaegan.loading:model",
+    symptoms=(BALL_BOUNDARY,),
+    causes=(CURVATURE,),
+    signals=SIGNALS,
     charts=CHARTS,
     quality=(QualityPart("prediction/ssim"), QualityPart("samples/diversity_ratio")),
     trains_on="videos",

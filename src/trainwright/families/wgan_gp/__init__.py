@@ -1,13 +1,12 @@
 """WGAN-GP: Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), small and large, for small image sets."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.wgan_gp.charts import CHARTS
-from trainwright.families.wgan_gp.config import WganGpConfig
+from trainwright.families.wgan_gp.diagnostics import CHARTS
 
 FAMILY = Family(
     name="wgan_gp",
     summary="WGAN-GP on images: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
-    config=WganGpConfig,
+    config_class="trainwright.families.wgan_gp.config:WganGpConfig",
     model="trainwright.families.wgan_gp.model:WganGp",
     charts=CHARTS,
     quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/diversity_ratio")),

@@ -1,4 +1,4 @@
-"""The curves of a WGAN-GP report."""
+"""The curves of a WGAN-GP report; its symptoms and causes are shared by all adversarial families."""
 
 from trainwright.engine.charts import Chart
 
@@ -6,7 +6,7 @@ CHARTS = (
     Chart(
         "Wasserstein estimate, without the penalty",
         "Should rise early and then fall: its trend is the progress of a WGAN. Held-out far below training: the critic "
-        "learns its images by heart.",
+        "memorises its images.",
         (
             ("training batches", "critic/wasserstein"),
             ("training", "critic/wasserstein_train"),
