@@ -1,6 +1,6 @@
 """Definitions of symptom, finding, evidence and cause, and the helpers that symptoms share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -197,11 +197,6 @@ def as_dict(found: Observation) -> dict[str, Any]:
         "severity": found.severity,
         "evidence": [vars(e) for e in found.evidence],
     }
-
-
-def worst(severities: Sequence[Severity]) -> Severity | None:
-    """The gravest of them."""
-    return max(severities, key=lambda s: ORDER[s], default=None)
 
 
 def _short(value: float) -> str:
