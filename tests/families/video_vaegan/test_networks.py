@@ -35,7 +35,7 @@ def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict,
     assert size(Generator(model, side, predict)) == expected
 
 
-@pytest.mark.parametrize(("reach", "heard"), [("quarter", 8), ("whole", 32)])
+@pytest.mark.parametrize(("reach", "seen"), [("quarter", 8), ("whole", 32)])
 def test_a_place_is_mended_by_all_that_is_within_reach(reach, seen) -> None:
     torch.manual_seed(0)
     generator = Generator(NetworkConfig(reach=reach, region_count=2), 32, 1)
