@@ -10,7 +10,7 @@ from trainwright.config.base import flatten
 from trainwright.diagnosis.checks import Check, PlannedRun, run_checks
 from trainwright.diagnosis.probes.samples import texture
 from trainwright.engine.config import RunConfig
-from trainwright.engine.fabric import SingleProcess
+from trainwright.engine.distributed import SingleProcess
 from trainwright.engine.family import Family
 from trainwright.engine.model import Data, GenerativeModel
 from trainwright.engine.monitor import facts_of

@@ -12,8 +12,7 @@ from trainwright.config.reading import Settings, add_mapping, read_yaml, validat
 from trainwright.config.writing import Change, diff, to_yaml
 from trainwright.engine.config import RunConfig
 from trainwright.engine.display import Display
-from trainwright.engine.distributed import same_everywhere
-from trainwright.engine.fabric import make_fabric
+from trainwright.engine.distributed import make_fabric, same_everywhere
 from trainwright.engine.family import Family
 from trainwright.engine.model import Data, GenerativeModel, Progress
 from trainwright.engine.phases import PhaseSchedule
