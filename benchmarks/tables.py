@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from benchmarks.results_io import RESULTS
+from trainwright.report import tables
 from trainwright.report.run_table import markdown
 
 ROOT = RESULTS.parent.parent
@@ -19,12 +20,13 @@ MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end table -->)", re.DOTALL
 def table(name: str) -> str:
     """The Markdown table of one result, with its command, date and machine."""
     result = json.loads((RESULTS / f"{name}.json").read_text())
-    lines = ["| metric | value | target | n | spread |", "|---|---|---|---|---|"]
+    rows = []
     for r in result["rows"]:
         target = "" if r["target"] is None else f"{'≥' if r['better'] == 'higher' else '≤'} {r['target']}"
         spread = "" if r["spread"] is None else r["spread"]
-        lines.append(f"| {r['metric']} | {r['value']} {r['unit']} | {target} | {r['n']} | {spread} |")
-    return "\n".join([*lines, "", f"`{result['command']}`, {result['date']}, {result['machine']}.", ""])
+        rows.append([r["metric"], f"{r['value']} {r['unit']}", target, r["n"], spread])
+    made = tables.markdown(("metric", "value", "target", "n", "spread"), rows)
+    return f"{made}\n`{result['command']}`, {result['date']}, {result['machine']}.\n"
 
 
 def experiments(name: str) -> str:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.results_io import row, write
 from benchmarks.treatment.methods import METHODS
@@ -44,9 +45,9 @@ def judged(made: dict[str, Any], bar: float, length: int) -> tuple[bool, float]:
 
 def bootstrap(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
     """95 % interval of the mean of paired ratios, on a logarithmic scale, pairs drawn again."""
-    logs = np.log(ratios)
-    picks = np.random.default_rng(0).integers(0, len(logs), (draws, len(logs)))
-    low, high = np.percentile(logs[picks].mean(1), [2.5, 97.5])
+    rng = np.random.default_rng(0)
+    found = stats.bootstrap((np.log(ratios),), np.mean, n_resamples=draws, method="percentile", rng=rng)
+    low, high = found.confidence_interval
     return float(np.exp(low)), float(np.exp(high))
 
 

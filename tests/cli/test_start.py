@@ -28,3 +28,9 @@ def test_the_compiler_stays_out_until_something_is_compiled() -> None:
     said = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert said.stdout.split()[0] == "True"
+
+
+def test_the_command_line_starts_without_slow_imports() -> None:
+    code = "import sys, trainwright.cli; print(*{'torch', 'scipy', 'torchmetrics', 'tabulate'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

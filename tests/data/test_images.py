@@ -176,7 +176,7 @@ def test_interrupted_decoding_leaves_nothing(tmp_path, sprites, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         load(ImageData(source=str(sprites), size=32), interrupt)
-    assert list((tmp_path / "cache" / "images").iterdir()) == []
+    assert list((tmp_path / "cache" / "arrays" / "images").iterdir()) == []
 
 
 def test_a_damaged_cache_is_noticed(sprites):

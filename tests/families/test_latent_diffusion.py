@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import SMOKE, quick_config
 from trainwright import recipes as registry
-from trainwright.data.cache import cache_root
+from trainwright.data.array_cache import cache_root
 from trainwright.engine.display import Silent
 from trainwright.engine.inference import load
 from trainwright.engine.model import build
@@ -197,7 +197,7 @@ def test_latents_are_encoded_once_have_unit_scale_and_mirror_images(sprites, mon
 def test_a_damaged_latent_cache_is_named(sprites, tmp_path, monkeypatch):
     monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path / "cache"))
     opened(sprites, "autoencoder_steps=7", "flip=0.0")
-    (folder,) = (cache_root() / "latents").iterdir()
+    (folder,) = (cache_root() / "arrays" / "latents").iterdir()
     with (folder / "moments.bin").open("r+b") as handle:
         handle.write(b"damaged!")
     with pytest.raises(UserError, match="damaged; remove that folder"):

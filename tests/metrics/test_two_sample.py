@@ -1,6 +1,9 @@
 """Two sets of one distribution are near 1 and .5; a shifted, shrunk or averaged one is not."""
 
+import numpy as np
+import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from trainwright.metrics.point_sets import (
     cluster_count_distance,
@@ -37,6 +40,13 @@ def test_clusters_are_counted_as_connected_groups():
     assert clusters(torch.stack([level, chain])).tolist() == [3, 1]
     assert cluster_count_distance(level[None], level[None]) == 0
     assert cluster_count_distance(level[None], chain[None]) == 1
+
+
+def test_marginals_are_as_far_apart_as_scipy_finds_them():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((40, 6, 2)), rng.random((30, 6, 2)) ** 2
+    expected = ks_2samp(a.reshape(40, -1), b.reshape(30, -1), axis=0).statistic.mean()
+    assert marginal_distance(torch.from_numpy(a), torch.from_numpy(b)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_order_and_nearness_do_what_they_say():

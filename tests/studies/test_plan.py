@@ -1,11 +1,13 @@
 """Plans are checked whole before the first step; what stands in them is done in order, once, and a crash changes nothing."""
 
+import itertools
 import random
 
 import pytest
 
 from benchmarks.scheduling import after
 from benchmarks.simulated import Simulated
+from trainwright.diagnosis.doctor import EXIT
 from trainwright.errors import UserError
 from trainwright.studies.jobs import Result
 from trainwright.studies.plan import load, locate, shipped
@@ -237,3 +239,11 @@ def test_seeds_together_take_the_median_and_of_equal_verdicts_the_worse():
         [Result("finished", v, score=s, symptoms=y) for v, s, y in (("healthy", 0.1, ()), ("sick", 0.5, ("blur",)))]
     )
     assert (made.verdict, made.score, made.symptoms) == ("sick", pytest.approx(0.3), ("blur",))
+
+
+def test_of_equally_frequent_verdicts_unknown_is_milder_than_any_alarm():
+    order = ("healthy", "unknown", "suspect", "sick", "crashed")
+    assert set(order) == set(EXIT)
+    for milder, worse in itertools.combinations(order, 2):
+        for pair in ((milder, worse), (worse, milder)):
+            assert together([Result("finished", verdict) for verdict in pair]).verdict == worse

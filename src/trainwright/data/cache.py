@@ -1,10 +1,9 @@
-"""Images decoded once, in parallel, into a memory-mapped array that is keyed by what is in it.
+"""Images decoded once, in parallel, into the array cache.
 
 The key is a hash of every file's name and content and of every setting that changes the pixels, so an edited folder or
-another size makes a new array and an unchanged one is found again. Interrupted work leaves no half-written array.
+another size makes a new array and an unchanged one is found again.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -12,18 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
+from trainwright.data.array_cache import Writer, cache_root, cached, writing
 from trainwright.data.config import Images
 from trainwright.data.decode import decode
 from trainwright.data.fingerprint import fingerprints
 from trainwright.data.sources import Item, items
 from trainwright.errors import UserError
-from trainwright.files import atomic_folder
 
 VERSION = 1
 Progress = Callable[[int, int], None]
@@ -49,48 +46,6 @@ class ImageSet:
     identity: str
 
 
-def cache_root() -> Path:
-    """``$TRAINWRIGHT_CACHE``, or ``trainwright`` in the user's cache folder."""
-    own = os.environ.get("TRAINWRIGHT_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainwright"
-
-
-@contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """While one process makes the entry ``name`` of the cache, others wait here. A process that is killed lets go."""
-    locks = cache_root() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / name):
-        yield
-
-
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """An entry of the cache, made now if it is not there: of several workers one makes it, the others wait; all or nothing.
-
-    Args:
-        folder: where it lies; complete as soon as it holds ``index.json``.
-        make: writes it into an empty folder.
-    """
-    if not (folder / "index.json").exists():
-        with locked(folder.name):
-            if not (folder / "index.json").exists():
-                with atomic_folder(folder) as temporary:
-                    make(temporary)
-    return folder
-
-
-@contextlib.contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Says what to do if the cache cannot be written to."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"data: {what} cannot be written to {cache_root()} ({error.strerror}). "
-            "Free some space or set TRAINWRIGHT_CACHE to another folder."
-        ) from None
-
-
 def load(config: Images, progress: Progress | None = None) -> ImageSet:
     """The decoded images of ``config.source``, from the cache or made now.
 
@@ -99,9 +54,12 @@ def load(config: Images, progress: Progress | None = None) -> ImageSet:
     """
     found = items(config.source)
     with writing("the decoded images"):
-        folder = cache_root() / "images" / _key(found, fingerprints(found, config.source, cache_root()), config)
-        made_once(folder, lambda t: _decode_all(found, config, t, progress or (lambda done, total: None)))
-    return _open(folder)
+        key = _key(found, fingerprints(found, config.source, cache_root()), config)
+        entry = cached("images", key, lambda w: _decode_all(found, config, w, progress or (lambda done, total: None)))
+    pixels, facts = entry.arrays["pixels"], entry.facts
+    identity = hashlib.sha256("".join(facts["digests"]).encode()).hexdigest()[:16]
+    skipped = [(name, reason) for name, reason in facts["skipped"]]
+    return ImageSet(pixels, facts["digests"], facts["names"], skipped, identity)
 
 
 def _key(found: list[Item], contents: list[str], config: Images) -> str:
@@ -111,30 +69,27 @@ def _key(found: list[Item], contents: list[str], config: Images) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _decode_all(found: list[Item], config: Images, folder: Path, progress: Progress) -> None:
+def _decode_all(found: list[Item], config: Images, writer: Writer, progress: Progress) -> dict[str, Any]:
     shape = (config.size, config.size, config.channels)
     digests: list[str] = []
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
-    with (folder / "pixels.bin").open("wb") as out:
-        for done, (item, result) in enumerate(_in_parallel(found, config), 1):
-            if isinstance(result, ValueError):
-                if config.on_error == "fail":
-                    raise UserError(
-                        f"data: {item.name} {result}. Remove it, or leave such files out with data.on_error=skip."
-                    )
-                skipped.append((item.name, str(result)))
-            else:
-                assert result.shape == shape
-                data = np.ascontiguousarray(result).tobytes()
-                out.write(data)
-                digests.append(hashlib.sha256(data).hexdigest())
-                names.append(item.name)
-            progress(done, len(found))
+    for done, (item, result) in enumerate(_in_parallel(found, config), 1):
+        if isinstance(result, ValueError):
+            if config.on_error == "fail":
+                raise UserError(
+                    f"data: {item.name} {result}. Remove it, or leave such files out with data.on_error=skip."
+                )
+            skipped.append((item.name, str(result)))
+        else:
+            assert result.shape == shape
+            writer.append("pixels", result[None])
+            digests.append(hashlib.sha256(np.ascontiguousarray(result).tobytes()).hexdigest())
+            names.append(item.name)
+        progress(done, len(found))
     if not names:
         raise UserError(f"data: none of the {len(found)} files in {config.source!r} is an image that can be read.")
-    index = {"shape": [len(names), *shape], "digests": digests, "names": names, "skipped": skipped}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return {"digests": digests, "names": names, "skipped": skipped}
 
 
 def _in_parallel(found: Iterable[Item], config: Images) -> Iterator[tuple[Item, Any]]:
@@ -160,14 +115,3 @@ def _try(item: Item, config: Images) -> np.ndarray | ValueError:
         return decode(item, config)
     except ValueError as error:
         return error
-
-
-def _open(folder: Path) -> ImageSet:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    shape = tuple(index["shape"])
-    if (folder / "pixels.bin").stat().st_size != int(np.prod(shape)):
-        raise UserError(f"data: the cached images in {folder} are damaged; remove that folder and run again.")
-    pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r", shape=shape)
-    identity = hashlib.sha256("".join(index["digests"]).encode()).hexdigest()[:16]
-    skipped = [(name, reason) for name, reason in index["skipped"]]
-    return ImageSet(pixels, index["digests"], index["names"], skipped, identity)

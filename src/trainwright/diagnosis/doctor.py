@@ -22,6 +22,8 @@ from trainwright.diagnosis.symptoms import symptoms
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
 EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 12, "unknown": 13}
+# of verdicts, mildest first; exit codes are no order
+SEVERITY: Mapping[str, int] = {"healthy": 0, "unknown": 1, "suspect": 2, "sick": 3, "crashed": 4}
 YOUNG = 100  # below so many steps and eight readings only fast symptoms are looked for
 VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
 QUALITY = (

@@ -1,17 +1,77 @@
-"""Several processes: averages across them, and nothing at all when there is one.
+"""Device, precision, threads and processes, through Lightning Fabric; averages across processes, and nothing when there is one.
 
 Gradients are averaged once per update, after the whole backward. Unlike a wrapper with hooks this is indifferent to double
 backward, to several forwards before a backward and to parts that got no gradient, which adversarial training has.
 """
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from trainwright.engine.config import TrainConfig
+from trainwright.errors import UserError
+from trainwright.shims import keep_freed_memory, without_torchmetrics
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+def make_fabric(settings: TrainConfig) -> "Fabric":
+    """Return a launched Fabric: with ``devices`` above 1 the other processes start here and run the same command.
+
+    Raises:
+        UserError: the machine has no such accelerator or not so many devices.
+    """
+    _limit_threads(settings)
+    keep_freed_memory()
+    with without_torchmetrics():
+        from lightning_fabric import Fabric
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy="ddp" if settings.devices > 1 else "auto",
+            precision=settings.precision,
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"train.accelerator={settings.accelerator} with train.devices={settings.devices} cannot be used here: {reason}"
+        ) from None
+    if settings.devices > 1:
+        fabric.launch()
+    return fabric
+
+
+class SingleProcess:
+    """The part of Fabric that an update uses, for one process whose results are not kept: importing Fabric takes seconds."""
+
+    world_size = 1
+
+    def __init__(self, settings: TrainConfig) -> None:
+        _limit_threads(settings)
+        keep_freed_memory()
+        self.device = torch.device("cpu")
+        if settings.accelerator in ("auto", "cuda") and torch.cuda.is_available():
+            self.device = torch.device("cuda")
+
+    def to_device(self, what: Any) -> Any:
+        """A tensor or network on the device."""
+        return what.to(self.device)
+
+    def backward(self, loss: Tensor, inputs: Sequence[Tensor]) -> None:
+        """Gradients of ``inputs``."""
+        loss.backward(inputs=inputs)
+
+
+def _limit_threads(settings: TrainConfig) -> None:
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    elif settings.devices > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.devices))
 
 
 def mean_gradients(fabric: "Fabric", parameters: Sequence[nn.Parameter]) -> None:

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.ema import averaged_copy
-from trainwright.engine.fabric import keep_freed_memory
 from trainwright.engine.family import Family
 from trainwright.engine.model import GenerativeModel, build
 from trainwright.engine.phases import effective
@@ -17,6 +16,7 @@ from trainwright.errors import UserError
 from trainwright.randomness import derive
 from trainwright.runs import legacy
 from trainwright.runs.folder import Run
+from trainwright.shims import keep_freed_memory
 
 CHUNK = 64
 

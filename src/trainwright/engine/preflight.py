@@ -12,7 +12,7 @@ from trainwright.diagnosis.checks import Check, Inspect, PlannedRun, run_checks
 from trainwright.diagnosis.probes.samples import texture
 from trainwright.engine.callbacks.diagnosis import facts_of
 from trainwright.engine.config import RunConfig
-from trainwright.engine.fabric import SingleProcess
+from trainwright.engine.distributed import SingleProcess
 from trainwright.engine.family import Family
 from trainwright.engine.model import Data, GenerativeModel, build
 from trainwright.engine.recorder import Recorder

@@ -24,7 +24,7 @@ from trainwright.engine.callbacks.plateau import PlateauCallback
 from trainwright.engine.config import RunConfig
 from trainwright.engine.controllers import make
 from trainwright.engine.display import Display
-from trainwright.engine.fabric import make_fabric
+from trainwright.engine.distributed import make_fabric
 from trainwright.engine.family import Family
 from trainwright.engine.model import Data, GenerativeModel, Progress, build
 from trainwright.engine.phases import PhaseSchedule

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
 from trainwright.recipes import family
+from trainwright.report import tables
 from trainwright.runs.folder import Run
 
 
@@ -36,6 +37,4 @@ def _doctor(run: Run) -> str:
 def markdown(rows: Sequence[dict[str, str]]) -> str:
     """A table with every column that any row has, in the order of first use."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row.get(name, "").replace("|", "/") for name in columns) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return tables.markdown(columns, [[row.get(name, "") for name in columns] for row in rows])

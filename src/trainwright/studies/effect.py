@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Two-sided 95 % points of Student's t, by degrees of freedom (Abramowitz and Stegun 1964, table 26.10)
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-
 
 @dataclass(frozen=True)
 class Effect:
@@ -60,5 +57,10 @@ def _paired(differences: np.ndarray) -> Effect:
 
 
 def _t(freedom: float) -> float:
-    index = max(1, int(freedom))
-    return T95[index - 1] if index <= len(T95) else 1.96 + 2.5 / freedom
+    """Two-sided 95 % point of Student's t.
+
+    From scipy.special, which scipy.stats calls: its import takes 0.3 s instead of 1.2 s, and equal differences give no warning.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(freedom, 1.0), 0.975))

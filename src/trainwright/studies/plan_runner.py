@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from trainwright.diagnosis.doctor import EXIT
+from trainwright.diagnosis.doctor import SEVERITY
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.config import RunConfig
 from trainwright.runs.folder import Run
@@ -225,7 +225,7 @@ def together(results: Sequence[Result]) -> Result:
     if len(results) == 1:
         return results[0]
     verdicts = Counter(r.verdict for r in results)
-    verdict = max(verdicts, key=lambda v: (verdicts[v], EXIT.get(v, 0)))
+    verdict = max(verdicts, key=lambda v: (verdicts[v], SEVERITY.get(v, 0)))
     statuses = Counter(r.status for r in results)
     return Result(
         status=statuses.most_common(1)[0][0],

@@ -8,8 +8,9 @@ import torch
 from trainwright.data.cache import load
 from trainwright.data.config import Images
 from trainwright.data.gaussians.config import Fit
-from trainwright.data.gaussians.fit import fit, lattice, psnr
+from trainwright.data.gaussians.fit import fit, lattice
 from trainwright.data.gaussians.render import Canvas, render
+from trainwright.metrics.image_quality import psnr
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def photos():
 ], ids=str)  # fmt: skip
 def test_real_photographs_are_fitted_better_than_by_their_mean_colour(photos, settings):
     found = fit(photos, Fit(count=96, max_steps=120, **settings))
-    flat = psnr(photos.mean((2, 3), keepdim=True).expand_as(photos), photos)
+    flat = psnr(photos.mean((2, 3), keepdim=True), photos, 1.0, (1, 2, 3))
     for one, before in zip(found, flat, strict=True):
         assert one.set.shape == (96, 8)
         assert one.psnr > before + 8, settings
@@ -40,7 +41,7 @@ def test_real_photographs_are_fitted_better_than_by_their_mean_colour(photos, se
 def test_the_quality_is_that_of_the_exact_rendering(photos):
     one = fit(photos[:1], Fit(count=64, max_steps=60))[0]
     shown = render(one.set[None], Canvas(32, 32), "normalised", 10).clamp(0, 1)
-    assert float(psnr(shown, photos[:1])) == pytest.approx(one.psnr, abs=1e-3)
+    assert float(psnr(shown, photos[:1], 1.0)) == pytest.approx(one.psnr, abs=1e-3)
 
 
 def test_it_repeats_and_does_not_depend_on_its_neighbours(photos):

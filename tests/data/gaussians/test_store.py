@@ -66,7 +66,7 @@ def test_a_damaged_fit_is_made_anew(config, counted, tmp_path):
     store.load(config())
     files = sorted((tmp_path / "cache" / "gaussians" / "fits").rglob("*.safetensors"))
     files[3].write_bytes(files[3].read_bytes()[:100])
-    for folder in (tmp_path / "cache" / "gaussians" / "sets").iterdir():
+    for folder in (tmp_path / "cache" / "arrays" / "gaussian_sets").iterdir():
         (folder / "index.json").unlink()
     store.load(config())
     assert len(counted) == 41

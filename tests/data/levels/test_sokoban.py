@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trainwright.data.levels.sokoban import checks, frequencies, ngram_divergence, solvable
+from trainwright.data.levels.sokoban import checks, ngram_divergence, solvable
 from trainwright.data.levels.tiles import ALPHABET, place, read
 
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -133,10 +133,6 @@ def test_the_solver_agrees_with_a_plain_search_on_random_rooms():
     answers = [plain_search(cells) for cells in boards]
     assert [solvable(cells) for cells in boards] == answers
     assert 30 < sum(answers) < 270
-
-
-def test_frequencies_are_shares_of_all_cells():
-    assert frequencies(np.array([[[0, 1], [1, 1]], [[0, 0], [2, 1]]]), 4).tolist() == [0.375, 0.5, 0.125, 0]
 
 
 def test_divergence_is_0_for_equal_sets_ln_2_for_sets_without_a_common_pattern_and_symmetric():

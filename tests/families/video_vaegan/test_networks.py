@@ -11,7 +11,8 @@ from trainwright.engine.model import build
 from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.discriminators import Regional, SpatioTemporal
 from trainwright.families.video_vaegan.generator import NORMS, Everywhere, Generator, Up, warp
-from trainwright.families.video_vaegan.metrics import prediction_rows, prediction_signals, psnr_pooled
+from trainwright.families.video_vaegan.metrics import prediction_rows, prediction_signals
+from trainwright.metrics.image_quality import psnr
 
 
 def size(network: torch.nn.Module) -> int:
@@ -35,7 +36,7 @@ def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict,
     assert size(Generator(model, side, predict)) == expected
 
 
-@pytest.mark.parametrize(("reach", "heard"), [("quarter", 8), ("whole", 32)])
+@pytest.mark.parametrize(("reach", "seen"), [("quarter", 8), ("whole", 32)])
 def test_a_place_is_mended_by_all_that_is_within_reach(reach, seen) -> None:
     torch.manual_seed(0)
     generator = Generator(NetworkConfig(reach=reach, region_count=2), 32, 1)
@@ -171,7 +172,7 @@ def test_signals_of_a_prediction() -> None:
     found = prediction_signals(target + 0.1, target, last)
     assert found["prediction/psnr"] == pytest.approx(10 * torch.log10(torch.tensor(4 / 0.01)).item(), abs=1e-3)
     assert found["prediction/error_beside_copy"] == pytest.approx(0.25, abs=1e-4)
-    assert psnr_pooled(target + 0.1, target) - found["prediction/copy_psnr"] == pytest.approx(6.02, abs=0.01)
+    assert float(psnr(target + 0.1, target, 2.0)) - found["prediction/copy_psnr"] == pytest.approx(6.02, abs=0.01)
 
 
 def test_lpips_is_left_out_where_its_weights_are_not_at_hand(tmp_path, monkeypatch) -> None:

@@ -4,13 +4,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainwright.data.cache import Progress, cache_root
+from trainwright.data.array_cache import Writer, cached
+from trainwright.data.cache import Progress
 from trainwright.data.gaussians.config import GaussianData
 from trainwright.data.gaussians.form import Form
 from trainwright.data.gaussians.order import morton
@@ -21,7 +22,6 @@ from trainwright.data.images import to_signed
 from trainwright.data.split import split
 from trainwright.data.stream import batch_indices
 from trainwright.errors import UserError
-from trainwright.files import atomic_folder
 
 CHUNK = 256
 
@@ -110,26 +110,20 @@ class FittedImages:
 
 
 def _encoded(fits: GaussianSets, config: GaussianData) -> np.ndarray:
-    """All sets ordered and encoded, in a memory map that is made once."""
+    """(N, width, count): all sets ordered and encoded, from the array cache."""
     form = Form(config.form, config.channels)
-    shape = (len(fits.sets), form.width, config.fitting.count)
     key = hashlib.sha256(json.dumps([1, fits.identity, config.form, config.order]).encode()).hexdigest()[:32]
-    folder = cache_root() / "gaussians" / "encoded" / key
-    file = folder / "values.bin"
-    if not file.exists() or file.stat().st_size != 4 * int(np.prod(shape)):
-        with atomic_folder(folder) as temporary:
-            _write(fits, form, config.order, temporary / "values.bin")
-    return np.memmap(file, dtype="<f4", mode="r", shape=shape)
 
-
-def _write(fits: GaussianSets, form: Form, order: str, file: Path) -> None:
-    with file.open("wb") as out:
+    def make(writer: Writer) -> dict[str, Any]:
         for start in range(0, len(fits.sets), CHUNK):
             sets = torch.from_numpy(np.array(fits.sets[start : start + CHUNK]))
-            if order == "morton":
+            if config.order == "morton":
                 index = morton(sets[..., :2])
                 sets = sets.gather(1, index[..., None].expand_as(sets))
-            out.write(form.encode(sets).transpose(1, 2).contiguous().numpy().astype("<f4").tobytes())
+            writer.append("values", form.encode(sets).transpose(1, 2).contiguous().numpy().astype("<f4"))
+        return {}
+
+    return cached("gaussian_codes", key, make).arrays["values"]
 
 
 def _normalisation(values: np.ndarray, train: np.ndarray, kind: str) -> tuple[Tensor, Tensor, Tensor]:

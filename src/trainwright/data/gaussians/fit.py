@@ -18,6 +18,7 @@ from trainwright.data.gaussians import variables
 from trainwright.data.gaussians.config import Fit
 from trainwright.data.gaussians.order import morton
 from trainwright.data.gaussians.render import Canvas, largest, paint, reaching, render, weigh
+from trainwright.metrics.image_quality import psnr, ssim
 
 CHECK = 25  # steps between looks at the error, and between finding anew which Gaussians reach which tile
 PATIENCE = 2  # looks without a gain after which a rate falls
@@ -71,22 +72,8 @@ def fit(images: Tensor, settings: Fit, names: list[str] | None = None) -> list[F
     sets = variables.to_sets(settings.variables, values, canvas)
     with torch.no_grad():
         shown = render(sets, canvas, settings.blend, settings.top_k).clamp(0, 1)
-    quality = zip(psnr(shown, images).tolist(), ssim(shown, images).tolist(), strict=True)
+    quality = zip(psnr(shown, images, 1.0, (1, 2, 3)).tolist(), ssim(shown, images, 1.0).tolist(), strict=True)
     return [Fitted(s, p, q, n) for s, (p, q), n in zip(sets.float().cpu(), quality, steps, strict=True)]
-
-
-def psnr(shown: Tensor, wanted: Tensor) -> Tensor:
-    """(B,): peak signal-to-noise ratio in dB of (B, C, H, W) in [0, 1]; at most 99."""
-    return -10 * (shown - wanted).square().mean((1, 2, 3)).clamp_min(10**-9.9).log10()
-
-
-def ssim(shown: Tensor, wanted: Tensor) -> Tensor:
-    """(B,): structural similarity (Wang et al. 2004), by torchmetrics."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    found = structural_similarity_index_measure(shown, wanted, data_range=1.0, reduction="none")
-    assert isinstance(found, Tensor)
-    return found.reshape(-1)
 
 
 def spacing(canvas: Canvas, count: int) -> float:
@@ -160,7 +147,7 @@ class Work:
             loss = difference.square().sum() / (2 * NOISE**2)
         else:
             image = self.canvas.assemble(shown)
-            loss = difference.abs().mean() + 0.1 * (1 - ssim(image, self.images)).mean()
+            loss = difference.abs().mean() + 0.1 * (1 - ssim(image, self.images, 1.0)).mean()
             loss = loss * difference.numel() / NOISE
         if self.anchor is not None:
             loss = loss + self._prior(values, self.anchor)

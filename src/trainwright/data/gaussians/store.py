@@ -1,7 +1,7 @@
 """Fitted images on disk: each fit is kept under its image's content and the fit's settings, so that nothing is fitted twice.
 
-An interrupted fit goes on where it was: every finished group of images is written at once. The fits of a data set are put together
-in one memory-mapped array.
+An interrupted fit continues where it was: every finished group of images is written at once. The fits of a data set are put together
+in one entry of the array cache.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from trainwright.data.cache import ImageSet, Progress, cache_root, writing
+from trainwright.data.array_cache import Entry, Writer, cache_root, cached, writing
+from trainwright.data.cache import ImageSet, Progress
 from trainwright.data.cache import load as load_images
 from trainwright.data.gaussians.config import GaussianData
 from trainwright.data.gaussians.fit import Fitted
@@ -24,7 +25,7 @@ from trainwright.data.gaussians.folder import is_fit_folder, read_folder
 from trainwright.data.gaussians.pool import fit_groups
 from trainwright.data.gaussians.sets import GaussianSets
 from trainwright.errors import UserError
-from trainwright.files import atomic_folder, atomic_path
+from trainwright.files import atomic_path
 
 VERSION = 1
 GROUP = 4  # images fitted together; 8 or 16 are no faster an image on a CPU
@@ -72,15 +73,15 @@ def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets
         return read_folder(source, config)
     images = load_images(config)
     settings = _settings(config)
-    root = cache_root() / "gaussians"
-    kept = _Kept(root / "fits" / _hash(settings))
-    whole = root / "sets" / _hash({**settings, "digests": images.digests, "on_error": config.on_error})
+    kept = _Kept(cache_root() / "gaussians" / "fits" / _hash(settings))
+    key = _hash({**settings, "digests": images.digests, "on_error": config.on_error})
+
+    def make(writer: Writer) -> dict[str, Any]:
+        _fit_missing(images, kept, config, progress or (lambda done, total: None))
+        return _assemble(images, kept, config, writer)
+
     with writing("the fitted images"):
-        if not (whole / "index.json").exists():
-            _fit_missing(images, kept, config, progress or (lambda done, total: None))
-            with atomic_folder(whole) as temporary:
-                _assemble(images, kept, config, temporary)
-        return _open(whole, images)
+        return _gaussian_sets(cached("gaussian_sets", key, make), images)
 
 
 def _settings(config: GaussianData) -> dict[str, Any]:
@@ -118,38 +119,33 @@ def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: 
         progress(done, len(first))
 
 
-def _assemble(images: ImageSet, kept: _Kept, config: GaussianData, folder: Path) -> None:
+def _assemble(images: ImageSet, kept: _Kept, config: GaussianData, writer: Writer) -> dict[str, Any]:
     shape = (config.fitting.count, 5 + config.channels)
-    index: dict[str, Any] = {"rows": [], "psnr": [], "ssim": [], "steps": [], "skipped": []}
-    with (folder / "sets.bin").open("wb") as out:
-        for row, digest in enumerate(images.digests):
-            found = kept.read(digest)
-            assert found is not None and tuple(found.set.shape) == shape
-            if not bool(torch.isfinite(found.set).all()):
-                index["skipped"].append([images.names[row], "cannot be fitted: its Gaussians became infinite"])
-                continue
-            out.write(found.set.numpy().astype("<f4").tobytes())
-            index["rows"].append(row)
-            for key in ("psnr", "ssim", "steps"):
-                index[key].append(getattr(found, key))
-    if not index["rows"]:
+    facts: dict[str, Any] = {"rows": [], "psnr": [], "ssim": [], "steps": [], "skipped": []}
+    for row, digest in enumerate(images.digests):
+        found = kept.read(digest)
+        assert found is not None and tuple(found.set.shape) == shape
+        if not bool(torch.isfinite(found.set).all()):
+            facts["skipped"].append([images.names[row], "cannot be fitted: its Gaussians became infinite"])
+            continue
+        writer.append("sets", found.set.numpy().astype("<f4")[None])
+        facts["rows"].append(row)
+        for key in ("psnr", "ssim", "steps"):
+            facts[key].append(getattr(found, key))
+    if not facts["rows"]:
         raise UserError(f"data: none of the images in {config.source!r} could be fitted.")
-    (folder / "index.json").write_text(json.dumps({**index, "shape": [len(index["rows"]), *shape]}), encoding="utf-8")
+    return facts
 
 
-def _open(folder: Path, images: ImageSet) -> GaussianSets:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    shape = tuple(index["shape"])
-    if (folder / "sets.bin").stat().st_size != 4 * int(np.prod(shape)):
-        raise UserError(f"data: the cached fits in {folder} are damaged; remove that folder and run again.")
-    rows = index["rows"]
+def _gaussian_sets(entry: Entry, images: ImageSet) -> GaussianSets:
+    facts, rows = entry.facts, entry.facts["rows"]
     return GaussianSets(
-        sets=np.memmap(folder / "sets.bin", dtype="<f4", mode="r", shape=shape),
+        sets=entry.arrays["sets"],
         pixels=images.pixels if len(rows) == len(images.names) else images.pixels[rows],
         digests=[images.digests[row] for row in rows],
         names=[images.names[row] for row in rows],
-        skipped=[*images.skipped, *((name, reason) for name, reason in index["skipped"])],
-        psnr=np.array(index["psnr"]),
-        ssim=np.array(index["ssim"]),
-        steps=np.array(index["steps"]),
+        skipped=[*images.skipped, *((name, reason) for name, reason in facts["skipped"])],
+        psnr=np.array(facts["psnr"]),
+        ssim=np.array(facts["ssim"]),
+        steps=np.array(facts["steps"]),
     )

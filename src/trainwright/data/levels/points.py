@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trainwright.metrics.point_sets import components
+
 LINKS = (1, 5, 10, 15)
 LINK_REACH = 0.05
 NOISE = 0.05
@@ -108,13 +110,10 @@ def ordered(levels: np.ndarray, order: str) -> np.ndarray:
 def by_clusters(levels: np.ndarray, together: float = TOGETHER) -> np.ndarray:
     """(B, T, 2): points that are connected by steps shorter than ``together`` stay together, as drawn; the leftmost group first."""
     near = np.square(levels[:, :, None] - levels[:, None]).sum(-1) < together**2
-    leftmost = levels[..., 0]
-    while True:  # of each point's group: spreads by one step a round
-        spread = np.where(near, leftmost[:, None], np.inf).min(2)
-        if np.array_equal(spread, leftmost):
-            break
-        leftmost = spread
-    return np.take_along_axis(levels, np.argsort(leftmost, 1, kind="stable")[..., None], 1)
+    label = components(near)
+    leftmost = np.full(label.max() + 1, np.inf, levels.dtype)
+    np.minimum.at(leftmost, label, levels[..., 0])
+    return np.take_along_axis(levels, np.argsort(leftmost[label], 1, kind="stable")[..., None], 1)
 
 
 def by_x(levels: np.ndarray) -> np.ndarray:

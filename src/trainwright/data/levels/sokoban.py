@@ -55,19 +55,6 @@ def _closed(boards: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return ~(beside & inside).any((1, 2))
 
 
-def frequencies(boards: np.ndarray, count: int) -> np.ndarray:
-    """Share of each symbol in all cells.
-
-    Args:
-        boards: (N, H, W) numbers of symbols below ``count``.
-        count: symbols in the alphabet.
-
-    Returns:
-        (count,) float64 that sums to 1.
-    """
-    return np.bincount(np.ravel(boards), minlength=count) / np.size(boards)
-
-
 def ngram_divergence(a: np.ndarray, b: np.ndarray, count: int, n: int = 2) -> float:
     """Jensen-Shannon divergence in nats between the n x n tile patterns of two sets of boards.
 

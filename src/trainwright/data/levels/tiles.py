@@ -192,17 +192,10 @@ def flood(start: np.ndarray, free: np.ndarray) -> np.ndarray:
     Returns:
         (..., H, W) bool.
     """
-    region = start & free
-    while True:
-        grown = region.copy()
-        grown[..., 1:, :] |= region[..., :-1, :]
-        grown[..., :-1, :] |= region[..., 1:, :]
-        grown[..., :, 1:] |= region[..., :, :-1]
-        grown[..., :, :-1] |= region[..., :, 1:]
-        grown &= free
-        if np.array_equal(grown, region):
-            return region
-        region = grown
+    from scipy import ndimage
+
+    cross = ndimage.generate_binary_structure(2, 1).reshape((1,) * (start.ndim - 2) + (3, 3))
+    return np.asarray(ndimage.binary_propagation(start & free, cross, mask=free))
 
 
 def _crop(rows: np.ndarray, pad: int) -> np.ndarray:

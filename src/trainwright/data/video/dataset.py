@@ -15,8 +15,6 @@ from trainwright.data.video.windows import split_windows
 from trainwright.errors import UserError
 from trainwright.randomness import uniform
 
-CHANNELS = 5  # red, green, blue in [-1, 1]; flow to the right and down, in pixels
-
 
 @dataclass(frozen=True)
 class Clips:
@@ -68,7 +66,7 @@ class Clips:
         return self.windows(self.train[batch_indices(seed, start, size, len(self.train))])
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Bytes of windows on any device -> (B, frames, 5, S, S) float, some of them mirrored or turned."""
+        """Bytes of windows on any device -> (B, frames, 5, S, S) float (red, green, blue, flow), some of them mirrored or turned."""
         clips = unpacked(raw)
         if self.config.turn:
             turned, quarters = uniform(len(clips)) < self.config.turn, 1 + (3 * uniform(len(clips))).long()

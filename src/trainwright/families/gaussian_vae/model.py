@@ -7,7 +7,6 @@ from torch import Tensor
 
 from trainwright.config.schedules import value
 from trainwright.data.gaussians.dataset import FittedImages
-from trainwright.data.gaussians.fit import psnr, ssim
 from trainwright.data.gaussians.form import Form
 from trainwright.data.gaussians.render import Canvas, render
 from trainwright.engine.model import GenerativeModel, ParamGroup, Progress, StepContext, View
@@ -22,6 +21,7 @@ from trainwright.families.gaussian_vae.objective import (
     reconstruction,
     square_weights,
 )
+from trainwright.metrics.image_quality import psnr, ssim
 from trainwright.metrics.latent import latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.posterior_threshold import Threshold, predict
 from trainwright.metrics.r2 import r2
@@ -209,8 +209,8 @@ class GaussianVae(GenerativeModel):
             **latent_signals(mean, log_variance, z),
             "latent/prior_gap": prior_gap(mean, log_variance, *self.decoder.prior_moments()),
             "latent/shuffled_error_ratio": float(ratio),
-            "rendered/psnr": float(psnr(drawn, wanted).mean()),
-            "rendered/ssim": float(ssim(drawn, wanted).mean()),
+            "rendered/psnr": float(psnr(drawn, wanted, 1.0, (1, 2, 3)).mean()),
+            "rendered/ssim": float(ssim(drawn, wanted, 1.0).mean()),
         }
 
     @torch.no_grad()

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from trainwright.data.gaussians.fit import psnr, ssim
 from trainwright.data.images import Images
 from trainwright.engine.model import Data, GenerativeModel, Progress, StepContext, View, now
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.export import save_autoencoder
 from trainwright.families.latent_diffusion.networks import Codec, patch_discriminator
 from trainwright.families.latent_diffusion.optimizer import group
+from trainwright.metrics.image_quality import psnr, ssim
 from trainwright.metrics.latent import latent_signals, posterior_draw
 
 MOST = 64  # held-out images of a probe
@@ -101,8 +101,8 @@ class AutoencoderStage(GenerativeModel):
         shown, wanted = again.clamp(-1, 1) / 2 + 0.5, images / 2 + 0.5
         nats = latent_signals(mean.flatten(1), log_variance.flatten(1), mean.flatten(1))["kl/nats_heldout"]
         return {
-            "reconstructions/psnr": float(psnr(shown, wanted).mean()),
-            "reconstructions/ssim": float(ssim(shown, wanted).mean()),
+            "reconstructions/psnr": float(psnr(shown, wanted, 1.0, (1, 2, 3)).mean()),
+            "reconstructions/ssim": float(ssim(shown, wanted, 1.0).mean()),
             "validation/l1": float((again - images).abs().mean()),
             "validation/loss": float((drawn - images).abs().mean()),
             "latent/mean": float(mean.mean()),

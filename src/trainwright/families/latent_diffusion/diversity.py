@@ -7,9 +7,12 @@ alone it calls noise and over-dispersed samplers healthy. Beside real latents it
 import torch
 from torch import Tensor
 
+from trainwright.metrics.image_quality import psnr
+
 SEEN = 16  # samples, as in the guide
 BLOCKS = 16  # of so many real latents each
 QUARTER = 6.02  # dB
+CEILING = 126.0  # dB, of equal images
 
 
 def pairwise_mse(latents: Tensor) -> dict[str, float]:
@@ -72,5 +75,4 @@ def reproduced(samples: Tensor, images: Tensor, decoded: Tensor) -> dict[str, fl
 
 def _decibels(samples: Tensor, images: Tensor) -> Tensor:
     """PSNR of every sample to every image, (m, n)."""
-    errors = torch.cdist(samples.flatten(1).double(), images.flatten(1).double()).square() / samples[0].numel()
-    return 10 * torch.log10(4 / errors.clamp_min(1e-12))
+    return psnr(samples[:, None].double(), images.double(), 2.0, (2, 3, 4), CEILING)

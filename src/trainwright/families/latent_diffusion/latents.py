@@ -1,24 +1,21 @@
-"""Images as latents: encoded once into a memory-mapped array, then a training batch is a slice of it."""
+"""Images as latents: encoded once into the array cache, then a training batch is a slice of it."""
 
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainwright.data.cache import cache_root, made_once
+from trainwright.data.array_cache import Writer, cached
 from trainwright.data.images import Images, to_signed
 from trainwright.data.stream import batch_indices
 from trainwright.engine.model import Progress
-from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.trained_autoencoder import codec_for
-from trainwright.files import sha256
 from trainwright.randomness import normal, uniform
 
 VERSION = 1
@@ -58,10 +55,9 @@ class Latents:
             codec = codec_for(config, images, progress)
         flip = config.data.augment.flip
         identity = hashlib.sha256(json.dumps([VERSION, images.identity, _fingerprint(codec)]).encode()).hexdigest()
-        folder = cache_root() / "latents" / f"{identity[:32]}-{'mirrored' if flip > 0 else 'plain'}"
+        key = f"{identity[:32]}-{'mirrored' if flip > 0 else 'plain'}"
         shown, device = progress or (lambda done, total: None), _device(config)
-        made_once(folder, lambda t: _encode(images, codec, flip > 0, device, t, shown))
-        moments = _open(folder)
+        moments = cached("latents", key, lambda w: _encode(images, codec, flip > 0, device, w, shown)).arrays["moments"]
         train = images.first("train", config.subset) if config.subset else images.train
         found = cls(images, codec, moments, train, identity[:16], flip)
         codec.measure(found.unscaled(train if config.autoencoder_subset else images.train))
@@ -125,32 +121,16 @@ def _device(config: LatentDiffusionConfig) -> torch.device:
 
 
 def _encode(
-    images: Images, codec: Codec, mirrored: bool, device: torch.device, folder: Path, progress: Progress
-) -> None:
+    images: Images, codec: Codec, mirrored: bool, device: torch.device, writer: Writer, progress: Progress
+) -> dict[str, Any]:
     pixels = images.stored.pixels
     codec.to(device)
-    shape: list[Any] = []
-    with (folder / "moments.bin").open("wb") as out, torch.no_grad():
+    with torch.no_grad():
         for begin in range(0, len(pixels), CHUNK):
             batch = to_signed(torch.from_numpy(pixels[begin : begin + CHUNK].copy())).to(device)
             views = [batch, batch.flip(-1)] if mirrored else [batch]
             found = [torch.cat([mean, (0.5 * spread).exp()], 1) for mean, spread in map(codec.moments, views)]
-            moments = torch.stack(found, 1).float().cpu().contiguous()
-            out.write(moments.numpy().tobytes())
-            shape = [len(pixels), *moments.shape[1:]]
+            writer.append("moments", torch.stack(found, 1).float().cpu().contiguous().numpy())
             progress(min(begin + CHUNK, len(pixels)), len(pixels))
     codec.to("cpu")
-    index = {"shape": shape, "sha256": sha256(folder / "moments.bin")}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _open(folder: Path) -> np.ndarray:
-    try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        intact = sha256(folder / "moments.bin") == index["sha256"]
-        shape = tuple(index["shape"])
-    except (OSError, ValueError, KeyError, TypeError):
-        intact = False
-    if not intact:
-        raise UserError(f"data: the encoded images in {folder} are damaged; remove that folder and run again.")
-    return np.memmap(folder / "moments.bin", dtype=np.float32, mode="r", shape=shape)
+    return {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers import AutoencoderKL
 
-from trainwright.data.cache import cache_root, locked
+from trainwright.data.array_cache import cache_root, locked
 from trainwright.data.images import Images
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.model import Progress

@@ -3,34 +3,16 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trainwright.data.images import to_byte_tensor
 from trainwright.metrics import lpips
 from trainwright.metrics.features import Features
+from trainwright.metrics.image_quality import psnr, ssim
 
-CEILING = 100.0  # dB, of a prediction without an error
-
-
-def psnr_each(made: Tensor, target: Tensor) -> Tensor:
-    """(B, T, 3, S, S) twice in [-1, 1] -> (B,) dB of each clip."""
-    error = (made - target).square().flatten(1).mean(1)
-    return (10 * torch.log10(4 / error.clamp_min(1e-12))).clamp_max(CEILING)
-
-
-def psnr_pooled(made: Tensor, target: Tensor) -> float:
-    """dB of the error over all clips: clips of which nothing moves do not drown the others."""
-    return 10 * math.log10(4 / max(float((made - target).square().mean()), 1e-12))
-
-
-def ssim(made: Tensor, target: Tensor) -> float:
-    """Structural similarity, mean over frames."""
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    found = structural_similarity_index_measure(made.flatten(0, 1), target.flatten(0, 1), data_range=2.0)
-    assert isinstance(found, Tensor)
-    return float(found)
+CEILING = 100.0  # dB, of a clip that is predicted without an error
+POOLED_CEILING = 10 * math.log10(4 / 1e-12)  # the same of all clips
+EACH_CLIP = (1, 2, 3, 4)
 
 
 class FeatureDistance:
@@ -70,14 +52,20 @@ def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, 
     copied = last[:, None].expand_as(target)
     error, floor = (made - target).square().mean(), (copied - target).square().mean()
     return {
-        "prediction/psnr": psnr_pooled(made, target),
-        "prediction/psnr_mean": float(psnr_each(made, target).mean()),
-        "prediction/copy_psnr": psnr_pooled(copied, target),
-        "prediction/copy_psnr_mean": float(psnr_each(copied, target).mean()),
-        "prediction/ssim": ssim(made, target),
-        "prediction/copy_ssim": ssim(copied, target),
+        # over all clips at once: those in which nothing moves do not outweigh the others
+        "prediction/psnr": float(psnr(made, target, 2.0, most=POOLED_CEILING)),
+        "prediction/psnr_mean": float(psnr(made, target, 2.0, EACH_CLIP, CEILING).mean()),
+        "prediction/copy_psnr": float(psnr(copied, target, 2.0, most=POOLED_CEILING)),
+        "prediction/copy_psnr_mean": float(psnr(copied, target, 2.0, EACH_CLIP, CEILING).mean()),
+        "prediction/ssim": _ssim(made, target),
+        "prediction/copy_ssim": _ssim(copied, target),
         "prediction/error_beside_copy": float(error / floor.clamp_min(1e-12)),
     }
+
+
+def _ssim(made: Tensor, target: Tensor) -> float:
+    """Mean structural similarity of the frames of (B, T, 3, S, S) clips in [-1, 1]."""
+    return float(ssim(made.flatten(0, 1), target.flatten(0, 1), 2.0).mean())
 
 
 def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:

@@ -16,9 +16,10 @@ from trainwright.families.video_vaegan.config import VideoVaeGanConfig
 from trainwright.families.video_vaegan.discriminators import DISCRIMINATORS
 from trainwright.families.video_vaegan.encoder import Encoder
 from trainwright.families.video_vaegan.generator import Generator
-from trainwright.families.video_vaegan.metrics import FeatureDistance, prediction_rows, prediction_signals, ssim
+from trainwright.families.video_vaegan.metrics import FeatureDistance, prediction_rows, prediction_signals
 from trainwright.families.video_vaegan.regions import adapted, as_condition, boxes, grid
 from trainwright.metrics.features import installed
+from trainwright.metrics.image_quality import ssim
 from trainwright.metrics.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
@@ -253,8 +254,8 @@ class VideoVaeGan(GenerativeModel):
 
     def prepare_monitoring(self, data: Any) -> None:
         """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
-        frame = torch.zeros(1, 1, 3, 16, 16)
-        ssim(frame, frame)
+        frame = torch.zeros(1, 3, 16, 16)
+        ssim(frame, frame, 2.0)
         if self.config.train.probe_count:
             self._distance_to(data)
 

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from trainwright.nn.hyperbolic.ball import exp0, log0, project
 from trainwright.nn.hyperbolic.library import geoopt
-from trainwright.nn.hyperbolic.rotation import Map, phi_angle, rotation
+from trainwright.nn.hyperbolic.rotation import phi_angle, rotation
 
 SCALE_RANGE = (1e-5, 10.0)
+HIDDEN = 32  # width of the combiner's hidden layer
+BOUNDARY = 4  # boundary points on each ball that has a successor
 
 
 @dataclass(frozen=True)
@@ -29,30 +31,16 @@ class Nesting:
     """How levels and the passages between them are made.
 
     Attributes:
-        hidden: widths of the combiner's hidden layers.
-        boundary: boundary points on each ball that has a successor.
-        spread: whether a level's combiner is told the spread of the one before.
         rotate: whether tangents are rotated between levels.
         phi_rotation: whether rotations of 2 and 4 dimensions begin at the φ option's angle and not at the identity.
-        rotate_by: how rotations of other widths are parametrized.
-        mlp: a hidden layer in the passage, not just one linear map.
-        flow: a small network that moves tangents along before they go back to the ball.
-        relative: how vectors from the boundary points are put together: ``sum``, ``mean``, ``longest`` or ``none``.
         in_ball: vectors from the boundary points follow the ball's geodesics; else they are differences of tangents at the origin.
         unit: tangents are divided by √width, so that those of a LayerNorm have length 1 and not √width, which lies at the boundary of a
             ball of curvature 1 from 25 dimensions on.
-        dropout: in combiner, passage and flow.
+        dropout: in the combiner.
     """
 
-    hidden: tuple[int, ...] = (32,)
-    boundary: int = 4
-    spread: bool = True
     rotate: bool = False
     phi_rotation: bool = False
-    rotate_by: Map = "cayley"
-    mlp: bool = False
-    flow: bool = False
-    relative: str = "sum"
     in_ball: bool = True
     unit: bool = True
     dropout: float = 0.1
@@ -64,7 +52,7 @@ class Handed:
 
     Attributes:
         point: (..., d) on the ball.
-        relative: (..., d) tangents, put together over the boundary points; None: there are none.
+        relative: (..., d) tangents, summed over the boundary points; None: there are none.
         descriptor: (d,) on the ball; None: there is none.
         spread: the spread of the level before, a scalar; None: there is none.
         boundary: (k, d) on the ball.
@@ -75,14 +63,6 @@ class Handed:
     descriptor: Tensor | None = None
     spread: Tensor | None = None
     boundary: Tensor | None = field(default=None, repr=False)
-
-
-def mlp(widths: tuple[int, ...], dropout: float) -> list[nn.Module]:
-    """Linear, LayerNorm, GELU and dropout between each two of ``widths``, and a last linear layer."""
-    layers: list[nn.Module] = []
-    for narrow, wide in zip(widths[:-2], widths[1:-1], strict=True):
-        layers += [nn.Linear(narrow, wide), nn.LayerNorm(wide), nn.GELU(), nn.Dropout(dropout)]
-    return [*layers, nn.Linear(widths[-2], widths[-1])]
 
 
 class HyperbolicLevel(nn.Module):
@@ -104,24 +84,23 @@ class HyperbolicLevel(nn.Module):
         low, high = SCALE_RANGE
         share = (1.0 - low) / (high - low)
         self.raw_scale = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
-        extra = int(not first and nesting.spread)
+        inputs = 3 * width if first else 3 * width + 1  # the first level has no spread before it
         self.combiner = nn.Sequential(
-            *mlp((3 * width + extra, *nesting.hidden, width), nesting.dropout), nn.LayerNorm(width)
+            nn.Linear(inputs, HIDDEN),
+            nn.LayerNorm(HIDDEN),
+            nn.GELU(),
+            nn.Dropout(nesting.dropout),
+            nn.Linear(HIDDEN, width),
+            nn.LayerNorm(width),
         )
-        self.flow: nn.Module | None = None
-        if nesting.flow:
-            hidden = max(16, width // 2)
-            layers = (nn.Linear(width, hidden), nn.GELU(), nn.Dropout(nesting.dropout), nn.Linear(hidden, width))
-            self.flow = nn.Sequential(*layers)
         self.raw_spread: nn.Parameter | None = None
         self.descriptor: nn.Parameter | None = None
         self.boundary: nn.Parameter | None = None
         if followed:
-            if nesting.spread:
-                self.raw_spread = nn.Parameter(torch.tensor(math.log(math.expm1(0.1))))
+            self.raw_spread = nn.Parameter(torch.tensor(math.log(math.expm1(0.1))))
             self.descriptor = self._points(1, 0.01)
-        if (followed or (first and nesting.in_ball)) and nesting.boundary and nesting.relative != "none":
-            self.boundary = self._points(nesting.boundary, 1e-3)
+        if followed or (first and nesting.in_ball):
+            self.boundary = self._points(BOUNDARY, 1e-3)
 
     def _points(self, count: int, reach: float) -> nn.Parameter:
         with torch.no_grad():
@@ -149,12 +128,12 @@ class HyperbolicLevel(nn.Module):
         return exp0(tangent / math.sqrt(self.width) if self.nesting.unit else tangent, self.c)
 
     def vectors_from(self, boundary: Tensor, point: Tensor) -> Tensor:
-        """(k, d) boundary points and (..., d) points of this ball -> (..., d) vectors from the one to the other, put together."""
+        """(k, d) boundary points and (..., d) points of this ball -> (..., d) sums of the vectors from the one to the other."""
         if self.nesting.in_ball:
             apart = log0(self.ball.mobius_add(-boundary, point.unsqueeze(-2), project=False), self.c)
         else:
             apart = log0(point, self.c).unsqueeze(-2) - log0(boundary, self.c)
-        return together(apart, self.nesting.relative)
+        return apart.sum(dim=-2)
 
     def forward(self, given: Handed) -> tuple[Handed, Tensor]:
         """Returns what is handed on, and the tangents (..., d) that go into the stack's output."""
@@ -170,7 +149,7 @@ class HyperbolicLevel(nn.Module):
         if given.spread is not None:
             parts.append(given.spread.log().expand(*v.shape[:-1], 1))
         tangent = self.combiner(torch.cat(parts, dim=-1))
-        moved = self.scale * (tangent if self.flow is None else tangent + self.flow(tangent))
+        moved = self.scale * tangent
         out = Handed(self.lift(moved), spread=self.spread)
         if self.descriptor is not None:
             out.descriptor = project(self.descriptor, self.c)
@@ -187,11 +166,8 @@ class Passage(nn.Module):
         self.rotation: nn.Module | None = None
         if nesting.rotate:
             angle = phi_angle(here.width, level) if nesting.phi_rotation else 0.0
-            self.rotation = rotation(here.width, angle, nesting.rotate_by)
-        widths: tuple[int, ...] = (here.width, there.width)
-        if nesting.mlp:
-            widths = (here.width, max(16, (here.width + there.width) // 2), there.width)
-        self.map = nn.Sequential(*mlp(widths, nesting.dropout))
+            self.rotation = rotation(here.width, angle)
+        self.map = nn.Sequential(nn.Linear(here.width, there.width))  # a sequence of one: checkpoints name it map.0
 
     def forward(self, given: Handed, here: HyperbolicLevel, there: HyperbolicLevel) -> Handed:
         """What ``given`` is on the next ball, and the vectors from its boundary points there."""
@@ -206,13 +182,3 @@ class Passage(nn.Module):
         if given.boundary is not None:
             found.relative = there.vectors_from(over(given.boundary), found.point)
         return found
-
-
-def together(vectors: Tensor, how: str) -> Tensor:
-    """(..., k, d) -> (..., d): their ``sum``, their ``mean`` or the longest one (``longest``)."""
-    if how == "sum":
-        return vectors.sum(dim=-2)
-    if how == "mean":
-        return vectors.mean(dim=-2)
-    first = vectors.norm(dim=-1, keepdim=True).argmax(dim=-2, keepdim=True)
-    return vectors.gather(-2, first.expand(*first.shape[:-1], vectors.shape[-1])).squeeze(-2)

@@ -1,28 +1,25 @@
 """True rotations: RᵀR = I and det R = 1 whatever the parameters are, and the identity at the start.
 
 Two dimensions: an angle. Four: v -> p v q with two unit quaternions, all of SO(4) in 8 numbers. Otherwise PyTorch's orthogonal
-parametrization of a square matrix, by the matrix exponential or the Cayley map of a skew matrix. With ``angle`` rotations of 2 and 4
+parametrization of a square matrix by the Cayley map of a skew matrix. With ``angle`` rotations of 2 and 4
 dimensions begin there, as the φ option of the nesting wants it: about one axis, v -> p v p*.
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal
 
 PHI = (1 + math.sqrt(5)) / 2
-Map = Literal["matrix_exp", "cayley"]
 
 
-def rotation(width: int, angle: float = 0.0, by: Map = "cayley") -> nn.Module:
+def rotation(width: int, angle: float = 0.0) -> nn.Module:
     """A learnable rotation of vectors (..., width).
 
     Args:
         width: dimensions, at least 2.
         angle: of the first rotation, in radians; only 2 and 4 dimensions have one.
-        by: how rotations of other widths are parametrized.
     """
     if width == 2:
         return Planar(angle)
@@ -33,7 +30,7 @@ def rotation(width: int, angle: float = 0.0, by: Map = "cayley") -> nn.Module:
     linear = nn.Linear(width, width, bias=False)
     with torch.no_grad():
         linear.weight.copy_(torch.eye(width))
-    return orthogonal(linear, orthogonal_map=by)
+    return orthogonal(linear, orthogonal_map="cayley")
 
 
 def phi_angle(width: int, level: int) -> float:
