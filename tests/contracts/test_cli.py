@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -62,7 +62,7 @@ def test_each_check_of_a_gan_fires(settings, facts, name, grade):
         c for c in run_checks(PlannedRun(GAN | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade
     ]
     assert found
-    assert found[0].sentence and found[0].fix
+    assert found[0].message and found[0].fix
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import TypeAdapter
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import extra, flatten, leaves
 from trainwright.config.reading import Settings, validate
 from trainwright.config.schedules import Curve

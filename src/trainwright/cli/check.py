@@ -20,7 +20,7 @@ def check(
     """Check a recipe on its data before training: settings, ranges, collapse threshold, a few steps."""
     import json
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.cli.train import prepared
     from trainwright.engine.preflight import preflight
 
@@ -30,6 +30,6 @@ def check(
         print(json.dumps([vars(c) for c in found], indent=2))
     else:
         for c in found:
-            print(f"{c.grade:4}  {c.sentence}" + (f"\n      try: {c.fix}" if c.fix else ""))
+            print(f"{c.grade:4}  {c.message}" + (f"\n      try: {c.fix}" if c.fix else ""))
     grades = {c.grade for c in found}
     raise typer.Exit(11 if "stop" in grades else 10 if "warn" in grades else 0)

@@ -60,8 +60,8 @@ def doctor(
 
 def _ask(target: Path, symptom: str, steps: int) -> None:
     """Runs the family's experiments for a symptom and says what came of them."""
+    from trainwright.catalog import family
     from trainwright.errors import UserError
-    from trainwright.recipes import family
     from trainwright.runs.folder import open_run
     from trainwright.studies.cause_tests import ask, changes_anything, choose
 

@@ -24,7 +24,7 @@ def evaluate(
     """Measure KID, precision, recall, density, coverage and nearness to training images; writes evaluation.json."""
     import json
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.report.evaluation import evaluate_run
     from trainwright.runs.folder import open_run
 

@@ -20,7 +20,7 @@ def export(
     """Write a trained model as a folder that Hugging Face diffusers loads."""
     from safetensors import SafetensorError
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.engine.inference import load
     from trainwright.errors import UserError
     from trainwright.files import atomic_folder

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ def sample(
     best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
 ) -> None:
     """Write COUNT images as PNG files, and a grid of the first 64; levels also as a file that can be trained on."""
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.engine.grids import save_grid, save_png, to_bytes, to_image
     from trainwright.engine.inference import load
     from trainwright.errors import UserError

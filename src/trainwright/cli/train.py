@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.cli.display import Bar, display
 from trainwright.cli.naming import run_folder
 
@@ -62,7 +62,7 @@ def preflight(family: "Family", config: "RunConfig") -> None:
     for found in look(family, config, prepared(family, config)):
         if found.grade != "ok":
             word = "this cannot work" if found.grade == "stop" else "warning"
-            print(f"{word}: {found.sentence}. Try: {found.fix}", flush=True)
+            print(f"{word}: {found.message}. Try: {found.fix}", flush=True)
 
 
 def prepared(family: "Family", config: "RunConfig") -> "Data":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.cli.naming import run_folder
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct, seconds
 from trainwright.cli.train import newest, preflight

@@ -14,13 +14,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from trainwright import __version__
+from trainwright.catalog import families
 from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
 from trainwright.engine.charts import Chart
 from trainwright.errors import UserError
 from trainwright.files import write_text
-from trainwright.recipes import families
 from trainwright.report.curves import draw
 from trainwright.report.diagnosis import image, text
 from trainwright.report.timeline import timeline
