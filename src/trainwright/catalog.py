@@ -2,18 +2,23 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
 
 import trainwright.families
-from trainwright.config.reading import Settings, add_mapping, add_overrides, read_yaml, validate
+from trainwright.config.base import Config, setting
+from trainwright.config.reading import Settings, add_mapping, add_overrides, add_values, plain, read_yaml, validate
 from trainwright.engine.config import RunConfig
 from trainwright.engine.family import Family
 from trainwright.errors import UserError, nearest
+from trainwright.runs.legacy import RECIPES
 
 GROUP = "trainwright.families"
 
@@ -38,65 +43,132 @@ def family(name: str, where: str = "family") -> Family:
     return known[name]
 
 
+class RecipeHeader(Config):
+    """Keys of a recipe that describe it and set nothing. They are not inherited by a recipe that extends it."""
+
+    use_for: str = setting("", "Purpose of the recipe, in one line.")
+    minutes: float | None = setting(None, "Measured length of a run on two cores, in minutes.", gt=0)
+    hidden: bool = setting(False, "Left out of the default list: made to fail, or of historical interest only.")
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A YAML file that differs from its family's defaults."""
+    """A YAML file with differences from its family's defaults.
 
-    family: str
+    Attributes:
+        name: as it is typed, such as ``wgan_gp/small``.
+        family: the name of its family.
+        file: where it is.
+    """
+
     name: str
+    family: str
     file: Path
 
+    def __repr__(self) -> str:
+        return f"Recipe({self.name!r})"
+
     @property
-    def title(self) -> str:
-        """As it is typed: ``wgan_gp/small``."""
-        return f"{self.family}/{self.name}"
+    def summary(self) -> str:
+        """What to use it for, in one line."""
+        return _described(self.file)[0].use_for
+
+    @property
+    def minutes(self) -> float | None:
+        """About how long a run takes on two cores; None if that was not measured."""
+        return _described(self.file)[0].minutes
+
+    @property
+    def hidden(self) -> bool:
+        """True if it is out of the default list: it fails on purpose, or repeats an experiment of a guide."""
+        return _described(self.file)[0].hidden
 
     @property
     def hypothesis(self) -> str:
         """What a run of it is expected to show."""
-        return str(read_yaml(self.file).get("hypothesis", ""))
+        return _described(self.file)[1]
+
+
+@cache
+def _described(file: Path) -> tuple[RecipeHeader, str]:
+    mapping = read_yaml(file)
+    return _header(mapping, str(file)), str(mapping.get("hypothesis", ""))
+
+
+def _header(mapping: CommentedMap, label: str) -> RecipeHeader:
+    """Take the describing keys out of a recipe's mapping and validate them."""
+    settings = Settings()
+    for key in RecipeHeader.model_fields.keys() & mapping.keys():
+        settings.put((key,), plain(mapping[key]), f"{label}: line {mapping.lc.key(key)[0] + 1}")
+    for key in settings.values:
+        del mapping[key]
+    return validate(settings, RecipeHeader)
 
 
 @cache
 def recipes() -> dict[str, Recipe]:
-    """Every shipped recipe by title."""
+    """Every shipped recipe by name, hidden ones included."""
     found = {}
     for name, entry in sorted(families().items()):
         folder = Path(str(files(entry.home) / "recipes"))
         for file in sorted(folder.glob("*.yaml")):
-            recipe = Recipe(name, file.stem, file)
-            found[recipe.title] = recipe
+            recipe = Recipe(f"{name}/{file.stem}", name, file)
+            found[recipe.name] = recipe
     return found
 
 
-def load(title: str, overrides: Iterable[str] = ()) -> tuple[Family, RunConfig]:
-    """The family and the validated config of a recipe with overrides.
+def load(
+    title: str, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> tuple[Family, RunConfig]:
+    """Return the family and the validated config of a recipe with overrides.
 
     Args:
         title: ``family/recipe`` of a shipped one, or the path of a YAML file with a ``family`` key.
-        overrides: ``key=value`` words in any order; ``family=NAME`` stands in for the key in a guide's own file.
+        overrides: ``key=value`` words in any order; ``family=NAME`` replaces the key of the file.
+        values: the same as Python values; a section may be a mapping.
 
     Raises:
         UserError: unknown name, unknown key, wrong type or range, with the place and the nearest valid name.
     """
     settings = Settings()
+    title = RECIPES.get(title, title)
     overrides = list(overrides)
     given = next((word.partition("=")[2] for word in overrides if word.startswith("family=")), None)
     chosen, name = _collect(title, settings, seen=(), otherwise=given)
     settings.put(("family",), chosen.name, title)
     settings.put(("recipe",), name, title)
     add_overrides(settings, chosen.config, overrides)
+    add_values(settings, chosen.config, values or {})
     shipped = tuple(f"{known} (" for known in recipes())
     typed = frozenset(p for p, place in settings.places.items() if place != title and not place.startswith(shipped))
     return chosen, validate(settings, chosen.config).resolved(typed)
+
+
+def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """Return the config with other values, given by leaf name, alias, dotted path or section.
+
+    Raises:
+        UserError: unknown key, wrong type or range, with the nearest valid name.
+    """
+    schema = type(config)
+    settings = Settings()
+    settings.values = config.model_dump(mode="json")
+    add_values(settings, schema, values)
+    made = validate(settings, schema)
+    given = frozenset(settings.places)
+    if schema.prescribing.isdisjoint(".".join(path) for path in given):
+        return made
+    return made.resolved(given)
 
 
 def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: str | None = None) -> tuple[Family, str]:
     if title in seen:
         raise UserError(f"{title}: recipes extend each other in a circle: {' -> '.join((*seen, title))}.")
     file = _locate(title)
+    title = RECIPES.get(title, title)
     mapping = read_yaml(file)
     label = str(file) if title not in recipes() else f"{title} ({file.name})"
+    _header(mapping, label)
     named = mapping.pop("family", otherwise)
     if not isinstance(named, str):
         raise UserError(
@@ -116,7 +188,7 @@ def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: s
 
 
 def _locate(title: str) -> Path:
-    known = recipes()
+    known, title = recipes(), RECIPES.get(title, title)
     if title in known:
         return known[title].file
     if title.endswith((".yaml", ".yml")):
