@@ -10,11 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml.comments import CommentedMap
-
 import trainwright.families
-from trainwright.config.base import Config, setting
-from trainwright.config.reading import Settings, add_mapping, add_overrides, add_values, plain, read_yaml, validate
+from trainwright.config.header import RecipeHeader, take_header
+from trainwright.config.reading import Settings, add_mapping, add_overrides, add_values, read_yaml, validate
 from trainwright.engine.config import RunConfig
 from trainwright.engine.family import Family
 from trainwright.errors import UserError, nearest
@@ -41,14 +39,6 @@ def family(name: str, where: str = "family") -> Family:
     if name not in known:
         raise UserError(f"{where}: no family {name!r}.{nearest(name, known)} Known: {', '.join(sorted(known))}.")
     return known[name]
-
-
-class RecipeHeader(Config):
-    """Keys of a recipe that describe it and set nothing. They are not inherited by a recipe that extends it."""
-
-    use_for: str = setting("", "Purpose of the recipe, in one line.")
-    minutes: float | None = setting(None, "Measured length of a run on two cores, in minutes.", gt=0)
-    hidden: bool = setting(False, "Left out of the default list: made to fail, or of historical interest only.")
 
 
 @dataclass(frozen=True)
@@ -92,17 +82,7 @@ class Recipe:
 @cache
 def _described(file: Path) -> tuple[RecipeHeader, str]:
     mapping = read_yaml(file)
-    return _header(mapping, str(file)), str(mapping.get("hypothesis", ""))
-
-
-def _header(mapping: CommentedMap, label: str) -> RecipeHeader:
-    """Take the describing keys out of a recipe's mapping and validate them."""
-    settings = Settings()
-    for key in RecipeHeader.model_fields.keys() & mapping.keys():
-        settings.put((key,), plain(mapping[key]), f"{label}: line {mapping.lc.key(key)[0] + 1}")
-    for key in settings.values:
-        del mapping[key]
-    return validate(settings, RecipeHeader)
+    return take_header(mapping, str(file)), str(mapping.get("hypothesis", ""))
 
 
 @cache
@@ -168,7 +148,7 @@ def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: s
     title = RECIPES.get(title, title)
     mapping = read_yaml(file)
     label = str(file) if title not in recipes() else f"{title} ({file.name})"
-    _header(mapping, label)
+    take_header(mapping, label)
     named = mapping.pop("family", otherwise)
     if not isinstance(named, str):
         raise UserError(
