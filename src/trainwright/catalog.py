@@ -141,6 +141,18 @@ def changed(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     return made.resolved(given)
 
 
+def read_config(family: Family, file: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Return the config in a run's ``config.yaml``, with overrides as in :func:`load`.
+
+    Raises:
+        UserError: the file is damaged; an override is unknown or wrong.
+    """
+    settings = Settings()
+    add_mapping(settings, family.config, read_yaml(file), str(file))
+    add_overrides(settings, family.config, overrides)
+    return validate(settings, family.config)
+
+
 def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: str | None = None) -> tuple[Family, str]:
     if title in seen:
         raise UserError(f"{title}: recipes extend each other in a circle: {' -> '.join((*seen, title))}.")

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from trainwright.playbooks.remedy import Remedy
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(explain)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(explain)
 
 
 def explain(

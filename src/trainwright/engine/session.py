@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     until: int | None = None,
+    callbacks: Sequence[Any] = (),
+    on_checks: Callable[[list[Any]], None] | None = None,
 ) -> Outcome:
     """Trains ``config`` in ``run``, from its newest checkpoint if it has one.
 
@@ -57,6 +59,8 @@ def train(
         stop: asked after every step; True ends the run with a checkpoint.
         progress: called with (done, total) while images are decoded.
         until: pause with a checkpoint after that step of the run, if it is not over by then.
+        callbacks: of the user.
+        on_checks: called with the checks of a new run before its first step.
 
     Raises:
         UserError: the folder is in use or holds a run of another architecture or data; bad data; a full disk.
@@ -68,7 +72,7 @@ def train(
     try:
         if main:
             run.acquire()
-        return _train(family, config, run, fabric, display, stop, progress, until)
+        return _train(family, config, run, fabric, display, stop, progress, until, on_checks)
     except OSError as error:
         raise _disk_error(error, run) from error
     finally:
@@ -85,11 +89,16 @@ def _train(
     stop: Callable[[], bool],
     progress: Progress | None,
     until: int | None,
+    on_checks: Callable[[list[Any]], None] | None,
 ) -> Outcome:
     main = fabric.is_global_zero
     changes = _compare(family, config, run) if run.exists else []
     with fabric.rank_zero_first():
         data = family.load(config).open_data(config, _until(stop, progress if main else None))
+    if main and on_checks is not None and not run.exists:
+        from trainwright.engine.preflight import preflight
+
+        on_checks(preflight(family, config, data))
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
