@@ -3,7 +3,9 @@
 Keys may be added in a minor version; a key is renamed or removed in a major version only.
 """
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # pydantic validates no other before Python 3.12
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
 
