@@ -44,7 +44,7 @@ def build_report(run: Run) -> Path:
     page = template("page.html.j2").render(
         style=style(),
         finding=text(run.name, found, source.family),
-        diagnosis_picture=Markup(image(source.history, found) or ""),
+        diagnosis_chart=Markup(image(source.history, found) or ""),
         facts=facts,
         name=run.name,
         facts_shown=_shown(facts, rows),
