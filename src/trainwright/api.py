@@ -327,7 +327,7 @@ def _run_dir(config: Config, run_dir: str | Path | None, on_exists: OnExists) ->
 
 
 def _words(config: Config) -> list[str]:
-    """What differs from the recipe, as on a command line: it names the folder."""
+    """Return the differences from the recipe as on a command line; they name the folder."""
     try:
         base = catalog.load(config.recipe)[1]
     except UserError:  # a file of one's own: its whole config counts

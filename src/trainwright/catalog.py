@@ -60,7 +60,7 @@ class Recipe:
 
     @property
     def summary(self) -> str:
-        """What to use it for, in one line."""
+        """Its purpose, in one line."""
         return _described(self.file)[0].use_for
 
     @property
@@ -75,7 +75,7 @@ class Recipe:
 
     @property
     def hypothesis(self) -> str:
-        """What a run of it is expected to show."""
+        """The expected result of a run."""
         return _described(self.file)[1]
 
 
@@ -164,7 +164,7 @@ def _collect(title: str, settings: Settings, seen: tuple[str, ...], otherwise: s
     named = mapping.pop("family", otherwise)
     if not isinstance(named, str):
         raise UserError(
-            f"{label}: expected a line 'family: NAME' (or family=NAME beside the file); known: {', '.join(sorted(families()))}."
+            f"{label}: expected a line 'family: NAME' (or family=NAME after the file); known: {', '.join(sorted(families()))}."
         )
     chosen = family(named, label)
     base = mapping.pop("extends", None)

@@ -21,7 +21,7 @@ ExecutorKind = Literal["processes", "ray"]
 
 @dataclass(frozen=True)
 class Means:
-    """Where and how the trainings of a study run.
+    """Place and manner in which the trainings of a study run.
 
     Attributes:
         workers: trainings at the same time.

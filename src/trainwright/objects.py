@@ -631,7 +631,7 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """What can be said of quality, one clause for each group after the first."""
+        """The effect on quality, one clause for each group after the first."""
         from trainwright.report.compare import headline
 
         return headline(self._found)

@@ -21,7 +21,7 @@ REDRAW_EVERY = 0.1  # seconds
 
 
 class Shown(Protocol):
-    """Where the status line of a training goes."""
+    """Destination of a training's status line."""
 
     def status(self, text: str, done: int, total: int) -> None:
         """Show the state of the run."""

@@ -11,7 +11,7 @@ class RecipeHeader(Config):
 
     use_for: str = setting("", "Purpose of the recipe, in one line.")
     minutes: float | None = setting(None, "Measured length of a run on two cores, in minutes.", gt=0)
-    hidden: bool = setting(False, "Left out of the default list: made to fail, or of historical interest only.")
+    hidden: bool = setting(False, "Not in the default list: made to fail, or of historical interest only.")
 
 
 def take_header(mapping: CommentedMap, label: str) -> RecipeHeader:
