@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.results_io import RESULTS, kept, row, write
 from benchmarks.study import opened
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import flatten
 from trainwright.data.images import to_byte_tensor
 from trainwright.diagnosis.doctor import examine

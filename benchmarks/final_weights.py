@@ -47,7 +47,7 @@ def train(recipe: str, words: tuple[str, ...], folder: Path, until: int | None) 
     """Train in a process of its own up to ``until``."""
     code = (
         "import sys\n"
-        "from trainwright.recipes import load\n"
+        "from trainwright.catalog import load\n"
         "from trainwright.runs.folder import Run\n"
         "from trainwright.engine.session import train\n"
         "from trainwright.engine.display import Silent\n"

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.results_io import row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.display import Silent
 from trainwright.engine.session import train
 from trainwright.report.run_table import rows_of

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_io import kept, row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.display import Silent
 from trainwright.engine.session import train
 from trainwright.report.evaluation import evaluate_run

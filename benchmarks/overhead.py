@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.results_io import kept, row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.display import Silent
 from trainwright.engine.session import train
 from trainwright.runs.folder import Run

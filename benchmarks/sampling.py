@@ -10,7 +10,7 @@ import time
 import torch
 
 from benchmarks.results_io import row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.model import build
 
 COMMAND = "python -m benchmarks.sampling"

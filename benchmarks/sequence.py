@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.results_io import kept, row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.levels import sokoban
 from trainwright.engine.display import Silent
 from trainwright.engine.inference import load

@@ -46,7 +46,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     """The hand-written side: answers each number with (seconds for so many steps, losses)."""
     import torch
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.engine.model import build
     from trainwright.randomness import seed_step
 
@@ -134,7 +134,7 @@ def ours(title: str, pipe: Any, threads: int) -> None:
     """Trainwright's side: the real session, held between blocks by its own stop callback."""
     import torch
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.engine.display import Silent
     from trainwright.engine.session import train
     from trainwright.runs.folder import Run, read_lines
@@ -193,7 +193,7 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
             losses[side] = here.recv()
         process.join(60)
         process.kill()
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
 
     items = block * registry.load(title)[1].train.batch_size
     ratios = [b / o for b, o in zip(times["bare"], times["ours"], strict=True)]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.inference import load
 from trainwright.engine.session import read_config
 from trainwright.runs.folder import Run

@@ -48,7 +48,7 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
     """(predicted β, [(β / predicted, nats)])."""
     import torch
 
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.data.stream import batch_indices
     from trainwright.engine.model import build
     from trainwright.families.gaussian_vae.objective import divergence, reconstruction

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.results_io import row, write
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.video.decode import decode
 from trainwright.data.video.motion import flow
 from trainwright.data.video.sources import videos

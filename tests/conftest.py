@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.sources import items
 from trainwright.engine.display import Silent
 from trainwright.engine.session import Outcome, train

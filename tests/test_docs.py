@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from benchmarks.tables import ROOT, filled, pages
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.reading import Settings, add_overrides
 
 

@@ -14,8 +14,8 @@ SIDE = 16
 
 def images(data: str) -> tuple[Tensor, Tensor]:
     """(training, held out), (n, 3, 16, 16) in [-1, 1]."""
+    from trainwright.catalog import load
     from trainwright.data.images import Images
-    from trainwright.recipes import load
 
     _, config = load("wgan_gp/tiny", (f"data={data}", f"size={SIDE}"))
     found = Images.open(config.data)

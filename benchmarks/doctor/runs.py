@@ -142,7 +142,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def _family(setting: Setting) -> dict[str, Any]:
     from benchmarks.doctor.truth import levels_truth, quality
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
     from trainwright.config.base import flatten
     from trainwright.engine.display import Silent
     from trainwright.engine.session import train

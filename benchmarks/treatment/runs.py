@@ -47,7 +47,7 @@ def pack() -> None:
 
 def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
     """(family, config) of a case or of its healthy twin."""
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
 
     kind = TABLE["families"][fault["family"]]
     steps = kind["steps"]

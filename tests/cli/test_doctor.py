@@ -51,7 +51,7 @@ def test_preflight_says_before_the_first_step_that_it_will_collapse(collapsed):
     _, said = collapsed
     assert "this cannot work" in said
     assert "the posterior will collapse" in said
-    assert said.index("this cannot work") < said.index("run folder")
+    assert said.index("this cannot work") < said.index("step ")
 
 
 def test_the_run_says_what_is_wrong_while_it_trains(collapsed):
@@ -65,7 +65,7 @@ def test_the_run_says_what_is_wrong_while_it_trains(collapsed):
     assert found[0]["evidence"]
 
 
-def test_doctor_says_it_again_with_cause_remedy_picture_and_exit_code(collapsed):
+def test_doctor_says_it_again_with_cause_remedy_chart_and_exit_code(collapsed):
     folder, _ = collapsed
     said = run("doctor", str(folder))
     assert said.returncode == 11
@@ -78,17 +78,17 @@ def test_doctor_says_it_again_with_cause_remedy_picture_and_exit_code(collapsed)
 def test_doctor_speaks_json(collapsed):
     found = json.loads(run("doctor", str(collapsed[0]), "--json").stdout)
     assert found["verdict"] == "sick"
-    assert found["diagnoses"][0]["symptom"] == "posterior_collapse"
+    assert found["findings"][0]["symptom"] == "posterior_collapse"
 
 
-def test_an_experiment_decides_between_causes(collapsed):
+def test_a_test_decides_between_causes(collapsed):
     folder, _ = collapsed
-    said = run("doctor", str(folder), "--experiment", "--experiment-steps", "150")
+    said = run("doctor", str(folder), "--test-causes", "--test-steps", "150")
     assert said.returncode == 11, said.stderr
     assert "Does z come back without the KL?" in said.stdout
     assert "(without_kl)" in said.stdout  # the answer weighs on the causes
     again = json.loads(run("doctor", str(folder), "--json").stdout)
-    assert any("(without_kl)" in c["because"] for c in again["diagnoses"][0]["causes"])
+    assert any("(without_kl)" in c["because"] for c in again["findings"][0]["causes"])
     forks = sorted(p.name for p in (folder / "experiments" / "without_kl").iterdir())
     assert forks == ["with", "without"]
 

@@ -141,7 +141,7 @@ def test_ctrl_c_ends_a_treatment_with_a_checkpoint_and_the_same_command_goes_on(
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=120)
     if started.returncode == 130:  # else it had ended before the signal came
-        assert "The same command goes on" in err and "Traceback" not in err + out
+        assert "continues (" in err and "Traceback" not in err + out
     said = subprocess.run(words, capture_output=True, text=True, timeout=280)
     assert said.returncode in (0, 11), said.stderr
     assert "best run:" in said.stdout and "notebook:" in said.stdout
@@ -225,7 +225,8 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
         (("treat", "wgan_gp/tinny"), "wgan_gp/tiny"),
         (("compare", "one"), "two or more"),
         (("compare", "one", "two"), "no such run folder"),
-        (("notebook", "."), "is no study"),
+        (("report", "."), "neither a run nor a study"),
+        (("notebook", "."), "neither a run nor a study"),
         (("plan", "run", "wgan_gp/tuning_order", "data=nowhere/"), "nowhere"),
         (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be made or written"),
     ],

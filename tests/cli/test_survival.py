@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import SMOKE, all_tensors
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.checkpoint import TENSORS, load_tensors
 from trainwright.runs.folder import Run, read_lines
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import SMOKE
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.cli import main
 
 

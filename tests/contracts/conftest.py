@@ -1,6 +1,6 @@
 """Every recipe of every registered family goes through every contract; there is no list of exceptions."""
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 
 
 def pytest_generate_tests(metafunc):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import extra, leaves
 from trainwright.config.names import resolve
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate

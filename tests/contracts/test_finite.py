@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.model import build
 from trainwright.engine.trainer import Trainer
 from trainwright.runs.folder import read_lines
@@ -111,6 +111,6 @@ def test_metrics_never_hold_a_nan(family, quick, monkeypatch, tmp_path):
 
 
 def recipes_of(family):
-    from trainwright import recipes as registry
+    from trainwright import catalog as registry
 
     return (title for title, recipe in registry.recipes().items() if recipe.family == family.name)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors, quick_config, signals
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine.inference import load
 from trainwright.engine.model import build
 from trainwright.runs.folder import Run
@@ -106,7 +106,7 @@ def test_preflight_speaks_within_seconds_and_leaves_no_trace(title, sprites, tmp
     found = preflight_of(family, config, family.load(config).open_data(config), seconds=0.5)
     assert torch.equal(before, torch.random.get_rng_state())
     assert {c.name for c in found} >= {"lr_probe", "range"}
-    assert all(c.sentence and c.grade in ("ok", "warn", "stop") for c in found)
+    assert all(c.message and c.grade in ("ok", "warn", "stop") for c in found)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 
 
 def _open(source: str, cache: str) -> str:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from trainwright.catalog import families
 from trainwright.diagnosis.checks import PlannedRun, run_checks
-from trainwright.recipes import families
 
 GAN = {"optim.lr_g": 1e-4, "optim.lr_d": 1e-4, "optim.n_critic": 5, "optim.lambda_gp": 10.0, "train.batch_size": 32}
 VAE = {
@@ -62,7 +62,7 @@ def test_each_check_of_a_gan_fires(settings, facts, name, grade):
         c for c in run_checks(PlannedRun(GAN | settings, FACTS | facts, 5000)) if c.name == name and c.grade == grade
     ]
     assert found
-    assert found[0].sentence and found[0].fix
+    assert found[0].message and found[0].fix
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_term_that_is_not_heard_is_raised_by_a_setting_that_there_is():
 def test_each_check_of_one_family_fires_for_that_family_only(family, settings, facts, name, grade):
     plan = PlannedRun(settings, FACTS | facts, 5000)
     found = [c for c in run_checks(plan, families()[family].checks) if c.name == name and c.grade == grade]
-    assert found and found[0].sentence and found[0].fix
+    assert found and found[0].message and found[0].fix
     assert name not in {c.name for c in run_checks(plan)}
 
 

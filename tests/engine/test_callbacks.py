@@ -138,7 +138,7 @@ from pathlib import Path
 from trainwright.engine.callbacks.base import Callback, Save, Stop
 from trainwright.engine.display import Silent
 from trainwright.engine.session import train
-from trainwright.recipes import load
+from trainwright.catalog import load
 from trainwright.runs.folder import Run
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import all_tensors, quick_config, signals
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.engine import checkpoint as checkpoints
 from trainwright.engine.inference import load
 from trainwright.engine.phases import Phase, PhaseSchedule, holds

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import quick_config, signals
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.engine.inference import load
 from trainwright.engine.model import build

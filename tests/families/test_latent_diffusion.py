@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import SMOKE, quick_config
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.array_cache import cache_root
 from trainwright.engine.display import Silent
 from trainwright.engine.inference import load
@@ -96,7 +96,7 @@ def test_preflight_stops_a_wrong_pair_and_proves_the_right_one(sprites):
         return next(c for c in preflight_of(family, config, data, seconds=0.1) if c.name == "schedule_pair")
 
     assert pair().grade == "ok"
-    assert "1.00 of its mean" in pair().sentence
+    assert "1.00 of its mean" in pair().message
     assert pair("keep_signal=true").grade == "stop"
     assert pair("sampler_schedule=linear").grade == "stop"
     coarse = pair("sampler=ddim", "sampler_steps=4")

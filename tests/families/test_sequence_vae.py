@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import quick_config
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.levels import sokoban, tiles
 from trainwright.data.levels.dataset import open_levels
 from trainwright.engine.model import build
@@ -156,7 +156,7 @@ def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
     at = {epoch: value(config.optim.beta, 0, epoch) for epoch in (0, 100, 200, 500)}
     assert [round(v, 4) for v in at.values()] == [0.0067, 0.018, 0.0474, 0.5]
     found = preflight_of(family, config, family.load(config).open_data(config), seconds=0.2)
-    said = next(c.sentence for c in found if c.name == "schedule")
+    said = next(c.message for c in found if c.name == "schedule")
     assert "ends at 200 with 0.0474 of 1" in said
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from trainwright import catalog as registry
 from trainwright import plugins
-from trainwright import recipes as registry
 from trainwright.config.base import extra, flatten, leaves
 from trainwright.config.reading import Settings, validate
 from trainwright.config.schedules import Curve

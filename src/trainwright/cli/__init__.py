@@ -1,9 +1,12 @@
-"""The ``trainwright`` command: one small file for each verb. Nothing heavy is imported before a verb needs it."""
+"""The ``trainwright`` command: one small file for each verb, over :mod:`trainwright.api`. Nothing heavy is imported early."""
 
 import sys
+from types import ModuleType
+from typing import Annotated
 
 import typer
 
+from trainwright import __version__
 from trainwright.cli import (
     check,
     compare,
@@ -13,7 +16,6 @@ from trainwright.cli import (
     evaluate,
     explain,
     export,
-    notebook,
     plan,
     recipes,
     report,
@@ -21,7 +23,6 @@ from trainwright.cli import (
     runs,
     sample,
     search,
-    table,
     train,
     treat,
 )
@@ -30,30 +31,46 @@ from trainwright.shims import leave_the_compiler_out
 
 app = typer.Typer(
     name="trainwright",
-    help="Trains generative models on small data and keeps the training from going wrong.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
-VERBS = (
-    demo, data, check, train, treat, plan, search, resume, doctor, explain, sample, export, evaluate, report, notebook, compare, table,
-    recipes, runs,
-)  # fmt: skip
-for verb in VERBS:
-    verb.register(app)
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Train": (demo, train, resume, treat, check),
+    "Understand": (doctor, explain, evaluate, report, compare),
+    "Experiment": (plan, search, recipes, runs),
+    "Share": (sample, export, data),
+}
+for group, verbs in GROUPS.items():
+    for verb in verbs:
+        verb.register(app, group)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"trainwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def trainwright(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train generative models on small data, and keep the training from going wrong."""
 
 
 def main() -> None:
-    """Runs a command line. Exit codes: 0 done, 2 the user's to mend, 3 training crashed, 130 interrupted."""
+    """Run a command line. Exit codes: 0 done, 2 an error that the user can fix, 3 training crashed, 130 interrupted."""
     leave_the_compiler_out()
     try:
         app()
     except UserError as error:
         print(f"trainwright: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("trainwright: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"trainwright: {interruption or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

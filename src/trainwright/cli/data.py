@@ -1,19 +1,19 @@
-"""``trainwright data ...``: what can be done with data before a training."""
+"""``trainwright data ...``: preparation of data before a training."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-EPILOG = """Settings are key=value: size=64 channels=4 fitting.layout=slots fitting.blend=sum on_error=skip. Interrupted work goes on
-when the same command is run again; an image that was fitted once with the same settings is not fitted again."""
+EPILOG = """Settings are key=value: size=64 channels=4 fitting.layout=slots fitting.blend=sum on_error=skip. The same command
+continues interrupted work; an image that was fitted once with the same settings is not fitted again."""
 
-verbs = typer.Typer(help="Prepare data: turn images into Gaussians.", no_args_is_help=True, rich_markup_mode=None)
+verbs = typer.Typer(help="Prepare data: turn images into Gaussians.", no_args_is_help=True, rich_markup_mode="markdown")
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb and its own verbs."""
-    app.add_typer(verbs, name="data")
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb and its own verbs."""
+    app.add_typer(verbs, name="data", rich_help_panel=group)
 
 
 @verbs.callback()
@@ -27,17 +27,17 @@ def fit_gaussians(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, such as size=64 workers=1.")] = None,
     count: Annotated[int, typer.Option(help="Gaussians for each image.", min=4, max=16384)] = 512,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for fits and quality report [default: fits/NAME-COUNT].")
+        Path | None, typer.Option(help="Folder for fits and quality report; by default fits/NAME-COUNT.")
     ] = None,
 ) -> None:
     """Write every image as COUNT 2-D Gaussians, with a quality report.
 
     `trainwright train gaussian_vae/... data=OUT` takes the folder; data=SOURCE finds the same fits too.
     """
-    from trainwright.cli.display import Bar
     from trainwright.config.reading import Settings, add_overrides, validate
     from trainwright.data.gaussians.config import GaussianData
     from trainwright.errors import UserError
+    from trainwright.progress import progress_bar
 
     settings = Settings()
     settings.put(("source",), source, "data")
@@ -52,7 +52,8 @@ def fit_gaussians(
     from trainwright.data.gaussians.store import load
     from trainwright.report.fits import summary, write_report
 
-    found = load(config, Bar("fitting images"))
+    with progress_bar("fitting images") as bar:
+        found = load(config, bar)
     try:
         write_folder(target, found, config)
         page = write_report(target, found, config)
@@ -60,8 +61,8 @@ def fit_gaussians(
         raise UserError(f"the fits cannot be written to {target}: {(error.strerror or str(error)).lower()}.") from None
     print(summary(found, count))
     for name, reason in found.skipped[:5]:
-        print(f"left out: {name} {reason}")
+        print(f"skipped: {name} {reason}")
     if len(found.skipped) > 5:
-        print(f"left out: {len(found.skipped) - 5} more; {target / 'quality.csv'} does not list them, fits.json does")
+        print(f"skipped: {len(found.skipped) - 5} more; {target / 'quality.csv'} does not list them, fits.json does")
     print(f"fits:    {target}")
     print(f"quality: {page}")

@@ -1,17 +1,21 @@
 """``trainwright doctor RUN_OR_LOG``: what is wrong, why, and since when."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainwright.cli.words import Json
+from trainwright.errors import UserError
+
 EPILOG = """Exit codes: 0 healthy, 10 suspect, 11 sick, 12 crashed, 13 unknown, 2 the input cannot be read. Reads run
 folders, folders that trainwright.watch wrote, CSV, JSON and JSONL files, TensorBoard folders and W&B offline runs."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command(epilog=EPILOG)(doctor)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(epilog=EPILOG, rich_help_panel=group)(doctor)
 
 
 def doctor(
@@ -19,73 +23,67 @@ def doctor(
     maps: Annotated[
         list[str] | None, typer.Option("--map", help="COLUMN=SIGNAL for a log whose columns are not recognised.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps that a foreign run was to have, if it is not over.")] = None,
-    image: Annotated[Path | None, typer.Option(help="SVG file for the image; a run's own lies in its folder.")] = None,
-    experiment: Annotated[
+    steps: Annotated[int | None, typer.Option(help="Length of a foreign training that is not over.")] = None,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", help="SVG file for the curves; by default doctor.svg in a run's folder.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", "--image", hidden=True)] = None,
+    test_causes: Annotated[
         bool,
         typer.Option(
-            "--experiment", help="Decide between causes by short forks of the run (a few hundred steps each)."
+            "--test-causes", help="Decide between causes by short forks of the run (a few hundred steps each)."
         ),
     ] = False,
-    experiment_steps: Annotated[int, typer.Option(help="Steps of each fork.", min=20)] = 200,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    experiment: Annotated[bool, typer.Option("--experiment", hidden=True)] = False,
+    test_steps: Annotated[int, typer.Option("--test-steps", help="Steps of each fork.", min=20)] = 200,
+    experiment_steps: Annotated[int | None, typer.Option("--experiment-steps", hidden=True, min=20)] = None,
+    as_json: Json = False,
 ) -> None:
     """Say what is wrong with a training run, why, and since when."""
-    import json
-
-    from trainwright.diagnosis.doctor import EXIT, examine
-    from trainwright.diagnosis.input import open_input
+    from trainwright import api
+    from trainwright.diagnosis.doctor import EXIT
     from trainwright.files import write_text
-    from trainwright.report.diagnosis import image as draw
-    from trainwright.report.diagnosis import text
 
-    source = open_input(target, _pairs(maps or ()), steps)
-    found = examine(source.history)
-    if experiment and found.alarms:
-        _ask(target, found.alarms[0].symptom.name, experiment_steps)
-        source = open_input(target, {})
-        found = examine(source.history)
-    svg = draw(source.history, found)
-    place = image or (target / "doctor.svg" if (target / "run.json").exists() else None)
+    columns = _pairs(maps or ())
+    found = api.diagnose(target, columns=columns, steps=steps)
+    if (test_causes or experiment) and found.alarms:
+        _test_causes(target, found.alarms[0].symptom, experiment_steps or test_steps)
+        found = api.diagnose(target)
+    svg = found.chart()
+    place = chart or picture or (target / "doctor.svg" if (target / "run.json").exists() else None)
     if svg and place:
         write_text(place, svg)
     if as_json:
-        print(json.dumps({"title": source.title, "notes": source.notes, **found.as_dict()}, indent=2))
+        print(json.dumps(found.as_dict(), indent=2))
     else:
-        print(text(source.title, found, source.family, source.notes))
+        print(found)
         if svg and place:
-            print(f"\npicture: {place}")
+            print(f"\nchart: {place}")
     raise typer.Exit(EXIT[found.verdict])
 
 
-def _ask(target: Path, symptom: str, steps: int) -> None:
-    """Runs the family's experiments for a symptom and says what came of them."""
-    from trainwright.errors import UserError
-    from trainwright.recipes import family
+def _test_causes(target: Path, symptom: str, steps: int) -> None:
+    """Run the family's tests of the causes of a symptom and print what came of them."""
+    from trainwright.catalog import family
     from trainwright.runs.folder import open_run
     from trainwright.studies.cause_tests import ask, changes_anything, choose
 
     if not (target / "run.json").exists():
-        raise UserError("--experiment needs a run of Trainwright: a log alone cannot be forked.")
+        raise UserError("--test-causes needs a run of Trainwright: a log alone cannot be forked.")
     run = open_run(target)
     kind = family(run.read()["family"])
     chosen = [e for e in choose(kind, symptom, None) if changes_anything(kind, run, e)]
     if not chosen:
-        print(f"no experiment is known for {symptom}")
+        print(f"no test is known for the causes of {symptom}")
     run.acquire()
     try:
         for one in chosen:
-            print(
-                ask(kind, run, one, steps, lambda text: print(text, flush=True)).sentence(),
-                flush=True,
-            )
+            print(ask(kind, run, one, steps, lambda text: print(text, flush=True)).sentence(), flush=True)
     finally:
         run.release()
 
 
 def _pairs(words: list[str] | tuple[str, ...]) -> dict[str, str]:
-    from trainwright.errors import UserError
-
     found = {}
     for word in words:
         column, equals, signal = word.partition("=")

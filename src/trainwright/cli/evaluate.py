@@ -1,42 +1,33 @@
-"""``trainwright evaluate RUN``: how good the samples are beside real images."""
+"""``trainwright evaluate RUN``: how good the samples are compared with real images."""
 
-from pathlib import Path
+import json
 from typing import Annotated
 
 import typer
 
+from trainwright.cli.tables import print_table
+from trainwright.cli.words import Best, Json, Raw, RunFolder, Seed, weights_of
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(evaluate)
+
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(evaluate)
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunFolder,
     count: Annotated[int, typer.Option("-n", "--count", min=16, max=100_000, help="Samples to judge.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the samples and of KID's subsets.")] = 0,
-    raw: Annotated[bool, typer.Option("--raw", help="Judge the last weights instead of their average (EMA).")] = False,
-    best: Annotated[
-        bool, typer.Option("--best", help="Judge the checkpoint with the best held-out objective.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Seed = 0,
+    raw: Raw = False,
+    best: Best = False,
+    as_json: Json = False,
 ) -> None:
-    """Measure KID, precision, recall, density, coverage and nearness to training images; writes evaluation.json."""
-    import json
+    """Measure KID, precision, recall, density, coverage and distance to training images; write evaluation.json."""
+    from trainwright import api
 
-    from trainwright import recipes as registry
-    from trainwright.report.evaluation import evaluate_run
-    from trainwright.runs.folder import open_run
-
-    opened = open_run(run)
-    family = registry.family(opened.read()["family"], str(run))
-    result = evaluate_run(family, opened, count, seed, averaged=not raw, best=best)
+    found = api.evaluate(run, count, weights_of(raw, best), seed)
     if as_json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(found.as_dict(), indent=2))
         return
-    print(f"{result['samples']} samples of step {result['step']} ({result['weights']} weights, seed {seed}) beside")
-    print(f"{result['real']} training and {result['held_out']} held-out images; {result['backend']}\n")
-    for row in result["rows"]:
-        spread = f" ± {row['spread']:.3g}" if row["spread"] is not None else ""
-        floor = f"  real data: {row['floor']:.3g}" if row["floor"] is not None else ""
-        print(f"  {row['metric']:<38} {row['value']:>8.4g}{spread}{floor}  ({row['meaning']})")
+    print(f"{found.heading}\n")
+    print_table(["metric", "value", "real data", "meaning"], found.cells())

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from trainwright.playbooks.remedy import Remedy
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(explain)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(explain)
 
 
 def explain(
@@ -21,10 +21,10 @@ def explain(
     ] = None,
 ) -> None:
     """Explain a symptom: what it is, how it is measured, thresholds with their sources, causes, remedies."""
+    from trainwright.catalog import family as family_of
     from trainwright.diagnosis.causes import causes
     from trainwright.diagnosis.symptoms import symptoms
     from trainwright.errors import UserError, nearest
-    from trainwright.recipes import family as family_of
 
     if family is not None:
         family_of(family, "--family")

@@ -2,30 +2,31 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
-from trainwright.cli.train import prepared
+from trainwright.cli.study import Address, Folder, Kind, Root, Workers, ended
+from trainwright.cli.tables import print_table
+from trainwright.conduct import Means, conduct
+from trainwright.runs.naming import run_folder
 
 if TYPE_CHECKING:
     from trainwright.studies.plan import Plan
 
-EPILOG = """A plan is a YAML file (docs/plan.md) or one that comes with the package (`trainwright plan list`). The same command goes on
-where it stopped, after a crash too. Exit codes: 0 the plan is over, 2 bad input, 130 interrupted."""
+EPILOG = """A plan is a YAML file (docs/plan.md) or one that comes with the package (`trainwright plan list`). The same command
+continues it, after a crash too. Exit codes: 0 the plan is over, 2 bad input, 130 interrupted."""
 
 verbs = typer.Typer(
     help="Run a ladder of experiments, each with a hypothesis, conditions and one change.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb and its own verbs."""
-    app.add_typer(verbs, name="plan")
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb and its own verbs."""
+    app.add_typer(verbs, name="plan", rich_help_panel=group)
 
 
 @verbs.callback()
@@ -35,14 +36,12 @@ def plan() -> None:
 
 @verbs.command("list")
 def list_plans() -> None:
-    """The plans that come with the package."""
+    """List the plans that come with the package."""
     from trainwright.config.reading import read_yaml
     from trainwright.studies.plan import shipped
 
-    found = shipped()
-    width = max(map(len, found))
-    for name, file in found.items():
-        print(f"{name:{width}}  {read_yaml(file).get('title', '')}")
+    rows = [[name, str(read_yaml(file).get("title", ""))] for name, file in shipped().items()]
+    print_table(["plan", "title"], rows)
 
 
 @verbs.command("check")
@@ -61,7 +60,7 @@ def check(
         print(f"\n{e.name}{parent}{begin}: {change}\n  {e.entry.hypothesis}")
         if e.when is not None:
             print(f"  only if {e.when.text}")
-        print(f"  judged by: {e.expect.text if e.expect is not None else 'nobody'}")
+        print(f"  judged by: {e.expect.text if e.expect is not None else 'a reader'}")
 
 
 @verbs.command("run", epilog=EPILOG)
@@ -76,8 +75,10 @@ def run_plan(
     executor: Kind = "processes",
     address: Address = "auto",
 ) -> None:
-    """Run a plan, or go on with it."""
+    """Run a plan, or continue it."""
+    from trainwright import api
     from trainwright.files import write_text
+    from trainwright.objects import Config
     from trainwright.studies.plan_runner import PlanRunner
     from trainwright.studies.study import Study
     from trainwright.studies.summary import of_plan
@@ -92,20 +93,23 @@ def run_plan(
         "overrides": sorted(overrides or ()),
     }
     if not folder.exists:
-        prepared(made.family, made.experiments[0].config)  # data that are not there are told before anything begins
+        api.open_data(Config(made.experiments[0].config))  # missing data are an error before anything starts
     folder.open("plan", identity)
     try:
         write_text(folder.folder / "plan.yaml", text)
         runner = PlanRunner(made, folder.runs)
-        table, page = conduct(runner, folder, of_plan, workers, executor, address)
+        done = conduct(runner, folder, of_plan, Means(workers, executor, address))
     finally:
         folder.close()
+    table = ended(done, folder.folder)
     print(f"\n{table['headline']}")
-    for row in table["rows"]:
-        verdicts = ", ".join(dict.fromkeys(row.get("verdicts", [])))
-        score = f"{row['score']:.3f}" if row.get("score") is not None else ""
-        print(f"  {row['name']:24} {verdicts:10} {score:6} {row['outcome']:13} {row['because']}")
-    print(f"notebook: {page}")
+    print_table(["experiment", "verdict", "quality", "outcome", "because"], [_cells(row) for row in table["rows"]])
+    print(f"notebook: {done.page}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    score = f"{row['score']:.3f}" if row.get("score") is not None else ""
+    return [row["name"], ", ".join(dict.fromkeys(row.get("verdicts", []))), score, row["outcome"], row["because"]]
 
 
 def _load(file: str, overrides: list[str] | None) -> "Plan":

@@ -1,28 +1,58 @@
-"""``trainwright recipes``: every recipe with what it is expected to show."""
+"""``trainwright recipes``: every recipe with what to use it for and how long it takes."""
 
 import json
 from typing import Annotated
 
 import typer
 
-from trainwright import recipes as registry
+from trainwright import catalog
+from trainwright.cli.tables import print_table
+from trainwright.cli.words import Json
+from trainwright.schemas import RecipeJson
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(recipes)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(recipes)
 
 
-def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the families, their recipes and each recipe's hypothesis."""
-    known = registry.recipes().values()
+def recipes(
+    family: Annotated[str | None, typer.Argument(help="Of this family only.")] = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Also recipes that fail on purpose, and experiments of the tuning guides.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List recipes: what to use each for, and how long it takes."""
+    from trainwright import api
+
+    found = api.recipes(family, all)
     if as_json:
-        print(json.dumps([{"recipe": r.title, "hypothesis": r.hypothesis} for r in known], indent=2))
+        print(json.dumps([_plain(recipe) for recipe in found], indent=2))
         return
-    for name, family in sorted(registry.families().items()):
-        print(f"{name}: {family.summary}")
-        mine = [r for r in known if r.family == name]
-        width = max((len(r.title) for r in mine), default=0)
-        for recipe in mine:
-            print(f"  {recipe.title:<{width}}  {recipe.hypothesis}")
-    print("\nTrain one with: trainwright train FAMILY/RECIPE data=path/to/images")
+    for name in dict.fromkeys(recipe.family for recipe in found):
+        print(f"{name}: {catalog.family(name).summary}")
+        rows = [[f"  {r.name}", _length(r.minutes), r.summary or r.hypothesis] for r in found if r.family == name]
+        print_table(["  recipe", "two cores", "use it for"], rows)
+        print()
+    more = (
+        "" if all else " `trainwright recipes --all` lists those that fail on purpose or repeat a guide's experiment."
+    )
+    print(f"Train one with: trainwright train FAMILY/RECIPE data=path/to/images.{more}")
+
+
+def _plain(recipe: catalog.Recipe) -> RecipeJson:
+    return {
+        "recipe": recipe.name,
+        "family": recipe.family,
+        "summary": recipe.summary,
+        "minutes": recipe.minutes,
+        "hidden": recipe.hidden,
+        "hypothesis": recipe.hypothesis,
+    }
+
+
+def _length(minutes: float | None) -> str:
+    if minutes is None:
+        return "not measured"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,32 +1,31 @@
-"""``trainwright resume RUN [key=value ...]``: goes on with a run, with changed settings if any are given."""
+"""``trainwright resume RUN [key=value ...]``: continue a run, with changed settings if any are given."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trainwright import recipes as registry
-from trainwright.cli.train import conclude, run_training
+from trainwright import catalog
+from trainwright.cli.train import conclude
+from trainwright.cli.words import RunFolder
+from trainwright.objects import Config
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(resume)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(resume)
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunFolder,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value; takes effect at once, e.g. lr_g=1e-5.")
     ] = None,
 ) -> None:
-    """Go on with a run. Rates, weights and lengths can change; what needs a restart is refused with the difference."""
-    from trainwright.config.reading import Settings, add_mapping, add_overrides, read_yaml, validate
+    """Continue a run. Rates, weights and lengths can change; what needs a restart is refused with the difference."""
+    from trainwright import api
     from trainwright.runs.folder import open_run
 
     opened = open_run(run)
-    family = registry.family(opened.read()["family"], str(run))
-    settings = Settings()
-    add_mapping(settings, family.config, read_yaml(opened.config), str(opened.config))
-    add_overrides(settings, family.config, overrides or ())
-    conclude(run_training(family, validate(settings, family.config), opened.folder))
+    family = catalog.family(opened.read()["family"], str(run))
+    config = Config(catalog.read_config(family, opened.config, overrides or ()))
+    conclude(api.train(config, opened.folder))

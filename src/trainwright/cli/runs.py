@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
+from trainwright.cli.tables import print_table
+from trainwright.cli.words import Json
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(runs)
+
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(runs)
 
 
 def runs(
-    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    root: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
     """List runs with their status, verdict and progress."""
     from trainwright.runs.index import list_runs
@@ -24,12 +26,11 @@ def runs(
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        print(f"no runs in {root}; begin one with: trainwright train wgan_gp/tiny")
+        print(f"no runs in {root}; start one with: trainwright train wgan_gp/tiny")
         return
     heads = ("run", "recipe", "status", "verdict", "step", "created")
-    lines = [heads, *((r["name"], r["recipe"], r["status"], r["verdict"], _progress(r), r["created"]) for r in rows)]
-    widths = [max(len(str(line[i] or "")) for line in lines) for i in range(len(heads))]
-    print("\n".join("  ".join(f"{v or '':<{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines))
+    cells = [(r["name"], r["recipe"], r["status"], r["verdict"], _progress(r), r["created"]) for r in rows]
+    print_table(heads, [[str(value or "") for value in line] for line in cells])
 
 
 def _progress(row: dict[str, object]) -> str:

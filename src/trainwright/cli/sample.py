@@ -5,51 +5,33 @@ from typing import Annotated
 
 import typer
 
+from trainwright.cli.words import Best, Raw, RunFolder, Seed, weights_of
+from trainwright.errors import UserError
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command()(sample)
+
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(rich_help_panel=group)(sample)
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1_000_000, help="How many images.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the images [default: RUN/generated/seed_SEED].")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Use the last weights instead of their average (EMA).")] = False,
-    best: Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best held-out objective.")] = False,
+    run: RunFolder,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1_000_000, help="Number of images.")] = 64,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the images; by default RUN/generated/seed_SEED.")] = None,
+    raw: Raw = False,
+    best: Best = False,
 ) -> None:
     """Write COUNT images as PNG files, and a grid of the first 64; levels also as a file that can be trained on."""
-    from trainwright import recipes as registry
-    from trainwright.engine.grids import save_grid, save_png, to_bytes, to_image
-    from trainwright.engine.inference import load
-    from trainwright.errors import UserError
-    from trainwright.files import atomic_path
-    from trainwright.runs.folder import open_run
+    from trainwright import api
 
-    opened = open_run(run)
-    target = out or opened.folder / "generated" / f"seed_{seed}"
+    target = out or run / "generated" / f"seed_{seed}"
     if target.exists() and not target.is_dir():
         raise UserError(f"--out {target} is a file; give a folder.")
-    trained = load(registry.family(opened.read()["family"], str(run)), opened, best)
-    written = 0
-    try:
-        for part, images in enumerate(trained.samples(count, seed, averaged=not raw)):
-            if part == 0:
-                save_grid(images[:64], target / "grid.png")
-            for image in to_bytes(images):
-                save_png(to_image(image), target / f"{written:05d}.png")
-                written += 1
-        files = trained.files(count, seed, averaged=not raw)
-        for name, content in files.items():
-            with atomic_path(target / name) as temporary:
-                temporary.write_bytes(content)
-    except OSError as error:
-        raise UserError(
-            f"the images cannot be written to {target}: {(error.strerror or str(error)).lower()}."
-        ) from None
-    kind = "averaged weights" if trained.has_average and not raw else "raw weights"
-    print(f"{written} images from step {trained.step} ({kind}, seed {seed}): {target}")
-    print(f"grid: {target / 'grid.png'}")
-    for name in files:
-        print(f"the same as data: {target / name}")
+    model = api.load(run, weights_of(raw, best))
+    grid, *files = model.save_samples(target, count, seed)
+    kind = "averaged weights" if model.averaged else "raw weights"
+    print(f"{count} images from step {model.step} ({kind}, seed {seed}): {target}")
+    print(f"grid: {grid}")
+    for file in files[: len(files) - count]:
+        print(f"the same as data: {file}")

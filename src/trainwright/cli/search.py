@@ -2,21 +2,22 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from trainwright.cli.naming import run_folder
-from trainwright.cli.study import Address, Folder, Kind, Root, Workers, conduct
-from trainwright.cli.train import prepared
+from trainwright.cli.study import Address, Folder, Kind, Root, Workers, ended
+from trainwright.cli.tables import print_table
+from trainwright.conduct import Means, conduct
+from trainwright.runs.naming import run_folder
 
-EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command goes on where
-it stopped. docs/plan.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
+EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command
+continues. docs/plan.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the verb."""
-    app.command(epilog=EPILOG)(search)
+def register(app: typer.Typer, group: str) -> None:
+    """Add the verb."""
+    app.command(epilog=EPILOG, rich_help_panel=group)(search)
 
 
 def search(
@@ -28,7 +29,9 @@ def search(
     executor: Kind = "processes",
     address: Address = "auto",
 ) -> None:
-    """Search a recipe's settings; what is sick stops early."""
+    """Search a recipe's settings; a sick trial stops early."""
+    from trainwright import api
+    from trainwright.objects import Config
     from trainwright.studies.search import Search, load, started
     from trainwright.studies.study import Study
     from trainwright.studies.summary import of_search
@@ -43,15 +46,19 @@ def search(
         "overrides": sorted(overrides or ()),
     }
     if not folder.exists:
-        prepared(family, base)  # data that are not there are told before anything begins
+        api.open_data(Config(base))  # missing data are an error before anything starts
     folder.open("search", identity)
     try:
         source = Search(head, family, base, folder.runs, started(folder.events()))
-        table, page = conduct(source, folder, of_search, workers, executor, address)
+        done = conduct(source, folder, of_search, Means(workers, executor, address))
     finally:
         folder.close()
+    table = ended(done, folder.folder)
     print(f"\n{table['headline']}")
-    for made in table["rows"][:20]:
-        change = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in made["change"].items())
-        print(f"  {made['name']} {made['outcome']:10} {change}  ({made['because']})")
-    print(f"notebook: {page}")
+    print_table(["trial", "outcome", "settings", "because"], [_cells(row) for row in table["rows"][:20]])
+    print(f"notebook: {done.page}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    change = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row["change"].items())
+    return [row["name"], row["outcome"], change, row["because"]]

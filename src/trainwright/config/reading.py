@@ -101,6 +101,23 @@ def add_overrides(settings: Settings, schema: type[Config], overrides: Iterable[
         settings.put(full, current_value(schema, key.strip(), full, _value(text, place)), place)
 
 
+def add_values(settings: Settings, schema: type[Config], values: Mapping[str, Any]) -> None:
+    """Merge Python values by leaf name, alias or dotted path; a section may be a mapping of its fields."""
+    _add_values(settings, schema, values, ())
+
+
+def _add_values(settings: Settings, schema: type[Config], values: Mapping[str, Any], prefix: Path_) -> None:
+    sections = _sections(schema)
+    for key, value in values.items():
+        path = (*prefix, *str(key).split("."))
+        if path in sections and isinstance(value, Mapping):
+            _add_values(settings, schema, value, path)
+            continue
+        name, place = ".".join(path), f"{key}={value!r}"
+        full = resolve(schema, name, place)
+        settings.put(full, current_value(schema, name, full, plain(value)), place)
+
+
 def _value(text: str, place: str) -> Any:
     try:
         return YAML(typ="safe").load(io.StringIO(text))
@@ -158,8 +175,10 @@ def plain(value: Any) -> Any:
     """YAML's node types as plain Python values."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -16,7 +16,7 @@ class Check:
 
     name: str
     grade: Grade
-    sentence: str
+    message: str
     fix: str = ""
 
 

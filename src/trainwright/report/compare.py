@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import flatten
 from trainwright.engine.session import read_config
 from trainwright.errors import UserError

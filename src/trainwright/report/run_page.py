@@ -14,13 +14,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from trainwright import __version__
+from trainwright.catalog import families
 from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
 from trainwright.engine.charts import Chart
 from trainwright.errors import UserError
 from trainwright.files import write_text
-from trainwright.recipes import families
 from trainwright.report.curves import draw
 from trainwright.report.diagnosis import image, text
 from trainwright.report.timeline import timeline
@@ -44,7 +44,7 @@ def build_report(run: Run) -> Path:
     page = template("page.html.j2").render(
         style=style(),
         finding=text(run.name, found, source.family),
-        diagnosis_picture=Markup(image(source.history, found) or ""),
+        diagnosis_chart=Markup(image(source.history, found) or ""),
         facts=facts,
         name=run.name,
         facts_shown=_shown(facts, rows),

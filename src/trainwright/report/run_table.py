@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from trainwright.catalog import family
 from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
-from trainwright.recipes import family
 from trainwright.report import tables
 from trainwright.runs.folder import Run
 

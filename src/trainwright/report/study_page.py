@@ -11,9 +11,9 @@ from typing import Any
 from markupsafe import Markup
 
 from trainwright import __version__
+from trainwright.catalog import families
 from trainwright.errors import UserError
 from trainwright.files import write_text
-from trainwright.recipes import families
 from trainwright.report.curves import Line, overlay
 from trainwright.report.run_page import data_uri, style, template
 from trainwright.runs.folder import Run

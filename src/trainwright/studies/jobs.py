@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.reading import Settings, validate
 from trainwright.config.writing import to_yaml
 from trainwright.diagnosis.doctor import examine

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import Config, flatten, setting
 from trainwright.config.names import resolve
 from trainwright.config.reading import C, plain, read_yaml

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.config.base import Config, flatten, setting
 from trainwright.config.names import resolve
 from trainwright.config.reading import plain, read_yaml

@@ -127,8 +127,9 @@ def of_treatment(treatment: Treatment) -> dict[str, Any]:
     state = "Well" if treatment.recovered else "Not well" if treatment.ending else "Under treatment"
     why = "" if treatment.recovered or not treatment.ending else f" ({treatment.ending})"
     noun = "remedy" if tried == 1 else "remedies"
-    headline = f"{state} after {tried} {noun} and {steps:.2f} times the steps of one run{why}. Best run: {treatment.winner.job.name}."
-    return {"headline": headline, "show": [], "rows": rows}
+    best = treatment.winner.job.name
+    headline = f"{state} after {tried} {noun} and {steps:.2f} times the steps of one run{why}. Best run: {best}."
+    return {"headline": headline, "show": [], "rows": rows, "best": best, "recovered": treatment.recovered}
 
 
 def of_search(search: Search) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def of_search(search: Search) -> dict[str, Any]:
         if edge:
             said += f" {', '.join(edge)}: the best value lies at the end of its range; widen it before you conclude."
     show = [o.signal for o in search.head.objectives if o.signal != "score"]
-    return {"headline": said, "show": show, "rows": rows}
+    return {"headline": said, "show": show, "rows": rows, "best": best[0].name if best else None}
 
 
 def _word(attempt: Attempt) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.conftest import quick_config
-from trainwright import recipes as registry
+from trainwright import catalog as registry
 from trainwright.data.video.dataset import Clips
 from trainwright.engine.model import build
 from trainwright.families.video_vaegan.config import NetworkConfig

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainwright.config.header import take_header
 from trainwright.config.reading import Settings, add_mapping, read_yaml, validate
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
@@ -111,7 +112,9 @@ def shipped(autoencoder: str) -> LatentDiffusionConfig:
 
 def _add(settings: Settings, file: Path) -> None:
     """A recipe's file, after the one that it extends."""
-    found = {k: v for k, v in read_yaml(file).items() if k != "family"}
+    found = read_yaml(file)
+    take_header(found, str(file))
+    found.pop("family", None)
     base = found.pop("extends", None)
     if base:
         _add(settings, file.with_name(f"{base}.yaml"))
