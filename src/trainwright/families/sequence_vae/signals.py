@@ -1,0 +1,44 @@
+"""Signals that only this family records; see :mod:`trainwright.runs.signals`."""
+
+from trainwright.runs.signals import Signal
+
+SIGNALS = (
+    Signal("vae/reconstruction", "", "lower", "Negative log-likelihood of a level given z, in the recipe's reduction."),
+    Signal("vae/kl", "", "", "KL term in the recipe's reduction; `kl/nats` has the unit that does not depend on it."),
+    Signal("validation/element", "", "lower", "Held-out error of one element: a point or a tile."),
+    Signal(
+        "latent/nats_heard",
+        "nats",
+        "higher",
+        "Log-likelihood lost when a level is decoded from the code of another one.",
+    ),
+    Signal(
+        "prior/two_sample_ratio",
+        "",
+        "one",
+        "Energy distance of samples from real levels, over that of other real levels from them.",
+    ),
+    Signal(
+        "prior/structure_ratio",
+        "",
+        "one",
+        "The same for distances to the nearest points, or counts of symbols, whatever their order.",
+    ),
+    Signal(
+        "prior/closeness",
+        "",
+        "higher",
+        "One over the two-sample ratio, at most 1; what treatments and searches judge by.",
+    ),
+    Signal("prior/marginal_distance", "", "zero", "Distance of the distributions of each coordinate."),
+    Signal("prior/cluster_count_distance", "", "zero", "Distance of the distributions of the number of clusters."),
+    Signal("prior/order_violations", "share", "zero", "Share of neighbouring points that are out of order in x."),
+    Signal("prior/valid_share", "share", "higher", "Share of sampled Sokoban levels that pass every check."),
+    Signal("prior/one_player_share", "share", "higher", "Share with exactly one player."),
+    Signal("prior/boxes_match_share", "share", "higher", "Share with as many boxes as goals."),
+    Signal("prior/closed_share", "share", "higher", "Share whose walls enclose the player."),
+    Signal("prior/copy_share", "share", "zero", "Share of samples that are levels of the training data."),
+    Signal("prior/symbol_divergence", "nats", "zero", "Divergence of the frequencies of symbols."),
+    Signal("prior/pattern_divergence", "nats", "zero", "Divergence of the frequencies of 2 × 2 patterns."),
+    Signal("reconstructions/two_sample_ratio", "", "one", "The two-sample ratio of reconstructions."),
+)
