@@ -42,7 +42,7 @@ def filled(text: str) -> str:
 
 def pages() -> list[Path]:
     """Every page that may hold tables."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def main() -> None:

@@ -32,13 +32,13 @@ def _summary(obj: Any) -> str:
 
 
 def _entry(name: str, obj: Any) -> str:
-    parts = [f"## {name}", f"```python\n{_signature(name, obj)}\n```", docstring(obj)]
+    parts = [f"## {name}", f"```py\n{_signature(name, obj)}\n```", docstring(obj)]
     if inspect.isclass(obj):
         for member, value in _members(obj):
             parts.append(f"### {name}.{member}")
             target = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
             if not isinstance(value, property) and callable(target):
-                parts.append(f"```python\n{_signature(f'{name}.{member}', target)}\n```")
+                parts.append(f"```py\n{_signature(f'{name}.{member}', target)}\n```")
             parts.append(docstring(target))
     return "\n\n".join(p for p in parts if p)
 
