@@ -111,7 +111,8 @@ def _quoted(page: Path) -> str:
 def _entries(folder: Path) -> Iterator[str]:
     for entry in in_order(folder):
         if entry.is_dir():
-            yield f'{{ "{entry.name.capitalize()}" = [{", ".join(_entries(entry))}] }}'
+            inner = (_quoted(e) if e.stem == "index" else f'{{ "{e.stem}" = {_quoted(e)} }}' for e in in_order(entry))
+            yield f'{{ "{entry.name.capitalize()}" = [{", ".join(inner)}] }}'
         else:
             yield _quoted(entry)
 

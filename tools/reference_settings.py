@@ -15,7 +15,6 @@ from trainwright.config.base import Config, extra, section_of
 from trainwright.engine.family import Family
 
 WORDS = {int: "integer", float: "number", bool: "true or false", str: "text", type(None): "null", dict: "mapping"}
-HEAD = ("setting", "type", "default", "meaning", "takes effect", "also known as")
 
 
 def pages() -> dict[str, str]:
@@ -38,7 +37,7 @@ def _overview(families: list[Family]) -> str:
     return page(
         "Settings",
         "Every key that a recipe or the command line can set. A leaf name is enough where it is unique: `lr_g=1e-4` is "
-        "`optim.lr_g=1e-4`. Some settings of a run can be changed when it is resumed; the others need a new run.",
+        "`optim.lr_g=1e-4`. A run that is resumed takes new values, except of settings that are marked *needs a new run*.",
         table(("family", "for"), [(f"[`{f.name}`]({f.name}.md)", sentence(f.summary)) for f in families]),
         "# Schedules",
         "Wherever the type says *schedule*, a mapping with a `kind` can stand instead of a number.",
@@ -75,16 +74,21 @@ def _fields(config: type[Config], prefix: str = "", nested: dict[str, type[Confi
         if nested is not None:
             nested.update({c.__name__: c for c in _configs(field.annotation) if c.__module__ != schedules.__name__})
         key = f"{prefix}.{field.alias or name}".lstrip(".")
-        hot = "on resume" if extra(field, "hot") else "in a new run"
         limits = _limits(field)
         kind = kind_of(field.annotation) + (f", {limits}" if limits else "")
-        aliases = listed(extra(field, "aliases") or ())
         anchor = "" if nested is None else f'<a id="{key}"></a>'
-        rows.append((f"{anchor}`{key}`", kind, _default(field), prose(field.description or ""), hot, aliases))
-    head = list(HEAD)
-    if nested is None:
-        rows = [(r[0], r[1], r[2], r[3], "", r[5]) for r in rows]
-    return table(head, rows) if rows else ""
+        rows.append((f"{anchor}`{key}`", kind, _default(field), _meaning(field, nested is not None)))
+    return table(("setting", "type", "default", "meaning"), rows) if rows else ""
+
+
+def _meaning(field: FieldInfo, of_a_run: bool) -> str:
+    parts = [prose(field.description or "")]
+    aliases = extra(field, "aliases")
+    if aliases:
+        parts.append(f"Also known as {listed(aliases)}.")
+    if of_a_run and not extra(field, "hot"):
+        parts.append("*Needs a new run.*")
+    return " ".join(parts)
 
 
 def _configs(annotation: Any) -> list[type[Config]]:
