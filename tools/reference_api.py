@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trainwright
@@ -15,6 +15,7 @@ def pages() -> dict[str, str]:
     """Return the one page of the Python API."""
     names = [n for n in getattr(trainwright, "__all__", FALLBACK) if not n.startswith("_")]
     objects = {name: getattr(trainwright, name) for name in names}
+    objects |= {kind.__name__: kind for function in objects.values() for kind in _returned(function, names)}
     kinds = {n: "class" if inspect.isclass(o) else "function" if callable(o) else "value" for n, o in objects.items()}
     rows = [(f"[`{n}`](#{n.lower()})", kinds[n], _summary(o)) for n, o in objects.items() if kinds[n] != "value"]
     return {
@@ -25,6 +26,17 @@ def pages() -> dict[str, str]:
             *(_entry(n, o) for n, o in objects.items() if kinds[n] != "value"),
         )
     }
+
+
+def _returned(function: Any, names: Sequence[str]) -> list[type]:
+    """Return the class of ours that a function returns, if it has no entry of its own."""
+    if not inspect.isfunction(function):
+        return []
+    found = function.__annotations__.get("return")
+    if isinstance(found, str):
+        found = vars(inspect.getmodule(function)).get(found)
+    ours = inspect.isclass(found) and found.__module__.startswith("trainwright")
+    return [found] if ours and found.__name__ not in names else []
 
 
 def _summary(obj: Any) -> str:
@@ -66,7 +78,8 @@ def _signature(name: str, obj: Any) -> str:
     parameters = list(found.parameters.values())
     if parameters and parameters[0].name in ("self", "cls"):
         parameters = parameters[1:]
-    text = [_tidy(str(p)) for p in parameters]
+    parameters = [p for p in parameters if not p.name.startswith("_")]
+    text = [_parameter(p) for p in parameters]
     if any(p.kind is p.KEYWORD_ONLY for p in parameters) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         first = next(i for i, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY)
         text.insert(first, "*")
@@ -78,8 +91,17 @@ def _signature(name: str, obj: Any) -> str:
     return f"{name}(\n" + "".join(f"    {t},\n" for t in text) + f"){end}"
 
 
+def _parameter(p: inspect.Parameter) -> str:
+    stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+    kind = "" if p.annotation is p.empty else f": {_tidy(inspect.formatannotation(p.annotation))}"
+    if p.default is p.empty:
+        return f"{stars}{p.name}{kind}"
+    default = p.default.__name__ if inspect.isroutine(p.default) or inspect.isclass(p.default) else repr(p.default)
+    shown = "..." if default.startswith("<") else re.sub(r"^PosixPath\((.*)\)$", r"Path(\1)", default)
+    return f"{p.name}{kind}{' = ' if kind else '='}{shown}"
+
+
 def _tidy(text: str) -> str:
     """Return an annotation without module paths and quotes of forward references."""
     text = re.sub(r"\b(?:[a-z_]\w*\.)+([A-Za-z_]\w*)", r"\1", text)
-    text = re.sub(r"<(?:function|object|class) '?([\w.]+)'?[^>]*>", r"\1", text)
-    return re.sub(r": '([^']+)'", r": \1", re.sub(r"^'(.*)'$", r"\1", text))
+    return re.sub(r"^'(.*)'$", r"\1", text)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, get_args, get_origin, is_typeddict
+from typing import Any, get_args, get_origin
 
 import typer
 from pydantic import TypeAdapter
+from typing_extensions import is_typeddict
 
 from tools.markdown import code, page, prose, table
 from tools.reference_settings import kind_of, plain

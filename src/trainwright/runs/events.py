@@ -64,7 +64,7 @@ EVENTS: Mapping[str, EventType] = {
     ),
     "recovered": EventType("A symptom that was found is no longer there.", {"symptom": "name of the symptom"}),
     "cause_test": EventType(
-        "A short experiment decided between causes (`trainwright doctor --experiment`).",
+        "Two short forks of the run decided between causes.",
         {
             "experiment": "name of the experiment",
             "question": "the question that it answers",
