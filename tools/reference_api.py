@@ -17,7 +17,7 @@ def pages() -> dict[str, str]:
     objects = {name: getattr(trainwright, name) for name in names}
     objects |= {kind.__name__: kind for function in objects.values() for kind in _returned(function, names)}
     kinds = {n: "class" if inspect.isclass(o) else "function" if callable(o) else "value" for n, o in objects.items()}
-    rows = [(f"[`{n}`](#{n.lower()})", kinds[n], _summary(o)) for n, o in objects.items() if kinds[n] != "value"]
+    rows = [(f"[`{n}`](#{_anchor(n, o)})", kinds[n], _summary(o)) for n, o in objects.items() if kinds[n] != "value"]
     return {
         "python-api.md": page(
             "Python API",
@@ -43,8 +43,17 @@ def _summary(obj: Any) -> str:
     return docstring(obj).split("\n\n")[0].replace("\n", " ")
 
 
+def _anchor(name: str, obj: Any) -> str:
+    """Return the anchor of an entry; ``Check`` and ``check`` differ."""
+    return f"class-{name.lower()}" if inspect.isclass(obj) else name.lower()
+
+
 def _entry(name: str, obj: Any) -> str:
-    parts = [f"## {name}", f"```py\n{_signature(name, obj)}\n```", docstring(obj)]
+    parts = [
+        f"## class {name}" if inspect.isclass(obj) else f"## {name}",
+        f"```py\n{_signature(name, obj)}\n```",
+        docstring(obj),
+    ]
     if inspect.isclass(obj):
         for member, value in _members(obj):
             parts.append(f"### {name}.{member}")

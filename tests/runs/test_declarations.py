@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import trainwright
-from trainwright import recipes as registry
+from tools import catalog
 from trainwright.runs import events, signals
 from trainwright.runs.folder import read_lines
 
@@ -62,7 +62,7 @@ def test_every_line_of_a_journal_is_declared_with_its_keys():
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_signal_of_a_run_is_declared(recipe, finished):
     outcome = finished(recipe)
-    packages = [registry.family(recipe.split("/")[0]).home]
+    packages = [catalog.family(recipe.split("/")[0]).home]
     recorded = {name for row in read_lines(outcome.run.metrics) for name in row} - set(signals.NOT_SIGNALS)
     assert len(recorded) > 20
     missing = sorted(name for name in recorded if signals.describe(name, packages) is None)
@@ -73,11 +73,11 @@ def test_every_signal_of_a_run_is_declared(recipe, finished):
 
 
 def test_a_recipe_of_each_family_is_trained_above():
-    assert {r.split("/")[0] for r in RECIPES} == set(registry.families())
+    assert {r.split("/")[0] for r in RECIPES} == set(catalog.families())
 
 
 def test_names_of_signals_are_declared_once():
-    for home in (None, *(f.home for f in registry.families().values())):
+    for home in (None, *(f.home for f in catalog.families().values())):
         names = [
             s.name for s in (signals.SIGNALS if home is None else signals.declared([home])[: -len(signals.SIGNALS)])
         ]
