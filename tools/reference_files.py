@@ -8,8 +8,6 @@ from tools.markdown import page, prose, table
 from tools.reference_settings import own_families
 from trainwright.runs import events, legacy, signals
 
-DIRECTION = {"": "", **{k: v for k, v in signals.DIRECTIONS.items() if k}}
-
 
 def pages() -> dict[str, str]:
     """Return the pages of signals and events."""
@@ -36,7 +34,7 @@ def _signals() -> str:
 
 
 def _signal_table(entries: Iterable[signals.Signal]) -> str:
-    rows = [(f"`{s.name}`", s.unit, DIRECTION[s.direction], prose(s.meaning)) for s in entries]
+    rows = [(f"`{s.name}`", s.unit, signals.BETTER[s.better], prose(s.meaning)) for s in entries]
     return table(("signal", "unit", "better", "meaning"), rows)
 
 

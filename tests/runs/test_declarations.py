@@ -82,7 +82,8 @@ def test_names_of_signals_are_declared_once():
             s.name for s in (signals.SIGNALS if home is None else signals.declared([home])[: -len(signals.SIGNALS)])
         ]
         assert len(names) == len(set(names)), home
-    assert {s.direction for s in signals.SIGNALS} <= set(signals.DIRECTIONS)
+    assert {s.better for s in signals.SIGNALS} <= set(signals.BETTER)
+    assert all(s.meaning.endswith(".") for s in signals.SIGNALS)
 
 
 @pytest.mark.parametrize(

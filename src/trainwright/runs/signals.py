@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Direction = Literal["higher", "lower", "one", "zero", ""]
-DIRECTIONS: dict[str, str] = {
+Better = Literal["higher", "lower", "1", "0", ""]
+BETTER: dict[str, str] = {
     "higher": "higher is better",
     "lower": "lower is better",
-    "one": "near 1 is right",
-    "zero": "near 0 is right",
-    "": "no direction alone",
+    "1": "near 1 is right",
+    "0": "near 0 is right",
+    "": "",
 }
 
 
@@ -26,16 +26,25 @@ class Signal:
     """Declaration of one signal or of all signals that a pattern matches.
 
     Attributes:
-        name: a name such as ``samples/coverage``; a word in capitals stands for any part of a name (``grad_norm/GROUP``).
+        name: a name such as ``samples/coverage``; a word in capitals or a ``*`` stands for any part of a name (``grad_norm/GROUP``).
         unit: unit of a reading; empty for a plain number.
-        direction: which way is better, a key of :data:`DIRECTIONS`.
+        better: where a good run moves it: ``higher``, ``lower``, towards ``1`` or ``0``, or empty if it says neither.
         meaning: one sentence.
+        held_out: the signal of the same quantity on held-out data, compared with it to detect overfitting.
+        quality: it measures samples or reconstructions, so that a run with it can be judged healthy.
     """
 
     name: str
-    unit: str
-    direction: Direction
-    meaning: str
+    unit: str = ""
+    better: Better = ""
+    meaning: str = ""
+    held_out: str = ""
+    quality: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of every name that it stands for."""
+        return self.name.removesuffix("*")
 
     def matches(self, name: str) -> bool:
         """Return true for a signal name that this entry declares."""
@@ -44,7 +53,7 @@ class Signal:
 
 @cache
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"[A-Z]{3,}", r"[\\w.]+", re.escape(name)))
+    return re.compile(re.sub(r"[A-Z]{3,}|\\\*", r"[\\w.]+", re.escape(name)))
 
 
 SIGNALS: tuple[Signal, ...] = (
@@ -55,16 +64,16 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("grad_norm/GROUP", "", "", "Gradient norm of a group before clipping."),
     Signal("gradient_ratio/FIRST_over_SECOND", "", "", "Gradient norm of one group over that of another."),
     Signal("gradient_share/GROUP/TERM", "share", "", "Share of a term in the gradient at the last layer."),
-    Signal("clipped/GROUP", "share", "zero", "Share of updates whose gradient was clipped."),
+    Signal("clipped/GROUP", "share", "0", "Share of updates whose gradient was clipped."),
     Signal("lr/GROUP", "", "", "Learning rate in force."),
     Signal("lr_factor/GROUP", "", "", "Learning rate in force over the configured one, where they differ."),
     Signal("momentum/GROUP", "", "", "Momentum in force, where a controller changes it."),
     Signal("update_ratio/NETWORK", "", "", "Length of an update over the length of the weights."),
     Signal("updates_per_epoch/GROUP", "updates", "", "Updates of a group in the last epoch."),
-    Signal("dead_units/NETWORK", "share", "zero", "Share of units that no input activates."),
+    Signal("dead_units/NETWORK", "share", "0", "Share of units that no input activates."),
     # ---- time ----
     Signal("speed/samples_per_second", "samples/s", "higher", "Training speed without the time spent on monitoring."),
-    Signal("speed/data_wait_share", "share", "zero", "Share of training time spent waiting for data."),
+    Signal("speed/data_wait_share", "share", "0", "Share of training time spent waiting for data."),
     Signal("speed/seconds_left", "s", "", "Estimated time to the end of the run."),
     Signal(
         "monitor/time_share", "share", "lower", "Share of the time spent on signals, grids and held-out measurements."
@@ -75,7 +84,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("controller/KIND/GROUP", "", "", "Factor that the controller chose for a group."),
     Signal("controller/KIND/GROUP/TERM", "", "", "Factor that the controller chose for a term."),
     # ---- samples compared with real data ----
-    Signal("samples/diversity_ratio", "", "one", "Mean squared distance of two samples over that of two real images."),
+    Signal("samples/diversity_ratio", "", "1", "Mean squared distance of two samples over that of two real images."),
     Signal("samples/coverage", "share", "higher", "Share of real images with a sample nearby (Naeem et al. 2020)."),
     Signal("samples/density", "", "higher", "Samples within the neighbourhoods of real images (Naeem et al. 2020)."),
     Signal("samples/precision", "share", "higher", "Share of samples near a real image (Kynkäänniemi et al. 2019)."),
@@ -86,25 +95,25 @@ SIGNALS: tuple[Signal, ...] = (
         "lower",
         "Share of bins filled differently than by real images (Richardson & Weiss 2018).",
     ),
-    Signal("samples/duplicate_share", "share", "zero", "Share of samples that are nearly equal to another sample."),
+    Signal("samples/duplicate_share", "share", "0", "Share of samples that are nearly equal to another sample."),
     Signal(
         "samples/nearest_training_ratio",
         "",
-        "one",
+        "1",
         "Distance to the nearest training image over that of held-out images.",
     ),
     Signal(
         "samples/lattice_share", "share", "lower", "Share of the variance in a 2 × 2 lattice: checkerboard artefacts."
     ),
-    Signal("samples/lattice_ratio", "", "one", "The lattice's share over that of real images."),
+    Signal("samples/lattice_ratio", "", "1", "The lattice's share over that of real images."),
     Signal("samples/nyquist", "", "lower", "Power at the highest frequency over that of the frequencies next to it."),
-    Signal("samples/nyquist_ratio", "", "one", "The same over that of real images."),
-    Signal("samples/top_octave_ratio", "", "one", "Power of fine detail over that of real images: below 1 is blur."),
-    Signal("samples/contrast_ratio", "", "one", "Standard deviation of pixels over that of real images."),
-    Signal("samples/channel_shift", "sd", "zero", "Largest shift of a channel's mean, in deviations of real images."),
-    Signal("samples/hue_shift", "sd", "zero", "Largest shift of a colour channel relative to the mean of all three."),
+    Signal("samples/nyquist_ratio", "", "1", "The same over that of real images."),
+    Signal("samples/top_octave_ratio", "", "1", "Power of fine detail over that of real images: below 1 is blur."),
+    Signal("samples/contrast_ratio", "", "1", "Standard deviation of pixels over that of real images."),
+    Signal("samples/channel_shift", "sd", "0", "Largest shift of a channel's mean, in deviations of real images."),
+    Signal("samples/hue_shift", "sd", "0", "Largest shift of a colour channel relative to the mean of all three."),
     Signal("real/METRIC", "", "", "What one half of the real images scores against the other: the level to reach."),
-    Signal("raw/diversity_ratio", "", "one", "Diversity of samples from weights that are not averaged."),
+    Signal("raw/diversity_ratio", "", "1", "Diversity of samples from weights that are not averaged."),
     Signal("raw/coverage", "share", "higher", "Coverage of samples from weights that are not averaged."),
     # ---- held-out data and latents ----
     Signal("validation/loss", "", "lower", "Objective on held-out data."),
@@ -136,7 +145,7 @@ SIGNALS: tuple[Signal, ...] = (
         "",
         "Largest value that the estimate can have: ln of the number of samples.",
     ),
-    Signal("latent/prior_gap", "nats", "zero", "Distance of the aggregate posterior from the prior, of a dimension."),
+    Signal("latent/prior_gap", "nats", "0", "Distance of the aggregate posterior from the prior, of a dimension."),
     Signal(
         "latent/shuffled_error_ratio",
         "",
@@ -146,11 +155,11 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "r2_beyond_mean/PART",
         "",
-        "one",
+        "1",
         "1 - error / variance about each place's own mean; 0: that part is not learned.",
     ),
-    Signal("r2/PART", "", "one", "1 - error / variance: what a constant output explains counts too."),
-    Signal("std_ratio/PART", "", "one", "Standard deviation of the output over that of the data."),
+    Signal("r2/PART", "", "1", "1 - error / variance: what a constant output explains counts too."),
+    Signal("std_ratio/PART", "", "1", "Standard deviation of the output over that of the data."),
     # ---- loops of other people (trainwright.watch and logs) ----
     Signal("data/std", "", "", "Standard deviation of a batch, in your own loop."),
     Signal("discriminator/term", "", "", "Cross-entropy of the discriminator, of one term: 0.69 is a guess."),
@@ -171,9 +180,9 @@ SIGNALS: tuple[Signal, ...] = (
         "lower",
         "The same on held-out images; far below the training value: the critic overfits.",
     ),
-    Signal("critic/heldout_gap", "", "zero", "Wasserstein estimate on training images minus that on held-out images."),
-    Signal("critic/penalty", "", "zero", "Gradient penalty, not weighted."),
-    Signal("critic/gradient_norm", "", "one", "Norm of the critic's gradient between real images and samples."),
+    Signal("critic/heldout_gap", "", "0", "Wasserstein estimate on training images minus that on held-out images."),
+    Signal("critic/penalty", "", "0", "Gradient penalty, not weighted."),
+    Signal("critic/gradient_norm", "", "1", "Norm of the critic's gradient between real images and samples."),
     Signal("critic/score_spread", "", "", "Standard deviation of the critic's scores."),
     Signal("generator/adversarial", "", "", "Adversarial term of the generator's loss."),
     Signal("reconstruction/weighted", "", "lower", "Reconstruction term as a log has it."),

@@ -11,7 +11,7 @@ SIGNALS = (
         "lower",
         "Distance of predicted frames in packaged features, where the recipe has that term.",
     ),
-    Signal("hyperbolic/boundary_share", "share", "zero", "Share of points at the boundary of the hyperbolic ball."),
+    Signal("hyperbolic/boundary_share", "share", "0", "Share of points at the boundary of the hyperbolic ball."),
     Signal("prediction/psnr", "dB", "higher", "PSNR of the error over all held-out windows."),
     Signal("prediction/psnr_mean", "dB", "higher", "PSNR of each window, averaged."),
     Signal("prediction/ssim", "", "higher", "Structural similarity of predicted frames."),
