@@ -55,7 +55,7 @@ def _flags(command: Any) -> set[str]:
 
 
 def _names(verb: str, values: dict[str, Any]) -> None:
-    """What the values of arguments name must exist."""
+    """Check that what the values of arguments name exists."""
     overrides = [w for w in values.get("overrides") or () if not PLACEHOLDER.search(w)]
     stray = [w for w in overrides if "=" not in w]
     if stray:

@@ -19,7 +19,7 @@ IMAGES = "my_images"  # the folder that pages take for the reader's own
 def reader(tmp_path: Path, sprites: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a reader who has images, and for whom every recipe is small.
 
-    Whatever a snippet asks for, the settings of the family's smoke test come last. They reach every function of the package, because
+    The settings of the family's smoke test come after those that a snippet asks for. They reach every function of the package, because
     each of them gets its config from ``load``.
     """
     shutil.copytree(sprites, tmp_path / IMAGES)

@@ -52,7 +52,7 @@ def invoke(line: str) -> int:
 
 
 def unknown(text: str) -> list[str]:
-    """What of Trainwright a snippet names that does not exist: modules, attributes, keyword arguments."""
+    """Modules, attributes and keyword arguments of Trainwright that a snippet names and that do not exist."""
     tree = ast.parse(text)
     names: dict[str, object] = {}
     wrong = []

@@ -1,4 +1,4 @@
-"""Declaration of every event: what a line of ``events.jsonl`` means and which keys it has beside ``event``, ``step`` and ``time``.
+"""Declaration of every event: what a line of ``events.jsonl`` means and its keys besides ``event``, ``step`` and ``time``.
 
 A run writes :data:`EVENTS` through :meth:`trainwright.runs.folder.Run.event`; a study writes :data:`JOURNAL` into a file of the same
 name in its own folder. A test compares both tables with the calls in the sources, so an event that is not declared here fails.
@@ -36,7 +36,7 @@ _PLATEAU = {
 }
 
 EVENTS: Mapping[str, EventType] = {
-    "started": EventType("A new run began."),
+    "started": EventType("A new run started."),
     "resumed": EventType("The run continues from a checkpoint."),
     "settings_changed": EventType(
         "The run was resumed with other values of hot settings.",
@@ -102,11 +102,11 @@ EVENTS: Mapping[str, EventType] = {
         {"groups": "names of the parameter groups"},
     ),
     "phase_started": EventType(
-        "A phase of the run began.",
+        "A phase of the run started.",
         {
             **_PHASE,
             "settings": "the settings of the phase",
-            "weights_of_step": "the step of the checkpoint that it began from",
+            "weights_of_step": "the step of the checkpoint that it starts from",
             "reinitialized": "parameter groups that start from new weights",
         },
     ),
@@ -130,7 +130,7 @@ EVENTS: Mapping[str, EventType] = {
 _EXPERIMENT = {"experiment": "name of the experiment, which is also its run folder"}
 JOURNAL: Mapping[str, EventType] = {
     "started": EventType(
-        "An experiment began.",
+        "An experiment started.",
         {
             **_EXPERIMENT,
             "parent": "the run that it was forked from, or null",

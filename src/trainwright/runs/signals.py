@@ -120,7 +120,10 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("validation/TERM", "", "lower", "A term of the objective on held-out data."),
     Signal("reconstructions/psnr", "dB", "higher", "Peak signal-to-noise ratio of reconstructions of held-out data."),
     Signal(
-        "kl/nats", "nats", "", "KL divergence of the posterior from the prior, of a sample, whatever the loss uses."
+        "kl/nats",
+        "nats",
+        "",
+        "KL divergence of the posterior from the prior, of a sample, in this unit for every loss.",
     ),
     Signal("kl/nats_heldout", "nats", "", "The same on held-out data."),
     Signal("kl/largest_dimension", "nats", "", "KL of the dimension with the largest one."),

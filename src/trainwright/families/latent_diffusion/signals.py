@@ -13,6 +13,13 @@ SIGNALS = (
     Signal("latent/mean", "", "0", "Mean of the latents before scaling."),
     Signal("latent/std", "", "", "Standard deviation of the latents before scaling."),
     Signal("latent/posterior_std", "", "", "Mean standard deviation of the posterior."),
+    Signal(
+        "unet/loss",
+        "",
+        "lower",
+        "Loss of the denoiser on training batches; it says little about samples.",
+        held_out="validation/loss",
+    ),
     Signal("unet/noise", "", "lower", "Squared error of what the network predicts: noise, velocity or image."),
     Signal("latent/scaled_mean", "", "0", "Mean of the latents that the diffusion is trained on."),
     Signal("latent/scaled_std", "", "1", "Their standard deviation."),

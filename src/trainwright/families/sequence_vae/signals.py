@@ -22,7 +22,7 @@ SIGNALS = (
         "prior/structure_ratio",
         "",
         "1",
-        "The same for distances to the nearest points, or counts of symbols, whatever their order.",
+        "The same for distances to the nearest points, or counts of symbols, which do not depend on the order.",
     ),
     Signal(
         "prior/closeness",
@@ -35,7 +35,7 @@ SIGNALS = (
     Signal("prior/order_violations", "share", "0", "Share of neighbouring points that are out of order in x."),
     Signal("prior/valid_share", "share", "higher", "Share of sampled Sokoban levels that pass every check."),
     Signal("prior/one_player_share", "share", "higher", "Share with exactly one player."),
-    Signal("prior/boxes_match_share", "share", "higher", "Share with as many boxes as goals."),
+    Signal("prior/boxes_match_share", "share", "higher", "Share with equal numbers of boxes and goals."),
     Signal("prior/closed_share", "share", "higher", "Share whose walls enclose the player."),
     Signal("prior/copy_share", "share", "0", "Share of samples that are levels of the training data."),
     Signal("prior/symbol_divergence", "nats", "0", "Divergence of the frequencies of symbols."),
