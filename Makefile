@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion bench-video clean
+.PHONY: demo test lint docs docs-serve docs-reference bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion bench-video clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
@@ -23,6 +23,17 @@ test: $(VENV)/dev.done  ## set up and run the tests
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: $(VENV)/dev.done  ## build the site of the docs into build/site; a broken link or anchor is an error
+	$(BIN)/python -m tools.docs_reference --check
+	$(BIN)/zensical build --clean --strict
+
+docs-serve: $(VENV)/dev.done  ## show the site on http://localhost:8000 and follow changes
+	$(BIN)/zensical serve
+
+docs-reference: $(VENV)/dev.done  ## write the pages that follow from the code, the navigation and the lists of pages
+	$(BIN)/python -m tools.docs_reference
+	$(BIN)/python -m tools.docs_site
 
 bench: $(VENV)/dev.done  ## speed and memory beside the leanest hand-written loops, fits, watching, listing (about 40 minutes)
 	$(BIN)/python -m benchmarks.speed

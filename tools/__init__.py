@@ -1,0 +1,1 @@
+"""Programs for those who work on Trainwright; nothing here is installed."""
