@@ -94,3 +94,13 @@ def test_readme_is_short_and_shows_an_image_first():
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) <= 150
     assert any(line.startswith("![") for line in lines[:10])
+
+
+def test_the_loop_of_the_tutorial_collapses_as_the_page_says(capsys):
+    page = (DOCS / "tutorial" / "your-own-loop.md").read_text()
+    code = blocks(page, "python")[0]
+    assert "for step in range(STEPS):" in code
+    exec(compile(code.replace("for step in range(STEPS):", "for step in range(600):"), "loop.py", "exec"), {})
+    printed, shown = " ".join(capsys.readouterr().out.split()), " ".join(blocks(page, "text")[0].split())
+    number = re.compile(r"\d+(\.\d+)?")
+    assert number.sub("N", shown) in number.sub("N", printed)
