@@ -63,6 +63,14 @@ def test_recipes_and_settings_of_commands_exist(page):
 
 
 @each_page
+def test_plans_of_commands_exist(page):
+    for words in commands(page.read_text()):
+        if words[1:2] == ["plan"] and len(words) > 3:
+            family, _, name = words[3].partition("/")
+            assert (ROOT / "src/trainwright/families" / family / "plans" / f"{name}.yaml").exists(), words
+
+
+@each_page
 def test_python_blocks_can_be_parsed(page):
     for code in blocks(page.read_text(), "python"):
         ast.parse(code)
