@@ -110,3 +110,15 @@ def test_a_row_is_the_mean_of_what_was_given_as_it_was_then():
     values = {row["step"]: row["loss"] for row in watch.rows}
     assert values == {1: 1.0, 3: 1.5}
     assert not any(watch.window.values())
+
+
+def test_a_second_diagnosis_at_the_same_step_finds_no_frozen_network():
+    network = torch.nn.Linear(4, 4)
+    watch = trainwright.watch(total=399, networks={"network": network}, every=100, say=None)
+    for step in range(399):  # looks at 99, 199, 299 and 399
+        with torch.no_grad():
+            network.weight += 0.01
+        watch(step + 1, loss=1.0 / (step + 1))
+    assert watch.rows[-1]["update_ratio/network"] > 0
+    assert "frozen_network" not in {finding.symptom.name for finding in watch.diagnose().alarms}
+    assert watch.rows[-1]["update_ratio/network"] > 0

@@ -161,7 +161,7 @@ class Watch:
         steps = max(1, self._step - max(self._looked, 0))
         for name, network in self.networks.items():
             now = nn.utils.parameters_to_vector(network.parameters()).detach().float().cpu()
-            if name in self._before:
+            if name in self._before and self._step > self._looked:  # nothing has moved since a look at this step
                 moved = float((now - self._before[name]).norm() / self._before[name].norm().clamp_min(1e-12))
                 found[f"update_ratio/{name}"] = moved / steps
             self._before[name] = now
