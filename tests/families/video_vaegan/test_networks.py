@@ -35,7 +35,7 @@ def test_the_generator_without_a_base_has_the_guides_size(side, latent, predict,
     assert size(Generator(model, side, predict)) == expected
 
 
-@pytest.mark.parametrize(("reach", "heard"), [("quarter", 8), ("whole", 32)])
+@pytest.mark.parametrize(("reach", "seen"), [("quarter", 8), ("whole", 32)])
 def test_a_place_is_mended_by_all_that_is_within_reach(reach, seen) -> None:
     torch.manual_seed(0)
     generator = Generator(NetworkConfig(reach=reach, region_count=2), 32, 1)
@@ -55,6 +55,10 @@ def test_each_place_is_told_of_one_bright_place_elsewhere_in_its_own_frame() -> 
     changed = (layer(x) - dark - x).abs()
     assert bool((changed[0].amax(0) > 1e-3).all()) and not changed[1].any()
     torch.testing.assert_close(changed[0], changed[0, :, :1, :1].expand(-1, 8, 8))
+
+
+def test_tensors_keep_the_names_that_checkpoints_of_0_1_0_have() -> None:
+    assert set(Everywhere(4).state_dict()) == {"told.weight", "told.bias"}
 
 
 @pytest.mark.parametrize(("norm", "elsewhere"), [("pixel", False), ("instance", True)])

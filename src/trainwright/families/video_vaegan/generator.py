@@ -94,11 +94,11 @@ class Everywhere(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.reported = nn.Linear(2 * channels, channels)
+        self.told = nn.Linear(2 * channels, channels)  # the name in checkpoints of 0.1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W)."""
-        reported: Tensor = self.reported(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
+        reported: Tensor = self.told(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
         return x + reported[:, :, None, None]
 
 
