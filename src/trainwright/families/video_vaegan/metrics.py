@@ -1,4 +1,4 @@
-"""How good predictions are, with copying the last frame measured beside them."""
+"""Quality of predictions, compared with copying the last frame."""
 
 import math
 from typing import Any
@@ -10,22 +10,22 @@ from trainwright.data.images import to_byte_tensor
 from trainwright.metrics import lpips
 from trainwright.metrics.features import Features
 
-CEILING = 100.0  # dB, of a prediction without an error
+CEILING = 100.0  # dB, for a prediction without error
 
 
 def psnr_each(made: Tensor, target: Tensor) -> Tensor:
-    """(B, T, 3, S, S) twice in [-1, 1] -> (B,) dB of each clip."""
+    """Compute the PSNR in dB of each clip, (B,), from two (B, T, 3, S, S) in [-1, 1]."""
     error = (made - target).square().flatten(1).mean(1)
     return (10 * torch.log10(4 / error.clamp_min(1e-12))).clamp_max(CEILING)
 
 
 def psnr_pooled(made: Tensor, target: Tensor) -> float:
-    """dB of the error over all clips: clips of which nothing moves do not drown the others."""
+    """Compute the PSNR in dB of the error over all clips, so that still clips do not dominate it."""
     return 10 * math.log10(4 / max(float((made - target).square().mean()), 1e-12))
 
 
 def ssim(made: Tensor, target: Tensor) -> float:
-    """Structural similarity, mean over frames."""
+    """Compute the structural similarity, mean over frames."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     found = structural_similarity_index_measure(made.flatten(0, 1), target.flatten(0, 1), data_range=2.0)
@@ -34,10 +34,10 @@ def ssim(made: Tensor, target: Tensor) -> float:
 
 
 class FeatureDistance:
-    """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS.
+    """Mean squared distance of packaged features between each frame and its truth; it is not LPIPS.
 
     Args:
-        target: (B, T, 3, S, S) in [-1, 1], whose features are kept, not the frames.
+        target: (B, T, 3, S, S) in [-1, 1]; only its features are kept.
         last: (B, 3, S, S), the last given frame.
     """
 
@@ -47,11 +47,11 @@ class FeatureDistance:
         self._copied = self._of(last[:, None].expand_as(target))
 
     def __call__(self, made: Tensor, chosen: Tensor | slice = slice(None)) -> float:
-        """That of predictions (b, T, 3, S, S) of the b ``chosen`` clips."""
+        """Compute the distance of predictions (b, T, 3, S, S) of the b ``chosen`` clips."""
         return float((self._of(made) - self._target[chosen]).square().mean())
 
     def copied(self, chosen: Tensor | slice = slice(None)) -> float:
-        """That of the last given frame, once for each that is to be predicted."""
+        """Compute the distance of the last given frame, repeated for each predicted frame."""
         return float((self._copied[chosen] - self._target[chosen]).square().mean())
 
     def _of(self, frames: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class FeatureDistance:
 
 
 def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, float]:
-    """PSNR and SSIM of predictions and of the copied last frame, and the share of the copy's error that is left.
+    """Compute PSNR and SSIM of predictions and of the copied last frame, and the ratio of their errors.
 
     Args:
         made: (B, T, 3, S, S) in [-1, 1].
@@ -81,7 +81,10 @@ def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, 
 
 
 def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:
-    """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives. LPIPS is among them where it is at hand."""
+    """Build the rows of ``trainwright evaluate``, with LPIPS where it is installed.
+
+    ``floor`` is the value of copying the last frame.
+    """
     found = prediction_signals(made, target, last)
     distance = FeatureDistance(target, last)
     rows = [
@@ -89,9 +92,9 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
             "prediction/psnr",
             "prediction/copy_psnr",
             "higher",
-            "dB over held-out windows (256 at most); beside it copying the last frame",
+            "PSNR in dB over held-out windows (256 at most); `floor` is that of copying the last frame",
         ),
-        ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "dB of each window, averaged"),
+        ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "PSNR in dB of each window, averaged"),
         ("prediction/ssim", "prediction/copy_ssim", "higher", "structural similarity"),
     ]
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]
