@@ -1,13 +1,14 @@
 """One ball of the nesting and the passage to the next.
 
-A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. The script
-behind the video guide turned curvature and scale into plain numbers before use and gave the spread to nobody, so none of them learned;
-here all three are tensors in the computation.
+A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. The
+script behind the video VAE-GAN guide turned curvature and scale into plain numbers before use, and no layer used the spread, so none of
+them learned. Here all three are tensors in the computation.
 
-That alone would not do. Its points go from one ball to the next by the logarithm and the exponential at the *origin*, and each
-logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only thing that a curvature did there was to
-cut off long tangents at the boundary. Here the vectors from the boundary points are taken inside of the ball, log0(-b ⊕ x) with Möbius
-addition, as long as the geodesic from b to x; they depend on the curvature, and the first level has them too.
+That alone does not suffice. In that script points pass from one ball to the next by the logarithm and the exponential at the
+*origin*, and each logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only effect of a curvature
+there was to cut off long tangents at the boundary. Here the vectors from the boundary points are computed inside of the ball,
+log0(-b ⊕ x) with Möbius addition, with the length of the geodesic from b to x. They depend on the curvature, and the first level has
+them too.
 """
 
 import math
@@ -26,22 +27,22 @@ SCALE_RANGE = (1e-5, 10.0)
 
 @dataclass(frozen=True)
 class Nesting:
-    """How levels and the passages between them are made.
+    """Configuration of levels and of the passages between them.
 
     Attributes:
         hidden: widths of the combiner's hidden layers.
         boundary: boundary points on each ball that has a successor.
-        spread: whether a level's combiner is told the spread of the one before.
-        rotate: whether tangents are rotated between levels.
-        phi_rotation: whether rotations of 2 and 4 dimensions begin at the φ option's angle and not at the identity.
-        rotate_by: how rotations of other widths are parametrized.
-        mlp: a hidden layer in the passage, not just one linear map.
-        flow: a small network that moves tangents along before they go back to the ball.
-        relative: how vectors from the boundary points are put together: ``sum``, ``mean``, ``longest`` or ``none``.
+        spread: a level's combiner has the spread of the level before as an input.
+        rotate: tangents are rotated between levels.
+        phi_rotation: rotations of 2 and 4 dimensions start at the φ option's angle and not at the identity.
+        rotate_by: parametrization of rotations of other widths.
+        mlp: the passage has a hidden layer, not just one linear map.
+        flow: a small network moves tangents before they return to the ball.
+        relative: combination of the vectors from the boundary points: ``sum``, ``mean``, ``longest`` or ``none``.
         in_ball: vectors from the boundary points follow the ball's geodesics; else they are differences of tangents at the origin.
-        unit: tangents are divided by √width, so that those of a LayerNorm have length 1 and not √width, which lies at the boundary of a
-            ball of curvature 1 from 25 dimensions on.
-        dropout: in combiner, passage and flow.
+        unit: tangents are divided by √width, so that those of a LayerNorm have length 1 and not √width. That length lies at the
+            boundary of a ball of curvature 1 from 25 dimensions on.
+        dropout: share in combiner, passage and flow.
     """
 
     hidden: tuple[int, ...] = (32,)
@@ -59,12 +60,12 @@ class Nesting:
 
 
 @dataclass
-class Handed:
-    """What a level hands on: a point for each row, and what its ball has of its own.
+class LevelOutput:
+    """Output of a level: a point for each row, and the own parameters of its ball.
 
     Attributes:
         point: (..., d) on the ball.
-        relative: (..., d) tangents, put together over the boundary points; None: there are none.
+        relative: (..., d) tangents, combined over the boundary points; None: there are none.
         descriptor: (d,) on the ball; None: there is none.
         spread: the spread of the level before, a scalar; None: there is none.
         boundary: (k, d) on the ball.
@@ -78,7 +79,7 @@ class Handed:
 
 
 def mlp(widths: tuple[int, ...], dropout: float) -> list[nn.Module]:
-    """Linear, LayerNorm, GELU and dropout between each two of ``widths``, and a last linear layer."""
+    """Build linear, LayerNorm, GELU and dropout between each two of ``widths``, and a last linear layer."""
     layers: list[nn.Module] = []
     for narrow, wide in zip(widths[:-2], widths[1:-1], strict=True):
         layers += [nn.Linear(narrow, wide), nn.LayerNorm(wide), nn.GELU(), nn.Dropout(dropout)]
@@ -86,14 +87,14 @@ def mlp(widths: tuple[int, ...], dropout: float) -> list[nn.Module]:
 
 
 class HyperbolicLevel(nn.Module):
-    """Points of one ball -> points of the same ball, told what came before.
+    """Layer from points of one ball to points of the same ball, with the level before as an input.
 
     Args:
         width: dimensions d.
-        curvature: at the start.
-        nesting: see there.
-        first: whether no level comes before; the first one looks at its own boundary points.
-        followed: whether a level follows; the last one has no descriptor and no spread, since nobody would look at them.
+        curvature: positive curvature at the start.
+        nesting: configuration of the levels.
+        first: no level comes before; the first one uses its own boundary points.
+        followed: a level follows; the last one has no descriptor and no spread, because no layer would use them.
     """
 
     def __init__(self, width: int, curvature: float, nesting: Nesting, first: bool, followed: bool) -> None:
@@ -135,29 +136,29 @@ class HyperbolicLevel(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Factor on tangents before they go back to the ball, in (1e-5, 10)."""
+        """Factor on tangents before they return to the ball, in (1e-5, 10)."""
         low, high = SCALE_RANGE
         return low + (high - low) * torch.sigmoid(self.raw_scale)
 
     @property
     def spread(self) -> Tensor | None:
-        """What the next level is told of this one's spread, positive."""
+        """Positive spread of this level, an input of the next one."""
         return None if self.raw_spread is None else F.softplus(self.raw_spread) + 1e-5
 
     def lift(self, tangent: Tensor) -> Tensor:
-        """Tangents as a LayerNorm leaves them -> points of the ball."""
+        """Map tangents, the output of a LayerNorm, to points of the ball."""
         return exp0(tangent / math.sqrt(self.width) if self.nesting.unit else tangent, self.c)
 
     def vectors_from(self, boundary: Tensor, point: Tensor) -> Tensor:
-        """(k, d) boundary points and (..., d) points of this ball -> (..., d) vectors from the one to the other, put together."""
+        """Combine the vectors from boundary points (k, d) to points (..., d) of this ball: (..., d)."""
         if self.nesting.in_ball:
-            apart = log0(self.ball.mobius_add(-boundary, point.unsqueeze(-2), project=False), self.c)
+            vectors = log0(self.ball.mobius_add(-boundary, point.unsqueeze(-2), project=False), self.c)
         else:
-            apart = log0(point, self.c).unsqueeze(-2) - log0(boundary, self.c)
-        return together(apart, self.nesting.relative)
+            vectors = log0(point, self.c).unsqueeze(-2) - log0(boundary, self.c)
+        return combine(vectors, self.nesting.relative)
 
-    def forward(self, given: Handed) -> tuple[Handed, Tensor]:
-        """Returns what is handed on, and the tangents (..., d) that go into the stack's output."""
+    def forward(self, given: LevelOutput) -> tuple[LevelOutput, Tensor]:
+        """Return the output for the next level, and the tangents (..., d) for the output of the stack."""
         v = log0(given.point, self.c)
         relative = given.relative
         if self.first and self.boundary is not None and self.nesting.in_ball:
@@ -171,7 +172,7 @@ class HyperbolicLevel(nn.Module):
             parts.append(given.spread.log().expand(*v.shape[:-1], 1))
         tangent = self.combiner(torch.cat(parts, dim=-1))
         moved = self.scale * (tangent if self.flow is None else tangent + self.flow(tangent))
-        out = Handed(self.lift(moved), spread=self.spread)
+        out = LevelOutput(self.lift(moved), spread=self.spread)
         if self.descriptor is not None:
             out.descriptor = project(self.descriptor, self.c)
         if self.boundary is not None:
@@ -180,7 +181,10 @@ class HyperbolicLevel(nn.Module):
 
 
 class Passage(nn.Module):
-    """From one ball to the next: logarithm, rotation, map, exponential, the same for points, descriptor and boundary points."""
+    """Layer from one ball to the next: logarithm, rotation, map, exponential.
+
+    It is the same for points, descriptor and boundary points.
+    """
 
     def __init__(self, here: HyperbolicLevel, there: HyperbolicLevel, nesting: Nesting, level: int) -> None:
         super().__init__()
@@ -193,14 +197,14 @@ class Passage(nn.Module):
             widths = (here.width, max(16, (here.width + there.width) // 2), there.width)
         self.map = nn.Sequential(*mlp(widths, nesting.dropout))
 
-    def forward(self, given: Handed, here: HyperbolicLevel, there: HyperbolicLevel) -> Handed:
-        """What ``given`` is on the next ball, and the vectors from its boundary points there."""
+    def forward(self, given: LevelOutput, here: HyperbolicLevel, there: HyperbolicLevel) -> LevelOutput:
+        """Map ``given`` to the next ball, and compute the vectors from its boundary points there."""
 
         def over(points: Tensor) -> Tensor:
             v = log0(points, here.c)
             return exp0(self.map(v if self.rotation is None else self.rotation(v)), there.c)
 
-        found = Handed(over(given.point), spread=given.spread)
+        found = LevelOutput(over(given.point), spread=given.spread)
         if given.descriptor is not None:
             found.descriptor = over(given.descriptor)
         if given.boundary is not None:
@@ -208,8 +212,8 @@ class Passage(nn.Module):
         return found
 
 
-def together(vectors: Tensor, how: str) -> Tensor:
-    """(..., k, d) -> (..., d): their ``sum``, their ``mean`` or the longest one (``longest``)."""
+def combine(vectors: Tensor, how: str) -> Tensor:
+    """Combine vectors (..., k, d) to (..., d): their ``sum``, their ``mean`` or the longest one (``longest``)."""
     if how == "sum":
         return vectors.sum(dim=-2)
     if how == "mean":
