@@ -94,7 +94,7 @@ def run_layer(
 
 
 def _sigmoids_first(rows: Tensor) -> Tensor:
-    """Reorder rows of the gates i, f, g, o to i, f, o, g, so that the three sigmoid gates are contiguous."""
+    """Reorder rows of the gates i, f, g, o to i, f, o, g: the three sigmoid gates become contiguous."""
     i, f, g, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 

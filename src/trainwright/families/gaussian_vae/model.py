@@ -168,7 +168,7 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
-        """Objective on all held-out sets with one fixed draw of z, at the current β and at the β after warm-up."""
+        """Objective on all held-out sets with one fixed draw of z, at the current β and after warm-up."""
         sets = data.some("held_out", len(data.held_out))
         if not len(sets):
             return {}

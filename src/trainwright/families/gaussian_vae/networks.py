@@ -65,7 +65,7 @@ class Heads(nn.Module):
 
 
 class PooledEncoder(nn.Module):
-    """Encoder of the Gaussian VAE guide: stages with a max-pool of 2 between them, a mean, a dense layer, the heads.
+    """Encoder of the Gaussian VAE guide: stages with a max-pool of 2 between them, a mean, a dense layer, heads.
 
     The mean is over all positions of the sequence.
     """
@@ -92,8 +92,8 @@ class PooledEncoder(nn.Module):
 class Decoder(nn.Module):
     """Base of the decoders: normalisation of the data, and distribution of z for samples.
 
-    The normalisation is in the buffers ``shift`` (F, N) and ``spread`` (F, 1). For samples z is ``centre`` (L,)
-    + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L standard normals, or a draw from a mixture.
+    The normalisation is in the buffers ``shift`` (F, N) and ``spread`` (F, 1). For samples z is drawn
+    from a mixture, or it is ``centre`` (L,) + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L of them.
     """
 
     shift: Tensor

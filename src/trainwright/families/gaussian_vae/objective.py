@@ -1,4 +1,4 @@
-"""Loss terms of a set in the reductions that guides and papers use, and the meaning of β in each of them.
+"""Loss terms of a set in the reductions of guides and papers, and the meaning of β in each.
 
 Every reduction is Σ over numbers of a_g·w_g·(x - x̂)² plus β·k·KL in nats. Reductions differ in a_g and k.
 """

@@ -21,8 +21,9 @@ NARROW = -6.0  # log variance of q(z | x) at the start: noise of variance 1 woul
 class Codec(nn.Module):
     """KL autoencoder (Rombach et al. 2022), with measurements of its latents.
 
-    Buffers: ``scale``, one over the standard deviation of the training images' latents, so that ``scale * z`` has unit
-    variance; ``centre`` and ``spread`` (c, h, w), mean and standard deviation of each number of a latent.
+    Its buffers are ``scale``, ``centre`` and ``spread``. ``scale`` is one over the standard deviation of the training images'
+    latents, so ``scale * z`` has unit variance. ``centre`` and ``spread`` (c, h, w) are mean and standard deviation of each
+    number of a latent.
     """
 
     scale: Tensor

@@ -52,7 +52,7 @@ class NetworkConfig(Config):
     )
     rules: Literal["none", "sokoban"] = setting(
         "none",
-        "With `categorical`: `sokoban` draws no tile that opens the walls or adds a second player, and then makes the likeliest edits "
+        "With `categorical`: `sokoban` draws no tile that opens the walls or adds a second player. Then it makes the likeliest edits "
         "that give one player and equal numbers of boxes and goals. Changes only samples.",
     )
 

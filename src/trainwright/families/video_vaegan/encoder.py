@@ -1,8 +1,8 @@
 """Encoder from frames to μ and log σ² of the latent.
 
 Its parts are regions, nesting over regions, optional motion, nesting over frames, and the combination of the frames. In the program
-of the video VAE-GAN guide the latent depended on the last *target* frame alone: no stack mixes frames, only the last row was kept,
-all frames were encoded, and the motion of that row was padding. Here every frame that the encoder sees affects the latent, and with
+of the video VAE-GAN guide the latent depended on the last *target* frame alone. No stack mixes frames, and of all encoded frames only
+the last row was kept. The motion of that row was padding. Here every frame that the encoder sees affects the latent, and with
 ``model.motion`` so does the motion between frames.
 """
 

@@ -1,7 +1,7 @@
 """Generator from z to predicted frames: a transposed-convolution pyramid, optionally with FiLM, added to a base.
 
 The base is the last given frame, or that frame moved by the flow that led to it, after the generator corrects the flow. Without a base
-(as in the video VAE-GAN guide) the latent carries the whole image, and a clip with little motion is predicted far worse than by
+(as in the video VAE-GAN guide) the latent carries the whole image. Then a clip with little motion is predicted far worse than by
 repeating its last frame. With a base the latent carries only the changes.
 """
 
@@ -125,7 +125,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {"pixel": PixelNorm, "instance": 
 class Up(nn.ConvTranspose3d):
     """Transposed convolution that doubles the side.
 
-    For a single frame only the middle of its three time steps is used, so it runs as a 2-D layer: twice as fast on a CPU.
+    For a single frame only the middle of its three time steps is used. Then it runs as a 2-D layer, twice as fast on a CPU.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:

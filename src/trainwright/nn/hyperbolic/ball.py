@@ -1,6 +1,6 @@
 """Exponential and logarithmic map at the origin of a Poincaré ball of curvature -c, and the projection into it.
 
-geoopt has the same maps, but in 32 bits it keeps points within 1 - 4e-3 of the radius, so tangents longer than 3.1 (c = 1) are cut off.
+geoopt has the same maps. In 32 bits it keeps points within 1 - 4e-3 of the radius, so tangents longer than 3.1 (c = 1) are cut off.
 Here the limit is 1 - 1e-4, which 32 bits still resolve. Where both apply they agree (``tests/nn/test_hyperbolic.py``). Everything is
 computed in at least 32 bits, regardless of autocast.
 """

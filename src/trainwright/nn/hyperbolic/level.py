@@ -1,14 +1,13 @@
 """One ball of the nesting and the passage to the next.
 
-A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. The
-script behind the video VAE-GAN guide turned curvature and scale into plain numbers before use, and no layer used the spread, so none of
-them learned. Here all three are tensors in the computation.
+A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. In the
+script behind the video VAE-GAN guide none of the three learned. It turned curvature and scale into plain numbers before use, and no
+layer used the spread. Here all three are tensors in the computation.
 
-That alone does not suffice. In that script points pass from one ball to the next by the logarithm and the exponential at the
-*origin*, and each logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only effect of a curvature
-there was to cut off long tangents at the boundary. Here the vectors from the boundary points are computed inside of the ball,
-log0(-b ⊕ x) with Möbius addition, with the length of the geodesic from b to x. They depend on the curvature, and the first level has
-them too.
+That alone does not suffice. In that script points pass from one ball to the next by the logarithm and the exponential at the *origin*.
+Each logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only effect of a curvature there was to
+cut off long tangents at the boundary. Here the vectors from the boundary points are computed inside of the ball, as log0(-b ⊕ x) with
+Möbius addition. Their length is that of the geodesic from b to x. They depend on the curvature, and the first level has them too.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Import of geoopt without TorchScript.
 
-Its functions are scripted. TorchScript runs the first calls of a function differently from later calls, with different rounding, so a
+Its functions are scripted. TorchScript runs the first calls of a function differently from later calls, with different rounding. So a
 run that resumes in a new process would not equal the uninterrupted one bit for bit. Plain functions give the same results from the
 first call on. Every module of the package imports geoopt from here.
 """
