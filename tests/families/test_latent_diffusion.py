@@ -374,11 +374,11 @@ def test_a_diffusers_folder_that_does_not_fit_is_said_in_a_sentence(quick, sprit
     broken = shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     weights = broken / "vqvae" / "diffusion_pytorch_model.safetensors"
     save_file({k: v for k, v in load_file(weights).items() if "conv_out" not in k}, weights)
-    refused("lacks weights that its config.json asks for, first ", f"autoencoder={broken}")
+    refused("lacks weights that its config.json needs; the first is ", f"autoencoder={broken}")
     settings = json.loads((broken / "vqvae" / "config.json").read_text())
     (broken / "vqvae" / "config.json").write_text(json.dumps({**settings, "block_out_channels": "8"}))
     refused("no AutoencoderKL can be built", f"autoencoder={broken}")
-    refused("that UNet is for 4 channels", f"begin_from={tmp_path / 'whole'}", "latent_channels=3",
+    refused("the UNet there has 4 channels", f"begin_from={tmp_path / 'whole'}", "latent_channels=3",
             make=lambda *words: quick_config(SMALL, sprites, *words))  # fmt: skip
     shutil.rmtree(broken / "unet")
     refused("no folder with a diffusers UNet2DModel", f"begin_from={broken}")
