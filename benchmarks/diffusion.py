@@ -28,7 +28,7 @@ from trainwright.engine.display import Silent
 from trainwright.engine.grids import save_grid
 from trainwright.engine.session import train
 from trainwright.families.latent_diffusion.diffusion_stage import SEED
-from trainwright.families.latent_diffusion.diversity import beside_real
+from trainwright.families.latent_diffusion.diversity import diversity_signals
 from trainwright.families.latent_diffusion.trained_autoencoder import trained as first_stage
 from trainwright.metrics.evaluate import evaluate_images
 from trainwright.runs.folder import Run, read_lines
@@ -124,7 +124,7 @@ def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
     images, count = data.images("train", len(data)), 16 * len(data)
     decoded = made.model.codec.decode(data.some("train", len(data)))
     samples = made.model.sample(count, SEED)
-    found = made.model.given_back(data, count)
+    found = made.model.reproduction(data, count)
     nearest = torch.cdist(images.flatten(1), samples.flatten(1)).argmin(1)
     save_grid(torch.cat([images, decoded, samples[nearest]]), HOME / f"{name}.png", len(images))
     target = 30.0 if name == "overfit_one" else None
@@ -160,7 +160,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
     for label, (latents, config) in cases.items():
         pixels = torch.cat([own.codec.decode(part) for part in latents.split(64)]).cpu()
         save_grid(pixels[:32], HOME / f"blind_{label.replace(' ', '_')}.png")
-        found = {**probe.ceiling(128), **beside_real(latents, real), **probe.measure(pixels)}
+        found = {**probe.ceiling(128), **diversity_signals(latents, real), **probe.measure(pixels)}
         found["schedule/train_sample_distance"] = own.noise.distance(config.sampling)
         looks = [{"step": step, **found} for step in (700, 800, 900, 1000)]
         said = examine(History.of(looks, flatten(config), {"training": len(data)}, 1000))

@@ -19,7 +19,7 @@ from trainwright.engine.preflight import preflight_of
 from trainwright.engine.session import train
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion.config import NoiseSettings, Sampler
-from trainwright.families.latent_diffusion.diversity import beside_real, pairwise_mse, reproduced
+from trainwright.families.latent_diffusion.diversity import diversity_signals, pairwise_mse, reproduced
 from trainwright.families.latent_diffusion.noise import TIMES, Noise
 from trainwright.report.evaluation import evaluate_run
 from trainwright.runs.folder import Run
@@ -101,7 +101,7 @@ def test_preflight_stops_a_wrong_pair_and_proves_the_right_one(sprites):
     assert pair("sampler_schedule=linear").grade == "stop"
     coarse = pair("sampler=ddim", "sampler_steps=4")
     assert (coarse.grade, coarse.fix) == ("warn", "sampler_steps=20")
-    with pytest.raises(UserError, match="600 does not divide"):
+    with pytest.raises(UserError, match="600 does not"):
         quick_config(SMALL, sprites, "sampler=ddim", "sampler_steps=600")
 
 
@@ -118,11 +118,11 @@ def test_the_doctor_names_the_wrong_pair_at_the_first_look(quick):
 
 def test_pairwise_distances_are_twice_the_variance_and_have_their_target_beside_them():
     real = torch.randn(256, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    same = beside_real(torch.randn(16, 4, 8, 8, generator=torch.Generator().manual_seed(1)), real)
+    same = diversity_signals(torch.randn(16, 4, 8, 8, generator=torch.Generator().manual_seed(1)), real)
     assert same["sample_diversity/pairwise_mse_mean"] == pytest.approx(2, abs=0.1)
     assert same["sample_diversity/ratio"] == pytest.approx(1, abs=0.05)
     assert same["sample_diversity/pairwise_mse_min"] == pytest.approx(same["real_diversity/pairwise_mse_min"], abs=0.15)
-    wide = beside_real(1.5 * real[:16], real)
+    wide = diversity_signals(1.5 * real[:16], real)
     assert wide["sample_diversity/ratio"] == pytest.approx(2.25, abs=0.1)
     flat = [(a - b).square().mean() for i, a in enumerate(real[:4]) for b in real[i + 1 : 4]]
     assert pairwise_mse(real[:4])["pairwise_mse_mean"] == pytest.approx(float(torch.stack(flat).mean()), rel=1e-6)
@@ -133,7 +133,7 @@ def test_real_distances_are_those_of_the_whole_set_however_it_is_sorted():
     folders = torch.randn(8, 1, 4, 8, 8, generator=own)  # what is in one folder is alike
     real = (folders + 0.3 * torch.randn(8, 32, 4, 8, 8, generator=own)).flatten(0, 1)
     samples = real[torch.randperm(256, generator=own)[:16]]
-    assert beside_real(samples, real)["sample_diversity/ratio"] == pytest.approx(1, abs=0.15)
+    assert diversity_signals(samples, real)["sample_diversity/ratio"] == pytest.approx(1, abs=0.15)
 
 
 def test_a_few_of_a_subset_are_drawn_from_all_over_it(sprites):
@@ -218,7 +218,7 @@ def test_an_autoencoder_of_ones_own_prescribes_pictures_and_network(quick, sprit
         registry.load(SMALL, (f"autoencoder={sprites}",))
     with pytest.raises(UserError, match="is no folder"):
         registry.load(SMALL, ("autoencoder=nowhere",))
-    with pytest.raises(UserError, match=r"vae\.widths is settled by the autoencoder"):
+    with pytest.raises(UserError, match=r"vae\.widths is fixed by the autoencoder"):
         registry.load(SMALL, (f"autoencoder={first.folder}", "vae.widths=[8, 8]"))
     with pytest.raises(UserError, match="must be a multiple of 32"):
         registry.load(SMALL, (f"autoencoder={first.folder}", "multipliers=[1, 2, 2, 2, 2, 2]"))
@@ -278,7 +278,7 @@ def test_an_autoencoder_on_the_way_can_see_only_the_few_pictures_that_are_learne
 
 
 def test_only_what_latents_allow_can_be_set(sprites):
-    with pytest.raises(UserError, match="only flip can be used"):
+    with pytest.raises(UserError, match="supports only flip"):
         quick_config(SMALL, sprites, "rotation=10.0")
     with pytest.raises(UserError, match="must be a multiple of 8"):
         quick_config(SMALL, sprites, "size=32", "vae.widths=[8, 8, 8, 8]", "multipliers=[1, 2, 4, 8]")
@@ -374,11 +374,11 @@ def test_a_diffusers_folder_that_does_not_fit_is_said_in_a_sentence(quick, sprit
     broken = shutil.copytree(tmp_path / "whole", tmp_path / "broken")
     weights = broken / "vqvae" / "diffusion_pytorch_model.safetensors"
     save_file({k: v for k, v in load_file(weights).items() if "conv_out" not in k}, weights)
-    refused("lacks weights that its config.json asks for, first ", f"autoencoder={broken}")
+    refused("lacks weights that its config.json needs; the first is ", f"autoencoder={broken}")
     settings = json.loads((broken / "vqvae" / "config.json").read_text())
     (broken / "vqvae" / "config.json").write_text(json.dumps({**settings, "block_out_channels": "8"}))
     refused("no AutoencoderKL can be built", f"autoencoder={broken}")
-    refused("that UNet is for 4 channels", f"begin_from={tmp_path / 'whole'}", "latent_channels=3",
+    refused("the UNet there has 4 channels", f"begin_from={tmp_path / 'whole'}", "latent_channels=3",
             make=lambda *words: quick_config(SMALL, sprites, *words))  # fmt: skip
     shutil.rmtree(broken / "unet")
     refused("no folder with a diffusers UNet2DModel", f"begin_from={broken}")

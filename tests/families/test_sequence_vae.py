@@ -16,7 +16,7 @@ from trainwright.families.sequence_vae.diagnostics import what_happened
 from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.quality import two_sample_ratio
-from trainwright.families.sequence_vae.rules import mend
+from trainwright.families.sequence_vae.rules import repair
 
 SOUND, TILES = "sequence_vae/gaussian_mixture_sound", "sequence_vae/sokoban"
 
@@ -105,7 +105,7 @@ def test_rules_make_every_map_valid_and_leave_real_maps_alone():
     checks = sokoban.checks(boards)
     assert checks["closed"].all() and checks["valid"].mean() > 0.8  # untrained: some have no room for a player
     real = data.some("train", 50)
-    assert torch.equal(mend(real, torch.randn(*real.shape, 8)), real)
+    assert torch.equal(repair(real, torch.randn(*real.shape, 8)), real)
 
 
 def test_mending_takes_the_edits_that_cost_least():
@@ -113,7 +113,7 @@ def test_mending_takes_the_edits_that_cost_least():
     logits = torch.zeros(1, 4, 5, 8)
     logits[0, 2, 1, tiles.PLAYER] = 3.0
     logits[0, 1, 3, tiles.GOAL] = 2.0
-    found = mend(board, logits)[0]
+    found = repair(board, logits)[0]
     assert found[2, 1] == tiles.PLAYER and found[1, 3] == tiles.GOAL and found[1, 2] == tiles.BOX
     assert bool(sokoban.checks(found[None].numpy())["valid"][0])
 

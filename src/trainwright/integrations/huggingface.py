@@ -1,4 +1,4 @@
-"""A callback for Hugging Face's ``Trainer``: ``Trainer(..., callbacks=[DoctorCallback()])``."""
+"""Callback for Hugging Face's ``Trainer``: ``Trainer(..., callbacks=[DoctorCallback()])``."""
 
 from typing import Any
 
@@ -12,12 +12,13 @@ except ImportError:
 
 
 class DoctorCallback(TrainerCallback):
-    """Watches everything that the trainer logs (``logging_steps`` sets how often); the verdict is in ``callback.watch.latest``.
+    """Callback that watches all values that the trainer logs; the verdict is in ``callback.watch.latest``.
 
-    Note that the trainer leaves NaN out of its logged loss unless ``logging_nan_inf_filter=False``.
+    ``logging_steps`` of the trainer sets the interval. The trainer omits NaN from its logged loss unless
+    ``logging_nan_inf_filter=False``.
 
     Args:
-        stop: end training when the doctor is sure of a failure that will not mend itself.
+        stop: end training when the doctor is certain of a failure from which training will not recover.
         options: as for :func:`trainwright.watch`; ``total`` is taken from the trainer.
     """
 
@@ -26,14 +27,14 @@ class DoctorCallback(TrainerCallback):
         self.watch: Watch | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        """Begins to watch."""
+        """Start to watch."""
         known = {"settings": {"learning_rate": args.learning_rate, "batch_size": args.train_batch_size}} | self.options
         if more.get("model") is not None:
             known.setdefault("networks", {"model": more["model"]})
         self.watch = Watch(state.max_steps or None, **known)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
-        """Takes what was logged."""
+        """Pass the logged values to the doctor."""
         if self.watch is None or not state.is_world_process_zero:
             return
         numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, int | float) and n != "epoch"}
@@ -42,6 +43,6 @@ class DoctorCallback(TrainerCallback):
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        """Looks once more."""
+        """Diagnose the run at its end."""
         if self.watch is not None and state.is_world_process_zero and self.watch.rows:
             self.watch.diagnose()

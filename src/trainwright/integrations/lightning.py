@@ -1,4 +1,4 @@
-"""A callback for PyTorch Lightning: ``Trainer(callbacks=[DoctorCallback(sample=..., real=...)])``."""
+"""Callback for PyTorch Lightning: ``Trainer(callbacks=[DoctorCallback(sample=..., real=...)])``."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from trainwright.errors import UserError
 
 try:
     from pytorch_lightning import Callback
-except ImportError:  # the same classes under the other distribution's name
+except ImportError:  # the other distribution has the same classes
     try:
         from lightning.pytorch import Callback  # type: ignore[no-redef]
     except ImportError:
@@ -17,10 +17,10 @@ except ImportError:  # the same classes under the other distribution's name
 
 
 class DoctorCallback(Callback):
-    """Watches everything that the module logs with ``self.log``; the verdict is in ``callback.watch.latest``.
+    """Callback that watches all values of ``self.log``; the verdict is in ``callback.watch.latest``.
 
     Args:
-        stop: end training when the doctor is sure of a failure that will not mend itself.
+        stop: end training when the doctor is certain of a failure from which training will not recover.
         options: as for :func:`trainwright.watch`; ``total`` is taken from the trainer.
     """
 
@@ -29,14 +29,14 @@ class DoctorCallback(Callback):
         self.watch: Watch | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begins to watch."""
+        """Start to watch."""
         total = trainer.estimated_stepping_batches
         networks = dict(pl_module.named_children())
         known = {"networks": networks, "settings": dict(pl_module.hparams or {})} | self.options
         self.watch = Watch(int(total) if total != float("inf") else None, **known)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Takes what was logged in this step."""
+        """Pass the values that were logged in this step to the doctor."""
         if self.watch is None or not trainer.is_global_zero:
             return
         logged = {n: v for n, v in trainer.callback_metrics.items() if getattr(v, "numel", lambda: 1)() == 1}
@@ -45,6 +45,6 @@ class DoctorCallback(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Looks once more."""
+        """Diagnose the run at its end."""
         if self.watch is not None and trainer.is_global_zero and self.watch.rows:
             self.watch.diagnose()

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 
 class SelfAttention(nn.Module):
-    """``x + γ · attended``, with γ starting at 0, queries and keys of C/8 channels and no 1/√d (the guide's form).
+    """Layer ``x + γ · attended``, with γ starting at 0, queries and keys of C/8 channels and no 1/√d.
 
-    Written with plain matrix products, because the fused attention kernel has no double backward on the CPU and a
-    gradient penalty needs one.
+    This is the form of the WGAN-GP guide. It uses plain matrix products, because the fused attention kernel has no double
+    backward on the CPU and a gradient penalty needs one.
     """
 
     def __init__(self, channels: int) -> None:
@@ -19,7 +19,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Apply attention to (B, C, H, W)."""
         query, key, value = (f(x).flatten(2) for f in (self.query, self.key, self.value))
         weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)  # (B, positions, positions)
         attended = (value @ weights.transpose(1, 2)).view_as(x)

@@ -1,8 +1,8 @@
-"""A stack of LSTM layers that gives the outputs of the last layer and its cell at the end, and that knows inputs that never change.
+"""Stack of LSTM layers with support for inputs that are the same at every step.
 
-``nn.LSTM``'s own weights and equations (Hochreiter & Schmidhuber 1997). On a CPU the steps run in one autograd node a layer, in a
-layout in which every gate is one piece of memory, and a vector that is the same at every step is multiplied once. Elsewhere
-``nn.LSTM`` itself runs. ``benchmarks/speed.py`` measures the difference.
+Weights and equations are those of ``nn.LSTM`` (Hochreiter & Schmidhuber 1997). On a CPU the steps of a layer run in one autograd node,
+in a layout in which each gate is contiguous. An input that is the same at every step is multiplied once. On other devices ``nn.LSTM``
+itself runs. ``benchmarks/speed.py`` measures the difference.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ State = tuple[Tensor, Tensor]  # (B, hidden) output and cell of one layer
 
 
 class Recurrent(nn.Module):
-    """``layers`` LSTM layers of width ``hidden`` with dropout between them.
+    """Stack of ``layers`` LSTM layers of width ``hidden`` with dropout between them.
 
     Args:
-        width: of what changes from step to step; 0 if nothing does.
-        constant: of what is the same at every step; 0 for none.
-        hidden: of the cells.
-        layers: how many.
+        width: of the input that changes from step to step; 0 for none.
+        constant: width of the input that is the same at every step; 0 for none.
+        hidden: width of the cells.
+        layers: number of layers.
         dropout: share of the outputs of each layer but the last that is dropped in training.
     """
 
@@ -37,7 +37,7 @@ class Recurrent(nn.Module):
         steps: int | None = None,
         states: list[State] | None = None,
     ) -> tuple[Tensor, list[State]]:
-        """Runs over a whole sequence.
+        """Run over a whole sequence.
 
         Args:
             x: (T, B, width), or None if nothing changes from step to step.
@@ -64,7 +64,7 @@ class Recurrent(nn.Module):
 def run_layer(
     layer: nn.LSTM, x: Tensor | None, constant: Tensor | None, steps: int | None, state: State | None
 ) -> tuple[Tensor, State]:
-    """One layer over all steps; see :class:`Recurrent`."""
+    """Run one layer over all steps; see :class:`Recurrent`."""
     some = x if x is not None else constant
     assert some is not None
     length = len(x) if x is not None else steps
@@ -94,20 +94,20 @@ def run_layer(
 
 
 def _sigmoids_first(rows: Tensor) -> Tensor:
-    """Rows of the gates i, f, g, o -> i, f, o, g: the three that are squashed alike lie side by side."""
+    """Reorder rows of the gates i, f, g, o to i, f, o, g: the three sigmoid gates become contiguous."""
     i, f, g, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 
 
 class Steps(torch.autograd.Function):
-    """The steps of one layer, features first: what a step sees is a column [x; h] for each level of the batch.
+    """Steps of one layer, features first: the input of a step is a column [x; h] for each sequence of the batch.
 
-    x (T, D, B), what is added to the gates at every step (4h, B), weights (4h, D + h), h and c (h, B) -> outputs (T, h, B), last cell.
+    Inputs: x (T, D, B), constant part of the gates (4h, B), weights (4h, D + h), h and c (h, B). Outputs: (T, h, B), last cell.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, fixed: Tensor, weight: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """One step after the other; what backward needs is kept."""
+        """Run the steps in order, and keep the values that backward needs."""
         (length, width, batch), hidden = x.shape, len(h)
         seen = x.new_empty(length + 1, width + hidden, batch)
         seen[:-1, :width], seen[0, width:] = x, h
@@ -131,12 +131,14 @@ class Steps(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, d_outs: Tensor, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        """Back through the steps; the weights' gradient is summed at the end."""
+        """Run backward through the steps; the gradient of the weights is summed at the end."""
         acts, cells, seen, tanhs, weight = ctx.saved_tensors
         length, hidden, batch = tanhs.shape
         width = seen.shape[1] - hidden
         i, f, o, g = acts.chunk(4, 1)
-        gates = torch.empty_like(acts)  # d gate before its squashing / d cell, for o / d output: for all steps at once
+        gates = torch.empty_like(
+            acts
+        )  # d cell / d gate before its activation, for o d output / d gate: for all steps at once
         a, b, c, d = gates.chunk(4, 1)
         torch.mul(i, 1 - i, out=a).mul_(g)
         torch.mul(f, 1 - f, out=b).mul_(cells[:-1])

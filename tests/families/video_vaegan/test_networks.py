@@ -58,6 +58,10 @@ def test_each_place_is_told_of_one_bright_place_elsewhere_in_its_own_frame() -> 
     torch.testing.assert_close(changed[0], changed[0, :, :1, :1].expand(-1, 8, 8))
 
 
+def test_tensors_keep_the_names_that_checkpoints_of_0_1_0_have() -> None:
+    assert set(Everywhere(4).state_dict()) == {"told.weight", "told.bias"}
+
+
 @pytest.mark.parametrize(("norm", "elsewhere"), [("pixel", False), ("instance", True)])
 def test_one_bright_place_changes_the_others_under_an_instance_norm_alone(norm, elsewhere) -> None:
     torch.manual_seed(0)

@@ -64,10 +64,10 @@ def test_boxes_lie_in_the_frame(kind: str, width: int, height: int, count: int, 
 
 def test_published_boxes_are_the_same_for_every_clip_and_adapted_ones_are_not() -> None:
     published = boxes("hybrid", 32, 32, 8, 4)
-    happening = torch.zeros(3, 32, 32)
-    happening[0, 20:28, 2:10] = 1  # lower left
-    happening[1, 4:12, 22:30] = 1  # upper right
-    found = adapted(published, happening)
+    activity = torch.zeros(3, 32, 32)
+    activity[0, 20:28, 2:10] = 1  # lower left
+    activity[1, 4:12, 22:30] = 1  # upper right
+    found = adapted(published, activity)
     assert found.shape == (3, 8, 4)
     torch.testing.assert_close(found[2], published)  # nothing happens: the published ones
     middle = (found[:, 4, :2] + found[:, 4, 2:]) / 2  # of the spiral's first square
@@ -76,24 +76,24 @@ def test_published_boxes_are_the_same_for_every_clip_and_adapted_ones_are_not() 
     conditions = as_condition(found, 32, 32)
     assert conditions.shape == (3, 32)
     assert float((conditions[0] - conditions[1]).abs().max()) > 0.2
-    torch.testing.assert_close(adapted(published, happening, strength=0.0), published.expand(3, -1, -1))
+    torch.testing.assert_close(adapted(published, activity, strength=0.0), published.expand(3, -1, -1))
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0, 1))
 def test_adapted_boxes_keep_their_order_and_the_frame(seed: int, strength: float) -> None:
-    happening = torch.rand(2, 24, 40, generator=torch.Generator().manual_seed(seed)) ** 8
+    activity = torch.rand(2, 24, 40, generator=torch.Generator().manual_seed(seed)) ** 8
     published = boxes("subdivide", 40, 24, 6, 3)
-    found = adapted(published, happening, strength)
+    found = adapted(published, activity, strength)
     assert bool((found[..., 2:] >= found[..., :2]).all())
     torch.testing.assert_close(found[:, 0], published[0].expand(2, 4), atol=1e-3, rtol=0)
 
 
 def test_a_golden_cut_of_what_happens_divides_it_in_the_golden_ratio() -> None:
-    happening = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0)) ** 6
-    found = adapted(boxes("subdivide", 32, 32, 2, 4), happening, strength=1.0)
+    activity = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0)) ** 6
+    found = adapted(boxes("subdivide", 32, 32, 2, 4), activity, strength=1.0)
     cut = float(found[0, 1, 2])
-    columns = happening[0].sum(dim=0)
+    columns = activity[0].sum(dim=0)
     whole, rest = int(cut), cut - int(cut)
     left = float(columns[:whole].sum() + rest * columns[whole])
     assert left / float(columns.sum()) == pytest.approx(1 / PHI, abs=1e-3)

@@ -1,4 +1,7 @@
-"""What a Gaussian VAE recipe can set: the networks, the objective and its reduction. The names are the guide's."""
+"""Settings of a Gaussian VAE recipe: the networks, the objective and its reduction.
+
+The names are those of the Gaussian VAE guide.
+"""
 
 from typing import Annotated, Literal
 
@@ -14,47 +17,48 @@ Shares = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(strict
 
 
 class NetworkConfig(Config):
-    """Encoder and decoder. All of these change the architecture, so they need a restart."""
+    """Encoder and decoder. Each setting changes the architecture, so it needs a new run."""
 
     architecture: Literal["conv1d", "resnet_conv1d", "slots"] = setting(
         "conv1d",
-        "`conv1d` and `resnet_conv1d`: the guide's, which pool all Gaussians away before the latent; `slots`: no pooling, the "
-        "latent sees and makes every place of the order.",
+        "`conv1d` and `resnet_conv1d`: as in the Gaussian VAE guide, they average over all Gaussians before the latent; `slots`: no "
+        "pooling, each position of the sequence has its own part of the latent.",
     )
     latent_dim: int = setting(256, "Length of the latent vector z.", ge=1, le=65536)
     encoder_filters: Filters = setting((32, 64, 128), "Channels of the encoder's stages.")
     decoder_filters: Filters = setting((64, 32, 16), "Channels of the decoder's stages.")
     dense: int = setting(
-        512, "Width of the dense layers beside the latent (`conv1d` and `resnet_conv1d`).", ge=1, le=65536
+        512, "Width of the dense layers next to the latent (`conv1d` and `resnet_conv1d`).", ge=1, le=65536
     )
-    first_width: int = setting(16, "Channels that the decoder's dense layer hands to its first stage.", ge=1, le=65536)
+    first_width: int = setting(16, "Channels that enter the decoder's first stage.", ge=1, le=65536)
     dropout: Shares = setting(
-        (0.1, 0.15, 0.2), "Dropout after each encoder stage; the last one goes on, also for the dense layer."
+        (0.1, 0.15, 0.2),
+        "Dropout after each encoder stage; the last number also holds for further stages and the dense layer.",
     )
     prior: Literal["standard", "aggregate", "mixture"] = setting(
         "standard",
-        "What z is drawn from for samples. `standard`: N(0, I); `aggregate`: the Gaussian with the mean and covariance of the "
-        "training images' posteriors (ex-post density, Ghosh et al. 2020), which knows what goes together; `mixture`: such a "
+        "Distribution of z for samples. `standard`: N(0, I); `aggregate`: the Gaussian with the mean and covariance of the "
+        "training images' posteriors (ex-post density, Ghosh et al. 2020), which keeps their correlations; `mixture`: such a "
         "Gaussian for each cluster of their means.",
     )
     prior_rank: int = setting(
-        256, "With `aggregate` and `mixture`: directions of a covariance that are kept.", ge=1, le=4096
+        256, "With `aggregate` and `mixture`: number of principal directions that a covariance keeps.", ge=1, le=4096
     )
-    prior_parts: int = setting(20, "With `mixture`: most Gaussians.", ge=1, le=1024)
-    prior_least: int = setting(8, "With `mixture`: training images that a Gaussian needs.", ge=1, le=4096)
+    prior_parts: int = setting(20, "With `mixture`: largest number of Gaussians.", ge=1, le=1024)
+    prior_least: int = setting(8, "With `mixture`: smallest number of training images for a Gaussian.", ge=1, le=4096)
 
 
 class Weights(Config):
-    """Factors on the four groups of the reconstruction, and on the image they render to."""
+    """Weights of the four groups of the reconstruction, and of the image that they render to."""
 
-    xy: float = setting(1.0, "Weight of the places.", hot=True, ge=0)
+    xy: float = setting(1.0, "Weight of the positions.", hot=True, ge=0)
     scale: float = setting(1.0, "Weight of the scales.", hot=True, ge=0)
     rot: float = setting(1.0, "Weight of the rotation.", hot=True, ge=0)
     feat: float = setting(1.0, "Weight of the colour.", hot=True, ge=0)
     image: float = setting(
         0.0,
         "Weight of the squared error between the rendered output and the rendered fit, colours from 0 to 1, summed over pixels with "
-        "`reduction: sum` and averaged otherwise. 0: nothing is rendered.",
+        "`reduction: sum` and averaged otherwise. 0: no rendering.",
         hot=True,
         ge=0,
         formerly={"picture": {}},
@@ -62,23 +66,30 @@ class Weights(Config):
 
 
 class LossConfig(Config):
-    """The loss and the optimizer. All of these can change in a running or resumed run."""
+    """Loss and optimizer. Each setting can change in a running or resumed run."""
 
     max_beta: float = setting(1.0, "Weight of the KL term after its warm-up.", hot=True, ge=0)
     beta_warmup_epochs: float = setting(
-        50.0, "The weight grows linearly with each epoch up to this one.", hot=True, ge=0
+        50.0, "Epochs over which the weight of the KL term grows linearly to `max_beta`.", hot=True, ge=0
     )
-    beta: Rate | None = setting(None, "A schedule of the KL weight that overrules the two settings above.", hot=True)
+    beta: Rate | None = setting(
+        None, "Schedule of the KL weight; overrides `max_beta` and `beta_warmup_epochs`.", hot=True
+    )
     reduction: Literal["group_mean", "channel_sum", "mean", "sum"] = setting(
         "group_mean",
-        "What the terms are. `group_mean`, the guide's: each group's squared error averaged over batch, points and channels, the "
-        "KL over the latent dimensions; `channel_sum`: the same, summed over channels; `mean`: squared errors averaged over all "
-        "numbers of a set, KL summed; `sum`: both summed over a set, which is the likelihood reading.",
+        "Reduction of the loss terms. `group_mean`, as in the Gaussian VAE guide: each group's squared error averaged over batch, "
+        "Gaussians and channels, the KL over the latent dimensions; `channel_sum`: the same, summed over channels; `mean`: squared "
+        "errors averaged over all numbers of a set, KL summed; `sum`: both summed over a set, as a likelihood is.",
         hot=True,
     )
     weights: Weights = Weights()
     image_count: int = setting(
-        8, "Sets of each batch that the image term renders.", hot=True, ge=1, le=65536, formerly={"picture_count": {}}
+        8,
+        "Number of sets of each batch that the image term renders.",
+        hot=True,
+        ge=1,
+        le=65536,
+        formerly={"picture_count": {}},
     )
     exchange_colours: float = setting(
         0.0,
@@ -111,6 +122,6 @@ class GaussianVaeConfig(RunConfig):
             places = count // needed
             if model.architecture == "slots" and model.latent_dim % places:
                 raise ValueError(
-                    f"model.latent_dim must be a multiple of {places}, the places that {name} leaves, not {model.latent_dim}"
+                    f"model.latent_dim must be a multiple of {places}, the positions that {name} leaves, not {model.latent_dim}"
                 )
         return self

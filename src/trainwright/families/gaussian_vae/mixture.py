@@ -1,4 +1,4 @@
-"""A prior of samples for codes that lie in clusters: a Gaussian for each cluster of the training images' codes."""
+"""Prior of samples for codes that lie in clusters: a Gaussian for each cluster of the training images' codes."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,9 @@ SEED = 20200101
 
 
 class PosteriorMixture(nn.Module):
-    """Up to ``parts`` Gaussians: ``centres`` (K, L), ``axes`` (K, R, L) times R standard normals, by ``shares`` (K,).
+    """Mixture of up to ``parts`` Gaussians: ``centres`` (K, L), ``axes`` (K, R, L) times R standard normals, ``shares`` (K,).
 
-    Before :meth:`follow` all of them are the point 0.
+    Before :meth:`follow` every draw is 0.
     """
 
     centres: Tensor
@@ -25,22 +25,24 @@ class PosteriorMixture(nn.Module):
         self.register_buffer("shares", torch.full((parts,), 1 / parts))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` draws: (count, L)."""
+        """Draw ``count`` codes: (count, L)."""
         part = torch.multinomial(self.shares.cpu(), count, replacement=True, generator=generator).to(self.shares.device)
         along = torch.randn(count, self.axes.shape[1], generator=generator).to(self.centres)
         moved = [row @ self.axes[k] for row, k in zip(along, part.tolist(), strict=True)]
         return self.centres[part] + torch.stack(moved)
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (L,) of the whole."""
+        """Mean and variance (L,) of the mixture."""
         shares = self.shares[:, None]
         mean = (shares * self.centres).sum(0)
         return mean, (shares * ((self.centres - mean).square() + self.axes.square().sum(1))).sum(0)
 
     @torch.no_grad()
     def follow(self, codes: Tensor, least: int) -> None:
-        """Sets the Gaussians to the clusters of ``codes`` (B, L). Clusters of fewer than ``least`` go to their neighbours: a Gaussian
-        through a few codes gives back the images that they came from.
+        """Set the Gaussians to the clusters of ``codes`` (B, L).
+
+        Clusters of fewer than ``least`` codes join their neighbours. A Gaussian of a few codes would reproduce the images
+        that they came from.
         """
         label = clusters(codes, len(self.centres), least)
         self.centres.zero_()
@@ -58,8 +60,9 @@ class PosteriorMixture(nn.Module):
 
 
 def clusters(codes: Tensor, count: int, least: int) -> Tensor:
-    """k-means in the codes' principal directions: (B,) labels below ``count``; each one used is used ``least`` times, or is the only
-    one.
+    """Cluster codes by k-means in their principal directions: (B,) labels below ``count``.
+
+    Each label that is used occurs at least ``least`` times, or is the only one.
     """
     away = codes - codes.mean(0)
     values, vectors = torch.linalg.eigh(away @ away.T)

@@ -1,4 +1,4 @@
-"""A VAE over sets of Gaussians (Kingma & Welling 2014; β of Higgins et al. 2017): one step is one batch, one update."""
+"""VAE over sets of Gaussians (Kingma & Welling 2014; β of Higgins et al. 2017): one step is one batch, one update."""
 
 from typing import Any, ClassVar
 
@@ -27,9 +27,9 @@ from trainwright.metrics.posterior_threshold import Threshold, predict
 from trainwright.metrics.r2 import r2
 from trainwright.randomness import normal, uniform
 
-MOST = 256  # held-out sets that an evaluation looks at
-MOST_EACH_TIME = 128  # the same for the probe of a running training
-MOST_FOR_PRIOR = 512  # training sets whose posteriors the prior of samples follows
+MAX_EVALUATED = 256  # held-out sets of an evaluation
+MAX_PER_PROBE = 128  # held-out sets of a probe while a run trains
+MAX_FOR_PRIOR = 512  # training sets whose posteriors the prior of samples is fitted to
 SHOWN = 8  # images that are rendered for PSNR and for the view
 VALIDATION_SEED = 20131220
 
@@ -64,27 +64,28 @@ class GaussianVae(GenerativeModel):
         adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True)
         settings = {"weight_decay": self.optim.weight_decay}
         self.groups = {"vae": ParamGroup(tuple(self.networks), adam, self.optim.learning_rate, settings)}
-        self._shown: Tensor | None = None  # originals and fits of the view, which never change
+        self._shown: Tensor | None = None  # originals and fits of the view, which stay the same
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> FittedImages:
-        """The fitted images that ``config.data`` names; fits them if that was not done yet."""
+        """Open the fitted images that ``config.data`` names; fit them first where they are not in the cache."""
         return FittedImages.open(config.data, progress)
 
     def adapt_to_data(self, data: Any) -> None:
-        """Puts the normalisation into the decoder's buffers."""
+        """Copy the normalisation of the data into the decoder's buffers."""
         self.decoder.shift.copy_(data.mean)
         self.decoder.spread.copy_(data.std)
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
     def beta(self, step: int, epoch: float) -> float:
-        """The KL weight in force."""
+        """KL weight at this step."""
         return beta_at(self.optim, epoch) if self.optim.beta is None else value(self.optim.beta, step, epoch)
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """Σ w_g · (x_g - x̂_g)² + w_p · (rendered x - rendered x̂)² + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; x̂ from one
-        draw of z.
+        """Minimise Σ w_g · (x_g - x̂_g)² + w_p · (rendered x - rendered x̂)² + β·KL(q(z|x) ‖ N(0, I)).
+
+        Each term has the recipe's reduction. x̂ comes from one draw of z.
         """
         batch = self._exchange_colours(batch)
         mean, log_variance = self.encoder(batch)
@@ -111,10 +112,10 @@ class GaussianVae(GenerativeModel):
         return torch.cat([sets[:, : colours.start], (values - mean) / spread], 1)
 
     def _image(self, sets: Tensor, output: Tensor, most: int) -> dict[str, tuple[float, Tensor]]:
-        """The image term of the first ``most`` sets with its weight; nothing where the weight is 0.
+        """Compute the image term of the first ``most`` sets, with its weight; nothing where the weight is 0.
 
-        How much an error of a number shows depends on the other numbers: on a wide Gaussian's colour hangs much, on a round one's
-        angle nothing. Only the image knows.
+        The visible effect of an error in one number depends on the other numbers. The colour of a wide Gaussian matters
+        much, and the angle of a round one not at all. Only the rendered image shows this.
         """
         weight = self.optim.weights.image
         if weight == 0:
@@ -127,20 +128,20 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def prepare_sampling(self, data: Any) -> None:
-        """Brings the prior of samples up to date with the weights, where the recipe takes it from the posteriors."""
+        """Fit the prior of samples to the posteriors of the current weights, where the recipe asks for it."""
         if self.config.model.prior != "standard":
-            self.decoder.follow(*self._encode(data.some("train", MOST_FOR_PRIOR)))
+            self.decoder.follow(*self._encode(data.some("train", MAX_FOR_PRIOR)))
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """Rendered samples, z from the recipe's prior: (count, C, H, W) in [-1, 1]."""
+        """Render samples with z from the recipe's prior: (count, C, H, W) in [-1, 1]."""
         own = torch.Generator().manual_seed(seed)
         z = self.decoder.prior(count, own)
         return torch.cat([self.images(self._decode(part)) for part in z.split(64)])
 
     @torch.no_grad()
     def images(self, normalised: Tensor) -> Tensor:
-        """Normalised (B, F, N) -> rendered (B, C, H, W) in [-1, 1]."""
+        """Render normalised (B, F, N) to images (B, C, H, W) in [-1, 1]."""
         return self._render(normalised).clamp(0, 1) * 2 - 1
 
     def _render(self, normalised: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
-        """The objective on all held-out sets with one fixed draw of z, at the β in force and at the β that warm-up leads to."""
+        """Objective on all held-out sets with one fixed draw of z, at the current β and after warm-up."""
         sets = data.some("held_out", len(data.held_out))
         if not len(sets):
             return {}
@@ -177,7 +178,7 @@ class GaussianVae(GenerativeModel):
         kl = float(divergence(mean, log_variance, self.optim.reduction))
         found = {f"validation/{name}": float(term) for name, term in terms.items()}
         total = sum(getattr(self.optim.weights, name) * float(term) for name, term in terms.items())
-        for name, (weight, term) in self._image(sets.to(output), output, MOST).items():
+        for name, (weight, term) in self._image(sets.to(output), output, MAX_EVALUATED).items():
             found[f"validation/{name}"] = float(term)
             total += weight * float(term)
         full = self.optim.max_beta if self.optim.beta is None else self.beta(step, epoch)
@@ -191,8 +192,8 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def validate(self, data: Any) -> dict[str, float]:
-        """What held-out sets say: explained variance of each group, latents, and rendered reconstructions."""
-        sets = data.some("held_out", MOST_EACH_TIME)
+        """Measure held-out sets: explained variance of each group, latents, and rendered reconstructions."""
+        sets = data.some("held_out", MAX_PER_PROBE)
         return self._probe(sets, data, SHOWN) if len(sets) > 1 else {}
 
     def _probe(self, sets: Tensor, data: Any, shown: int) -> dict[str, float]:
@@ -215,7 +216,7 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def views(self, data: Any) -> dict[str, View]:
-        """Held-out images over their fits over their reconstructions."""
+        """Rows of held-out images, their fits and their reconstructions."""
         part = "held_out" if len(data.held_out) else "train"
         sets = data.some(part, SHOWN)
         if self._shown is None:
@@ -225,8 +226,8 @@ class GaussianVae(GenerativeModel):
 
     @torch.no_grad()
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Reconstructions of held-out images, and the latents that carry them."""
-        sets = data.some("held_out", MOST)
+        """Measure reconstructions of held-out images, and their latents."""
+        sets = data.some("held_out", MAX_EVALUATED)
         if len(sets) < 2:
             return []
         found = self._probe(sets, data, len(sets))
@@ -234,18 +235,18 @@ class GaussianVae(GenerativeModel):
         rows = [_row(name, found[name], meaning) for name, meaning in MEANINGS.items()]
         rows[0]["floor"] = float(fits.mean())
         for name in self.form.groups:
-            meaning = f"share of the variance of {name} about each place's mean that reconstructions explain"
+            meaning = f"share of the variance of {name} about the mean of each position that reconstructions explain"
             rows.append(_row(f"r2_beyond_mean/{name}", found[f"r2_beyond_mean/{name}"], meaning))
         return rows
 
     def threshold(self, data: Any, most: int = 2000) -> Threshold:
-        """The KL weight above which the posterior collapses, from the spectrum of up to ``most`` training sets."""
+        """Predict the KL weight above which the posterior collapses, from the spectrum of up to ``most`` training sets."""
         factors = square_weights(self.form.groups, self.count, self.optim)
         sets = data.some("train", most)
         return predict(sets.flatten(1), factors.flatten(), kl_per_nat(self.latent_dim, self.optim))
 
     def facts(self, data: Any) -> dict[str, Any]:
-        """The predicted threshold of the KL weight, what β amounts to in the likelihood reading, and the prior of samples."""
+        """Predicted threshold of the KL weight, and the β of the equivalent likelihood."""
         beta = self.optim.max_beta if self.optim.beta is None else self.beta(10**9, 10.0**9)
         effective = self.effective_betas(beta)
         local = self.config.model.architecture == "slots"
@@ -257,16 +258,16 @@ class GaussianVae(GenerativeModel):
         }
 
     def effective_betas(self, beta: float) -> dict[str, float]:
-        """For each group the β of the likelihood reading; see :func:`~.objective.effective_beta`."""
+        """Compute for each group the β of the equivalent likelihood; see :func:`~.objective.effective_beta`."""
         return effective_beta(beta, self.form.groups, self.count, self.latent_dim, self.optim)
 
 
 MEANINGS = {
-    "rendered/psnr": "dB of rendered held-out reconstructions; beside it the fits' own",
-    "rendered/ssim": "structural similarity of the same",
-    "kl/nats_heldout": "nats that z says of an image, by the KL",
+    "rendered/psnr": "PSNR in dB of rendered held-out reconstructions; `floor` is the PSNR of the fits",
+    "rendered/ssim": "structural similarity (SSIM) of rendered held-out reconstructions",
+    "kl/nats_heldout": "nats of information that z carries about an image, by the KL",
     "latent/active_units": "dimensions of z that vary with the image",
-    "latent/shuffled_error_ratio": "error with another image's z over that with its own; 1 means z is not heard",
+    "latent/shuffled_error_ratio": "error with another image's z over that with its own; 1 means that z is not used",
 }
 
 

@@ -1,7 +1,7 @@
 """Encoders and decoders over sets of N Gaussians as sequences (B, F, N).
 
 Encoders give the mean and log-variance of z, (B, latent) each. Decoders give (B, F, N) and hold the data's normalisation as buffers,
-so that a checkpoint can make images without the data.
+so that a checkpoint can generate images without the data.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,28 @@ KERNEL = 5
 
 
 def dropouts(model: NetworkConfig) -> list[float]:
-    """One share for each encoder stage and one for the dense layer; the last given goes on."""
+    """List one dropout share for each encoder stage and one for the dense layer; the last one given repeats."""
     given = list(model.dropout)
     return [given[min(i, len(given) - 1)] for i in range(len(model.encoder_filters) + 1)]
 
 
 def conv(narrow: int, wide: int) -> nn.Conv1d:
-    """A convolution that keeps the length."""
+    """Build a convolution that keeps the length."""
     return nn.Conv1d(narrow, wide, KERNEL, padding=KERNEL // 2)
 
 
 class Plain(nn.Sequential):
-    """Convolution, BatchNorm, ELU, dropout: a stage of the guide's ``conv1d``."""
+    """Convolution, BatchNorm, ELU, dropout: a stage of ``conv1d`` in the Gaussian VAE guide."""
 
     def __init__(self, narrow: int, wide: int, dropout: float) -> None:
         super().__init__(conv(narrow, wide), nn.BatchNorm1d(wide), nn.ELU(inplace=True), *_dropout(dropout))
 
 
 class Residual(nn.Module):
-    """Convolution, BatchNorm, ELU, dropout, convolution, BatchNorm, plus the input (1x1 convolution where widths differ), ELU."""
+    """Residual stage: convolution, BatchNorm, ELU, dropout, convolution, BatchNorm, plus the input, ELU.
+
+    Where the widths differ, the input passes a 1x1 convolution.
+    """
 
     def __init__(self, narrow: int, wide: int, dropout: float) -> None:
         super().__init__()
@@ -62,7 +65,10 @@ class Heads(nn.Module):
 
 
 class PooledEncoder(nn.Module):
-    """The guide's: stages with a max-pool of 2 between them, then the mean over all places, a dense layer and the heads."""
+    """Encoder of the Gaussian VAE guide: stages with a max-pool of 2 between them, a mean, a dense layer, heads.
+
+    The mean is over all positions of the sequence.
+    """
 
     def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__()
@@ -84,8 +90,10 @@ class PooledEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What every decoder has: the normalisation, as buffers ``shift`` (F, N) and ``spread`` (F, 1), and what z is drawn from for
-    samples: ``centre`` (L,) + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L; or a mixture.
+    """Base of the decoders: normalisation of the data, and distribution of z for samples.
+
+    The normalisation is in the buffers ``shift`` (F, N) and ``spread`` (F, 1). For samples z is drawn
+    from a mixture, or it is ``centre`` (L,) + ``axes`` (R, L) times R standard normals + ``noise`` (L,) times L of them.
     """
 
     shift: Tensor
@@ -106,11 +114,11 @@ class Decoder(nn.Module):
         self.register_buffer("spread", torch.ones(width, 1))
 
     def values(self, normalised: Tensor) -> Tensor:
-        """Normalised (B, F, N) -> (B, N, F) in the data's own units."""
+        """Convert normalised (B, F, N) to (B, N, F) in the units of the data."""
         return (normalised * self.spread + self.shift).transpose(1, 2)
 
     def prior(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` draws of z for samples: (count, L)."""
+        """Draw ``count`` vectors z for samples: (count, L)."""
         if self.mixture is not None:
             return self.mixture.draw(count, generator)
         own = torch.randn(count, len(self.centre), generator=generator).to(self.centre)
@@ -118,14 +126,14 @@ class Decoder(nn.Module):
         return self.centre + own * self.noise + along @ self.axes
 
     def prior_moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (L,) of what samples are drawn from."""
+        """Mean and variance (L,) of z for samples."""
         if self.mixture is not None:
             return self.mixture.moments()
         return self.centre, self.noise.square() + self.axes.square().sum(0)
 
     @torch.no_grad()
     def follow(self, mean: Tensor, log_variance: Tensor) -> None:
-        """Sets the prior of samples to the Gaussian with the aggregate posterior's mean and covariance, or to the mixture.
+        """Set the prior of samples to the aggregate posterior's Gaussian (mean and covariance), or to the mixture.
 
         Args:
             mean: (B, L) of training sets.
@@ -146,7 +154,7 @@ class Decoder(nn.Module):
 
 
 class PooledDecoder(Decoder):
-    """The guide's: two dense layers, stages with upsampling by 2 between them, a 1x1 convolution."""
+    """Decoder of the Gaussian VAE guide: two dense layers, stages with upsampling by 2 between them, a 1x1 convolution."""
 
     def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
         super().__init__(model, width, count)
@@ -168,7 +176,7 @@ class PooledDecoder(Decoder):
 
 
 class Slot(nn.Module):
-    """GroupNorm, ELU, convolution, twice, plus the input: a residual stage that knows nothing of the rest of the batch."""
+    """Residual stage without batch statistics: GroupNorm, ELU, convolution, twice, plus the input."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -184,10 +192,10 @@ class Slot(nn.Module):
 
 
 class SlotEncoder(nn.Module):
-    """No pooling: four neighbours of the Morton order become one place, twice; each place has its own part of the latent.
+    """Encoder without pooling: four neighbours of the Morton order become one position, twice.
 
-    A linear map of each place's own Gaussians is added to the mean: what a principal component analysis would find is there
-    within a few steps, and the stages learn the rest.
+    Each position has its own part of the latent. A linear map of each position's own Gaussians is added to the mean. It
+    learns the principal components within a few steps, and the stages learn the rest.
     """
 
     def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
@@ -209,8 +217,9 @@ class SlotEncoder(nn.Module):
 
 
 class SlotDecoder(Decoder):
-    """The mirror image: each place's part of the latent becomes four places, twice; convolutions join the neighbours, and a
-    linear map is added.
+    """Decoder that mirrors the slot encoder: each position's part of the latent becomes four positions, twice.
+
+    Convolutions join the neighbours, and a linear map is added.
     """
 
     def __init__(self, model: NetworkConfig, width: int, count: int) -> None:
@@ -231,7 +240,7 @@ class SlotDecoder(Decoder):
 
 
 def make(model: NetworkConfig, width: int, count: int) -> tuple[nn.Module, Decoder]:
-    """Encoder and decoder of a config for sets of ``count`` Gaussians with ``width`` numbers each."""
+    """Build encoder and decoder for sets of ``count`` Gaussians with ``width`` numbers each."""
     if model.architecture == "slots":
         return SlotEncoder(model, width, count), SlotDecoder(model, width, count)
     return PooledEncoder(model, width, count), PooledDecoder(model, width, count)

@@ -1,6 +1,6 @@
-"""The loss of a set, term by term, in the reductions that guides and papers use; and what β means in each of them.
+"""Loss terms of a set in the reductions of guides and papers, and the meaning of β in each.
 
-Every reduction is Σ over numbers of a_g·w_g·(x - x̂)² plus β·k·KL in nats; a_g and k are what differs.
+Every reduction is Σ over numbers of a_g·w_g·(x - x̂)² plus β·k·KL in nats. Reductions differ in a_g and k.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from trainwright.metrics.latent import kl_per_dimension
 
 
 def reconstruction(target: Tensor, output: Tensor, groups: Mapping[str, slice], reduction: str) -> dict[str, Tensor]:
-    """Raw squared-error terms of (B, F, N), one scalar for each group."""
+    """Compute the raw squared-error terms of (B, F, N), one scalar for each group."""
     squared = (output - target).square()
     count = target.shape[1] * target.shape[2]
     terms = {}
@@ -29,18 +29,18 @@ def reconstruction(target: Tensor, output: Tensor, groups: Mapping[str, slice], 
 
 
 def image_error(wanted: Tensor, drawn: Tensor, reduction: str) -> Tensor:
-    """Raw squared error of rendered images (B, C, H, W): for ``sum`` summed over an image, else the mean."""
+    """Compute the raw squared error of rendered images (B, C, H, W): summed over an image for ``sum``, else the mean."""
     return torch.nn.functional.mse_loss(drawn, wanted) * (wanted[0].numel() if reduction == "sum" else 1)
 
 
 def divergence(mean: Tensor, log_variance: Tensor, reduction: str) -> Tensor:
-    """Raw KL term: mean over dimensions for the guide's two reductions, else the sum; mean over the batch."""
+    """Compute the raw KL term: mean over dimensions for ``group_mean`` and ``channel_sum``, else the sum; mean over the batch."""
     each = kl_per_dimension(mean, log_variance)
     return each.mean() if reduction in ("group_mean", "channel_sum") else each.sum(1).mean()
 
 
 def square_weights(groups: Mapping[str, slice], count: int, optim: LossConfig) -> Tensor:
-    """(F, N): the factor of each number's squared error in the loss, weights of the groups included."""
+    """Factor (F, N) of each number's squared error in the loss, including the weights of the groups."""
     width = max(channels.stop for channels in groups.values())
     factors = torch.zeros(width, count)
     for name, channels in groups.items():
@@ -51,15 +51,16 @@ def square_weights(groups: Mapping[str, slice], count: int, optim: LossConfig) -
 
 
 def kl_per_nat(latent_dim: int, optim: LossConfig) -> float:
-    """The factor of one nat at β = 1."""
+    """Factor of one nat of KL in the loss at β = 1."""
     return 1 / latent_dim if optim.reduction in ("group_mean", "channel_sum") else 1.0
 
 
 def effective_beta(
     beta: float, groups: Mapping[str, slice], count: int, latent_dim: int, optim: LossConfig
 ) -> dict[str, float]:
-    """For each group the β of the likelihood reading, ½Σ(x - x̂)² + β·KL[nats], that the loss amounts to (1 is a unit-variance
-    Gaussian decoder). Groups of weight 0 are left out.
+    """Compute for each group the β of the equivalent likelihood, ½Σ(x - x̂)² + β·KL[nats].
+
+    1 is a Gaussian decoder with unit variance. Groups of weight 0 are omitted.
     """
     factors = square_weights(groups, count, optim)
     k = beta * kl_per_nat(latent_dim, optim)
@@ -68,7 +69,10 @@ def effective_beta(
 
 
 def beta_at(optim: LossConfig, epoch: float) -> float:
-    """The guide's warm-up: max_beta · (epoch + 1) / beta_warmup_epochs with whole epochs counted from 0, then max_beta."""
+    """Compute β at an epoch by the warm-up of the Gaussian VAE guide.
+
+    It is max_beta · (epoch + 1) / beta_warmup_epochs, with whole epochs counted from 0, then max_beta.
+    """
     if optim.beta_warmup_epochs <= 0:
         return optim.max_beta
     return optim.max_beta * min(1.0, (int(epoch) + 1) / optim.beta_warmup_epochs)

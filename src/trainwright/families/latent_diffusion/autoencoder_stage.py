@@ -1,4 +1,7 @@
-"""Stage one: a KL autoencoder (Rombach et al. 2022), L1 + β·KL, with a patch discriminator that comes in late if wanted."""
+"""Stage one: a KL autoencoder (Rombach et al. 2022), L1 + β·KL, with an optional patch discriminator.
+
+The discriminator starts late in the run.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +20,11 @@ from trainwright.families.latent_diffusion.optimizer import group
 from trainwright.metrics.image_quality import psnr, ssim
 from trainwright.metrics.latent import latent_signals, posterior_draw
 
-MOST = 64  # held-out images of a probe
+MAX_PER_PROBE = 64  # held-out images of a probe, and images of one forward
 MEASURED = 512  # training images that the scale is measured on
 SHOWN = 8
 SEED = 20211220
-RATIO = (0.0, 1e4)  # of gradient norms, as in Esser et al. 2021
+RATIO = (0.0, 1e4)  # range of the ratio of gradient norms, as in Esser et al. 2021
 
 
 class AutoencoderStage(GenerativeModel):
@@ -31,7 +34,7 @@ class AutoencoderStage(GenerativeModel):
         "loss": "autoencoder/loss", "l1": "autoencoder/l1", "kl": "autoencoder/kl", "d_loss": "discriminator/loss",
     }  # fmt: skip
     headline: ClassVar = {"L1": "autoencoder/l1", "KL": "autoencoder/kl", "PSNR": "reconstructions/psnr"}
-    samples_are_images: ClassVar = False  # draws from the prior of an autoencoder look like nothing
+    samples_are_images: ClassVar = False  # draws from the prior of an autoencoder show no objects
 
     def __init__(self, config: LatentDiffusionConfig) -> None:
         super().__init__(config)
@@ -46,12 +49,15 @@ class AutoencoderStage(GenerativeModel):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Images:
-        """The images, or the first ``config.subset`` of them."""
+        """Open the images, or the first ``config.subset`` of them."""
         images = Images.open(config.data, progress)
         return replace(images, train=images.first("train", config.subset)) if config.subset else images
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """|x - x̂| averaged over all numbers + β·KL averaged over the latent's (+ w·r·(-E D(x̂)), r from the gradients)."""
+        """Minimise |x - x̂| averaged over all numbers + β·KL averaged over the numbers of the latent.
+
+        With the discriminator there is one more term, w·r·(-E D(x̂)), with r from the gradients.
+        """
         again, mean, log_variance = self.codec(batch)
         l1 = (again - batch).abs().mean()
         kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
@@ -66,7 +72,10 @@ class AutoencoderStage(GenerativeModel):
             context.update("discriminator", real=(0.5, relu(1 - real).mean()), fake=(0.5, relu(1 + fake).mean()))
 
     def _ratio(self, l1: Tensor, score: Tensor) -> float:
-        """‖∇ L1‖ / ‖∇ score‖ at the decoder's last layer: how much the adversarial term must weigh to be heard as much."""
+        """Compute ‖∇ L1‖ / ‖∇ score‖ at the decoder's last layer.
+
+        With this weight the gradients of both terms have the same norm there.
+        """
         last = self.codec.vae.decoder.conv_out.weight
         (one,) = torch.autograd.grad(l1, last, retain_graph=True)
         (other,) = torch.autograd.grad(score, last, retain_graph=True)
@@ -76,22 +85,22 @@ class AutoencoderStage(GenerativeModel):
 
     @torch.no_grad()
     def prepare_sampling(self, data: Data) -> None:
-        """Measures the scale, and the mean and spread of each number of a latent, with the weights of now."""
+        """Measure the scale, and mean and spread of each number of a latent, with the current weights."""
         for codec in {id(c): c for c in (self.codec, self.network("autoencoder", True))}.values():
             codec.measure(self._encode(data.some("train", MEASURED), codec)[0])  # type: ignore[operator]
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """(count, C, S, S) in [-1, 1], decoded from independent Gaussians with the latents' means and spreads."""
+        """Decode images (count, C, S, S) in [-1, 1] from independent Gaussians with the latents' means and spreads."""
         codec: Any = self.network("autoencoder", averaged)
         noise = torch.randn(count, *codec.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         latents = (codec.centre + codec.spread * noise) * codec.scale
-        return torch.cat([codec.decode(part) for part in latents.split(MOST)])
+        return torch.cat([codec.decode(part) for part in latents.split(MAX_PER_PROBE)])
 
     @torch.no_grad()
     def validate(self, data: Data) -> dict[str, float]:
-        """Held-out reconstructions from the mean and from one draw, and what the latents say."""
-        images = data.some("held_out", MOST).to(self.device)
+        """Measure held-out reconstructions from the mean and from one draw, and the latents."""
+        images = data.some("held_out", MAX_PER_PROBE).to(self.device)
         if not len(images):
             return {}
         codec: Any = self.network("autoencoder", True)
@@ -113,12 +122,12 @@ class AutoencoderStage(GenerativeModel):
 
     @torch.no_grad()
     def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
-        """L1 of held-out images from the mean and from one fixed draw."""
+        """L1 error of held-out images from the mean and from one fixed draw."""
         return {k: v for k, v in self.validate(data).items() if k.startswith("validation/")}
 
     @torch.no_grad()
     def views(self, data: Data) -> dict[str, View]:
-        """Held-out images over their reconstructions."""
+        """Rows of held-out images and their reconstructions."""
         part = "held_out" if len(data.some("held_out", 1)) else "train"
         images = data.some(part, SHOWN)
         codec: Any = self.network("autoencoder", True)
@@ -127,16 +136,16 @@ class AutoencoderStage(GenerativeModel):
         return {"reconstructions": View(torch.cat([images, again]), len(images))}
 
     def _encode(self, images: Tensor, codec: Any) -> tuple[Tensor, Tensor]:
-        parts = [codec.moments(part.to(self.device)) for part in images.split(MOST)]
+        parts = [codec.moments(part.to(self.device)) for part in images.split(MAX_PER_PROBE)]
         mean, log_variance = (torch.cat(side) for side in zip(*parts, strict=True))
         return mean, log_variance
 
     def export(self, folder: Path, averaged: bool = True) -> str:
-        """As a diffusers ``AutoencoderKL``."""
+        """Save the autoencoder as a diffusers ``AutoencoderKL``."""
         return save_autoencoder(folder, cast(Codec, self.network("autoencoder", averaged)))
 
     def evaluate(self, data: Data) -> list[dict[str, Any]]:
-        """Reconstructions of held-out images."""
+        """Measure reconstructions of held-out images."""
         found = self.validate(data)
         return [
             {
@@ -152,11 +161,11 @@ class AutoencoderStage(GenerativeModel):
         ]
 
     def facts(self, data: Data) -> dict[str, Any]:
-        """That nothing here upsamples by transposed convolutions."""
+        """Facts for the diagnosis: nothing here upsamples by transposed convolutions."""
         return {"transposed": ""}
 
 
 MEANINGS = {
-    "reconstructions/psnr": "dB of held-out images after encoding and decoding",
-    "reconstructions/ssim": "structural similarity of the same",
+    "reconstructions/psnr": "PSNR in dB of held-out images after encoding and decoding",
+    "reconstructions/ssim": "structural similarity (SSIM) of held-out images after encoding and decoding",
 }

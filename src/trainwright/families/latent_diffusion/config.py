@@ -1,4 +1,7 @@
-"""What a latent diffusion recipe can set: both stages, the noise that training and sampling share, the sampler, the objective."""
+"""Settings of a latent diffusion recipe.
+
+They cover both stages, the noise that training and sampling share, the sampler and the optimizer.
+"""
 
 import json
 from pathlib import Path
@@ -20,108 +23,113 @@ OVERFIT: dict[Mode, int] = {"overfit_one": 1, "overfit_16": 16, "overfit_32": 32
 
 
 def _levels(imported: str, own: tuple[int, ...]) -> int:
-    """Resolutions of a network: its own settings' or those of the config.json that came in."""
+    """Count the resolutions of a network: those of an imported config.json, or of its own settings."""
     return len(json.loads(imported).get("block_out_channels") or own) if imported else len(own)
 
 
 class Autoencoder(Config):
-    """The network of stage one. Taken over from the run or folder that `autoencoder` names, if it names one."""
+    """The network of stage one. It comes from the run or folder that `autoencoder` names, if it names one."""
 
-    widths: Widths = setting((24, 48), "Channels at each resolution; the image is halved between two of them.")
+    widths: Widths = setting(
+        (24, 48), "Channels at each resolution; the side is halved from one resolution to the next."
+    )
     latent_channels: int = setting(4, "Channels of the latent.", ge=1, le=64)
     encoder_blocks: int = setting(1, "Residual blocks at each resolution.", ge=1, le=8)
     middle_attention: bool = setting(False, "Self-attention at the lowest resolution.")
     imported: str = setting(
-        "", "The config.json of a diffusers AutoencoderKL, in one line; overrules the settings above."
+        "", "The config.json of a diffusers AutoencoderKL, in one line; overrides the settings above."
     )
 
     @property
     def halvings(self) -> int:
-        """How often the side of an image is halved on the way to its latent."""
+        """Number of times that the side of an image is halved to give its latent."""
         return _levels(self.imported, self.widths) - 1
 
 
 class StageOne(Config):
-    """What the autoencoder is trained for: L1 of the pixels, a small KL, and if wanted a patch discriminator."""
+    """Objective of the autoencoder: L1 of the pixels, a small KL, and optionally a patch discriminator."""
 
     kl_weight: Rate = setting(
-        1e-5, "Weight of the KL to N(0, I), averaged over the numbers of a latent, beside the mean L1.", hot=True
+        1e-5, "Weight of the KL to N(0, I), averaged over the numbers of a latent; the mean L1 has weight 1.", hot=True
     )
     critic_weight: float = setting(
         0.0,
         "Weight of the patch discriminator relative to the L1 term, by the norms of their gradients at the last layer "
-        "(Esser et al. 2021); 0: none is built.",
+        "(Esser et al. 2021); 0: no discriminator.",
         ge=0,
     )
-    critic_after: int = setting(2000, "Steps before the discriminator comes in.", hot=True, ge=0)
-    critic_features: int = setting(32, "Channels of its first layer.", ge=4, le=512)
+    critic_after: int = setting(2000, "Steps before the discriminator starts.", hot=True, ge=0)
+    critic_features: int = setting(32, "Channels of the discriminator's first layer.", ge=4, le=512)
 
 
 class UNet(Config):
-    """The noise predictor of stage two. All of these change the architecture, so they need a restart."""
+    """The noise predictor of stage two. Each setting changes the architecture, so it needs a new run."""
 
     base_channels: int = setting(
         32, "Channels at the highest resolution.", ge=4, le=1024, aliases=("LDM_BASE_CH", "ldm_base_ch")
     )
-    multipliers: Factors = setting((1, 2, 4), "Factors on them, one a resolution.")
+    multipliers: Factors = setting((1, 2, 4), "Factors on `base_channels`, one for each resolution.")
     blocks: int = setting(2, "Residual blocks at each resolution.", ge=1, le=8)
-    attention: Sides = setting(
-        (16, 8), "Sides of the latent at which there is self-attention; the middle always has it."
-    )
-    head_channels: int = setting(32, "Channels of a head of attention; narrower layers have one head.", ge=1, le=256)
+    attention: Sides = setting((16, 8), "Sides of the latent with self-attention; the lowest resolution always has it.")
+    head_channels: int = setting(32, "Channels of an attention head; narrower layers have one head.", ge=1, le=256)
     dropout: float = setting(0.0, "Dropout in the residual blocks.", ge=0, lt=1)
     imported: str = setting(
-        "", "The config.json of a diffusers UNet2DModel, in one line; overrules the settings above."
+        "", "The config.json of a diffusers UNet2DModel, in one line; overrides the settings above."
     )
 
     @property
     def halvings(self) -> int:
-        """How often the side of a latent is halved on the way to the middle."""
+        """Number of times that the side of a latent is halved to the lowest resolution."""
         return _levels(self.imported, self.multipliers) - 1
 
 
 class NoiseSettings(Config):
-    """How a latent is noised: α(t) z + σ(t) ε. Training and sampling read it from one table."""
+    """Noise of a latent, α(t) z + σ(t) ε. Training and sampling read it from one table."""
 
     schedule: Literal["linear", "cosine"] = setting(
-        "cosine", "`linear`: β from .0001 to .02 (Ho et al. 2020); `cosine`: of Nichol & Dhariwal 2021, offset .008."
+        "cosine", "`linear`: β from 0.0001 to 0.02 (Ho et al. 2020); `cosine`: of Nichol & Dhariwal 2021, offset 0.008."
     )
     prediction: Literal["epsilon", "v"] = setting(
-        "v", "What the network predicts: the noise, or v = α ε - σ z (Salimans & Ho 2022)."
+        "v", "Target of the network: the noise, or v = α ε - σ z (Salimans & Ho 2022)."
     )
     keep_signal: bool = setting(
         False,
-        "Train on z + σ ε, without α, as the guide's authors did by mistake: sampling then undoes something else. For showing that.",
+        "Train on z + σ ε, without α, as the authors of the latent diffusion guide did by mistake. Sampling then undoes other noise; "
+        "this setting exists to show the effect.",
     )
 
 
 class Sampler(Config):
-    """How samples are drawn."""
+    """Sampler of stage two."""
 
     sampler: Literal["ddpm", "ddim", "dpm_solver"] = setting(
         "dpm_solver", "DDPM (random), DDIM, or DPM-Solver++ of second order.", hot=True
     )
-    sampler_steps: int = setting(20, "Evaluations of the network for a sample.", hot=True, ge=2, le=1000)
+    sampler_steps: int = setting(20, "Network evaluations for a sample.", hot=True, ge=2, le=1000)
     sampler_schedule: Literal["same", "linear", "cosine"] = setting(
-        "same", "The noise that sampling undoes; anything but `same` is for showing what a wrong pair does.", hot=True
+        "same",
+        "Noise schedule that sampling undoes. Choices other than `same` only show the effect of a mismatch.",
+        hot=True,
     )
     temperature: float = setting(
         1.0,
-        "Standard deviation of the noise that sampling begins with. Above 1 samples spread further.",
+        "Standard deviation of the noise that sampling starts with. Above 1 samples spread further.",
         hot=True,
         gt=0,
     )
 
 
 class LossConfig(Config):
-    """The optimizer of either stage."""
+    """Optimizer of either stage."""
 
     learning_rate: Rate = setting(1e-4, "Learning rate of AdamW.", hot=True, aliases=("lr",))
     weight_decay: float = setting(
         0.01, "Decoupled weight decay of matrices and kernels; biases and norms have none.", hot=True, ge=0
     )
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = setting((0.9, 0.999), "AdamW's two betas.", hot=True)
-    ema_decay: float = setting(0.999, "Decay of the averaged weights; 0 switches averaging off.", hot=True, ge=0, lt=1)
+    ema_decay: float = setting(
+        0.999, "Decay of the moving average of the weights (EMA); 0 switches it off.", hot=True, ge=0, lt=1
+    )
     ema_warmup: bool = setting(
         True,
         "Use min(ema_decay, (1+n)/(10+n)) at the n-th update, so that a short run forgets its first weights.",
@@ -132,32 +140,32 @@ class LossConfig(Config):
 class LatentDiffusionConfig(RunConfig):
     """A latent diffusion recipe, of either stage."""
 
-    stage: Literal["autoencoder", "diffusion"] = setting("diffusion", "What is trained.")
+    stage: Literal["autoencoder", "diffusion"] = setting("diffusion", "Stage that the run trains.")
     mode: Mode = setting(
         "full_train",
-        "`overfit_one`, `_16`, `_32`: stage two on so many images, to see whether it can learn them by heart. They set "
-        "`subset` and switch flips off, whatever else is given.",
+        "`overfit_one`, `overfit_16`, `overfit_32`: train stage two on 1, 16 or 32 images, to test that it can memorise them. These "
+        "modes set `subset` and switch flips off, also against other settings.",
     )
     autoencoder: str = setting(
         "latent_diffusion/autoencoder",
-        "Stage one: a run folder, a diffusers folder, or a recipe that is trained first and kept for the next time.",
+        "Stage one: a run folder, a diffusers folder, or a recipe that is trained first and cached.",
     )
     autoencoder_steps: int | None = setting(
-        None, "Steps of an autoencoder that is trained on the way; null: its recipe's.", ge=1
+        None, "Steps of an autoencoder that is trained first; null: the number in its recipe.", ge=1
     )
     autoencoder_subset: bool = setting(
         False,
-        "An autoencoder that is trained on the way sees only the images of `subset` too: then it is not what limits overfitting.",
+        "Train the autoencoder on the images of `subset` only, so that it does not limit overfitting.",
     )
     begin_from: str = setting(
         "",
-        "A diffusers folder with the UNet whose weights the first step begins with; later it is not looked at.",
+        "Diffusers folder with the UNet whose weights training starts from; a resumed run does not read it.",
         hot=True,
     )
     latent_scale: float | None = setting(
-        None, "Factor on latents; null: one over their standard deviation, which is what the noise assumes.", gt=0
+        None, "Factor on latents; null: one over their standard deviation, as the noise schedule assumes.", gt=0
     )
-    subset: int | None = setting(None, "Train on the first so many training images.", ge=1)
+    subset: int | None = setting(None, "Number of training images to use, the first in order; null: all.", ge=1)
     data: ImageData = ImageData()
     vae: Autoencoder = Autoencoder()
     stage_one: StageOne = StageOne()
@@ -173,8 +181,8 @@ class LatentDiffusionConfig(RunConfig):
         sampling = self.sampling
         if sampling.sampler != "dpm_solver" and 1000 % sampling.sampler_steps:
             raise ValueError(
-                f"sampling.sampler_steps: with {sampling.sampler} the 1000 times of training must be a multiple of it (20, 25, 40, 50, "
-                f"100, 200, 250, 500, 1000), which {sampling.sampler_steps} does not divide"
+                f"sampling.sampler_steps: with {sampling.sampler} it must divide the 1000 times of training (20, 25, 40, 50, "
+                f"100, 200, 250, 500, 1000), which {sampling.sampler_steps} does not"
             )
         return self
 
@@ -194,18 +202,18 @@ class LatentDiffusionConfig(RunConfig):
         augment = self.data.augment
         if self.stage == "diffusion" and (augment.rotation or any(augment.color_jitter)):
             raise ValueError(
-                "latents are encoded once, so of data.augment only flip can be used with stage two; set rotation and color_jitter to 0"
+                "latents are encoded once, so stage two supports only flip of data.augment; set rotation and color_jitter to 0"
             )
         return self
 
     def resolved(self, given: frozenset[tuple[str, ...]] = frozenset()) -> "LatentDiffusionConfig":
-        """The same with what the mode presets, and with what the folders in ``autoencoder`` and ``begin_from`` prescribe."""
+        """Return the config with the settings that its mode and the folders that it names prescribe."""
         from trainwright.families.latent_diffusion.prescribed import resolve
 
         return resolve(self, given)
 
     def beforehand(self) -> str:
-        """That stage one comes first, if it has to be trained."""
+        """Notice that stage one may be trained first; empty if ``autoencoder`` names a folder."""
         if self.stage == "autoencoder" or Path(self.autoencoder).expanduser().is_dir():
             return ""
-        return f"stage one, {self.autoencoder}, is trained first unless it was on these images before"
+        return f"stage one, {self.autoencoder}, is trained first, unless the cache has it for these images"

@@ -1,4 +1,4 @@
-"""Stage two: a UNet that predicts the noise in scaled latents (Ho et al. 2020; Rombach et al. 2022). One step is one update."""
+"""Stage two: a UNet that predicts the noise in scaled latents (Ho et al. 2020; Rombach et al. 2022)."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from trainwright.engine.model import GenerativeModel, Progress, StepContext
 from trainwright.errors import UserError
 from trainwright.families.latent_diffusion import folders
 from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
-from trainwright.families.latent_diffusion.diversity import beside_real, reproduced
+from trainwright.families.latent_diffusion.diversity import diversity_signals, reproduced
 from trainwright.families.latent_diffusion.export import save_pipeline
 from trainwright.families.latent_diffusion.imported import weights
 from trainwright.families.latent_diffusion.latents import Latents
@@ -24,16 +24,16 @@ from trainwright.metrics.kid import kernel_distance
 from trainwright.metrics.reference_split import halves
 from trainwright.randomness import normal, stratified
 
-BINS = 4  # of time, for the loss
+BINS = 4  # bins of time, for the loss
 HELD = 16  # latents that the held-out loss is measured on, each at one time of each bin
 CHUNK = 64
 REAL = 256
-FEW = 8  # images: their spread is not that of the set that they come from
+FEW = 8  # number of images whose spread is not that of their data set
 SEED = 20201219
 
 
 class DiffusionStage(GenerativeModel):
-    """The noise predictor with its optimizer, and the frozen autoencoder, so that a checkpoint can be sampled from alone."""
+    """Noise predictor with its optimizer, and the frozen autoencoder, so that a checkpoint suffices for sampling."""
 
     losses_csv: ClassVar = {"loss": "unet/loss", "val_loss": "validation/loss"}
     roles: ClassVar = {"g_total": "unet/loss"}
@@ -46,31 +46,34 @@ class DiffusionStage(GenerativeModel):
         self.unet = make_unet(config.model, self.codec.shape)
         self.networks = {"unet": self.unet, "autoencoder": self.codec}
         self.groups = {"unet": group("unet", self.unet, config.optim)}
-        self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, for a probe of the same ones
-        # the feature network, real images in it, and what two halves of them score
+        self._drawn: tuple[Any, Tensor, Tensor] | None = None  # the newest samples, which a probe reuses
+        # the feature network, features of real images, and the scores of two halves of them
         self._features: tuple[Features, Tensor, dict[str, float]] | None = None
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Latents:
-        """The images as latents of the autoencoder that ``config`` names; trains that first if it must."""
+        """Open the images as latents of the autoencoder that ``config`` names; train it first if needed."""
         return Latents.open(config, progress)
 
     def adapt_to_data(self, data: Any) -> None:
-        """Puts the trained autoencoder in, with its measured scale, and the weights to begin from."""
+        """Load the trained autoencoder with its measured scale, and the weights to start from."""
         self.codec.load_state_dict(data.codec.state_dict())
         if self.config.begin_from:
             place = Path(self.config.begin_from)
             folder = folders.diffusers_folder(place, "UNet2DModel", ("unet",))
             if folder is None:
                 raise UserError(
-                    f"begin_from: {place} is gone. Put it back; for a run that has begun, begin_from= does too."
+                    f"begin_from: {place} is missing. Restore it, or pass begin_from= to a run that has started."
                 )
             self.unet.load_state_dict(weights(UNet2DModel, folder, "begin_from").state_dict())
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """E ‖network(α z + σ ε, t) - target‖², t spread evenly over a batch: one in each of its B stretches (Kingma et al. 2021)."""
+        """Minimise E ‖network(α z + σ ε, t) - target‖².
+
+        The times t are stratified over a batch, one in each of B intervals (Kingma et al. 2021).
+        """
         count = len(batch)
         times = (stratified(count) * TIMES).long().clamp_max(TIMES - 1).to(batch.device)
         noise = normal(*batch.shape).to(batch.device)
@@ -90,7 +93,7 @@ class DiffusionStage(GenerativeModel):
 
     @torch.no_grad()
     def latents(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """Sampled latents, scaled: (count, c, h, w)."""
+        """Sample scaled latents: (count, c, h, w)."""
         unet = self.network("unet", averaged)
         training = unet.training
         unet.eval()
@@ -106,7 +109,7 @@ class DiffusionStage(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """(count, C, S, S) in [-1, 1] by the recipe's sampler."""
+        """Generate images (count, C, S, S) in [-1, 1] with the recipe's sampler."""
         found = self.latents(count, seed, averaged)
         images = torch.cat([self.codec.decode(part) for part in found.split(CHUNK)])
         self._drawn = ((count, seed, averaged), found, images)
@@ -116,7 +119,7 @@ class DiffusionStage(GenerativeModel):
 
     @torch.no_grad()
     def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
-        """The loss on held-out latents with fixed noise and times, of the averaged weights: samples are theirs too."""
+        """Loss on held-out latents with fixed noise and times, with the averaged weights that samples use."""
         z = data.some("held_out", HELD)
         if not len(z):
             return {}
@@ -127,7 +130,7 @@ class DiffusionStage(GenerativeModel):
         }
 
     def _fixed(self, z: Tensor) -> Tensor:
-        """Losses (bins, n) of latents, each at one time in each bin."""
+        """Compute losses (bins, n) of latents, each at one time in each bin."""
         own = torch.Generator().manual_seed(SEED)
         width = TIMES // BINS
         within = torch.randint(width, (BINS, len(z)), generator=own)
@@ -144,8 +147,9 @@ class DiffusionStage(GenerativeModel):
 
     @torch.no_grad()
     def validate(self, data: Any) -> dict[str, float]:
-        """The held-out loss by time, the scale of the latents, how far sampling's schedule is from training's; for a few images, how
-        well samples give them back.
+        """Measure the held-out loss by time, the scale of the latents, and the distance between both noise schedules.
+
+        In the overfitting modes it also measures the reproduction of the training images.
         """
         real = data.some("train", REAL)
         found = {
@@ -156,19 +160,19 @@ class DiffusionStage(GenerativeModel):
         if len(real) > FEW:
             found["latent/scaled_std"] = float(real.std())
         if self.config.mode != "full_train":
-            seen = self.given_back(data, max(FEW, 2 * len(data)))
+            seen = self.reproduction(data, max(FEW, 2 * len(data)))
             found |= {name: seen[name] for name in ("overfit/psnr", "overfit/decoded_psnr")}
         return found
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
-        """Distances between 16 samples' latents beside those between real ones, and KID if the feature network is installed."""
+        """Compare distances between 16 sampled latents with those of real ones; KID if the feature network is installed."""
         if self._drawn is None or self._drawn[0] != (count, seed, True):
             self.sample(count, seed)
         assert self._drawn is not None
         _, latents, images = self._drawn
         self._drawn = None
-        return {**beside_real(latents.cpu(), data.some("train", REAL)), **self._kid(data, images)}
+        return {**diversity_signals(latents.cpu(), data.some("train", REAL)), **self._kid(data, images)}
 
     def _kid(self, data: Any, images: Tensor) -> dict[str, float]:
         if not installed() or len(images) < 2 or not bool(torch.isfinite(images).all()):
@@ -182,21 +186,26 @@ class DiffusionStage(GenerativeModel):
         return {**floor, "samples/kid": kernel_distance(real, network.of(to_byte_tensor(images)))}
 
     @torch.no_grad()
-    def given_back(self, data: Any, count: int) -> dict[str, float]:
-        """How well so many samples give back the images of an overfitting run; sixteen for each find all of them almost surely."""
+    def reproduction(self, data: Any, count: int) -> dict[str, float]:
+        """Measure how closely ``count`` samples reproduce the images of an overfitting run.
+
+        Sixteen samples for each image include all images almost surely.
+        """
         images = data.images("train", len(data))
         decoded = torch.cat([self.codec.decode(z.to(self.device)) for z in data.some("train", len(data)).split(CHUNK)])
         return reproduced(self.sample(count, SEED).cpu(), images, decoded.cpu())
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Distances between samples' latents beside real ones, the held-out loss, and whether a few images are given back."""
-        found = beside_real(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validation_loss(data, 0, 0.0)
+        """Compare sampled latents with real ones; measure the held-out loss, and reproduction in the overfitting modes."""
+        found = diversity_signals(self.latents(16, SEED).cpu(), data.some("train", REAL)) | self.validation_loss(
+            data, 0, 0.0
+        )
         if self.config.mode != "full_train":
-            found |= self.given_back(data, 16 * len(data))
-        beside = {"sample_diversity/pairwise_mse_mean": found.get("real_diversity/pairwise_mse_mean")}
+            found |= self.reproduction(data, 16 * len(data))
+        floors = {"sample_diversity/pairwise_mse_mean": found.get("real_diversity/pairwise_mse_mean")}
         return [
             {
-                "metric": name, "value": found[name], "spread": None, "better": better, "floor": beside.get(name),
+                "metric": name, "value": found[name], "spread": None, "better": better, "floor": floors.get(name),
                 "meaning": meaning,
             }
             for name, (better, meaning) in MEANINGS.items()
@@ -204,11 +213,14 @@ class DiffusionStage(GenerativeModel):
         ]  # fmt: skip
 
     def export(self, folder: Path, averaged: bool = True) -> str:
-        """As a diffusers pipeline."""
+        """Save both stages as a diffusers pipeline."""
         return save_pipeline(folder, self.network("unet", averaged), self.codec, self.noise, self.config.sampling)
 
     def facts(self, data: Any) -> dict[str, Any]:
-        """How far apart the schedules of training and sampling are, what the sampler makes of a Gaussian, the scale of the latents."""
+        """Facts for the diagnosis: agreement of training and sampling, and the scale of the latents.
+
+        The agreement is the distance of their noise schedules, and the sampler's result on a Gaussian toy.
+        """
         sampling = self.config.sampling
         mean, variance = self.noise.toy(sampling)
         real = data.some("train", REAL)
@@ -224,15 +236,21 @@ class DiffusionStage(GenerativeModel):
 MEANINGS = {
     "sample_diversity/pairwise_mse_mean": (
         "",
-        "mean squared distance of two samples' latents; beside it that of real ones",
+        "mean squared distance of two sampled latents; `floor` is that of real ones",
     ),
     "sample_diversity/ratio": (
         "",
-        "the same over that of real latents: 1 is right, more is over-dispersed, less is collapse",
+        "mean squared distance of sampled latents over that of real ones: 1 is right, more is over-dispersed, less is collapse",
     ),
-    "overfit/psnr": ("higher", "dB of samples to the nearest of the few images"),
-    "overfit/decoded_psnr": ("higher", "the same to the images as the autoencoder gives them back"),
-    "overfit/least_psnr": ("higher", "dB of the image that comes out worst"),
-    "overfit/found_share": ("higher", "share of the images that some sample is, and no other image"),
+    "overfit/psnr": ("higher", "PSNR in dB of samples against the nearest training image"),
+    "overfit/decoded_psnr": (
+        "higher",
+        "PSNR in dB of samples against the nearest training image after encoding and decoding",
+    ),
+    "overfit/least_psnr": ("higher", "PSNR in dB of the training image that is reproduced worst"),
+    "overfit/found_share": (
+        "higher",
+        "share of the training images that a sample reproduces, closer than to any other image",
+    ),
     "validation/loss": ("lower", "error of the predicted target on held-out latents"),
 }

@@ -1,7 +1,8 @@
-"""Distances between latents of samples, beside the same of real latents: the guide's ``sample_diversity/metrics``, with a target.
+"""Distances between sampled latents, compared with those between real latents.
 
-The mean distance of independent vectors with variance v in each dimension is 2 v: it has no upper limit that would be healthy, so
-alone it calls noise and over-dispersed samplers healthy. Beside real latents it has one: the ratio 1.
+They are the ``sample_diversity/metrics`` of the latent diffusion guide, with a target. The mean distance of independent vectors with
+variance v in each dimension is 2 v. It has no healthy upper limit, so alone it rates noise and over-dispersed samplers as healthy.
+Its ratio to the distance of real latents has the target 1.
 """
 
 import torch
@@ -9,14 +10,14 @@ from torch import Tensor
 
 from trainwright.metrics.image_quality import psnr
 
-SEEN = 16  # samples, as in the guide
-BLOCKS = 16  # of so many real latents each
-QUARTER = 6.02  # dB
+SEEN = 16  # samples, as in the latent diffusion guide
+BLOCKS = 16  # largest number of blocks of real latents
+QUARTER = 6.02  # dB, a quarter of the squared error
 CEILING = 126.0  # dB, of equal images
 
 
 def pairwise_mse(latents: Tensor) -> dict[str, float]:
-    """Mean squared differences a dimension over all pairs of (n, ...) latents.
+    """Compute mean squared differences per dimension over all pairs of (n, ...) latents.
 
     Returns:
         ``pairwise_mse_mean``, ``_std``, ``_min``, ``_max``.
@@ -27,11 +28,11 @@ def pairwise_mse(latents: Tensor) -> dict[str, float]:
     return {f"pairwise_mse_{name}": float(value) for name, value in found.items()}
 
 
-def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
-    """Signals of up to 16 sampled latents beside up to 256 real ones, both scaled.
+def diversity_signals(samples: Tensor, real: Tensor) -> dict[str, float]:
+    """Compute signals of up to 16 sampled latents, compared with up to 256 real ones, both scaled.
 
-    The real statistics are means over blocks of as many latents as there are samples: the smallest and the largest distance
-    depend on the number.
+    The real statistics are means over blocks. Each block has the same number of latents as there are samples, because the
+    smallest and the largest distance depend on that number.
     """
     samples = samples[:SEEN]
     if len(samples) < 3 or len(real) < 3 or not bool(torch.isfinite(samples).all()):
@@ -41,38 +42,39 @@ def beside_real(samples: Tensor, real: Tensor) -> dict[str, float]:
     many = min(BLOCKS, len(real) // size)
     # each block has latents from all over the set: neighbours are often of one folder or series
     blocks = [pairwise_mse(real[i : many * size : many]) for i in range(many)]
-    beside = {name: sum(block[name] for block in blocks) / len(blocks) for name in own}
+    reference = {name: sum(block[name] for block in blocks) / len(blocks) for name in own}
     return {
         **{f"sample_diversity/{name}": value for name, value in own.items()},
-        **{f"real_diversity/{name}": value for name, value in beside.items()},
-        "sample_diversity/ratio": own["pairwise_mse_mean"] / max(beside["pairwise_mse_mean"], 1e-12),
+        **{f"real_diversity/{name}": value for name, value in reference.items()},
+        "sample_diversity/ratio": own["pairwise_mse_mean"] / max(reference["pairwise_mse_mean"], 1e-12),
     }
 
 
 def reproduced(samples: Tensor, images: Tensor, decoded: Tensor) -> dict[str, float]:
-    """How well samples give back the few images of an overfitting run, all (n, C, H, W) in [-1, 1].
+    """Measure how closely samples reproduce the images of an overfitting run, all (n, C, H, W) in [-1, 1].
 
     Args:
         samples: of stage two.
         images: the originals.
-        decoded: the same through the autoencoder: the best that stage two can do.
+        decoded: the originals after encoding and decoding, the best result that stage two can reach.
 
     Returns:
-        ``overfit/psnr``: dB of samples to their nearest image; ``overfit/least_psnr``: of the image that comes out worst, by its
-        nearest sample; ``overfit/found_share``: images with a sample whose error is below a quarter of the distance to the nearest
-        other image; ``overfit/decoded_psnr``: dB of samples to the nearest decoded image, which leaves the autoencoder's loss out.
+        ``overfit/psnr``: PSNR of samples against their nearest image. ``overfit/least_psnr``: PSNR of the image that is reproduced
+        worst, against its nearest sample. ``overfit/found_share``: share of images with a sample whose error is below a quarter
+        of the distance to the nearest other image. ``overfit/decoded_psnr``: PSNR of samples against the nearest decoded image,
+        which excludes the autoencoder's error.
     """
-    to_pictures, to_decoded = _decibels(samples, images), _decibels(samples, decoded)
-    best = to_pictures.max(0).values
-    apart = _decibels(images, images).fill_diagonal_(0.0).max(0).values  # of the nearest other image
+    to_images, to_decoded = _decibels(samples, images), _decibels(samples, decoded)
+    best = to_images.max(0).values
+    nearest = _decibels(images, images).fill_diagonal_(0.0).max(0).values  # PSNR against the nearest other image
     return {
-        "overfit/psnr": float(to_pictures.max(1).values.mean()),
+        "overfit/psnr": float(to_images.max(1).values.mean()),
         "overfit/least_psnr": float(best.min()),
-        "overfit/found_share": float((best > apart + QUARTER).double().mean()),
+        "overfit/found_share": float((best > nearest + QUARTER).double().mean()),
         "overfit/decoded_psnr": float(to_decoded.max(1).values.mean()),
     }
 
 
 def _decibels(samples: Tensor, images: Tensor) -> Tensor:
-    """PSNR of every sample to every image, (m, n)."""
+    """Compute the PSNR of every sample against every image, (m, n)."""
     return psnr(samples[:, None].double(), images.double(), 2.0, (2, 3, 4), CEILING)

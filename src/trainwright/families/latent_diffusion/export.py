@@ -1,4 +1,7 @@
-"""A trained model as a diffusers folder: the measured scale is its ``scaling_factor``, and the scheduler has training's table."""
+"""Export of a trained model as a diffusers folder.
+
+The measured scale becomes its ``scaling_factor``, and its scheduler has the table of training.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from trainwright.families.latent_diffusion.noise import Noise
 
 
 def save_pipeline(folder: Path, unet: nn.Module, codec: Codec, noise: Noise, sampling: Sampler) -> str:
-    """UNet, autoencoder and scheduler as diffusers' ``LDMPipeline``."""
+    """Save UNet, autoencoder and scheduler as diffusers' ``LDMPipeline``; return the code that loads it."""
     whole: Any = LDMPipeline(vqvae=_scaled(codec), unet=unet, scheduler=noise.scheduler(sampling))
     whole.save_pretrained(str(folder))
     return (
@@ -22,7 +25,7 @@ def save_pipeline(folder: Path, unet: nn.Module, codec: Codec, noise: Noise, sam
 
 
 def save_autoencoder(folder: Path, codec: Codec) -> str:
-    """The autoencoder alone."""
+    """Save only the autoencoder; return the code that loads it."""
     _scaled(codec).save_pretrained(str(folder))
     return "diffusers.AutoencoderKL.from_pretrained({folder!r})"
 

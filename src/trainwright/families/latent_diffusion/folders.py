@@ -1,4 +1,4 @@
-"""What lies in a folder that a setting names: a diffusers network or a run. Only JSON and YAML are read here."""
+"""Contents of a folder that a setting names: a diffusers network or a run. Only JSON and YAML are read here."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from trainwright.errors import UserError
 
 
 def diffusers_folder(place: Path, kind: str, inside: Sequence[str]) -> Path | None:
-    """The folder of a diffusers network of this class: ``place`` itself, or a part of the pipeline that lies there."""
+    """Find the folder of a diffusers network of this class: ``place`` itself, or a part of the pipeline there."""
     for folder in (place, *(place / name for name in inside)):
         file = folder / "config.json"
         if file.is_file() and _read(file).get("_class_name") == kind:
@@ -19,7 +19,7 @@ def diffusers_folder(place: Path, kind: str, inside: Sequence[str]) -> Path | No
 
 
 def diffusers_config(place: Path, kind: str, inside: Sequence[str]) -> str | None:
-    """The settings of that network as one line of JSON, or None if there is none."""
+    """Read the settings of that network as one line of JSON, or None if there is none."""
     folder = diffusers_folder(place, kind, inside)
     if folder is None:
         return None
@@ -28,7 +28,7 @@ def diffusers_config(place: Path, kind: str, inside: Sequence[str]) -> str | Non
 
 
 def run_settings(place: Path) -> dict[str, Any] | None:
-    """The ``config.yaml`` of a run folder as plain values, or None."""
+    """Read the ``config.yaml`` of a run folder as plain values, or None."""
     file = place / "config.yaml"
     found: dict[str, Any] = plain(read_yaml(file)) if file.is_file() else {}
     return found or None

@@ -1,4 +1,7 @@
-"""diffusers networks that come in from a folder: what is not as it must be is said in a sentence, and nothing is unpickled."""
+"""Import of diffusers networks from a folder.
+
+An error of a folder becomes one sentence for the user, and nothing is unpickled.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,10 @@ TROUBLE = (OSError, ValueError, TypeError, KeyError, RuntimeError, NotImplemente
 
 
 def build(kind: Any, settings: dict[str, Any], name: str) -> Any:
-    """A network of diffusers' class ``kind`` with these settings, its weights new.
+    """Build a network of diffusers' class ``kind`` with these settings and new weights.
 
     Raises:
-        UserError: settings that the class cannot be built with; ``name`` is the setting that brought them.
+        UserError: the class cannot be built with these settings; ``name`` is the setting that they came from.
     """
     try:
         return kind.from_config(settings)
@@ -25,7 +28,7 @@ def build(kind: Any, settings: dict[str, Any], name: str) -> Any:
 
 
 def weights(kind: Any, folder: Path, name: str) -> Any:
-    """The network in a folder with its weights.
+    """Load the network in a folder with its weights.
 
     Raises:
         UserError: weights are missing, damaged, of another network, or not safetensors.
@@ -41,7 +44,7 @@ def weights(kind: Any, folder: Path, name: str) -> Any:
         ) from None
     missing = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
     if missing:
-        raise UserError(f"{name}: {folder} lacks weights that its config.json asks for, first {missing[0]}.")
+        raise UserError(f"{name}: {folder} lacks weights that its config.json needs; the first is {missing[0]}.")
     return found
 
 

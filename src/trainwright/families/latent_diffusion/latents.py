@@ -1,4 +1,4 @@
-"""Images as latents: encoded once into the array cache, then a training batch is a slice of it."""
+"""Images as latents: encoded once into a memory-mapped array, of which each training batch is a slice."""
 
 import hashlib
 import json
@@ -27,10 +27,10 @@ class Latents:
     """The latents of an image set.
 
     Attributes:
-        source: the images; their split is the latents' too.
-        codec: the frozen autoencoder, its scale and moments measured on the training images.
+        source: the images; the latents have the same split.
+        codec: the frozen autoencoder, with scale and moments measured on the training images.
         moments: (N, V, 2c, h, w) float32, memory-mapped: means and standard deviations of q(z | x), not scaled, of the image and,
-            if there is flipping (V = 2), of its mirror image.
+            with flips (V = 2), of its mirror image.
         train: indices of training images.
         identity: of images and autoencoder.
         flip: probability of the mirror image.
@@ -45,7 +45,7 @@ class Latents:
 
     @classmethod
     def open(cls, config: LatentDiffusionConfig, progress: Progress | None = None) -> "Latents":
-        """Encodes the images, or finds that done; trains the autoencoder first if ``config`` names only a recipe.
+        """Encode the images, or open them from the cache; train the autoencoder first if ``config`` names a recipe.
 
         Raises:
             UserError: from the images or the autoencoder.
@@ -70,15 +70,15 @@ class Latents:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of every file that ``on_error: skip`` passed over."""
+        """List (name, reason) of every file that ``on_error: skip`` skipped."""
         return self.source.skipped
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
-        """Moments of a batch: (size, V, 2c, h, w)."""
+        """Read the moments of a batch: (size, V, 2c, h, w)."""
         return self.moments[self.train[batch_indices(seed, start, size, len(self.train))]]
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Moments (B, V, 2c, h, w) -> one draw of each scaled latent, (B, c, h, w), some of them of the mirror image."""
+        """Draw one scaled latent (B, c, h, w) from each of the moments (B, V, 2c, h, w), some of the mirror image."""
         chosen = raw[:, 0]
         if raw.shape[1] > 1:
             mirrored = (uniform(len(raw), 1, 1, 1) < self.flip).to(raw.device)
@@ -88,26 +88,26 @@ class Latents:
         return (mean + deviation * noise) * float(self.codec.scale)
 
     def some(self, part: str, count: int) -> Tensor:
-        """Scaled means of the first images of ``train`` or ``held_out`` in content order: (n, c, h, w)."""
+        """Return the scaled means of the first images of ``train`` or ``held_out`` in content order: (n, c, h, w)."""
         return self.unscaled(self._first(part, count)) * float(self.codec.scale)
 
     def images(self, part: str, count: int) -> Tensor:
-        """The images themselves, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+        """Return the images themselves, (n, C, H, W) in [-1, 1], as a reference for samples."""
         return to_signed(torch.from_numpy(self.source.stored.pixels[self._first(part, count)]))
 
     def unscaled(self, indices: np.ndarray) -> Tensor:
-        """Means of q(z | x) of images by index: (n, c, h, w)."""
+        """Return the means of q(z | x) of images by index: (n, c, h, w)."""
         means = self.moments[indices, 0, : self.codec.shape[0]]
         return torch.from_numpy(means)
 
     def _first(self, part: str, count: int) -> np.ndarray:
         if part == "train" and len(self.train) < len(self.source.train):
-            count = min(count, len(self.train))  # these are the first in content order too, so fewer are among them
+            count = min(count, len(self.train))  # the subset is the first in content order too
         return self.source.first(part, count)
 
 
 def _fingerprint(codec: Codec) -> str:
-    """A hash of the autoencoder's weights."""
+    """Hash the autoencoder's weights."""
     found = hashlib.sha256()
     for name, tensor in codec.vae.state_dict().items():
         found.update(name.encode())

@@ -1,4 +1,7 @@
-"""The networks, all by diffusers but the patch discriminator: autoencoder with its measured scale, and noise predictor."""
+"""Networks of both stages: autoencoder with its measured scale, patch discriminator, and noise predictor.
+
+All but the patch discriminator are networks of diffusers.
+"""
 
 import json
 
@@ -12,14 +15,15 @@ from trainwright.families.latent_diffusion.imported import build
 from trainwright.randomness import normal
 
 GROUPS = 32
-NARROW = -6.0  # log variance of q(z | x) at the beginning: noise of variance 1 would drown what is to be learned first
+NARROW = -6.0  # log variance of q(z | x) at the start: noise of variance 1 would hide the signal early in training
 
 
 class Codec(nn.Module):
-    """KL autoencoder (Rombach et al. 2022) and what was measured of its latents.
+    """KL autoencoder (Rombach et al. 2022), with measurements of its latents.
 
-    Buffers: ``scale``, one over the standard deviation of the training images' latents, so that ``scale * z`` has unit
-    variance; ``centre`` and ``spread`` (c, h, w), mean and standard deviation of each number of a latent.
+    Its buffers are ``scale``, ``centre`` and ``spread``. ``scale`` is one over the standard deviation of the training images'
+    latents, so ``scale * z`` has unit variance. ``centre`` and ``spread`` (c, h, w) are mean and standard deviation of each
+    number of a latent.
     """
 
     scale: Tensor
@@ -36,23 +40,26 @@ class Codec(nn.Module):
         self.register_buffer("spread", torch.ones(self.shape))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, H, W) -> (reconstruction from one draw, mean, log variance), the latter (B, c, h, w) and not scaled."""
+        """Encode and decode images (B, C, H, W): reconstruction from one draw, mean and log variance.
+
+        Mean and log variance are (B, c, h, w) and not scaled.
+        """
         mean, log_variance = self.moments(images)
         noise = normal(*mean.shape).to(mean)
         return self.vae.decode(mean + noise * torch.exp(0.5 * log_variance)).sample, mean, log_variance
 
     def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z | x), each (B, c, h, w), not scaled."""
+        """Compute mean and log variance of q(z | x), each (B, c, h, w), not scaled."""
         posterior = self.vae.encode(images).latent_dist
         return posterior.mean, posterior.logvar
 
     def decode(self, scaled: Tensor) -> Tensor:
-        """Scaled latents (B, c, h, w) -> images (B, C, H, W), clamped to [-1, 1]."""
+        """Decode scaled latents (B, c, h, w) to images (B, C, H, W), clamped to [-1, 1]."""
         return self.vae.decode(scaled / self.scale).sample.clamp(-1, 1)
 
     @torch.no_grad()
     def measure(self, latents: Tensor) -> None:
-        """Sets scale, centre and spread from latents (n, c, h, w) that are not scaled."""
+        """Set scale, centre and spread from latents (n, c, h, w) that are not scaled."""
         self.scale.copy_(1 / latents.std().clamp_min(1e-8))
         self.centre.copy_(latents.mean(0))
         self.spread.copy_(latents.std(0) if len(latents) > 1 else torch.zeros_like(self.centre))
@@ -79,7 +86,7 @@ def _autoencoder(settings: Autoencoder, channels: int, size: int) -> Autoencoder
 
 
 def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
-    """The noise predictor for latents of ``shape``; its last convolution begins at 0 unless it is brought in."""
+    """Build the noise predictor for latents of ``shape``; its last convolution starts at 0 unless it is imported."""
     channels, side, _ = shape
     if settings.imported:
         return _fitting(build(UNet2DModel, json.loads(settings.imported), "begin_from"), channels)
@@ -106,17 +113,22 @@ def make_unet(settings: UNet, shape: tuple[int, int, int]) -> UNet2DModel:
 def _fitting(unet: UNet2DModel, channels: int) -> UNet2DModel:
     own = (unet.config["in_channels"], unet.config["out_channels"])
     if own != (channels, channels):
-        raise UserError(f"begin_from: that UNet is for {own[0]} channels, the autoencoder's latents have {channels}.")
+        raise UserError(
+            f"begin_from: the UNet there has {own[0]} channels, but the autoencoder's latents have {channels}."
+        )
     return unet
 
 
 def groups(widths: tuple[int, ...]) -> int:
-    """The most groups, up to 32, that divide every width."""
+    """Find the largest number of groups, up to 32, that divides every width."""
     return next(g for g in range(min(GROUPS, *widths), 0, -1) if all(w % g == 0 for w in widths))
 
 
 def patch_discriminator(features: int, channels: int, size: int) -> nn.Module:
-    """PatchGAN (Isola et al. 2017): (B, C, H, W) -> (B, 1, h, w) scores, two halvings for 32 pixels and three from 64 on."""
+    """Build a PatchGAN (Isola et al. 2017) from images (B, C, H, W) to scores (B, 1, h, w).
+
+    It halves the side twice up to 32 pixels, and three times above.
+    """
     layers: list[nn.Module] = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
     width = features
     for _ in range(1 if size <= 32 else 2):

@@ -1,6 +1,6 @@
-"""The one definition of α(t) and σ(t): a table that training reads and that samplers are built from, and a proof of the pair.
+"""The one definition of α(t) and σ(t), which training reads and samplers are built from, and a check of both.
 
-The table is diffusers' (``beta_schedule``), so an exported scheduler has the same one.
+The table is that of diffusers (``beta_schedule``), so an exported scheduler has the same one.
 """
 
 import math
@@ -19,13 +19,13 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
 }
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction"}
-LEAST_LOG_SNR = -5.1  # half of it, below which DPM-Solver++ does not begin on the cosine schedule: α is nearly 0 there
+LEAST_LOG_SNR = -5.1  # half log SNR at which DPM-Solver++ starts on the cosine schedule: α is nearly 0 below
 TOYS = 512
 Predict = Callable[[Tensor, int], Tensor]
 
 
 class Noise:
-    """α(t), σ(t) for t = 0 ... 999, what the network is to predict, and samplers that undo the same noise."""
+    """α(t) and σ(t) for t = 0 ... 999, the target of the network, and samplers that undo the same noise."""
 
     def __init__(self, settings: NoiseSettings) -> None:
         self.settings = settings
@@ -35,19 +35,19 @@ class Noise:
     # ---- training ----------------------------------------------------------------------------------------------------
 
     def at(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """(α, σ) of times (B,), each (B, 1, 1, 1) on the device of ``times``: what training noises with."""
-        self.alpha, self.sigma = self.alpha.to(times.device), self.sigma.to(times.device)  # copied once a device
+        """Return (α, σ) of training at times (B,), each (B, 1, 1, 1) on the device of ``times``."""
+        self.alpha, self.sigma = self.alpha.to(times.device), self.sigma.to(times.device)  # copied once for each device
         alpha, sigma = (x[times].view(-1, 1, 1, 1) for x in (self.alpha, self.sigma))
         return (torch.ones_like(alpha) if self.settings.keep_signal else alpha), sigma
 
     def target(self, z: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """ε, or v = α ε - σ z."""
+        """Return the target of the network: ε, or v = α ε - σ z."""
         return noise if self.settings.prediction == "epsilon" else alpha * noise - sigma * z
 
     # ---- sampling ----------------------------------------------------------------------------------------------------
 
     def scheduler(self, sampling: Sampler) -> Any:
-        """diffusers' scheduler for a sampler."""
+        """Build diffusers' scheduler for a sampler."""
         kind = self.settings.schedule if sampling.sampler_schedule == "same" else sampling.sampler_schedule
         shared = {
             **SCHEDULES[kind],
@@ -62,10 +62,10 @@ class Noise:
         return DPMSolverMultistepScheduler(**shared, algorithm_type="dpmsolver++", lambda_min_clipped=least)
 
     def sample(self, predict: Predict, start: Tensor, sampling: Sampler, generator: torch.Generator) -> Tensor:
-        """Undoes the noise from ``start`` ~ N(0, I) on.
+        """Draw samples by undoing the noise from ``start`` ~ N(0, I).
 
         Args:
-            predict: (x, t) -> what the network says, in the shape of x.
+            predict: (x, t) -> output of the network, in the shape of x.
             start: (B, ...).
             sampling: sampler, steps, temperature.
             generator: on the CPU, for DDPM's noise.
@@ -78,20 +78,21 @@ class Noise:
             x = scheduler.step(predict(x, time), time, x, **random).prev_sample
         return x
 
-    # ---- the pair ----------------------------------------------------------------------------------------------------
+    # ---- agreement of training and sampling --------------------------------------------------------------------------
 
     def distance(self, sampling: Sampler) -> float:
-        """The largest difference over time of α or σ between what training does to a latent and what the sampler undoes."""
+        """Compute the largest difference over time of α or σ between training and the sampler."""
         alpha, sigma = self.at(torch.arange(TIMES))
         kept = self.scheduler(sampling).alphas_cumprod.double()
         gaps = torch.stack([alpha.flatten() - kept.sqrt(), sigma.flatten() - (1 - kept).sqrt()])
         return float(gaps.abs().max())
 
     def toy(self, sampling: Sampler, mean: float = 1.0, variance: float = 0.5) -> tuple[float, float]:
-        """(mean, variance) that the sampler makes of a Gaussian N(mean, variance), over the true ones: (1, 1) for a right pair.
+        """Sample a Gaussian N(mean, variance); return its sampled mean and variance over the true ones.
 
-        The network is the ideal one of *training*'s noise, in closed form: E[ε | x] = σ (x - α·mean) / (α²·variance + σ²). For the
-        pair of the guide's authors see ``docs/latent_diffusion.md``.
+        (1, 1) means that training and sampling agree. The network is the ideal one for the noise of *training*, in closed
+        form: E[ε | x] = σ (x - α·mean) / (α²·variance + σ²). ``docs/latent_diffusion.md`` shows the numbers of the mismatch in
+        the latent diffusion guide.
         """
         alphas, sigmas = (x.double().flatten() for x in self.at(torch.arange(TIMES)))
 

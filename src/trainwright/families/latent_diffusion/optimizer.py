@@ -1,4 +1,4 @@
-"""The optimizer of either stage: AdamW whose decay leaves biases and norms alone, and an average of the weights."""
+"""Optimizer of either stage: AdamW without decay of biases and norms, and a moving average of the weights."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from trainwright.families.latent_diffusion.config import LossConfig
 
 
 def group(name: str, network: nn.Module, optim: LossConfig, averaged: bool = True) -> ParamGroup:
-    """One network as a group: matrices and kernels with the recipe's weight decay, biases and norms without."""
+    """Build the parameter group of a network: weight decay for matrices and kernels, none for biases and norms."""
     parameters = list(network.parameters())
     wide, flat = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
     settings = [{"betas": optim.betas, "weight_decay": decay} for decay in (optim.weight_decay, 0.0)]

@@ -1,4 +1,4 @@
-"""What a mode, and the folders and the autoencoder's recipe that a recipe names, prescribe for the rest of its settings."""
+"""Settings that a mode, the folders and the recipe of the autoencoder prescribe for the rest of a recipe."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,14 +21,14 @@ IMAGE_SETTINGS = (
     "interpolation",
     "source",
     "held_out",
-)  # an autoencoder's own kind
+)  # settings of an autoencoder's images, which stage two takes from it
 
 
 def resolve(config: LatentDiffusionConfig, given: Given) -> LatentDiffusionConfig:
-    """The config with all of it filled in; what the user typed (``given``) wins, but not over a mode.
+    """Return the config with all of them filled in. The user's settings (``given``) win, except over a mode.
 
     Raises:
-        UserError: there is no such folder, it holds something else, or it does not go with what was typed.
+        UserError: the folder does not exist, holds something else, or contradicts the user's settings.
     """
     if config.stage != "diffusion":
         return config
@@ -56,12 +56,12 @@ def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
         if config.autoencoder.count("/") == 1 and config.autoencoder.startswith("latent_diffusion/"):
             return _network_of_recipe(config, given)
         raise UserError(
-            f"autoencoder: {config.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder, a diffusers folder, or "
-            "leave it out: then one is trained first."
+            f"autoencoder: {config.autoencoder!r} is no folder. Give a run of latent_diffusion/autoencoder or a diffusers folder, or "
+            "omit the setting: then an autoencoder is trained first."
         )
     typed = sorted(".".join(path) for path in given if path[0] in ("vae", "stage_one"))
     if typed:
-        raise UserError(f"{typed[0]} is settled by the autoencoder in {place}; leave one of the two out.")
+        raise UserError(f"{typed[0]} is fixed by the autoencoder in {place}; give only one of the two.")
     found = folders.diffusers_config(place, "AutoencoderKL", ("vae", "vqvae"))
     where = {"autoencoder": str(place.resolve())}
     if found is not None:
@@ -78,13 +78,13 @@ def _autoencoder(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
             f"autoencoder: {place} is {facts['status']} at step {facts['step']} of {facts['steps']}; finish it first, with "
             f"`trainwright resume {place}`."
         )
-    theirs = _checked(str(place), settings)
-    taken = {key: getattr(theirs.data, key) for key in IMAGE_SETTINGS if ("data", key) not in given}
-    return {**where, "vae": theirs.vae, "data": config.data.model_copy(update=taken)}
+    trained = _checked(str(place), settings)
+    taken = {key: getattr(trained.data, key) for key in IMAGE_SETTINGS if ("data", key) not in given}
+    return {**where, "vae": trained.vae, "data": config.data.model_copy(update=taken)}
 
 
 def _network_of_recipe(config: LatentDiffusionConfig, given: Given) -> dict[str, Any]:
-    """The network of the recipe that was typed; a part of it that was typed too wins."""
+    """Take the network of the recipe that the user named; the user's own settings of it win."""
     if ("autoencoder",) not in given:
         return {}
     typed = {path[1]: getattr(config.vae, path[1]) for path in given if path[0] == "vae"}
@@ -92,15 +92,15 @@ def _network_of_recipe(config: LatentDiffusionConfig, given: Given) -> dict[str,
 
 
 def shipped(autoencoder: str) -> LatentDiffusionConfig:
-    """A recipe of stage one that comes along, by its name with ``latent_diffusion/`` before it.
+    """Load a shipped recipe of stage one by its name, with ``latent_diffusion/`` before it.
 
     Raises:
-        UserError: there is none of that name, or it does not train an autoencoder.
+        UserError: no recipe has that name, or it does not train an autoencoder.
     """
     file = RECIPES / f"{autoencoder.removeprefix('latent_diffusion/')}.yaml"
     if not file.is_file():
         raise UserError(
-            f"autoencoder: no recipe {autoencoder!r} and no such folder. latent_diffusion/autoencoder is one."
+            f"autoencoder: {autoencoder!r} is neither a recipe nor a folder. latent_diffusion/autoencoder is a recipe."
         )
     settings = Settings()
     _add(settings, file)
@@ -111,7 +111,7 @@ def shipped(autoencoder: str) -> LatentDiffusionConfig:
 
 
 def _add(settings: Settings, file: Path) -> None:
-    """A recipe's file, after the one that it extends."""
+    """Add the settings of a recipe's file, after those of the one that it extends."""
     found = read_yaml(file)
     take_header(found, str(file))
     found.pop("family", None)

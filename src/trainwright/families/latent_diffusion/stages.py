@@ -1,4 +1,4 @@
-"""Latent diffusion: one family, two stages; which one a config trains stands in it."""
+"""Choice between the two stages of latent diffusion, by the setting ``stage``."""
 
 import importlib
 from importlib.util import find_spec
@@ -11,10 +11,10 @@ STAGES = {"autoencoder": "autoencoder_stage:AutoencoderStage", "diffusion": "dif
 
 
 def stage(config: Any) -> type[GenerativeModel]:
-    """The system of the stage that ``config`` trains.
+    """Return the model class of the stage that ``config`` trains.
 
     Raises:
-        UserError: the library that its networks and samplers come from is not installed.
+        UserError: diffusers, which has its networks and samplers, is not installed.
     """
     if find_spec("diffusers") is None:
         raise UserError("latent diffusion needs the library diffusers: pip install 'trainwright[diffusion]'.")

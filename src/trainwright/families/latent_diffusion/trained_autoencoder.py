@@ -1,4 +1,4 @@
-"""The trained autoencoder that stage two works in: from a run, from a diffusers folder, or trained now and kept for the next time."""
+"""Trained autoencoder of stage two: from a run, from a diffusers folder, or trained now and cached."""
 
 import hashlib
 import json
@@ -20,30 +20,37 @@ from trainwright.families.latent_diffusion.networks import Codec
 from trainwright.families.latent_diffusion.prescribed import shipped
 from trainwright.runs.folder import Run
 
-VERSION = 1  # of what stage one does: other numbers, other autoencoders
-DECIDES = ("seed", "epochs", "steps", "batch_size", "max_grad_norm", "precision")  # of the train section
+VERSION = 1  # of stage one's training; another number invalidates the cached autoencoders
+DECIDES = (
+    "seed",
+    "epochs",
+    "steps",
+    "batch_size",
+    "max_grad_norm",
+    "precision",
+)  # settings of the train section that change the result
 
 
 def codec_for(config: LatentDiffusionConfig, images: Images, progress: Progress | None) -> Codec:
-    """The trained autoencoder that ``config`` names, frozen.
+    """Load the trained autoencoder that ``config`` names, frozen.
 
     Raises:
-        UserError: the folder is gone or does not fit; or the autoencoder could not be trained.
+        UserError: the folder is missing or does not fit, or the autoencoder could not be trained.
     """
     place = Path(config.autoencoder).expanduser()
     inside = folders.diffusers_folder(place, "AutoencoderKL", ("vae", "vqvae")) if place.is_dir() else None
     codec = Codec(config.vae, config.data.channels, config.data.size)
     if inside is not None:
-        codec.vae = _brought_in(inside, config)
+        codec.vae = _imported(inside, config)
     else:
         _fill(codec, place if place.is_dir() else trained(config, images, progress))
     return codec.requires_grad_(False).eval()
 
 
 def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | None) -> Path:
-    """The run folder of the recipe that ``config.autoencoder`` names on these images; trained if that was not done yet.
+    """Return the run folder of the recipe that ``config.autoencoder`` names, trained on these images if needed.
 
-    It lies in the cache under a key of all that decides what comes out. Interrupted, it goes on where it stopped.
+    It is in the cache, under a key of everything that changes the result. After an interruption it resumes.
     """
     first = stage_one(config)
     dumped = first.model_dump(mode="json")
@@ -53,7 +60,7 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
     data += [first.subset] if first.subset else []
     text = json.dumps([VERSION, decides, data], sort_keys=True)
     folder = cache_root() / "autoencoders" / hashlib.sha256(text.encode()).hexdigest()[:24]
-    with locked(folder.name):  # of several workers one trains, the others wait for it
+    with locked(folder.name):  # one of several workers trains, the others wait
         run = Run(folder)
         if not run.exists or run.read()["status"] != "finished":
             from trainwright.families.latent_diffusion import FAMILY
@@ -64,19 +71,19 @@ def trained(config: LatentDiffusionConfig, images: Images, progress: Progress | 
                 raise KeyboardInterrupt
             if outcome.status != "finished":
                 raise UserError(
-                    f"the autoencoder did not train to its end ({outcome.status}: {outcome.message}). "
-                    f"`trainwright doctor {folder}` says why."
+                    f"the training of the autoencoder did not finish ({outcome.status}: {outcome.message}). "
+                    f"`trainwright doctor {folder}` shows the cause."
                 )
     return folder
 
 
 def stage_one(config: LatentDiffusionConfig) -> LatentDiffusionConfig:
-    """The recipe of the autoencoder with this run's images, network and device."""
+    """Return the config of the autoencoder: its recipe with this run's images, network and device."""
     first = shipped(config.autoencoder)
     here = config.train
     training: dict[str, Any] = {
         "threads": here.threads, "accelerator": here.accelerator, "tracker": "none", "devices": 1,
-    }  # fmt: skip  # the seed is the recipe's own: runs of a plan that differ in theirs share one autoencoder
+    }  # fmt: skip  # the seed is that of the recipe, so runs of a plan with different seeds share one autoencoder
     if config.autoencoder_steps is not None:
         training |= {"steps": config.autoencoder_steps}
     own = {k: v for k, v in config.stage_one if v != type(config.stage_one).model_fields[k].default}
@@ -102,23 +109,23 @@ def _fill(codec: Codec, folder: Path) -> None:
     checkpoints.restore_network(codec, tensors, prefix, newest.folder)
 
 
-def _brought_in(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
+def _imported(folder: Path, config: LatentDiffusionConfig) -> AutoencoderKL:
     vae = weights(AutoencoderKL, folder, "autoencoder")
     if vae.config["in_channels"] != config.data.channels:
         raise UserError(
-            f"autoencoder: {folder} is for images of {vae.config['in_channels']} channels; set data.channels to that."
+            f"autoencoder: {folder} needs images of {vae.config['in_channels']} channels; set data.channels to that number."
         )
     return vae
 
 
 class _Counted:
-    """The training of stage one as one more thing that is prepared, for a progress bar; interrupted there, it saves a checkpoint."""
+    """Progress of stage one's training for the bar of data preparation; an interruption there saves a checkpoint."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress, self.stopped = progress, False
 
     def status(self, text: str, done: int, total: int) -> None:
-        """Moves the bar."""
+        """Update the progress bar."""
         try:
             if self.progress is not None:
                 self.progress(done, total)
@@ -126,4 +133,4 @@ class _Counted:
             self.stopped = True
 
     def note(self, text: str) -> None:
-        """Nothing: the run's events have it."""
+        """Ignore a note: the run's events have it."""

@@ -1,4 +1,4 @@
-"""Levels from codes: all steps at once, or one after the other, each step seeing what was drawn before it."""
+"""Generation of levels from codes: all steps at once, or in order, where each step sees the elements before it."""
 
 import torch
 from torch import Tensor
@@ -8,21 +8,21 @@ from trainwright.families.sequence_vae.context import TileCanvas, counted, point
 from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, draw_symbol
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.networks import Decoder
-from trainwright.families.sequence_vae.rules import SokobanRules, mend
+from trainwright.families.sequence_vae.rules import SokobanRules, repair
 
 
-def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: NetworkConfig, way: Moves) -> Tensor:
-    """(B, latent) -> (B, T, 2): the mean of a Gaussian, a draw of a mixture."""
+def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: NetworkConfig, moves: Moves) -> Tensor:
+    """Generate points (B, T, 2) from (B, latent): means of a Gaussian, or draws of a mixture."""
     steps = int(decoder.length)
     raw = None if decoder.sees else decoder(z, steps)
     if raw is not None and model.likelihood == "gaussian":
         return raw.transpose(0, 1)
-    points, reported = torch.zeros(len(z), steps, 2, device=z.device), torch.ones(len(z), steps, device=z.device)
+    points, visible = torch.zeros(len(z), steps, 2, device=z.device), torch.ones(len(z), steps, device=z.device)
     last, states = points[:, 0], None
     for t in range(steps):
         seen = None
         if raw is None:
-            seen = point_context(points[:, : t + 1], reported[:, : t + 1], steps)[:, -1]
+            seen = point_context(points[:, : t + 1], visible[:, : t + 1], steps)[:, -1]
             out, states = decoder.run(z, 1, seen[None], states)
             now = out[0]
         else:
@@ -30,19 +30,22 @@ def generate_points(decoder: Decoder, z: Tensor, own: torch.Generator, model: Ne
         if model.likelihood == "gaussian":
             last = now
         else:
-            said = MixtureLikelihood.of(now, model.components, way.bounds(steps), way.around(seen))
-            last = way.after(last, said.draw(own), steps)
+            mixture = MixtureLikelihood.of(now, model.components, moves.bounds(steps), moves.around(seen))
+            last = moves.after(last, mixture.draw(own), steps)
         points[:, t] = last
     return points
 
 
 def generate_tiles(decoder: Decoder, z: Tensor, own: torch.Generator, ruled: bool) -> Tensor:
-    """(B, latent) -> (B, H, W) symbol numbers, drawn row by row; the decoder that sees nothing draws all of them at once."""
+    """Generate symbol numbers (B, H, W) from (B, latent), drawn row by row.
+
+    The logits of a decoder without context are computed for all tiles at once.
+    """
     rows, columns = decoder.rows, decoder.columns
     canvas = TileCanvas(len(z), rows, columns, decoder.symbols, z.device)
     rules = SokobanRules(canvas) if ruled else None
     all_logits = None if decoder.sees else decoder(z, rows * columns)
-    states, said = None, []
+    states, drawn_from = None, []
     for row in range(rows):
         for column in range(columns):
             if all_logits is not None:
@@ -55,6 +58,6 @@ def generate_tiles(decoder: Decoder, z: Tensor, own: torch.Generator, ruled: boo
                 logits = raw[0]
             allowed = None if rules is None else rules.allowed(row, column)
             canvas.put(row, column, draw_symbol(logits.float(), allowed, own))
-            said.append(logits)
+            drawn_from.append(logits)
     boards = canvas.boards.clone()
-    return mend(boards, torch.stack(said, 1).unflatten(1, (rows, columns))) if ruled else boards
+    return repair(boards, torch.stack(drawn_from, 1).unflatten(1, (rows, columns))) if ruled else boards

@@ -1,4 +1,4 @@
-"""A VAE over sequences (Kingma & Welling 2014; step by step: Bowman et al. 2016): one step is one batch, one update."""
+"""VAE over sequences (Kingma & Welling 2014; autoregressive: Bowman et al. 2016): one step is one batch, one update."""
 
 import io
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from trainwright.families.sequence_vae.generate import generate_points, generate
 from trainwright.families.sequence_vae.likelihood import MixtureLikelihood, cross_entropy
 from trainwright.families.sequence_vae.moves import Moves
 from trainwright.families.sequence_vae.networks import KEPT, Decoder, Encoder
-from trainwright.families.sequence_vae.quality import MOST, level_signals, two_sample_ratio
+from trainwright.families.sequence_vae.quality import MAX_LEVELS, level_signals, two_sample_ratio
 from trainwright.metrics.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.posterior_threshold import predict
 from trainwright.metrics.r2 import r2
 from trainwright.randomness import normal, uniform
 
-MOST_EACH_TIME = 128  # the same for the probe of a running training
+MAX_PER_PROBE = 128  # held-out levels of a probe while a run trains
 SHOWN = 8
 VALIDATION_SEED = 20151119  # one draw of z for all measurements on held-out levels
 
@@ -50,7 +50,7 @@ class SequenceVae(GenerativeModel):
     def __init__(self, config: SequenceVaeConfig) -> None:
         super().__init__(config)
         self.data, self.model, self.optim = config.data, config.model, config.optim
-        self.way = Moves(self.data.order)
+        self.moves = Moves(self.data.order)
         self.symbols = 0 if self.data.of_points else len(self.data.alphabet)
         rows, columns = self.data.size
         out = {"gaussian": 2, "mixture": 5 * self.model.components, "categorical": self.symbols}[self.model.likelihood]
@@ -64,25 +64,25 @@ class SequenceVae(GenerativeModel):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> MadePoints | Kept:
-        """The levels that ``config.data`` names."""
+        """Open the levels that ``config.data`` names."""
         return open_levels(config.data)
 
     def adapt_to_data(self, data: Any) -> None:
-        """Notes how many points a level has."""
+        """Store the number of points of a level in the decoder."""
         if not self.symbols:
             self.decoder.length.fill_(data.some("train", 2).shape[1])
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """-log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
+        """Minimise -log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), each in the recipe's reduction; z is one draw."""
         mean, log_variance = self.encoder(batch.flatten(1) if self.symbols else batch)
         z = mean + normal(*mean.shape).to(mean) * torch.exp(0.5 * log_variance)
         target = batch
         if not self.symbols and self.optim.target_noise:
             target = batch + self.optim.target_noise * normal(*batch.shape).to(batch)
-        reported = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
-        error = self.errors(z, batch, target, reported)
+        visible = uniform(*(batch.shape[:2] if not self.symbols else batch.shape)).to(z) >= self.optim.word_dropout
+        error = self.errors(z, batch, target, visible)
         each = kl_per_dimension(mean, log_variance)
         costly = each.mean(0).clamp_min(self.optim.free_bits)
         context.update(
@@ -91,31 +91,31 @@ class SequenceVae(GenerativeModel):
         )  # fmt: skip
         context.record(kl__nats=each.detach().sum(1).mean())
 
-    def errors(self, z: Tensor, levels: Tensor, target: Tensor, reported: Tensor) -> Tensor:
-        """(T, B): what each element of ``target`` costs given z and, where it is told, the level so far."""
+    def errors(self, z: Tensor, levels: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+        """Error (T, B) of each element of ``target``, given z and, where it is visible, the level so far."""
         steps = target[0].numel() if self.symbols else target.shape[1]
-        seen = self.before(levels, reported)
+        seen = self.before(levels, visible)
         raw = self.decoder(z, steps, seen)
         if self.symbols:
             return cross_entropy(raw, target.flatten(1).t())
         wanted = target.transpose(0, 1)
         if self.model.likelihood == "gaussian":
             return (raw.float() - wanted).square().sum(-1)
-        said = MixtureLikelihood.of(raw, self.model.components, self.way.bounds(steps), self.way.around(seen))
-        return said.negative_log_likelihood(self.way.of(target).transpose(0, 1))
+        mixture = MixtureLikelihood.of(raw, self.model.components, self.moves.bounds(steps), self.moves.around(seen))
+        return mixture.negative_log_likelihood(self.moves.of(target).transpose(0, 1))
 
-    def before(self, levels: Tensor, reported: Tensor) -> Tensor | None:
-        """(T, B, width): what each step may see; None for the decoder that sees nothing."""
+    def before(self, levels: Tensor, visible: Tensor) -> Tensor | None:
+        """Context of each step (T, B, width); None for a decoder without context."""
         if not self.decoder.sees:
             return None
         return (
-            self.decoder.symbols_before(levels, reported)
+            self.decoder.symbols_before(levels, visible)
             if self.symbols
-            else self.decoder.points_before(levels, reported)
+            else self.decoder.points_before(levels, visible)
         )
 
     def error_scale(self, levels: Tensor) -> float:
-        """What the mean error of an element is multiplied with: the number of elements for ``sum``, and the likelihood's factor."""
+        """Factor on the mean error of an element: the number of elements for ``sum``, times the factor of the likelihood."""
         steps = levels[0].numel() if self.symbols else levels.shape[1]
         if self.model.likelihood == "gaussian":
             return steps / (2 * self.optim.observation_std**2) if self.optim.reduction == "sum" else 0.5
@@ -123,14 +123,17 @@ class SequenceVae(GenerativeModel):
 
     @property
     def kl_scale(self) -> float:
-        """What nats of all dimensions are divided by."""
+        """Divisor of the KL in nats of all dimensions."""
         return self.model.latent_dim if self.optim.reduction == "mean" else 1.0
 
     # ---- samples -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def generate(self, z: Tensor, seed: int, averaged: bool = True) -> Tensor:
-        """Levels from (B, latent): (B, T, 2) points or (B, H, W) symbols; a pure function of weights, z and seed."""
+        """Generate levels from (B, latent): (B, T, 2) points or (B, H, W) symbols.
+
+        The result is a pure function of weights, z and seed.
+        """
         decoder: Any = self.network("decoder", averaged)
         training = decoder.training
         decoder.eval()
@@ -138,29 +141,29 @@ class SequenceVae(GenerativeModel):
         if self.symbols:
             found = generate_tiles(decoder, z, own, self.model.rules == "sokoban")
         else:
-            found = generate_points(decoder, z, own, self.model, self.way)
+            found = generate_points(decoder, z, own, self.model, self.moves)
         decoder.train(training)
         return found
 
     def prepare_sampling(self, data: Any) -> None:
-        """Brings the posteriors that samples are drawn from up to date with the weights, where the recipe has them."""
-        if len(self.decoder.codes):  # of other levels than those that samples are held beside, where there are enough
-            self.decoder.follow(*self._encode(data.some("train", MOST + KEPT)[-KEPT:]))
+        """Encode the posteriors that samples are drawn from with the current weights, where the recipe has them."""
+        if len(self.decoder.codes):  # of other levels than those that samples are compared with, where there are enough
+            self.decoder.follow(*self._encode(data.some("train", MAX_LEVELS + KEPT)[-KEPT:]))
 
     @torch.no_grad()
     def levels(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """``count`` levels, z from the recipe's prior."""
+        """Generate ``count`` levels with z from the recipe's prior."""
         decoder: Any = self.network("decoder", averaged)
         z = decoder.prior(count, torch.Generator().manual_seed(seed))
         return self.generate(z, seed + 1, averaged)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """The same as images: (count, C, H, W) in [-1, 1]."""
+        """Generate levels, drawn as images: (count, C, H, W) in [-1, 1]."""
         return draw_levels(self.levels(count, seed, averaged), self.data)
 
     def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
-        """``points.npy``, (n, T, 2), or ``levels.txt``; both can be trained on again."""
+        """Generate ``points.npy``, (n, T, 2), or ``levels.txt``; a recipe can train on either."""
         made = torch.cat([self.levels(count, seed, averaged) for seed in seeds]).cpu().numpy()
         if not self.symbols:
             file = io.BytesIO()
@@ -171,14 +174,13 @@ class SequenceVae(GenerativeModel):
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
-        """Levels drawn from the prior, and levels made again from held-out ones, beside real levels."""
+        """Compare levels from the prior, and reconstructions of held-out levels, with real levels."""
         found = level_signals(self.levels(count, seed).cpu(), data)
         held = data.some("held_out", count)
-        if (
-            len(held) > 1 and self.model.likelihood != "gaussian"
-        ):  # of one Gaussian a step hold_out has them for nothing
+        # with one Gaussian for each step ``validate`` has the reconstructions already
+        if len(held) > 1 and self.model.likelihood != "gaussian":
             again = self.generate(self._encode(held)[0], seed)
-            found |= _again(again.cpu(), data)
+            found |= _reconstruction_signals(again.cpu(), data)
         return found
 
     # ---- held-out data -----------------------------------------------------------------------------------------------
@@ -197,19 +199,19 @@ class SequenceVae(GenerativeModel):
 
     @torch.no_grad()
     def _errors(self, z: Tensor, levels: Tensor) -> Tensor:
-        """(T, B) errors of held-out levels with everything told."""
+        """Errors (T, B) of held-out levels, with the whole context visible."""
         training = self.decoder.training
         self.decoder.eval()
         levels = levels.to(self.device)
-        reported = torch.ones(levels.shape if self.symbols else levels.shape[:2], device=self.device)
-        found = self.errors(z, levels, levels, reported)
+        visible = torch.ones(levels.shape if self.symbols else levels.shape[:2], device=self.device)
+        found = self.errors(z, levels, levels, visible)
         self.decoder.train(training)
         return found
 
     @torch.no_grad()
     def validation_loss(self, data: Any, step: int, epoch: float) -> dict[str, float]:
-        """The objective on held-out levels with one fixed draw of z, at the β in force."""
-        levels = data.some("held_out", MOST)
+        """Objective on held-out levels with one fixed draw of z, at the current β."""
+        levels = data.some("held_out", MAX_LEVELS)
         if not len(levels):
             return {}
         mean, log_variance = self._encode(levels)
@@ -225,8 +227,8 @@ class SequenceVae(GenerativeModel):
 
     @torch.no_grad()
     def validate(self, data: Any) -> dict[str, float]:
-        """What held-out levels say: latents, and how much of a level reconstructions explain."""
-        levels = data.some("held_out", MOST_EACH_TIME)
+        """Measure held-out levels: latents, and the share of a level that reconstructions explain."""
+        levels = data.some("held_out", MAX_PER_PROBE)
         if len(levels) < 2:
             return {}
         mean, log_variance = self._encode(levels)
@@ -239,27 +241,27 @@ class SequenceVae(GenerativeModel):
         }
         if self.model.likelihood == "gaussian":
             again = self.generate(mean, VALIDATION_SEED)
-            found |= _again(again.cpu(), data)
+            found |= _reconstruction_signals(again.cpu(), data)
             output = again.transpose(1, 2)
             target = levels.to(output).transpose(1, 2)
-            middle = data.some("train", MOST).to(output).mean(0).t()
+            middle = data.some("train", MAX_LEVELS).to(output).mean(0).t()
             found |= r2(target, output, {"x": slice(0, 1), "y": slice(1, 2)}, middle)
             found["latent/shuffled_error_ratio"] = float(other / own.clamp_min(1e-12))
-        else:  # a log-likelihood may have either sign and grows with the level: what counts is how many nats z saves
+        else:  # a log-likelihood may have either sign and grows with the level: the measure is the number of nats that z saves
             found["latent/nats_heard"] = float(other - own) * int(self.decoder.length)
             found["latent/shuffled_error_ratio"] = 1 + max(0.0, found["latent/nats_heard"])
         return found
 
     @torch.no_grad()
     def views(self, data: Any) -> dict[str, View]:
-        """Held-out levels over what is made of their codes."""
+        """Rows of held-out levels and their reconstructions."""
         part = "held_out" if len(data.some("held_out", 1)) else "train"
         levels = data.some(part, SHOWN)
         again = self.generate(self._encode(levels)[0], VALIDATION_SEED).cpu()
         return {"reconstructions": View(draw_levels(torch.cat([levels, again]), self.data), len(levels))}
 
     def facts(self, data: Any) -> dict[str, Any]:
-        """The predicted threshold of the KL weight where errors are squares, and what the schedule of β reaches within the run."""
+        """Predicted threshold of the KL weight (squared errors only), and the largest β within the run."""
         found: dict[str, Any] = {"asymmetric": self._asymmetric()}
         if isinstance(data, Kept):
             found["levels_fit"] = list(data.table.fit)
@@ -270,7 +272,7 @@ class SequenceVae(GenerativeModel):
         end = self.optim.beta if isinstance(self.optim.beta, int | float) else getattr(self.optim.beta, "end", reached)
         found["beta_reached"] = reached / end if end else 1.0
         if self.model.likelihood == "gaussian" and self.model.decoder == "repeat":
-            levels = data.some("train", MOST)
+            levels = data.some("train", MAX_LEVELS)
             factor = self.error_scale(levels) / levels.shape[1]
             spectrum = predict(levels.flatten(1), torch.full((levels[0].numel(),), factor), 1 / self.kl_scale)
             found |= {
@@ -291,8 +293,8 @@ class SequenceVae(GenerativeModel):
 
     @torch.no_grad()
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Samples beside real levels, more of them than a running training looks at."""
-        found = level_signals(self.levels(MOST, 1).cpu(), data, thorough=True)
+        """Compare samples with real levels, with more of them than a probe has."""
+        found = level_signals(self.levels(MAX_LEVELS, 1).cpu(), data, thorough=True)
         return [
             {
                 "metric": name,
@@ -306,26 +308,26 @@ class SequenceVae(GenerativeModel):
         ]
 
 
-def _again(levels: Tensor, data: Any) -> dict[str, float]:
-    """How far levels that were made again from their codes are from real ones, if they are numbers at all."""
+def _reconstruction_signals(levels: Tensor, data: Any) -> dict[str, float]:
+    """Energy-distance ratio of reconstructed levels and real ones; nothing if a number is not finite."""
     finite = bool(torch.isfinite(levels).all())
     return {"reconstructions/two_sample_ratio": two_sample_ratio(levels, data)} if finite else {}
 
 
 MEANINGS = {
     "two_sample_ratio": "energy distance of samples from real levels over that of other real levels",
-    "structure_ratio": "the same of what levels are like whatever their order: nearness of points, counts of symbols",
+    "structure_ratio": "the same ratio for properties that do not depend on order: nearness of points, counts of symbols",
     "closeness": "one over the ratio, at most 1",
-    "nearest_accuracy": "share whose nearest neighbour is of its own kind; .5 for samples like real levels",
-    "marginal_distance": "Kolmogorov and Smirnov's distance, mean over steps and axes",
-    "order_violations": "share of neighbours out of order",
+    "nearest_accuracy": "share of levels whose nearest neighbour is of the same kind (sample or real); 0.5 is ideal",
+    "marginal_distance": "Kolmogorov-Smirnov distance, mean over steps and axes",
+    "order_violations": "share of neighbouring points out of order",
     "cluster_count_distance": "total variation between the numbers of clusters",
     "symbol_divergence": "Jensen-Shannon divergence of the symbols' frequencies, nats",
     "pattern_divergence": "Jensen-Shannon divergence of 2 x 2 patterns, nats",
-    "valid_share": "share with one player, as many boxes as goals, closed walls",
-    "one_player_share": "share with one player",
-    "boxes_match_share": "share with as many boxes as goals",
-    "closed_share": "share with closed walls",
-    "copy_share": "share that is a training level, mirrored or turned or not",
-    "solvable_share": "share of valid ones that a bounded search solves",
+    "valid_share": "share of levels with one player, equal numbers of boxes and goals, closed walls",
+    "one_player_share": "share of levels with one player",
+    "boxes_match_share": "share of levels with equal numbers of boxes and goals",
+    "closed_share": "share of levels with closed walls",
+    "copy_share": "share of samples that equal a training level, also mirrored or rotated",
+    "solvable_share": "share of valid samples that a bounded search solves",
 }

@@ -1,4 +1,4 @@
-"""Levels that were made beside real ones, in numbers: as sequences, and in what they are like whatever their order."""
+"""Measures that compare generated levels with real ones: as sequences, and by properties that do not depend on order."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from trainwright.metrics.point_sets import cluster_count_distance, marginal_dist
 from trainwright.metrics.reference_split import halves
 from trainwright.metrics.two_sample import energy_ratio, nearest_neighbour_accuracy
 
-MOST = 512  # levels of each side that are looked at
-NODES = 20_000  # states that the search for a solution may look at
-SOLVED = 100  # samples that it is tried on
+MAX_LEVELS = 512  # generated and real levels of a comparison
+NODES = 20_000  # largest number of states of the search for a solution
+SOLVED = 100  # samples that the search is run on
 
 
 def level_signals(levels: Tensor, data: Any, thorough: bool = False) -> dict[str, float]:
-    """Signals ``prior/...`` of (n, T, 2) points or (n, H, W) symbol numbers; empty if a point is not finite.
+    """Compute signals ``prior/...`` of (n, T, 2) points or (n, H, W) symbol numbers; empty if a point is not finite.
 
     Args:
         levels: on the CPU.
-        data: what they are held beside.
-        thorough: with the nearest-neighbour test, and of Sokoban the share that a bounded search solves.
+        data: the real levels that they are compared with.
+        thorough: with the nearest-neighbour test, and for Sokoban the share that a bounded search solves.
     """
     if data.config.of_points and not bool(torch.isfinite(levels).all()):
         return {}
@@ -34,8 +34,11 @@ def level_signals(levels: Tensor, data: Any, thorough: bool = False) -> dict[str
 
 
 def two_sample_ratio(levels: Tensor, data: Any) -> float:
-    """Energy distance of levels from real ones over that of other real ones, of whole levels: points sorted by x, symbols one-hot."""
-    return energy_ratio(*(_whole(x, data) for x in (levels, *_beside(data, len(levels)))))
+    """Energy distance of levels from real ones over that of other real ones.
+
+    It is over whole levels: points sorted by x, symbols one-hot.
+    """
+    return energy_ratio(*(_whole(x, data) for x in (levels, *_references(data, len(levels)))))
 
 
 def _whole(levels: Tensor, data: Any) -> Tensor:
@@ -47,17 +50,17 @@ def _one_hot(levels: Tensor, data: Any) -> Tensor:
 
 
 def _sorted(points: Tensor) -> Tensor:
-    """(n, T, 2) sorted by x, whatever order a recipe trains on, so that recipes can be held side by side."""
+    """Sort points (n, T, 2) by x, so that recipes with different orders can be compared."""
     return points.gather(1, points[..., :1].argsort(dim=1, stable=True).expand_as(points))
 
 
-def _beside(data: Any, count: int) -> tuple[Tensor, Tensor]:
-    real, other = data.some("train", min(count, MOST)), data.some("held_out", min(count, MOST))
+def _references(data: Any, count: int) -> tuple[Tensor, Tensor]:
+    real, other = data.some("train", min(count, MAX_LEVELS)), data.some("held_out", min(count, MAX_LEVELS))
     return (real, other) if len(other) > 1 else halves(real)
 
 
 def _points(levels: Tensor, data: Any, thorough: bool) -> dict[str, float]:
-    real, other = _beside(data, len(levels))
+    real, other = _references(data, len(levels))
     found = {
         "structure_ratio": energy_ratio(*(nearness(x) for x in (levels, real, other))),
         "marginal_distance": marginal_distance(_sorted(levels), _sorted(real)),
@@ -73,14 +76,14 @@ def _points(levels: Tensor, data: Any, thorough: bool) -> dict[str, float]:
 
 
 def _tiles(levels: Tensor, data: Any, thorough: bool) -> dict[str, float]:
-    real, other = _beside(data, len(levels))
-    boards, beside, count = levels.numpy().astype(np.uint8), real.numpy().astype(np.uint8), len(data.symbols)
+    real, other = _references(data, len(levels))
+    boards, real_boards, count = levels.numpy().astype(np.uint8), real.numpy().astype(np.uint8), len(data.symbols)
     pad = tiles.OUTSIDE if data.config.sokoban else 0
     known = {data.table.digests[i] for i in data.table.train}
     found = {
         "structure_ratio": energy_ratio(*(_one_hot(x, data).sum((1, 2)).float() for x in (levels, real, other))),
-        "symbol_divergence": sokoban.ngram_divergence(boards, beside, count, n=1),
-        "pattern_divergence": sokoban.ngram_divergence(boards, beside, count, n=2),
+        "symbol_divergence": sokoban.ngram_divergence(boards, real_boards, count, n=1),
+        "pattern_divergence": sokoban.ngram_divergence(boards, real_boards, count, n=2),
         "copy_share": float(np.mean([tiles.digest(b, pad) in known for b in boards])),
     }
     if data.config.sokoban:

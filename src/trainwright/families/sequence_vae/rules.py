@@ -1,5 +1,7 @@
-"""What Sokoban allows: tiles that keep walls closed and players single while a map is drawn, and then the likeliest edits that give it
-one player and as many boxes as goals.
+"""Rules of Sokoban for samples.
+
+While a map is drawn, only tiles are allowed that keep its walls closed and its player single. Then the likeliest edits give it one
+player and equal numbers of boxes and goals.
 """
 
 import torch
@@ -11,12 +13,15 @@ from trainwright.families.sequence_vae.context import TileCanvas
 FLOOR, BOX, GOAL = tiles.FLOOR, tiles.BOX, tiles.GOAL
 PLAYERS = (tiles.PLAYER, tiles.PLAYER_ON_GOAL)
 INSIDE = (FLOOR, BOX, GOAL, tiles.BOX_ON_GOAL, *PLAYERS)
-MORE_BOXES = ((FLOOR, BOX), (GOAL, FLOOR))  # from, to: each makes boxes less goals larger by one
+MORE_BOXES = ((FLOOR, BOX), (GOAL, FLOOR))  # from, to: each raises the number of boxes minus goals by one
 FEWER_BOXES = ((BOX, FLOOR), (FLOOR, GOAL))
 
 
 class SokobanRules:
-    """Which symbols a batch of maps may have next: at the border and beside the outside only walls and more of it."""
+    """Symbols that are allowed next in a batch of maps.
+
+    At the border, and next to the outside, only walls and outside are allowed.
+    """
 
     def __init__(self, canvas: TileCanvas) -> None:
         self.canvas = canvas
@@ -24,25 +29,30 @@ class SokobanRules:
         self.inside[list(INSIDE)] = True
 
     def allowed(self, row: int, column: int) -> Tensor:
-        """(B, S) bool."""
+        """Mask (B, S) of the symbols that are allowed at a tile."""
         canvas = self.canvas
         near = canvas.near(row, column)
         left, above = near[:, 0], near[:, 3]
-        beside_outside = (left >= tiles.OUTSIDE) | (above >= tiles.OUTSIDE)  # what lies beyond the map is outside too
+        next_to_outside = (left >= tiles.OUTSIDE) | (
+            above >= tiles.OUTSIDE
+        )  # positions beyond the map count as outside
         last = row == canvas.rows - 1 or column == canvas.columns - 1
         found = torch.ones_like(canvas.counts, dtype=torch.bool)
-        found[:, list(INSIDE)] = ~(beside_outside | last)[:, None]
+        found[:, list(INSIDE)] = ~(next_to_outside | last)[:, None]
         found[:, tiles.OUTSIDE] = ~(self.inside[left] | self.inside[above])
         found[:, list(PLAYERS)] &= (canvas.counts[:, list(PLAYERS)].sum(1) == 0)[:, None]
         return found
 
 
-def mend(boards: Tensor, logits: Tensor) -> Tensor:
-    """Maps with one player and as many boxes as goals, at least one, by the edits that cost the least likelihood.
+def repair(boards: Tensor, logits: Tensor) -> Tensor:
+    """Edit maps to have one player and equal numbers of boxes and goals, at least one.
+
+    The edits are those that lower the likelihood least.
+
 
     Args:
         boards: (B, H, W) symbol numbers with at most one player.
-        logits: (B, H, W, S), what the decoder said of each tile when it was drawn.
+        logits: (B, H, W, S), the decoder's logits of each tile when it was drawn.
     """
     flat, scores = boards.flatten(1).clone(), torch.log_softmax(logits.float(), -1).flatten(1, 2)
     _add_player(flat, scores)
@@ -64,7 +74,7 @@ def _add_player(flat: Tensor, scores: Tensor) -> None:
 
 
 def _edit(flat: Tensor, scores: Tensor, changes: tuple[tuple[int, int], ...], where: Tensor) -> None:
-    """Makes the likeliest of the changes in each map of ``where`` (B,) that has a tile for one."""
+    """Make the likeliest of the changes in each map of ``where`` (B,) that has a tile for one."""
     gains = []
     for old, new in changes:
         gain = scores[..., new] - scores[..., old]

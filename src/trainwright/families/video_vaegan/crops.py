@@ -1,8 +1,8 @@
-"""Cutting boxes out of images and feature maps, as two small matrix products a box: no torchvision needed, boxes may differ by clip.
+"""Crops of boxes from images and feature maps, as two small matrix products for each box.
 
-Bilinear reading is separable, so a crop is A_y X A_xᵀ with one matrix for each axis. Two kinds of it: RoI-Align (He et al. 2017, the
-half-pixel-aligned variant) averages bilinear readings at evenly spaced points of each bin; the other is a resize with a triangle
-filter as wide as a bin (bilinear, antialiased).
+They need no torchvision, and boxes may differ by clip. Bilinear interpolation is separable, so a crop is A_y X A_xᵀ with one matrix
+for each axis. There are two kinds. RoI-Align (He et al. 2017, the half-pixel-aligned variant) averages bilinear readings at evenly
+spaced points of each bin. The other is a resize with a triangle filter as wide as a bin (bilinear, antialiased).
 """
 
 from typing import Literal
@@ -14,15 +14,15 @@ Kind = Literal["roi_align", "resize"]
 
 
 def axis_matrix(low: Tensor, high: Tensor, length: int, out: int, kind: Kind, points: int = 2) -> Tensor:
-    """What each of ``out`` places between ``low`` and ``high`` reads of ``length`` pixels.
+    """Compute the weights of ``length`` pixels in each of ``out`` bins between ``low`` and ``high``.
 
     Args:
-        low: (...) where a box begins, in pixels; pixel j covers [j, j + 1].
-        high: (...) where it ends.
+        low: (...) start of the boxes, in pixels; pixel j covers [j, j + 1].
+        high: (...) end of the boxes.
         length: pixels along the axis.
-        out: places along the box.
+        out: bins along the box.
         kind: see above.
-        points: for RoI-Align, readings a bin.
+        points: for RoI-Align, readings in each bin.
 
     Returns:
         (..., out, length), rows sum to 1.
@@ -41,7 +41,7 @@ def axis_matrix(low: Tensor, high: Tensor, length: int, out: int, kind: Kind, po
 
 
 def crop(x: Tensor, boxes: Tensor, out: int, kind: Kind) -> Tensor:
-    """Cuts every box out of every image.
+    """Cut every box out of every image.
 
     Args:
         x: (N, C, H, W).

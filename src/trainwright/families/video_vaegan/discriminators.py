@@ -1,4 +1,4 @@
-"""Discriminators of predicted frames: on whole clips, or on regions. Both give a logit a clip."""
+"""Discriminators of predicted frames: on whole clips, or on regions. Both give one logit for each clip."""
 
 import math
 from collections.abc import Callable
@@ -46,13 +46,13 @@ class SpatioTemporal(nn.Module):
         self.score = nn.Sequential(*layers)
 
     def forward(self, clips: Tensor, boxes: Tensor, condition: Tensor) -> Tensor:
-        """(B, predict, 3, S, S) frames, (B, R, 4) boxes and (B, 4 R) condition -> (B,) logits."""
-        reported = None if self.condition is None else self.condition(condition)
+        """Compute logits (B,) of frames (B, predict, 3, S, S), boxes (B, R, 4) and condition (B, 4 R)."""
+        embedded = None if self.condition is None else self.condition(condition)
         x = clips.transpose(1, 2)
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = norm(convolution(x))
-            if reported is not None:
-                x = self.films[i](x, reported)
+            if embedded is not None:
+                x = self.films[i](x, embedded)
             x = F.leaky_relu(x, 0.2)
         return self.score(x.mean(dim=(3, 4)).flatten(1)).squeeze(1)
 
@@ -75,7 +75,7 @@ class Regional(nn.Module):
         self.score = norm(nn.Linear(widths[-1] * (REGION // 8) ** 2, 1))
 
     def forward(self, clips: Tensor, boxes: Tensor, condition: Tensor) -> Tensor:
-        """As :meth:`SpatioTemporal.forward`; the condition is not looked at."""
+        """Compute logits as :meth:`SpatioTemporal.forward` does; the condition is not used."""
         patches = crop(clips[:, 0], boxes, REGION, "resize")
         found = self.layers(patches.flatten(0, 1)).flatten(1).unflatten(0, patches.shape[:2])
         return self.score(found.mean(dim=1)).squeeze(1)

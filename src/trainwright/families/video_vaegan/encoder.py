@@ -1,8 +1,9 @@
-"""Frames -> μ and log σ² of the latent: regions, nesting over regions, motion if asked for, nesting over frames, frames put together.
+"""Encoder from frames to μ and log σ² of the latent.
 
-In the guide's program the latent depended on the last *target* frame alone: no stack mixes frames, only the last row was kept, all
-frames were encoded, and the motion of that row was padding. Here every frame that is seen has a say, and with ``model.motion`` the
-motion that leads to it.
+Its parts are regions, nesting over regions, optional motion, nesting over frames, and the combination of the frames. In the program
+of the video VAE-GAN guide the latent depended on the last *target* frame alone. No stack mixes frames, and of all encoded frames only
+the last row was kept. The motion of that row was padding. Here every frame that the encoder sees affects the latent, and with
+``model.motion`` so does the motion between frames.
 """
 
 import torch
@@ -14,15 +15,15 @@ from trainwright.nn.hyperbolic.level import Nesting
 from trainwright.nn.hyperbolic.stack import Stack, euclidean
 
 ROI, PATCH = 4, 16
-MOVES = 3  # numbers that say how a region moves
+MOVES = 3  # numbers that describe the motion of a region
 
 
 class Encoder(nn.Module):
-    """Clips and boxes -> (μ, log σ²).
+    """Network from clips and boxes to (μ, log σ²).
 
     Args:
         model: the recipe's networks.
-        frames: how many frames it sees.
+        frames: number of frames that it sees.
     """
 
     def __init__(self, model: NetworkConfig, frames: int) -> None:
@@ -50,7 +51,7 @@ class Encoder(nn.Module):
         self.mean, self.log_variance = nn.Linear(out, model.latent_dim), nn.Linear(out, model.latent_dim)
 
     def forward(self, clips: Tensor, boxes: Tensor, motion_boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, 5, S, S) frames with flow, (B, R, 4) and (B, M, 4) boxes -> (B, latent_dim) twice."""
+        """Encode frames with flow (B, T, 5, S, S) and boxes (B, R, 4), (B, M, 4) to two (B, latent_dim)."""
         batch, frames = clips.shape[:2]
         maps = self.shallow(clips[:, :, :3].flatten(0, 1))
         kind = "roi_align" if self.model.patches == "roi_align" else "resize"
@@ -74,12 +75,15 @@ class Encoder(nn.Module):
         return (torch.softmax(self.query(rows), dim=1) * rows).sum(dim=1)
 
     def stacks(self) -> list[Stack]:
-        """The hyperbolic ones."""
+        """List the hyperbolic stacks."""
         return [m for m in self.modules() if isinstance(m, Stack)]
 
 
 def moves(flow: Tensor, boxes: Tensor) -> Tensor:
-    """(B, T, 2, S, S) flow and (B, M, 4) boxes -> (B, T, M, 3): mean length, mean to the right, mean down, in pixels."""
+    """Average the flow (B, T, 2, S, S) over boxes (B, M, 4): (B, T, M, 3).
+
+    The three numbers are mean length, mean to the right and mean down, in pixels.
+    """
     side = flow.shape[-1]
     fields = torch.cat([flow.square().sum(dim=2, keepdim=True).add(1e-12).sqrt(), flow], dim=2)
     across = axis_matrix(boxes[..., 0], boxes[..., 2], side, 1, "resize")[:, :, 0]

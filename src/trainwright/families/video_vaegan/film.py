@@ -4,13 +4,13 @@ from torch import Tensor, nn
 
 
 def embedder(regions: int, width: int) -> nn.Sequential:
-    """(B, 4 R) centres and sizes of boxes -> (B, width) condition."""
+    """Build the network from centres and sizes of boxes (B, 4 R) to a condition (B, width)."""
     hidden = max(width, 2 * regions)
     return nn.Sequential(nn.Linear(4 * regions, hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
 class Film(nn.Module):
-    """x -> (1 + γ) x + β with γ and β from the condition; begins as the identity."""
+    """Layer (1 + γ) x + β with γ and β from the condition; it starts as the identity."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""z -> predicted frames: a transposed-convolution pyramid (with FiLM if asked for), added to the last given frame or to that frame
-moved on by the flow that led to it, which the generator mends.
+"""Generator from z to predicted frames: a transposed-convolution pyramid, optionally with FiLM, added to a base.
 
-Without a base (the guide's generator) the latent carries the whole image, and where little moves a clip is predicted far worse than
-by repeating its last frame. With one it carries what changes.
+The base is the last given frame, or that frame moved by the flow that led to it, after the generator corrects the flow. Without a base
+(as in the video VAE-GAN guide) the latent carries the whole image. Then a clip with little motion is predicted far worse than by
+repeating its last frame. With a base the latent carries only the changes.
 """
 
 import math
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from trainwright.families.video_vaegan.config import NetworkConfig
 from trainwright.families.video_vaegan.film import Film, embedder
 
-LOOK = 32  # maps of what changes the base
+CORRECTION = 32  # maps of the network that corrects the base
 
 
 class Generator(nn.Module):
-    """(z, boxes, context) -> (B, predict, 3, S, S) in [-1, 1].
+    """Network from (z, boxes, context) to frames (B, predict, 3, S, S) in [-1, 1].
 
     Args:
         model: the recipe's networks.
@@ -47,28 +47,28 @@ class Generator(nn.Module):
         self.last = nn.Conv3d(widths[-1], 3, 3, padding=1)
         seen = {"none": 0, "last": 3, "moved": 9}[model.base]
         if seen:
-            looks: list[nn.Module] = []
-            sides = int(math.log2(size))  # of so many layers together a place sees the whole frame
+            corrections: list[nn.Module] = []
+            sides = int(math.log2(size))  # number of layers whose receptive field is the whole frame
             for i in range(sides if model.reach == "whole" else max(2, sides - 2)):
-                given = widths[-1] * predict + seen if i == 0 else LOOK
-                looks += [nn.Conv2d(given, LOOK, 3, padding=2**i, dilation=2**i), nn.GELU()]
+                given = widths[-1] * predict + seen if i == 0 else CORRECTION
+                corrections += [nn.Conv2d(given, CORRECTION, 3, padding=2**i, dilation=2**i), nn.GELU()]
                 if i == 0 and model.reach == "whole":
-                    looks.append(Everywhere(LOOK))
-            self.look = nn.Sequential(*looks)
-            self.change = nn.Conv2d(LOOK, (6 if model.base == "moved" else 4) * predict, 3, padding=1)
+                    corrections.append(Everywhere(CORRECTION))
+            self.look = nn.Sequential(*corrections)
+            self.change = nn.Conv2d(CORRECTION, (6 if model.base == "moved" else 4) * predict, 3, padding=1)
             nn.init.zeros_(self.change.weight)
             assert self.change.bias is not None
             nn.init.zeros_(self.change.bias)
             self.last = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, z: Tensor, condition: Tensor, context: Tensor) -> Tensor:
-        """z (B, latent_dim), condition (B, 4 R), context (B, T, 5, S, S) -> (B, predict, 3, S, S)."""
-        reported = None if self.condition is None else self.condition(condition)
+        """Predict frames (B, predict, 3, S, S) from z (B, latent_dim), condition (B, 4 R), context (B, T, 5, S, S)."""
+        embedded = None if self.condition is None else self.condition(condition)
         x = self.seed(z).unflatten(1, (self.first, self.predict, self.start, self.start))
         for i, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
             x = norm(up(x))
-            if reported is not None:
-                x = self.films[i](x, reported)
+            if embedded is not None:
+                x = self.films[i](x, embedded)
             x = F.gelu(x)
         if self.base == "none":
             return torch.tanh(self.last(x)).transpose(1, 2)
@@ -78,7 +78,7 @@ class Generator(nn.Module):
             seen += [warp(frame, flow[:, 0]), frame - context[:, -2, :3]]
         change = self.change(self.look(torch.cat([x.transpose(1, 2).flatten(1, 2), *seen], dim=1)))
         change = change.unflatten(1, (self.predict, -1))
-        share = torch.sigmoid(change[:, :, :1])  # of the moved frame beside the one that stays
+        share = torch.sigmoid(change[:, :, :1])  # share of the moved frame; the rest is the unmoved frame
         if self.base == "moved":
             times = torch.arange(1, self.predict + 1, device=flow.device).view(-1, 1, 1, 1)
             flows = flow * times + change[:, :, 4:]
@@ -90,27 +90,30 @@ class Generator(nn.Module):
 
 
 class Everywhere(nn.Module):
-    """Tells each place what there is anywhere in the frame (mean and maximum of each map): the colour of what jumps to it, say."""
+    """Layer that adds to each position the mean and maximum of each map over the whole frame.
+
+    So a position can take the colour of an object that jumps to it.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.reported = nn.Linear(2 * channels, channels)
+        self.told = nn.Linear(2 * channels, channels)  # the name in checkpoints of 0.1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W)."""
-        reported: Tensor = self.reported(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
-        return x + reported[:, :, None, None]
+        """Add the statistics of the frame to (B, C, H, W)."""
+        whole: Tensor = self.told(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
+        return x + whole[:, :, None, None]
 
 
 class PixelNorm(nn.Module):
-    """Each place's vector to a root mean square of 1 (Karras et al. 2018), then a learnable scale and shift."""
+    """Normalisation of each position's vector to a root mean square of 1 (Karras et al. 2018), then scale and shift."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W)."""
+        """Normalise (B, C, T, H, W)."""
         shape = (-1, 1, 1, 1)
         scale = torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
         return x * scale * self.weight.view(shape) + self.bias.view(shape)
@@ -120,10 +123,13 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {"pixel": PixelNorm, "instance": 
 
 
 class Up(nn.ConvTranspose3d):
-    """Twice the side. Of a single frame only the middle of three times is heard, so it is a 2-D layer then: twice as fast on a CPU."""
+    """Transposed convolution that doubles the side.
+
+    For a single frame only the middle of its three time steps is used. Then it runs as a 2-D layer, twice as fast on a CPU.
+    """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(B, C, T, H, W) -> (B, C', T, 2 H, 2 W)."""
+        """Convert (B, C, T, H, W) to (B, C', T, 2 H, 2 W)."""
         if x.shape[2] > 1:
             return super().forward(x, output_size)
         flat = F.conv_transpose2d(x[:, :, 0], self.weight[:, :, 1], stride=2, padding=1)
@@ -131,9 +137,9 @@ class Up(nn.ConvTranspose3d):
 
 
 def warp(frame: Tensor, flow: Tensor) -> Tensor:
-    """(B, 3, S, S) moved by (B, 2, S, S) pixels to the right and down: each place reads what the flow brings there.
+    """Move frames (B, 3, S, S) by (B, 2, S, S) pixels to the right and down.
 
-    Cubic, since what is moved by parts of a pixel is blurred by less.
+    The interpolation is cubic, because it blurs motion by a fraction of a pixel less than linear interpolation does.
     """
     side = frame.shape[-1]
     middle = torch.arange(side, device=frame.device) + 0.5

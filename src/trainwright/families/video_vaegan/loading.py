@@ -1,4 +1,4 @@
-"""The system of the family, once the libraries that it needs are known to be there."""
+"""Import of the family's model class, after a check for the libraries that it needs."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -11,10 +11,10 @@ LIBRARIES = {"av": "PyAV", "cv2": "OpenCV", "geoopt": "geoopt", PACKAGE: "the fe
 
 
 def model(config: Any) -> type[GenerativeModel]:
-    """The family's system; there is one for every config.
+    """Return the family's model class; it is the same for every config.
 
     Raises:
-        UserError: what reads videos, has the hyperbolic ball or judges how frames look is not installed.
+        UserError: PyAV, OpenCV, geoopt or the feature network is not installed.
     """
     missing = [title for module, title in LIBRARIES.items() if find_spec(module) is None]
     if missing:

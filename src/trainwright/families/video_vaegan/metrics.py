@@ -1,4 +1,4 @@
-"""How good predictions are, with copying the last frame measured beside them."""
+"""Quality of predictions, compared with copying the last frame."""
 
 import math
 from typing import Any
@@ -16,10 +16,10 @@ EACH_CLIP = (1, 2, 3, 4)
 
 
 class FeatureDistance:
-    """Mean squared distance of each frame's packaged features from its truth's: our own number, no LPIPS.
+    """Mean squared distance of packaged features between each frame and its truth; it is not LPIPS.
 
     Args:
-        target: (B, T, 3, S, S) in [-1, 1], whose features are kept, not the frames.
+        target: (B, T, 3, S, S) in [-1, 1]; only its features are kept.
         last: (B, 3, S, S), the last given frame.
     """
 
@@ -29,11 +29,11 @@ class FeatureDistance:
         self._copied = self._of(last[:, None].expand_as(target))
 
     def __call__(self, made: Tensor, chosen: Tensor | slice = slice(None)) -> float:
-        """That of predictions (b, T, 3, S, S) of the b ``chosen`` clips."""
+        """Compute the distance of predictions (b, T, 3, S, S) of the b ``chosen`` clips."""
         return float((self._of(made) - self._target[chosen]).square().mean())
 
     def copied(self, chosen: Tensor | slice = slice(None)) -> float:
-        """That of the last given frame, once for each that is to be predicted."""
+        """Compute the distance of the last given frame, repeated for each predicted frame."""
         return float((self._copied[chosen] - self._target[chosen]).square().mean())
 
     def _of(self, frames: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class FeatureDistance:
 
 
 def prediction_signals(made: Tensor, target: Tensor, last: Tensor) -> dict[str, float]:
-    """PSNR and SSIM of predictions and of the copied last frame, and the share of the copy's error that is left.
+    """Compute PSNR and SSIM of predictions and of the copied last frame, and the ratio of their errors.
 
     Args:
         made: (B, T, 3, S, S) in [-1, 1].
@@ -69,7 +69,10 @@ def _ssim(made: Tensor, target: Tensor) -> float:
 
 
 def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str, Any]]:
-    """Rows of ``trainwright evaluate``; ``floor`` is what copying the last frame gives. LPIPS is among them where it is at hand."""
+    """Build the rows of ``trainwright evaluate``, with LPIPS where it is installed.
+
+    ``floor`` is the value of copying the last frame.
+    """
     found = prediction_signals(made, target, last)
     distance = FeatureDistance(target, last)
     rows = [
@@ -77,9 +80,9 @@ def prediction_rows(made: Tensor, target: Tensor, last: Tensor) -> list[dict[str
             "prediction/psnr",
             "prediction/copy_psnr",
             "higher",
-            "dB over held-out windows (256 at most); beside it copying the last frame",
+            "PSNR in dB over held-out windows (256 at most); `floor` is that of copying the last frame",
         ),
-        ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "dB of each window, averaged"),
+        ("prediction/psnr_mean", "prediction/copy_psnr_mean", "higher", "PSNR in dB of each window, averaged"),
         ("prediction/ssim", "prediction/copy_ssim", "higher", "structural similarity"),
     ]
     out = [_row(name, found[name], found[floor], better, meaning) for name, floor, better, meaning in rows]

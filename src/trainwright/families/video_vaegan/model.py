@@ -1,4 +1,7 @@
-"""A VAE-GAN that predicts frames: p(target | context, z), z from the context; one discriminator and one generator update a step."""
+"""VAE-GAN that predicts frames: p(target | context, z) with z from the context.
+
+Each step is one update of the discriminator and one of the generator.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -25,17 +28,17 @@ from trainwright.metrics.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
 from trainwright.randomness import normal
 
-MOST_EACH_TIME = 32  # held-out windows that a probe of a running training looks at
-MOST = 256
-KEPT = 32  # contexts that are kept beside the weights: what samples are predicted from
-LEAST_KEPT, KEPT_BYTES = 4, 64 * 2**20  # fewer of them where frames are large: every checkpoint has them
+MAX_PER_PROBE = 32  # held-out windows of a probe while a run trains
+MAX_EVALUATED = 256
+KEPT = 32  # contexts that are stored with the weights, for samples
+LEAST_KEPT, KEPT_BYTES = 4, 64 * 2**20  # fewer contexts where frames are large, because every checkpoint has them
 SHOWN = 6
 SHUFFLED = 16  # held-out windows whose latents are exchanged
 DRAW = 20131220
 
 
 class Contexts(nn.Module):
-    """Windows of training data that samples begin with, kept in a checkpoint, so that samples need no data."""
+    """Windows of training data that samples start from; a checkpoint has them, so that samples need no data."""
 
     def __init__(self, frames: int, size: int) -> None:
         super().__init__()
@@ -44,7 +47,7 @@ class Contexts(nn.Module):
         self.register_buffer("given", torch.zeros(count, frames, 5, size, size))
 
     def first(self, count: int) -> Tensor:
-        """(count, context, 5, S, S), over again if there are fewer."""
+        """Return (count, context, 5, S, S), repeated if there are fewer."""
         return self.given[torch.arange(count, device=self.given.device) % len(self.given)]
 
 
@@ -79,7 +82,7 @@ class VideoVaeGan(GenerativeModel):
         self.discriminator = DISCRIMINATORS[model.disc_type](model, data.size, data.predict)
         self.contexts = Contexts(self.seen, data.size)
         self._distance: FeatureDistance | None = None
-        self._eye: PerceptualDistance | None = None
+        self._perceptual: PerceptualDistance | None = None
         self.networks = {
             "encoder": self.encoder,
             "generator": self.generator,
@@ -115,11 +118,11 @@ class VideoVaeGan(GenerativeModel):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Clips:
-        """The windows of the videos that ``config.data`` names."""
+        """Open the windows of the videos that ``config.data`` names."""
         return Clips.open(config.data, progress)
 
     def adapt_to_data(self, data: Any) -> None:
-        """Keeps contexts for samples."""
+        """Store contexts for samples."""
         kept = self.contexts.given
         found = data.some("train", len(kept))[:, : self.seen]
         kept.copy_(found[torch.arange(len(kept)) % len(found)])
@@ -127,16 +130,18 @@ class VideoVaeGan(GenerativeModel):
     # ---- one step ----------------------------------------------------------------------------------------------------
 
     def boxes(self, given: Tensor, name: str = "appearance") -> Tensor:
-        """(B, R, 4) regions of the frames that are given (B, T, 5, S, S), never of the targets."""
+        """Compute regions (B, R, 4) from the given frames (B, T, 5, S, S), never from the targets."""
         published: Tensor = self.encoder.get_buffer(f"{name}_boxes").to(given.device)
         strength = self.config.model.adaptive
         if not strength:
             return published.expand(len(given), -1, -1)
-        return adapted(published, happening(given[:, : self.context]), strength)
+        return adapted(published, activity(given[:, : self.context]), strength)
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """D: ½(BCE(D(x), 1) + BCE(D(x̂), 0)). G: λ_rec·mse(x̂, x) + λ_kl·KL(q(z|c) ‖ N(0, I)) + λ_gan·BCE(D(x̂), 1); x the target frames,
-        x̂ from one draw of z; λ_features times how different they look, where that is not 0.
+        """Update discriminator and generator on target frames x and predictions x̂ from one draw of z.
+
+        D minimises ½(BCE(D(x), 1) + BCE(D(x̂), 0)). G minimises λ_rec·mse(x̂, x) + λ_kl·KL(q(z|c) ‖ N(0, I)) + λ_gan·BCE(D(x̂), 1)
+        + λ_features times the perceptual distance, where that weight is not 0.
         """
         given, target = batch[:, : self.seen], batch[:, self.context :, :3]
         found = self.boxes(given)
@@ -162,31 +167,31 @@ class VideoVaeGan(GenerativeModel):
             reconstruction=(now(self.optim.lambda_recon, context), F.mse_loss(made, target)),
             kl=(now(self.optim.lambda_kl, context), kl),
             **adversarial,
-            **self._looks(made, target, context),
+            **self._perceptual_term(made, target, context),
         )
         context.record(kl__nats=kl.detach())
         stacks = self.encoder.stacks()
         if stacks:
             context.record(hyperbolic__boundary_share=torch.stack([s.at_boundary for s in stacks]).mean())
 
-    def _looks(self, made: Tensor, target: Tensor, context: StepContext) -> dict[str, tuple[float, Tensor]]:
-        """How different predictions look, where the recipe asks for it."""
+    def _perceptual_term(self, made: Tensor, target: Tensor, context: StepContext) -> dict[str, tuple[float, Tensor]]:
+        """Compute the perceptual distance of predictions, where its weight is not 0."""
         share = now(self.optim.lambda_features, context)
         if not share:
             return {}
-        self._eye = self._eye or PerceptualDistance(made.device)
-        return {"features": (share, self._eye(made.flatten(0, 1), target.flatten(0, 1)))}
+        self._perceptual = self._perceptual or PerceptualDistance(made.device)
+        return {"features": (share, self._perceptual(made.flatten(0, 1), target.flatten(0, 1)))}
 
     # ---- samples -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def predict(self, clips: Tensor, averaged: bool = True) -> Tensor:
-        """(B, frames, 5, S, S) windows -> (B, predict, 3, S, S), z at its mean."""
+        """Predict (B, predict, 3, S, S) from windows (B, frames, 5, S, S), with z at its mean."""
         return self._generate(clips, self.encode(clips, averaged)[0], averaged)
 
     @torch.no_grad()
     def encode(self, clips: Tensor, averaged: bool = True) -> tuple[Tensor, Tensor]:
-        """μ and log σ² of windows."""
+        """Compute μ and log σ² of windows."""
         encoder = self.network("encoder", averaged)
         with evaluating(encoder):
             parts = []
@@ -208,18 +213,18 @@ class VideoVaeGan(GenerativeModel):
 
     @torch.no_grad()
     def sample_clips(self, count: int, seed: int, averaged: bool = True) -> tuple[Tensor, Tensor]:
-        """Contexts (count, context, 3, S, S) and what follows (count, predict, 3, S, S), z from N(0, I)."""
+        """Return contexts (count, context, 3, S, S) and predictions (count, predict, 3, S, S), with z from N(0, I)."""
         own = torch.Generator().manual_seed(seed)
         z = torch.randn(count, self.config.model.latent_dim, generator=own)
         given = self.contexts.first(count)
         return given[:, : self.context, :3], self._generate(given, z, averaged)
 
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """The first predicted frame of :meth:`sample_clips`: (count, 3, S, S) in [-1, 1]."""
+        """Return the first predicted frame of :meth:`sample_clips`: (count, 3, S, S) in [-1, 1]."""
         return self.sample_clips(count, seed, averaged)[1][:, 0]
 
     def as_files(self, count: int, seeds: Any, averaged: bool = True) -> dict[str, bytes]:
-        """A GIF and an MP4 for each seed: context and what follows, side by side for every sample."""
+        """Render a GIF and an MP4 for each seed, with context and prediction of every sample in a grid."""
         from trainwright.families.video_vaegan.movies import gif, mp4
 
         found: dict[str, bytes] = {}
@@ -232,8 +237,8 @@ class VideoVaeGan(GenerativeModel):
     # ---- held-out data -----------------------------------------------------------------------------------------------
 
     def validate(self, data: Any) -> dict[str, float]:
-        """Predictions of held-out windows beside copying the last frame, and what the latent carries."""
-        clips = data.some("held_out", MOST_EACH_TIME)
+        """Compare predictions of held-out windows with copying the last frame, and measure the latent."""
+        clips = data.some("held_out", MAX_PER_PROBE)
         return self._measure(clips) if len(clips) > 1 else {}
 
     @torch.no_grad()
@@ -242,7 +247,9 @@ class VideoVaeGan(GenerativeModel):
         target = clips[:, self.context :, :3].to(self.device)
         made = self._generate(clips, mean, True)
         chosen = torch.arange(0, len(clips), max(1, len(clips) // SHUFFLED))[:SHUFFLED]
-        far = (chosen + len(clips) // 2) % len(clips)  # neighbours are frames apart: their latents are nearly the same
+        far = (chosen + len(clips) // 2) % len(
+            clips
+        )  # neighbours differ by a few frames, so their latents are nearly the same
         other = self._generate(clips[chosen], mean[far], True)
         errors = [(x - target[chosen]).square().mean() for x in (other, made[chosen])]
         return {
@@ -253,26 +260,29 @@ class VideoVaeGan(GenerativeModel):
         }
 
     def prepare_monitoring(self, data: Any) -> None:
-        """Imports what measures structural similarity, and measures what copying the last frame gives in packaged features."""
+        """Run one-time setup of the measures, so that it is not counted as monitoring.
+
+        It imports torchmetrics, and computes packaged features of the held-out windows.
+        """
         frame = torch.zeros(1, 3, 16, 16)
         ssim(frame, frame, 2.0)
         if self.config.train.probe_count:
             self._distance_to(data)
 
     def _distance_to(self, data: Any) -> FeatureDistance | None:
-        """How to measure predictions of held-out windows in packaged features, where those are installed."""
+        """Return the feature distance to held-out windows, or None where the feature network is not installed."""
         if self._distance is None and installed() and len(data.held_out):
-            clips = data.some("held_out", MOST_EACH_TIME)
+            clips = data.some("held_out", MAX_PER_PROBE)
             self._distance = FeatureDistance(clips[:, self.context :, :3], clips[:, self.context - 1, :3])
         return self._distance
 
     @torch.no_grad()
     def probe(self, data: Any, count: int, seed: int) -> dict[str, float]:
-        """How far predictions of held-out windows, and the copied last frame, are from the truth in packaged features."""
+        """Measure the feature distance from the truth, for predictions of held-out windows and the copied last frame."""
         distance = self._distance_to(data)
         if distance is None:
             return {}
-        clips = data.some("held_out", MOST_EACH_TIME)
+        clips = data.some("held_out", MAX_PER_PROBE)
         chosen = torch.linspace(0, len(clips) - 1, min(count, len(clips))).long()
         return {
             "prediction/feature_distance": distance(self.predict(clips[chosen]), chosen),
@@ -280,8 +290,8 @@ class VideoVaeGan(GenerativeModel):
         }
 
     def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
-        """Mean squared error of the predictions of all held-out windows, z at its mean."""
-        clips = data.some("held_out", MOST)
+        """Mean squared error of predictions of held-out windows (256 at most), with z at its mean."""
+        clips = data.some("held_out", MAX_EVALUATED)
         if not len(clips):
             return {}
         target = clips[:, self.context :, :3].to(self.device)
@@ -294,15 +304,15 @@ class VideoVaeGan(GenerativeModel):
         return {"predictions": View(rows.flatten(0, 1), rows.shape[1])}
 
     def evaluate(self, data: Any) -> list[dict[str, Any]]:
-        """Predictions of all held-out windows beside copying the last frame."""
-        clips = data.some("held_out", MOST)
+        """Compare predictions of held-out windows (256 at most) with copying the last frame."""
+        clips = data.some("held_out", MAX_EVALUATED)
         if not len(clips):
             return []
         target = clips[:, self.context :, :3].to(self.device)
         return prediction_rows(self.predict(clips), target, clips[:, self.context - 1, :3].to(target))
 
     def facts(self, data: Any) -> dict[str, Any]:
-        """The kind of game, how the generator upsamples, and sizes."""
+        """Kind of adversarial loss, upsampling of the generator, and sizes."""
         sizes = {n: sum(p.numel() for p in net.parameters()) for n, net in self.networks.items()}
         return {
             "adversarial": "bce",
@@ -315,15 +325,18 @@ class VideoVaeGan(GenerativeModel):
 
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """A network in evaluation mode for a while."""
+    """Put a network into evaluation mode inside a ``with`` block."""
     training = network.training
     network.eval()
     yield
     network.train(training)
 
 
-def happening(given: Tensor) -> Tensor:
-    """(B, T, 5, S, S) frames with flow -> (B, S, S): what changes between frames and how far it moves, each in parts of its mean."""
+def activity(given: Tensor) -> Tensor:
+    """Measure the activity at each pixel (B, S, S) of frames with flow (B, T, 5, S, S).
+
+    It is the sum of change between frames and length of the flow, each divided by its mean.
+    """
     if given.shape[1] < 2:
         return contrast(given[:, -1, :3])
     change = (given[:, 1:, :3] - given[:, :-1, :3]).abs().mean(dim=(1, 2))
@@ -335,7 +348,7 @@ def happening(given: Tensor) -> Tensor:
 
 
 def contrast(frame: Tensor) -> Tensor:
-    """(B, 3, S, S) -> (B, S, S): how steep an image is at each place."""
+    """Compute the contrast (B, S, S) of images (B, 3, S, S) at each pixel."""
     across = (frame - frame.roll(1, -1)).abs().mean(1)
     down = (frame - frame.roll(1, -2)).abs().mean(1)
     return across + down

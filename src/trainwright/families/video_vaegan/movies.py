@@ -1,4 +1,4 @@
-"""Clips as one moving image file."""
+"""Clips as one animated image file."""
 
 import io
 import math
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from trainwright.data.images import to_bytes
 
-PAUSE = 200  # milliseconds a frame
+PAUSE = 200  # milliseconds for each frame
 GROW = 64  # smaller frames are enlarged to at least this side
 
 
 def pages(clips: Tensor) -> list[np.ndarray]:
-    """(n, T, 3, S, S) in [-1, 1] -> T images (H, W, 3) of all clips in a grid, white lines between them."""
+    """Arrange clips (n, T, 3, S, S) in [-1, 1] in a grid with white lines: T images (H, W, 3)."""
     count, frames, side = clips.shape[0], clips.shape[1], clips.shape[-1]
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -31,7 +31,7 @@ def pages(clips: Tensor) -> list[np.ndarray]:
 
 
 def gif(clips: Tensor) -> bytes:
-    """The pages of (n, T, 3, S, S) clips, for ever over again; the last one stays a little longer."""
+    """Encode clips (n, T, 3, S, S) as a GIF that loops; its last frame stays a little longer."""
     first, *others = map(Image.fromarray, pages(clips))
     out = io.BytesIO()
     duration = [PAUSE] * len(others) + [3 * PAUSE]
@@ -40,7 +40,10 @@ def gif(clips: Tensor) -> bytes:
 
 
 def mp4(clips: Tensor) -> bytes:
-    """The same once, as MP4 (H.264 where FFmpeg has it, else MPEG-4); a side of an odd length gets one more white line."""
+    """Encode clips (n, T, 3, S, S) as an MP4 (H.264 where FFmpeg has it, else MPEG-4).
+
+    A side of odd length gets one more white line.
+    """
     import av
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"

@@ -1,8 +1,7 @@
 """Golden-aspect regions (GAAD): boxes from golden cuts of the frame and along a golden spiral.
 
-The published boxes depend on the size of the frame and on nothing in it: every frame of every clip has the same ones, and a condition
-made of them is a constant. :func:`adapted` moves them to where something happens, by cutting what happens in the golden ratio and not
-the frame's length.
+The published boxes depend only on the size of the frame. Every frame of every clip has the same boxes, so a condition from them is a
+constant. :func:`adapted` moves them towards motion and contrast: it cuts their sum in the golden ratio, not the frame's length.
 
 A box is (x1, y1, x2, y2) in pixels, x to the right and y down.
 """
@@ -22,14 +21,14 @@ Kind = Literal["subdivide", "spiral", "hybrid"]
 
 
 def boxes(kind: Kind, width: int, height: int, count: int, least: float) -> Tensor:
-    """The published boxes.
+    """Compute the published boxes.
 
     Args:
         kind: ``subdivide``, ``spiral``, or ``hybrid``: half of either, golden cuts first.
         width: of the frame, in pixels.
         height: of the frame, in pixels.
-        count: how many boxes.
-        least: no side of a golden cut is shorter than so many pixels.
+        count: number of boxes.
+        least: smallest side of a golden cut, in pixels.
 
     Returns:
         (count, 4).
@@ -45,9 +44,10 @@ def boxes(kind: Kind, width: int, height: int, count: int, least: float) -> Tens
 
 
 def subdivide(width: float, height: float, count: int, least: float) -> list[Box]:
-    """The frame and its golden cuts, breadth first; the ``count`` largest, the last one repeated if there are fewer.
+    """List the ``count`` largest of the frame and its golden cuts, made breadth first.
 
-    Many areas are equal in mathematics, being powers of φ; equal ones stay in the order in which they were cut.
+    The last one is repeated if there are fewer. Many areas are mathematically equal, because they are powers of φ; equal ones
+    stay in the order of the cuts.
     """
     if count == 0:
         return []
@@ -76,7 +76,7 @@ def subdivide(width: float, height: float, count: int, least: float) -> list[Box
 
 
 def spiral(width: float, height: float, count: int) -> list[Box]:
-    """Squares along a golden spiral from the middle of the frame outwards, smaller the farther out."""
+    """List squares along a golden spiral from the middle of the frame outwards, smaller the farther out."""
     short, middle = min(width, height), (width / 2, height / 2)
     centres = [(*middle, 0.25)] if count else []
     step, growth = PHI * 2 * math.pi / max(1, count - 1), math.log(PHI) / (math.pi / 2)
@@ -95,30 +95,30 @@ def _square(x: float, y: float, half: float, width: float, height: float) -> Box
     return x1, y1, max(x2, x1 + EDGE), max(y2, y1 + EDGE)
 
 
-def adapted(published: Tensor, happening: Tensor, strength: float = 0.5) -> Tensor:
-    """Boxes that follow what happens in each clip.
+def adapted(published: Tensor, activity: Tensor, strength: float = 0.5) -> Tensor:
+    """Move the boxes towards the activity in each clip.
 
-    Axes are stretched where much happens: a coordinate t in [0, 1] goes to the place below which t of the mass lies, the mass
-    being ``strength`` parts of ``happening`` and the rest evenly spread. So a golden cut divides what happens in the golden
-    ratio, and the spiral winds about its middle.
+    Axes are stretched where activity is high. A coordinate t in [0, 1] moves to the position below which a share t of the mass
+    lies. The mass is ``strength`` parts of ``activity``, and the rest is spread evenly. So a golden cut divides the activity in
+    the golden ratio, and the spiral winds about its middle.
 
     Args:
         published: (R, 4) boxes.
-        happening: (B, H, W), not negative: motion, or contrast.
+        activity: (B, H, W), not negative: motion, or contrast.
         strength: in [0, 1]; 0 gives the published boxes.
 
     Returns:
         (B, R, 4); no box is narrower than (1 - strength) times a tenth of its published width.
     """
-    height, width = happening.shape[1:]
-    places = {0: _stretched(happening.sum(dim=1), strength), 1: _stretched(happening.sum(dim=2), strength)}
+    height, width = activity.shape[1:]
+    places = {0: _stretched(activity.sum(dim=1), strength), 1: _stretched(activity.sum(dim=2), strength)}
     sides = {0: width, 1: height}
     corners = [_interpolate(places[i % 2], published[:, i] / sides[i % 2]) * sides[i % 2] for i in range(4)]
     return torch.stack(corners, dim=-1)
 
 
 def _stretched(mass: Tensor, strength: float) -> Tensor:
-    """(B, n) mass -> (B, n + 1): the share of it that lies below each border between pixels."""
+    """Compute the share of the mass (B, n) below each border between pixels: (B, n + 1)."""
     whole = mass.sum(dim=1, keepdim=True)
     even = torch.full_like(mass, 1.0 / mass.shape[1])
     shares = torch.where(whole > 0, mass / whole.clamp_min(1e-12), even)
@@ -127,7 +127,7 @@ def _stretched(mass: Tensor, strength: float) -> Tensor:
 
 
 def _interpolate(below: Tensor, t: Tensor) -> Tensor:
-    """(B, n + 1) cumulative shares and (R,) shares -> (B, R): the places in [0, 1] below which so much lies."""
+    """Find the positions (B, R) in [0, 1] at which the cumulative shares (B, n + 1) reach the shares ``t`` (R,)."""
     wanted = t.to(below).expand(len(below), -1).contiguous()
     right = torch.searchsorted(below, wanted).clamp(1, below.shape[1] - 1)
     low, high = below.gather(1, right - 1), below.gather(1, right)
@@ -136,14 +136,17 @@ def _interpolate(below: Tensor, t: Tensor) -> Tensor:
 
 
 def as_condition(found: Tensor, width: int, height: int) -> Tensor:
-    """(..., R, 4) boxes -> (..., 4 R): centre and size of each as shares of the frame, what FiLM is told."""
+    """Convert boxes (..., R, 4) to the condition of FiLM (..., 4 R): centre and size as shares of the frame."""
     x1, y1, x2, y2 = found.unbind(-1)
     parts = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
     return torch.stack(parts, dim=-1).flatten(-2)
 
 
 def grid(width: int, height: int, count: int) -> Tensor:
-    """(count, 4): the most nearly square even grid of at least ``count`` cells, row by row, cut off after ``count``."""
+    """Compute the first ``count`` cells of an even grid, row by row: (count, 4).
+
+    The grid has at least ``count`` cells that are as square as possible.
+    """
     columns = math.ceil(math.sqrt(count * width / height))
     rows = math.ceil(count / columns)
     w, h = width / columns, height / rows

@@ -1,4 +1,4 @@
-"""What a WGAN-GP recipe can set: the networks, and how they are trained."""
+"""Settings of a WGAN-GP recipe: the networks, the loss and the optimizers."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NetworkConfig(Config):
-    """Generator and critic. All of these change the architecture, so they need a restart."""
+    """Generator and critic. Each setting changes the architecture, so it needs a new run."""
 
     architecture: Literal["small", "large"] = setting(
         "small",
@@ -26,8 +26,8 @@ class NetworkConfig(Config):
     )
     critic_reference: Literal["none", "frame", "bias"] = setting(
         "frame",
-        "How the critic can tell absolute brightness. `none`, as in the guide: the small critic gives an image and its "
-        "low-contrast copy the same score; `frame`: white instead of mid-grey around the image, no parameters; "
+        "Reference by which the critic detects absolute brightness. `none`, as in the WGAN-GP guide: the small critic gives an "
+        "image and its low-contrast copy the same score; `frame`: white instead of mid-grey around the image, no parameters; "
         "`bias`: a learned bias in its first convolution.",
     )
     critic_features: int = setting(
@@ -36,7 +36,7 @@ class NetworkConfig(Config):
 
 
 class LossConfig(Config):
-    """The loss, the optimizers and the averaging. All of these can change in a running or resumed run."""
+    """Loss, optimizers and averaging. Each setting can change in a running or resumed run."""
 
     lambda_gp: Rate = setting(10.0, "Weight of the gradient penalty.", hot=True, aliases=("LAMBDA_GP",))
     n_critic: int = setting(
@@ -47,7 +47,7 @@ class LossConfig(Config):
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = setting((0.0, 0.9), "Adam's two betas.", hot=True)
     ema_decay: float = setting(
         0.999,
-        "Decay of the averaged generator per generator update; 0 switches averaging off.",
+        "Decay of the generator's moving average (EMA), per generator update; 0 switches it off.",
         hot=True,
         ge=0,
         lt=1,

@@ -15,7 +15,9 @@ from trainwright.randomness import normal, uniform
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """E[(‖∇D(x̂)‖₂ - 1)²] at x̂ = a·real + (1-a)·fake, a ~ U(0, 1) for each sample, always in 32 bits.
+    """Compute E[(‖∇D(x̂)‖₂ - 1)²] at x̂ = a·real + (1-a)·fake, always in 32 bits.
+
+    Each sample has its own a ~ U(0, 1).
 
     Returns:
         (penalty, mean gradient norm), both scalars; the penalty can be differentiated again.
@@ -29,8 +31,9 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Ten
 
 
 class WganGp(GenerativeModel):
-    """Generator and critic with an optimizer each. One step is one critic update on one batch; every ``n_critic``-th step, counted
-    over the whole run, also updates the generator.
+    """Generator and critic with an optimizer each.
+
+    One step is one critic update on one batch. Every ``n_critic``-th step, counted over the whole run, also updates the generator.
     """
 
     losses_csv: ClassVar = {"d_loss": "critic/loss", "g_loss": "generator/loss"}
@@ -56,14 +59,14 @@ class WganGp(GenerativeModel):
 
     @staticmethod
     def open_data(config: Any, progress: Progress | None = None) -> Data:
-        """The images that ``config.data`` names."""
+        """Open the images that ``config.data`` names."""
         return Images.open(config.data, progress)
 
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """d = E D(fake) - E D(real) + λ·penalty; every n_critic-th step g = -E D(G(z))."""
+        """Minimise d = E D(fake) - E D(real) + λ·penalty; every n_critic-th step also g = -E D(G(z))."""
         with torch.no_grad():
             fake = self.generator(self.noise(len(batch)))
-        with parametrize.cached():  # one power iteration of the spectral norm an update, as its authors have it
+        with parametrize.cached():  # one power iteration of the spectral norm for each update, as in Miyato et al. 2018
             penalty, gradient_norm = gradient_penalty(self.critic, batch, fake)
             on_fake, on_real = self.critic(torch.cat([fake, batch])).chunk(2)
         fake_score, real_score = on_fake.mean(), on_real.mean()
@@ -80,12 +83,12 @@ class WganGp(GenerativeModel):
             context.update("generator", score=(-1.0, score))
 
     def noise(self, count: int) -> Tensor:
-        """z ~ N(0, I), (count, latent_dim), drawn on the CPU so that a seed means the same on every device."""
+        """Draw z ~ N(0, I), (count, latent_dim), on the CPU: a seed gives the same noise on every device."""
         return normal(count, self.config.model.latent_dim).to(self.device)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """(count, C, S, S) in [-1, 1], from fixed noise."""
+        """Generate images (count, C, S, S) in [-1, 1] from fixed noise."""
         own = torch.Generator().manual_seed(seed)
         z = torch.randn(count, self.config.model.latent_dim, generator=own)
         generator = self.network("generator", averaged)
@@ -97,7 +100,10 @@ class WganGp(GenerativeModel):
 
     @torch.no_grad()
     def validate(self, data: Data) -> dict[str, float]:
-        """Wasserstein estimate without the penalty on held-out and on as many training images, against the same fakes."""
+        """Estimate the Wasserstein distance without the penalty, on held-out and on training images.
+
+        Both estimates use the same number of images and the same fakes.
+        """
         held = data.some("held_out", 64)
         if not len(held):
             return {}
@@ -115,7 +121,7 @@ class WganGp(GenerativeModel):
         }
 
     def facts(self, data: Data) -> dict[str, Any]:
-        """The kind of game, how the generator upsamples, and sizes."""
+        """Kind of adversarial loss, upsampling of the generator, and sizes."""
         sizes = {n: sum(p.numel() for p in net.parameters()) for n, net in self.networks.items()}
         transposed = [m for m in self.generator.modules() if isinstance(m, nn.ConvTranspose2d) and m.stride[0] > 1]
         kernels = sorted({f"{m.kernel_size[0]}/{m.stride[0]}" for m in transposed})

@@ -15,7 +15,7 @@ from trainwright.nn.norm import SpatialLayerNorm
 def widths(features: int, size: int) -> list[int]:
     """Channels from the widest map down to ``features``: doubling per halving of the side, capped at 8 times.
 
-    At 64 px: [8f, 4f, 2f, f], the guide's networks.
+    At 64 px: [8f, 4f, 2f, f], as in the WGAN-GP guide.
     """
     stages = int(math.log2(size)) - 2
     return [features * min(8, 2**i) for i in reversed(range(stages))]
@@ -43,11 +43,12 @@ class SmallGenerator(nn.Module):
 
 
 class SmallCritic(nn.Module):
-    """Strided convolutions, LayerNorm over (C, H, W) from the second on, LeakyReLU 0.2. No BatchNorm: the penalty is per sample.
+    """Strided convolutions, LayerNorm over (C, H, W) from the second on, LeakyReLU 0.2.
 
-    With ``reference`` "none" (the guide's network) no layer before the first LayerNorm has a bias, so D(a·x) = D(x) for
-    every a > 0: the critic cannot see contrast, and nothing keeps a generator from grey images. "frame" pads the
-    image with white instead of zero (mid-grey), "bias" gives the first convolution a bias; either mends it.
+    There is no BatchNorm, because the penalty is per sample. With ``reference`` "none" (the network of the WGAN-GP guide)
+    no layer before the first LayerNorm has a bias. So D(a·x) = D(x) for every a > 0: the critic cannot detect contrast,
+    and nothing keeps a generator from grey images. "frame" pads the image with white instead of zero (mid-grey);
+    "bias" gives the first convolution a bias. Either fixes it.
     """
 
     def __init__(self, features: int, size: int, channels: int, reference: str = "frame") -> None:
@@ -164,7 +165,10 @@ def _norm_relu(features: int) -> list[nn.Module]:
 
 
 def _initialise(module: nn.Module) -> None:
-    """N(0, .02) for convolutions, N(1, .02) for norms (DCGAN); spectrally normed convolutions keep PyTorch's default."""
+    """Draw weights of convolutions from N(0, 0.02) and of norms from N(1, 0.02), as DCGAN does.
+
+    Convolutions with a spectral norm keep PyTorch's default.
+    """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not hasattr(module, "parametrizations"):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

@@ -1,14 +1,17 @@
 """Exponential and logarithmic map at the origin of a Poincaré ball of curvature -c, and the projection into it.
 
-geoopt has the same maps, but in 32 bits it keeps points within 1 - 4e-3 of the radius, so that tangents longer than 3.1 (c = 1) do not
-come back; here the limit is 1 - 1e-4, which 32 bits still resolve. Where both apply they agree (``tests/nn/test_hyperbolic.py``).
-All is computed in at least 32 bits, whatever autocast says.
+geoopt has the same maps. In 32 bits it keeps points within 1 - 4e-3 of the radius, so tangents longer than 3.1 (c = 1) are cut off.
+Here the limit is 1 - 1e-4, which 32 bits still resolve. Where both apply they agree (``tests/nn/test_hyperbolic.py``). Everything is
+computed in at least 32 bits, regardless of autocast.
 """
 
 import torch
 from torch import Tensor
 
-MARGIN = {torch.float32: 1e-4, torch.float64: 1e-9}  # of the radius; a point beyond is moved back to it
+MARGIN = {
+    torch.float32: 1e-4,
+    torch.float64: 1e-9,
+}  # share of the radius; a point nearer to the boundary is moved back to it
 TINY = 1e-15
 
 
@@ -21,12 +24,12 @@ def _norm(x: Tensor) -> Tensor:
 
 
 def limit(x: Tensor) -> float:
-    """The largest share of the radius at which a point of this dtype may lie."""
+    """Return the largest share of the radius at which a point of this dtype may lie."""
     return 1.0 - MARGIN[_wide(x).dtype]
 
 
 def project(x: Tensor, c: Tensor) -> Tensor:
-    """Moves points outside of the ball (or nearer to its boundary than :func:`limit`) back along their radius.
+    """Move points outside of the ball (or nearer to its boundary than :func:`limit`) back along their radius.
 
     Args:
         x: (..., d) points.
@@ -39,14 +42,14 @@ def project(x: Tensor, c: Tensor) -> Tensor:
 
 
 def exp0(v: Tensor, c: Tensor) -> Tensor:
-    """Tangent vectors at the origin -> points of the ball, tanh(√c‖v‖) v / (√c‖v‖); (..., d), never on the boundary."""
+    """Map tangent vectors (..., d) at the origin to points of the ball, tanh(√c‖v‖) v / (√c‖v‖), never on its boundary."""
     v = _wide(v)
     length = c.sqrt() * _norm(v)
     return v * (torch.tanh(length).clamp_max(limit(v)) / length)
 
 
 def log0(x: Tensor, c: Tensor) -> Tensor:
-    """The inverse of :func:`exp0`, artanh(√c‖x‖) x / (√c‖x‖); points outside of the ball are projected first."""
+    """Invert :func:`exp0`, artanh(√c‖x‖) x / (√c‖x‖); points outside of the ball are projected first."""
     x = _wide(x)
     length = c.sqrt() * _norm(x)
     inside = length.clamp_max(limit(x))
@@ -54,5 +57,5 @@ def log0(x: Tensor, c: Tensor) -> Tensor:
 
 
 def at_boundary(x: Tensor, c: Tensor, share: float = 0.99) -> Tensor:
-    """Share of the points (..., d) that lie farther out than ``share`` of the radius, a scalar without a gradient."""
+    """Compute the share of points (..., d) beyond ``share`` of the radius, a scalar without a gradient."""
     return (c.sqrt() * _norm(x) > share).float().mean().detach()

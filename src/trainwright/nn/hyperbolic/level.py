@@ -1,13 +1,13 @@
 """One ball of the nesting and the passage to the next.
 
-A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. The script
-behind the video guide turned curvature and scale into plain numbers before use and gave the spread to nobody, so none of them learned;
-here all three are tensors in the computation.
+A level has a curvature, a scale and a spread that are learned, and points on its own ball: a descriptor and boundary points. In the
+script behind the video VAE-GAN guide none of the three learned. It turned curvature and scale into plain numbers before use, and no
+layer used the spread. Here all three are tensors in the computation.
 
-That alone would not do. Its points go from one ball to the next by the logarithm and the exponential at the *origin*, and each
-logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only thing that a curvature did there was to
-cut off long tangents at the boundary. Here the vectors from the boundary points are taken inside of the ball, log0(-b ⊕ x) with Möbius
-addition, as long as the geodesic from b to x; they depend on the curvature, and the first level has them too.
+That alone does not suffice. In that script points pass from one ball to the next by the logarithm and the exponential at the *origin*.
+Each logarithm undoes the exponential before it: log0(exp0(v)) = v for every curvature. So the only effect of a curvature there was to
+cut off long tangents at the boundary. Here the vectors from the boundary points are computed inside of the ball, as log0(-b ⊕ x) with
+Möbius addition. Their length is that of the geodesic from b to x. They depend on the curvature, and the first level has them too.
 """
 
 import math
@@ -28,15 +28,15 @@ BOUNDARY = 4  # boundary points on each ball that has a successor
 
 @dataclass(frozen=True)
 class Nesting:
-    """How levels and the passages between them are made.
+    """Configuration of levels and of the passages between them.
 
     Attributes:
-        rotate: whether tangents are rotated between levels.
-        phi_rotation: whether rotations of 2 and 4 dimensions begin at the φ option's angle and not at the identity.
+        rotate: tangents are rotated between levels.
+        phi_rotation: rotations of 2 and 4 dimensions start at the φ option's angle and not at the identity.
         in_ball: vectors from the boundary points follow the ball's geodesics; else they are differences of tangents at the origin.
-        unit: tangents are divided by √width, so that those of a LayerNorm have length 1 and not √width, which lies at the boundary of a
-            ball of curvature 1 from 25 dimensions on.
-        dropout: in the combiner.
+        unit: tangents are divided by √width, so that those of a LayerNorm have length 1 and not √width. That length lies at the
+            boundary of a ball of curvature 1 from 25 dimensions on.
+        dropout: share in the combiner.
     """
 
     rotate: bool = False
@@ -47,8 +47,8 @@ class Nesting:
 
 
 @dataclass
-class Handed:
-    """What a level hands on: a point for each row, and what its ball has of its own.
+class LevelOutput:
+    """Output of a level: a point for each row, and the own parameters of its ball.
 
     Attributes:
         point: (..., d) on the ball.
@@ -66,14 +66,14 @@ class Handed:
 
 
 class HyperbolicLevel(nn.Module):
-    """Points of one ball -> points of the same ball, told what came before.
+    """Layer from points of one ball to points of the same ball, with the level before as an input.
 
     Args:
         width: dimensions d.
-        curvature: at the start.
-        nesting: see there.
-        first: whether no level comes before; the first one looks at its own boundary points.
-        followed: whether a level follows; the last one has no descriptor and no spread, since nobody would look at them.
+        curvature: positive curvature at the start.
+        nesting: configuration of the levels.
+        first: no level comes before; the first one uses its own boundary points.
+        followed: a level follows; the last one has no descriptor and no spread, because no layer would use them.
     """
 
     def __init__(self, width: int, curvature: float, nesting: Nesting, first: bool, followed: bool) -> None:
@@ -114,29 +114,29 @@ class HyperbolicLevel(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Factor on tangents before they go back to the ball, in (1e-5, 10)."""
+        """Factor on tangents before they return to the ball, in (1e-5, 10)."""
         low, high = SCALE_RANGE
         return low + (high - low) * torch.sigmoid(self.raw_scale)
 
     @property
     def spread(self) -> Tensor | None:
-        """What the next level is told of this one's spread, positive."""
+        """Positive spread of this level, an input of the next one."""
         return None if self.raw_spread is None else F.softplus(self.raw_spread) + 1e-5
 
     def lift(self, tangent: Tensor) -> Tensor:
-        """Tangents as a LayerNorm leaves them -> points of the ball."""
+        """Map tangents, the output of a LayerNorm, to points of the ball."""
         return exp0(tangent / math.sqrt(self.width) if self.nesting.unit else tangent, self.c)
 
     def vectors_from(self, boundary: Tensor, point: Tensor) -> Tensor:
-        """(k, d) boundary points and (..., d) points of this ball -> (..., d) sums of the vectors from the one to the other."""
+        """Sum the vectors from boundary points (k, d) to points (..., d) of this ball: (..., d)."""
         if self.nesting.in_ball:
-            apart = log0(self.ball.mobius_add(-boundary, point.unsqueeze(-2), project=False), self.c)
+            vectors = log0(self.ball.mobius_add(-boundary, point.unsqueeze(-2), project=False), self.c)
         else:
-            apart = log0(point, self.c).unsqueeze(-2) - log0(boundary, self.c)
-        return apart.sum(dim=-2)
+            vectors = log0(point, self.c).unsqueeze(-2) - log0(boundary, self.c)
+        return vectors.sum(dim=-2)
 
-    def forward(self, given: Handed) -> tuple[Handed, Tensor]:
-        """Returns what is handed on, and the tangents (..., d) that go into the stack's output."""
+    def forward(self, given: LevelOutput) -> tuple[LevelOutput, Tensor]:
+        """Return the output for the next level, and the tangents (..., d) for the output of the stack."""
         v = log0(given.point, self.c)
         relative = given.relative
         if self.first and self.boundary is not None and self.nesting.in_ball:
@@ -150,7 +150,7 @@ class HyperbolicLevel(nn.Module):
             parts.append(given.spread.log().expand(*v.shape[:-1], 1))
         tangent = self.combiner(torch.cat(parts, dim=-1))
         moved = self.scale * tangent
-        out = Handed(self.lift(moved), spread=self.spread)
+        out = LevelOutput(self.lift(moved), spread=self.spread)
         if self.descriptor is not None:
             out.descriptor = project(self.descriptor, self.c)
         if self.boundary is not None:
@@ -159,7 +159,10 @@ class HyperbolicLevel(nn.Module):
 
 
 class Passage(nn.Module):
-    """From one ball to the next: logarithm, rotation, map, exponential, the same for points, descriptor and boundary points."""
+    """Layer from one ball to the next: logarithm, rotation, map, exponential.
+
+    It is the same for points, descriptor and boundary points.
+    """
 
     def __init__(self, here: HyperbolicLevel, there: HyperbolicLevel, nesting: Nesting, level: int) -> None:
         super().__init__()
@@ -169,14 +172,14 @@ class Passage(nn.Module):
             self.rotation = rotation(here.width, angle)
         self.map = nn.Sequential(nn.Linear(here.width, there.width))  # a sequence of one: checkpoints name it map.0
 
-    def forward(self, given: Handed, here: HyperbolicLevel, there: HyperbolicLevel) -> Handed:
-        """What ``given`` is on the next ball, and the vectors from its boundary points there."""
+    def forward(self, given: LevelOutput, here: HyperbolicLevel, there: HyperbolicLevel) -> LevelOutput:
+        """Map ``given`` to the next ball, and compute the vectors from its boundary points there."""
 
         def over(points: Tensor) -> Tensor:
             v = log0(points, here.c)
             return exp0(self.map(v if self.rotation is None else self.rotation(v)), there.c)
 
-        found = Handed(over(given.point), spread=given.spread)
+        found = LevelOutput(over(given.point), spread=given.spread)
         if given.descriptor is not None:
             found.descriptor = over(given.descriptor)
         if given.boundary is not None:

@@ -1,8 +1,8 @@
-"""geoopt, imported without TorchScript.
+"""Import of geoopt without TorchScript.
 
-Its functions are scripted, and TorchScript runs the first calls of a function in another way than the later ones, which rounds
-differently: a run that is resumed in a new process would not be the uninterrupted one bit for bit. As plain functions they are the same
-from the first call on. Every module of the package takes geoopt from here.
+Its functions are scripted. TorchScript runs the first calls of a function differently from later calls, with different rounding. So a
+run that resumes in a new process would not equal the uninterrupted one bit for bit. Plain functions give the same results from the
+first call on. Every module of the package imports geoopt from here.
 """
 
 from typing import Any

@@ -13,12 +13,12 @@ from trainwright.nn.hyperbolic.library import geoopt
 
 
 class BallAdam(torch.optim.Adam):
-    """One optimizer over parameters of both kinds, in two parameter groups whose states are stored like Adam's own.
+    """Optimizer of both kinds of parameters, in two parameter groups whose states are stored like Adam's own.
 
     Args:
-        parameters: of networks; those that are ``geoopt.ManifoldParameter`` move along their manifold and are projected back to it.
+        parameters: of networks; each ``geoopt.ManifoldParameter`` moves along its manifold and is projected back to it.
         lr: learning rate of both kinds.
-        betas: of both kinds.
+        betas: Adam's two betas, for both kinds.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> None:
@@ -33,7 +33,7 @@ class BallAdam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step of both."""
+        """Update the parameters of both kinds."""
         groups = self.param_groups
         self.param_groups = groups[:1]
         try:

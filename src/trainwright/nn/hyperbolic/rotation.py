@@ -1,8 +1,8 @@
-"""True rotations: RᵀR = I and det R = 1 whatever the parameters are, and the identity at the start.
+"""True rotations: RᵀR = I and det R = 1 for all values of the parameters, and the identity at the start.
 
 Two dimensions: an angle. Four: v -> p v q with two unit quaternions, all of SO(4) in 8 numbers. Otherwise PyTorch's orthogonal
 parametrization of a square matrix by the Cayley map of a skew matrix. With ``angle`` rotations of 2 and 4
-dimensions begin there, as the φ option of the nesting wants it: about one axis, v -> p v p*.
+dimensions start there, for the φ option of the nesting: about one axis, v -> p v p*.
 """
 
 import math
@@ -15,7 +15,7 @@ PHI = (1 + math.sqrt(5)) / 2
 
 
 def rotation(width: int, angle: float = 0.0) -> nn.Module:
-    """A learnable rotation of vectors (..., width).
+    """Build a learnable rotation of vectors (..., width).
 
     Args:
         width: dimensions, at least 2.
@@ -26,7 +26,7 @@ def rotation(width: int, angle: float = 0.0) -> nn.Module:
     if width == 4:
         return Quaternions(angle)
     if angle:
-        raise ValueError(f"a rotation of {width} dimensions has no single angle to begin at; give 2 or 4")
+        raise ValueError(f"a rotation of {width} dimensions has no single angle to start at; use 2 or 4 dimensions")
     linear = nn.Linear(width, width, bias=False)
     with torch.no_grad():
         linear.weight.copy_(torch.eye(width))
@@ -34,7 +34,10 @@ def rotation(width: int, angle: float = 0.0) -> nn.Module:
 
 
 def phi_angle(width: int, level: int) -> float:
-    """Where the φ option begins: softplus(0)·φ^((i mod 5) - 2)·π/4 in four dimensions, softplus(0)·φ^(i mod 3)·π/3 in two, else 0."""
+    """Compute the first angle of the φ option at level i.
+
+    It is softplus(0)·φ^((i mod 5) - 2)·π/4 in four dimensions, softplus(0)·φ^(i mod 3)·π/3 in two, else 0.
+    """
     start = math.log(2)
     if width == 4:
         return start * PHI ** (level % 5 - 2) * math.pi / 4
@@ -49,14 +52,14 @@ class Planar(nn.Module):
         self.angle = nn.Parameter(torch.tensor(angle))
 
     def forward(self, v: Tensor) -> Tensor:
-        """(..., 2) -> (..., 2)."""
+        """Rotate vectors (..., 2)."""
         cos, sin = self.angle.cos(), self.angle.sin()
         x, y = v.unbind(-1)
         return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
 
 
 class Quaternions(nn.Module):
-    """v -> p v q with unit quaternions p and q: every rotation of four dimensions."""
+    """Rotation v -> p v q with unit quaternions p and q: every rotation of four dimensions."""
 
     def __init__(self, angle: float = 0.0) -> None:
         super().__init__()
@@ -66,12 +69,12 @@ class Quaternions(nn.Module):
         self.right = nn.Parameter(torch.tensor([math.cos(half), *(-t for t in tilt)]))
 
     def forward(self, v: Tensor) -> Tensor:
-        """(..., 4) -> (..., 4)."""
+        """Rotate vectors (..., 4)."""
         return product(product(self.left / self.left.norm(), v), self.right / self.right.norm())
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """Hamilton's product of quaternions (..., 4), real part first."""
+    """Multiply quaternions (..., 4), real part first (Hamilton product)."""
     a0, a1, a2, a3 = a.unbind(-1)
     b0, b1, b2, b3 = b.unbind(-1)
     return torch.stack(

@@ -1,26 +1,26 @@
-"""A WuBu stack: vectors -> nested balls -> vectors. Rows are independent of each other."""
+"""WuBu stack: vectors -> nested balls -> vectors. Rows are independent of each other."""
 
 import torch
 from torch import Tensor, nn
 
 from trainwright.nn.hyperbolic.ball import at_boundary
-from trainwright.nn.hyperbolic.level import Handed, HyperbolicLevel, Nesting, Passage
+from trainwright.nn.hyperbolic.level import HyperbolicLevel, LevelOutput, Nesting, Passage
 from trainwright.nn.hyperbolic.rotation import PHI
 
 
 def phi_curvature(level: int) -> float:
-    """The φ option's factor on the curvature of level i: φ^((i mod 4) - 1.5)."""
+    """Compute the φ option's factor on the curvature of level i: φ^((i mod 4) - 1.5)."""
     return PHI ** (level % 4 - 1.5)
 
 
 class Stack(nn.Module):
-    """Vectors (..., width_in) -> vectors (..., widths[-1]).
+    """Network from vectors (..., width_in) to vectors (..., widths[-1]) through nested balls.
 
     Args:
-        width_in: of the vectors that come in.
+        width_in: width of the input vectors.
         widths: of the levels.
         curvatures: one for each level, or a single one for all.
-        nesting: see there.
+        nesting: configuration of the levels.
         phi_curvature_on: multiplies the curvatures by :func:`phi_curvature`.
     """
 
@@ -53,15 +53,15 @@ class Stack(nn.Module):
         whole = sum(widths)
         self.out = nn.Linear(whole, widths[-1]) if whole != widths[-1] else nn.Identity()
         self.apply(_initialise)
-        self.at_boundary = torch.zeros(())  # of the points of the last forward
+        self.at_boundary = torch.zeros(())  # share of the last forward's points at the boundary
 
     def _levels(self) -> list[HyperbolicLevel]:
         return list(self.levels)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., width_in) -> (..., widths[-1])."""
+        """Map vectors (..., width_in) to (..., widths[-1])."""
         levels = self._levels()
-        given = Handed(levels[0].lift(self.norm(self.into(x))))
+        given = LevelOutput(levels[0].lift(self.norm(self.into(x))))
         tangents: list[Tensor] = []
         shares = [at_boundary(given.point, levels[0].c)]
         for i, level in enumerate(levels):
@@ -77,7 +77,10 @@ class Stack(nn.Module):
 
 
 def euclidean(width_in: int, widths: tuple[int, ...], nesting: Nesting, parameters: int) -> nn.Module:
-    """A plain stack of residual layers on the same widths with as nearly as possible ``parameters`` parameters: the control."""
+    """Build the Euclidean control: a plain stack of residual layers on the same widths.
+
+    Its number of parameters is as near to ``parameters`` as possible.
+    """
 
     def made(hidden: int) -> nn.Module:
         layers: list[nn.Module] = [nn.Linear(width_in, widths[-1]), nn.LayerNorm(widths[-1])]
@@ -103,7 +106,10 @@ class _Residual(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """Xavier-uniform weights and no bias for linear layers, as the guide's; rotations keep their identity."""
+    """Draw Xavier-uniform weights and zero biases for linear layers, as the video VAE-GAN guide does.
+
+    Rotations keep their identity.
+    """
     if isinstance(module, nn.Linear) and not hasattr(module, "parametrizations"):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
