@@ -1,4 +1,4 @@
-"""What the registry knows of a family before anything heavy is imported."""
+"""Declaration of a family, which can be read before PyTorch is imported."""
 
 import importlib
 from collections.abc import Callable
@@ -11,16 +11,14 @@ from trainwright.engine.config import RunConfig
 if TYPE_CHECKING:
     from trainwright.engine.model import GenerativeModel
 
-    pass
-
 
 @dataclass(frozen=True)
 class QualityPart:
-    """One part of how good a run of a family is, between 0 (nothing) and 1 (as real data).
+    """One part of the quality of a family's runs, between 0 (none) and 1 (as good as real data).
 
     Attributes:
         signal: larger is better.
-        ceiling: what real data score: a number, or a signal that says it.
+        ceiling: the score of real data: a number, or the signal that holds it.
     """
 
     signal: str
@@ -32,17 +30,17 @@ class Family:
     """A kind of model.
 
     Attributes:
-        name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
+        name: as in ``trainwright train NAME/recipe``; the recipes are ``recipes/*.yaml`` in its package.
         summary: one line for ``--help`` and the docs.
-        config: its recipe's schema.
+        config: schema of its recipes.
         model: ``module:class`` of its :class:`~trainwright.engine.model.GenerativeModel`, imported when it is first needed; or
             ``module:function`` that returns the class for a config, if the family trains in stages.
-        smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
-        charts: the curves that its report shows before those of every family.
+        smoke: overrides with which any of its recipes trains in seconds on real data; contract tests use them.
+        charts: the charts that its report shows before those of every family.
         read_run: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.run_table`.
-        trains_on: ``images`` if any folder of images will do as ``data``; else the word for what its recipes bring along.
-        quality: what a run is judged by, beside alarms; see :mod:`trainwright.studies.quality`.
-        package: where ``recipes/`` lies; by default ``trainwright.families.NAME``.
+        trains_on: ``images`` if ``data`` may be any folder of images; else the word for the data of its recipes.
+        quality: parts by which a run is judged in addition to alarms; see :mod:`trainwright.studies.quality`.
+        package: the package that holds ``recipes/``; by default ``trainwright.families.NAME``.
     """
 
     name: str
@@ -57,12 +55,12 @@ class Family:
     package: str = ""
 
     def load(self, config: RunConfig) -> "type[GenerativeModel]":
-        """Imports and returns the system class of a config (and with it PyTorch)."""
+        """Import (and with it PyTorch) and return the model class of a config."""
         found = _named(self.model)
         return found if isinstance(found, type) else found(config)
 
     def read(self) -> Callable[..., Any] | None:
-        """Imports and returns the function that ``reading`` names, if any."""
+        """Import and return the function that ``read_run`` names, if any."""
         return _named(self.read_run) if self.read_run else None
 
     @property
