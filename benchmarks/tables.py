@@ -1,7 +1,9 @@
-"""Puts the tables of ``benchmarks/results`` into README and docs, between ``<!-- table: NAME -->`` and ``<!-- end table -->``; between
-``<!-- runs: NAME -->`` and ``<!-- end runs -->`` the experiment table that a result holds beside its figures.
+"""Puts the tables of ``benchmarks/results`` into README and docs.
 
-``python -m benchmarks.tables`` rewrites the files; a test refuses a table that differs from its result.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end table -->``. The experiment table of a result, if it has one, stands
+between ``<!-- runs: NAME -->`` and ``<!-- end runs -->``.
+
+``python -m benchmarks.tables`` rewrites the files. A test fails if a table differs from its result.
 """
 
 import json
@@ -17,7 +19,7 @@ MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end table -->)", re.DOTALL
 
 
 def table(name: str) -> str:
-    """The Markdown table of one result, with its command, date and machine."""
+    """Return the Markdown table of one result, with its command, date and machine."""
     result = json.loads((RESULTS / f"{name}.json").read_text())
     lines = ["| metric | value | target | n | spread |", "|---|---|---|---|---|"]
     for r in result["rows"]:
@@ -28,25 +30,25 @@ def table(name: str) -> str:
 
 
 def experiments(name: str) -> str:
-    """The experiment table of one result, with its command, date and machine."""
+    """Return the experiment table of one result, with its command, date and machine."""
     result = json.loads((RESULTS / f"{name}.json").read_text())
     rows = [{k: v for k, v in row.items() if k != "run"} for row in result["table"]]
     return f"{markdown(rows)}\n`{result['command']}`, {result['date']}, {result['machine']}.\n"
 
 
 def filled(text: str) -> str:
-    """``text`` with every marked table made anew."""
+    """Return ``text`` with every marked table generated again."""
     text = MARK.sub(lambda m: m[1] + table(m[2]) + m[3], text)
     return RUNS.sub(lambda m: m[1] + experiments(m[2]) + m[3], text)
 
 
 def pages() -> list[Path]:
-    """Every page that may hold tables."""
+    """Return every page that may hold tables."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def main() -> None:
-    """Rewrites the pages."""
+    """Rewrite the pages."""
     for page in pages():
         page.write_text(filled(page.read_text()))
 

@@ -1,6 +1,6 @@
-"""Cure rates from the pilot runs, which no figure of the bench is measured on, into the playbooks.
+"""Cure rates of the pilot runs for the playbooks; no number of the benchmark is measured on these runs.
 
-``python -m benchmarks.treatment.rates`` writes ``src/trainwright/remedies/cure_rates.json``.
+``python -m benchmarks.treatment.rates`` writes ``src/trainwright/playbooks/cure_rates.json``.
 """
 
 import json
@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.treatment.runs import HOME, TABLE
 from trainwright.files import write_json
 
-FILE = Path("src/trainwright/remedies/cure_rates.json")
+FILE = Path("src/trainwright/playbooks/cure_rates.json")
 
 
 def main() -> None:
-    """Counts how often each remedy was tried and how often it left a run that was well."""
+    """Count for each remedy the attempts, and the attempts that ended without alarms."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for file in sorted(HOME.glob("*.json")):
         made = json.loads(file.read_text())
