@@ -1,4 +1,4 @@
-"""Writes ``tests/diagnosis/cases.json.gz``: for each symptom a run of the tuning half that has it, and healthy twins.
+"""Writes ``tests/diagnosis/cases.json.gz``: for each symptom a run of the tuning half that has it, and healthy runs.
 
 ``python -m benchmarks.doctor.cases`` after ``python -m benchmarks.doctor.runs --half tuning``. Signals of real runs, rounded.
 """

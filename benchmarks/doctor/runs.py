@@ -26,7 +26,7 @@ RECIPES = {
     "sequence_tiles": "sequence_vae/sokoban", "latent_diffusion": "latent_diffusion/small",
     "video_vaegan": "video_vaegan/square",
 }  # fmt: skip
-SMALL = {  # what makes a recipe small enough for the bench
+SMALL = {  # what makes a recipe small enough for the benchmark
     "wgan_gp": ["size=16", "n_critic=2"],
     "latent_diffusion": [
         "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=20",

@@ -1,4 +1,4 @@
-"""The table of the treatment bench, from the runs of the fresh seeds: ``python -m benchmarks.treatment.table``."""
+"""The table of the treatment benchmark, from the runs of the fresh seeds: ``python -m benchmarks.treatment.table``."""
 
 import json
 from collections import defaultdict

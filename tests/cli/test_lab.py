@@ -225,7 +225,7 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
         (("treat", "wgan_gp/tinny"), "wgan_gp/tiny"),
         (("compare", "one"), "two or more"),
         (("compare", "one", "two"), "no such run folder"),
-        (("notebook", "."), "is no study"),
+        (("notebook", "."), "is not a study"),
         (("plan", "run", "wgan_gp/tuning_order", "data=nowhere/"), "nowhere"),
         (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be made or written"),
     ],

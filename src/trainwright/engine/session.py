@@ -122,9 +122,9 @@ def _train(
     if main and fresh and on_checks is not None:
         on_checks(preflight(copy.deepcopy(model), data))
     monitor = DiagnosisCallback()
-    asked = _in_order(model, schedule, monitor, display, callbacks)
+    ordered = _in_order(model, schedule, monitor, display, callbacks)
     trainer = Trainer(
-        model, data, run, fabric, asked, display, stop=stop, until=until, schedule=schedule,
+        model, data, run, fabric, ordered, display, stop=stop, until=until, schedule=schedule,
         build=lambda settings: build(family, settings, fabric),
     )  # fmt: skip
     resumed = trainer.resume()

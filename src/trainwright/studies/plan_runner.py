@@ -89,7 +89,7 @@ class PlanRunner:
         self._spent["seconds"] += result.seconds
         if state.over:
             self._settle(name)
-            self._look_whether_to_stop()
+            self._check_stop_rule()
 
     # ---- outcomes ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class PlanRunner:
             state.skipped = f"{e.parent} has no {'healthy ' if e.begin == 'healthy' else ''}checkpoint to fork from"
         if state.over:
             self._settle(name)
-            self._look_whether_to_stop()
+            self._check_stop_rule()
 
     def _settle(self, name: str) -> None:
         for other in self._dependents[name]:
@@ -151,7 +151,7 @@ class PlanRunner:
             if self._waits[other] == 0:
                 self._open(other)
 
-    def _look_whether_to_stop(self) -> None:
+    def _check_stop_rule(self) -> None:
         rule = self.plan.stop_when
         if rule is None:
             return

@@ -46,7 +46,7 @@ class Range(Config):
         return self
 
 
-class LossConfig(Config):
+class SearchObjective(Config):
     """Objective of a search: ``score`` (quality from 0 to 1) or a signal's level at the end."""
 
     signal: str = setting("score", "`score` or a signal.")
@@ -61,7 +61,7 @@ class SearchFile(Config):
     recipe: str = setting(..., "Recipe whose settings are searched.")
     settings: dict[str, JsonValue] = setting({}, "Settings of every trial.")
     space: dict[str, Range] = setting(..., "Setting to range.", min_length=1)
-    objectives: Annotated[tuple[LossConfig, ...], Field(strict=False, min_length=1)] = (LossConfig(),)
+    objectives: Annotated[tuple[SearchObjective, ...], Field(strict=False, min_length=1)] = (SearchObjective(),)
     sampler: Literal["tpe", "random"] = setting(
         "tpe", "`tpe`: tree-structured Parzen estimator (Bergstra et al. 2011); `random`: independent draws."
     )
