@@ -1,1 +1,1 @@
-"""Measurements that are too long or too noisy for the tests; each writes ``benchmarks/results/NAME.json``."""
+"""Benchmarks that are too long or too noisy for the tests; each writes ``benchmarks/results/NAME.json``."""

@@ -1,6 +1,6 @@
-"""The leanest hand-written loop of the same latent diffusion: no records, no checks, no files; PyTorch's own AdamW as it comes.
+"""A minimal hand-written loop of the same latent diffusion: no logs, checks or files; PyTorch's AdamW with its defaults.
 
-It has what belongs to the mathematics: times spread over the batch, clipping, and the average of the weights.
+It keeps all of the mathematics: times stratified over the batch, clipping, and the average of the weights.
 """
 
 import torch
@@ -20,7 +20,7 @@ class BareDiffusion:
         self.average, self.kept = average, [p.detach().clone() for p in unet.parameters()]
 
     def step(self, index: int, z: Tensor) -> tuple[Tensor, None]:
-        """One update on the squared error of the noise; returns it."""
+        """Take one update on the squared error of the noise; return the error."""
         count = len(z)
         times = ((torch.arange(count) + torch.rand(count)) / count * 1000).long().clamp_max(999)
         noise = torch.randn(z.shape)

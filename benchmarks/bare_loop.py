@@ -1,8 +1,8 @@
-"""The leanest hand-written eager loop of the same WGAN-GP: no records, no checks, no average, no files.
+"""A minimal hand-written eager loop of the same WGAN-GP: no logs, checks, average or files.
 
-It is what a person writes who wants only the algorithm: images in memory, three critic forwards, Adam, the generator every
-``n_critic``-th batch. It shares the network classes in their plain form (``nn.LayerNorm``, channels-first), the augmentation, and the
-seeds, so that both loops do the same mathematics and their losses can be compared.
+It contains only the algorithm: images in memory, three critic forwards, Adam, the generator every ``n_critic``-th batch. It shares the
+network classes in their plain form (``nn.LayerNorm``, channels-first), the augmentation, and the seeds. Both loops therefore do the
+same mathematics, and their losses can be compared.
 """
 
 import torch
@@ -13,7 +13,7 @@ from trainwright.nn.norm import SpatialLayerNorm
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The same network with PyTorch's own LayerNorm and default memory layout."""
+    """Return the same network with PyTorch's LayerNorm and default memory layout."""
     for module in network.modules():
         for name, child in module.named_children():
             if isinstance(child, SpatialLayerNorm):
@@ -41,7 +41,7 @@ class BareLoop:
         self.adam_d = torch.optim.Adam(self.critic.parameters(), lr=lr[1], betas=(0.0, 0.9))
 
     def step(self, index: int, real: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One critic update, and a generator update every ``n_critic``-th time; returns both losses."""
+        """Take a critic update, and a generator update every ``n_critic``-th time; return both losses."""
         with torch.no_grad():
             fake = self.generator(torch.randn(len(real), self.latent_dim))
         with parametrize.cached():

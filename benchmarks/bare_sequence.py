@@ -1,4 +1,4 @@
-"""The leanest hand-written loop of the sequence guide's VAE: two ``nn.LSTM``, z repeated at every step, Adam."""
+"""A minimal hand-written loop of the sequence VAE guide's model: two ``nn.LSTM``, z repeated at every step, Adam."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class BareSequence:
         self.beta, self.noise = beta, model.optim.target_noise
 
     def step(self, step: int, points: Tensor) -> tuple[Tensor, Tensor]:
-        """One step on (B, T, 2); returns the loss and the KL."""
+        """Take one step on (B, T, 2); return the loss and the KL."""
         _, (_, cell) = self.encoder(points.transpose(0, 1))
         mean, log_variance = self.mean(cell[-1]), self.log_variance(cell[-1])
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)

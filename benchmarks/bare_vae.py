@@ -1,4 +1,4 @@
-"""The leanest hand-written loop of the same Gaussian VAE: no records, no checks, no files; PyTorch's own Adam as it comes."""
+"""A minimal hand-written loop of the same Gaussian VAE: no logs, checks or files; PyTorch's Adam with its defaults."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class BareVae:
         self.adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=lr)
 
     def step(self, index: int, x: Tensor) -> tuple[Tensor, None]:
-        """One update on the guide's loss; returns it."""
+        """Take one update on the loss of the Gaussian VAE guide; return the loss."""
         mean, log_variance = self.encoder(x)
         output = self.decoder(mean + torch.randn(mean.shape) * torch.exp(0.5 * log_variance))
         squared = (output - x) ** 2

@@ -1,4 +1,4 @@
-"""The leanest hand-written loop of the same video VAE-GAN: its networks, regions and looks, no records, no checks, no files."""
+"""A minimal hand-written loop of the same video VAE-GAN with its networks and regions: no logs, checks or files."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class BareVideo:
         self.average = [p.detach().clone() for p in self.made]
 
     def step(self, index: int, clips: Tensor) -> tuple[Tensor, None]:
-        """One update of the discriminator and one of the rest; returns the discriminator's loss."""
+        """Take one update of the discriminator and one of the rest; return the discriminator's loss."""
         given, target = clips[:, : self.context], clips[:, self.context :, :3]
         boxes = self.model.boxes(given)
         condition = as_condition(boxes, self.size, self.size)

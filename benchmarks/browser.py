@@ -1,4 +1,4 @@
-"""Headless Chromium over its debugging pipe: opens a page, at a size, and says what a person at a keyboard would meet."""
+"""Headless Chromium over its debugging pipe: opens a page at a size, and lists what a keyboard user can reach."""
 
 import base64
 import fcntl
@@ -15,7 +15,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def browser() -> str | None:
-    """The browser's command, if this machine has one."""
+    """Return the browser's command, if this machine has one."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
@@ -24,9 +24,9 @@ class Page:
 
     Args:
         file: an HTML file.
-        width: of the window in CSS pixels.
-        height: likewise.
-        phone: touch screen and small pixels, as a phone says of itself.
+        width: width of the window in CSS pixels.
+        height: height of the window in CSS pixels.
+        phone: emulate a phone, with touch screen and small pixels.
     """
 
     def __init__(self, file: Path, width: int = 1200, height: int = 900, phone: bool = False) -> None:
@@ -84,7 +84,7 @@ class Page:
     _session: str | None = None
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the DevTools protocol; events that come meanwhile are kept."""
+        """Send a command of the DevTools protocol and return its result; events that arrive meanwhile are kept."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:
@@ -98,15 +98,15 @@ class Page:
             self._event(found)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def fits(self) -> bool:
-        """Whether nothing sticks out to the right of the window."""
+        """Return whether the page fits the width of the window."""
         return bool(self.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
     def tab_stops(self, most: int = 200) -> list[str]:
-        """Names of what the Tab key reaches, in order, until it comes around."""
+        """Return the names of all elements that the Tab key reaches, in order, until the first repeats."""
         found: list[str] = []
         for _ in range(most):
             for kind in ("keyDown", "keyUp"):
@@ -121,7 +121,7 @@ class Page:
         return found
 
     def screenshot(self, file: Path) -> None:
-        """The whole page as PNG."""
+        """Return the whole page as PNG."""
         made = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(made["data"]))
 

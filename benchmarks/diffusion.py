@@ -1,8 +1,9 @@
-"""Latent diffusion on sprites and on emoji at 32 px beside a WGAN-GP that trained for as long, what overfitting runs give back, and
-what the guide's measure says of samplers that are wrong.
+"""Latent diffusion on sprites and emoji at 32 px compared with a WGAN-GP of equal training time.
 
-``python -m benchmarks.diffusion`` trains what is missing, one thread each, leaves the runs in ``runs/diffusion`` (a second call goes on
-with them) and writes ``results/diffusion.json`` and ``diffusion_emoji.json``. 512 samples of each, three times with other noise.
+It also measures the reconstructions of overfitting runs, and the latent diffusion guide's distance for samplers that are wrong.
+
+``python -m benchmarks.diffusion`` trains missing runs in ``runs/diffusion``, one thread each (a second call resumes them), and writes
+``results/diffusion.json`` and ``diffusion_emoji.json``. 512 samples of each, three times with other noise.
 """
 
 import argparse
@@ -37,7 +38,7 @@ HOME = Path("runs/diffusion")
 COMMAND = "python -m benchmarks.diffusion"
 SAMPLES, DRAWS = 512, 3
 OVERFIT = ("overfit_one", "overfit_16")
-HEALTHY = 0.1  # of the guide's companion: a mean distance above it is good
+HEALTHY = 0.1  # of the latent diffusion guide's companion text: a mean distance above it is good
 FAIR = (
     "size=32",
     "rotation=0.0",
@@ -48,7 +49,7 @@ METRICS = {"KID x1000": "lower", "coverage": "higher", "precision": "higher", "r
 
 
 def seconds(run: Run) -> float:
-    """What a run took, from the speed that its rows say."""
+    """Return the training time of a run, from the speed in its rows."""
     rows = [r for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
     batch = _batch(run)
     steps = [b["step"] - a["step"] for a, b in zip([{"step": 0}, *rows], rows, strict=False)]
@@ -62,7 +63,7 @@ def _batch(run: Run) -> int:
 
 
 def trained(title: str, name: str, *words: str, stop: Callable[[], bool] = lambda: False) -> Run:
-    """The run of a recipe, trained now or found."""
+    """Return the run of a recipe, trained now unless it exists."""
     family, config = registry.load(title, ("threads=1", "tracker=none", *words))
     run = Run(HOME / name)
     if not run.exists or run.read()["status"] != "finished":
@@ -72,7 +73,7 @@ def trained(title: str, name: str, *words: str, stop: Callable[[], bool] = lambd
 
 
 def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
-    """KID, coverage and so on of a run's samples, medians and ranges over draws; before those of the diffusion what real ones score."""
+    """Yield sample metrics of a run, medians and ranges over draws; for the diffusion also the scores of real images."""
     model = opened(run)[0]
     found: dict[str, list[float]] = {}
     for seed in range(1, DRAWS + 1):
@@ -91,7 +92,7 @@ def fidelity(label: str, run: Run, train_set: Tensor, held: Tensor) -> Iterator[
 
 
 def both_stages(recipe: str) -> tuple[Run, float, tuple[Tensor, Tensor], list[dict[str, Any]]]:
-    """A recipe trained in both stages: (run, seconds, training and held-out images, rows)."""
+    """Return a recipe trained in both stages: (run, seconds, training and held-out images, rows)."""
     run = trained(f"latent_diffusion/{recipe}", recipe)
     model, data = opened(run)
     first = Run(first_stage(model.model.config, data.source, None))
@@ -107,7 +108,7 @@ def both_stages(recipe: str) -> tuple[Run, float, tuple[Tensor, Tensor], list[di
 
 
 def rival(recipe: str, took: float, train_set: Tensor, held: Tensor) -> Iterator[dict[str, Any]]:
-    """The WGAN-GP, trained for as many seconds on the same images."""
+    """Yield rows of the WGAN-GP, trained for the same time on the same images."""
     gan = Run(HOME / f"wgan_{recipe}")
     ends = time.monotonic() + took - (seconds(gan) if gan.exists else 0.0)
     if ends > time.monotonic() + 0.02 * took:
@@ -119,7 +120,7 @@ def rival(recipe: str, took: float, train_set: Tensor, held: Tensor) -> Iterator
 
 
 def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
-    """What an overfitting run makes of its images, sixteen samples for each."""
+    """Yield rows on the images of an overfitting run, with sixteen samples for each."""
     made, data = opened(run)
     images, count = data.images("train", len(data)), 16 * len(data)
     decoded = made.model.codec.decode(data.some("train", len(data)))
@@ -136,8 +137,10 @@ def given_back(name: str, run: Run) -> Iterator[dict[str, Any]]:
 
 
 def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
-    """The guide's distance beside real latents' and other measures, of samplers that are right and wrong in known ways, and what the
-    doctor says of a run whose looks show this four times in a row.
+    """Yield distances of samplers that are right or wrong in known ways.
+
+    The latent diffusion guide's distance is compared with that of real latents and with other measures. The doctor's answer is for a
+    run whose probes show the same four times in a row.
     """
     made, data = opened(sound)
     own, narrow = made.model, opened(few)[0].model
@@ -184,7 +187,7 @@ def _with(model: Any, config: Any) -> Any:
 
 
 def sprites(with_rival: bool, before: dict[str, Any]) -> None:
-    """``results/diffusion.json``: rows that are not measured now stay as they were ``before``."""
+    """Yield rows of ``results/diffusion.json``; those that are not measured now are taken from ``before``."""
     run, took, sets, rows = both_stages("small")
     if with_rival:
         rows += rival("small", took, *sets)
@@ -196,7 +199,7 @@ def sprites(with_rival: bool, before: dict[str, Any]) -> None:
 
 
 def emoji() -> None:
-    """``results/diffusion_emoji.json``, first without the rival."""
+    """Yield rows of ``results/diffusion_emoji.json``, first without the WGAN-GP."""
     _, took, sets, rows = both_stages("emoji")
     for more in ([], rival("emoji", took, *sets)):
         rows += more
@@ -204,7 +207,7 @@ def emoji() -> None:
 
 
 def main() -> None:
-    """Trains what is not trained yet and writes the results."""
+    """Train missing runs and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=[*OVERFIT, "small", "emoji"], help="measure that alone, keep the other rows")
     only = parser.parse_args().only

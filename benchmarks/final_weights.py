@@ -1,4 +1,4 @@
-"""Hashes of the final weights of one recipe of each family: a change of the code that must not change the numbers is held against them.
+"""Hashes of the final weights of one recipe of each family, to check code changes that must not change numbers.
 
     python -m benchmarks.final_weights            # train (4 minutes), compare with the committed hashes; exit code 1 if one differs
     python -m benchmarks.final_weights --write    # replace the committed hashes

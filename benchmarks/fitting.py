@@ -1,7 +1,7 @@
-"""How fast images become Gaussians and how good: the real command on real images, and its steps beside the plain optimisation.
+"""Speed and quality of fitting Gaussians to images: the real command, and its steps compared with a plain loop.
 
-``python -m benchmarks.fitting``: 96 photo patches and 96 sprites at 64 px with 512 Gaussians, in an empty cache, with
-one process a core; then blocks of steps of both optimisations in turn on one thread.
+``python -m benchmarks.fitting`` fits 96 photo patches and 96 sprites at 64 px with 512 Gaussians, in an empty cache, with one process
+per core. Then it times alternating blocks of steps of both optimisations on one thread.
 """
 
 import os
@@ -18,7 +18,7 @@ IMAGE_SETTINGS, BLOCK, ROUNDS = 96, 15, 5
 
 
 def whole(source: str) -> list[dict]:
-    """The real thing: decode, fit, store."""
+    """Time the real command: decode, fit, store."""
     from PIL import Image
 
     from trainwright.data.cache import load as load_images
@@ -70,7 +70,7 @@ def whole(source: str) -> list[dict]:
 
 
 def beside_plain() -> list[dict]:
-    """Blocks of steps in turn, from the same beginnings, on four photo patches and one thread."""
+    """Time alternating blocks of steps from the same initial values, on four photo patches and one thread."""
     import torch
 
     from benchmarks import plain_fit
@@ -108,7 +108,7 @@ def beside_plain() -> list[dict]:
 
 
 def main() -> None:
-    """Measures and writes ``results/fitting.json``."""
+    """Measure and write ``results/fitting.json``."""
     rows = [*beside_plain(), *whole("photos"), *whole("sprites")]
     print(write("fitting", COMMAND, rows))
 

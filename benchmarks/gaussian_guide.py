@@ -1,7 +1,7 @@
-"""The guide's seven Gaussian VAE configurations, run on real images; the table that the guide made by hand is generated.
+"""The seven configurations of the Gaussian VAE guide, run on real images; its hand-made table is generated here.
 
-``python -m benchmarks.gaussian_guide --data sprites`` (or ``photos``) trains each recipe with its own settings on one thread, leaves
-the runs in ``runs/guide-DATA`` (a second call goes on with them) and writes ``results/guide_DATA.json``.
+``python -m benchmarks.gaussian_guide --data sprites`` (or ``photos``) trains each recipe with its own settings on one thread. Runs are
+kept in ``runs/guide-DATA`` (a second call resumes), and the result is ``results/guide_DATA.json``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ FIGURES = {
 
 
 def main() -> None:
-    """Trains what is not trained yet and writes the result."""
+    """Train missing runs and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=["sprites", "photos"], default="sprites")
     parser.add_argument("--only", default="", help="recipes whose name begins so, such as conv1d")

@@ -1,8 +1,8 @@
-"""What the sound Gaussian VAE learns of held-out images beside the guide's, and how its samples compare with real images.
+"""The sound Gaussian VAE compared with the Gaussian VAE guide on held-out images, and its samples with real ones.
 
-``python -m benchmarks.gaussian_sound`` after ``python -m benchmarks.gaussian_guide`` for both data sets, whose runs
-with β = 0 (the guide's best case) it reads. Trains ``gaussian_vae/sound`` with its own latent of 2048 and with the
-guide's 512, and ``gaussian_vae/sound_image`` on sprites, one thread each, in ``runs/sound-DATA``.
+``python -m benchmarks.gaussian_sound`` after ``python -m benchmarks.gaussian_guide`` for both data sets, whose runs with β = 0 (that
+guide's best case) it reads. It trains ``gaussian_vae/sound`` with its own latent size of 2048 and with that guide's 512, and
+``gaussian_vae/sound_image`` on sprites, one thread each, in ``runs/sound-DATA``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SAMPLES = 500
 
 
 def sound(data: str, latent: int, recipe: str = "sound") -> Run:
-    """The trained run; a second call finds it."""
+    """Return the trained run; a second call finds it."""
     words = (f"data={data}", f"latent_dim={latent}", "threads=1", "tracker=none")
     family, config = registry.load(f"gaussian_vae/{recipe}", words)
     run = Run(Path("runs") / f"sound-{data}" / (str(latent) if recipe == "sound" else f"{latent}-{recipe}"))
@@ -35,7 +35,7 @@ def sound(data: str, latent: int, recipe: str = "sound") -> Run:
 
 
 def figures(title: str, run: Run, targets: bool) -> list[dict[str, Any]]:
-    """Reconstructions of all held-out images, and samples, of the best checkpoint."""
+    """Return reconstructions of all held-out images, and samples, of the best checkpoint."""
     family = registry.family("gaussian_vae")
     found = {r["metric"]: r for r in evaluate_run(family, run, SAMPLES, 0, averaged=True, best=True)["rows"]}
     wanted = {"r2_beyond_mean/rot": 0.5, "r2_beyond_mean/feat": 0.8, "rendered/psnr": 22.0} if targets else {}
@@ -55,7 +55,7 @@ def figures(title: str, run: Run, targets: bool) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Trains what is not trained yet and writes ``results/sound.json``."""
+    """Train missing runs and write ``results/sound.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--train", choices=DATA, help="only train on these data, so that two processes can share the work"

@@ -1,4 +1,6 @@
-"""The driver of a plan is killed at 50 random moments (``kill -9``), each time of a fresh study; the same command must end the same.
+"""Kill the driver of a plan at random times in 50 studies; the same command must then end equally.
+
+The signal is that of ``kill -9``, once in each study.
 
 ``python -m benchmarks.killing`` writes ``results/killing.json``.
 """
@@ -37,7 +39,7 @@ CLOCK = ("seconds", "speed", "levels", "effects")
 
 
 def command(plan: Path, study: Path, workers: int) -> list[str]:
-    """The same each time."""
+    """Return the command, which is the same each time."""
     return [
         sys.executable,
         "-m",
@@ -53,7 +55,7 @@ def command(plan: Path, study: Path, workers: int) -> list[str]:
 
 
 def outcome(study: Path) -> Any:
-    """The table without what a clock says, and every signal's level at the end."""
+    """Return the table without times, and every signal's level at the end."""
     table = json.loads((study / "table.json").read_text())
     kept = [{k: v for k, v in r.items() if k not in CLOCK} for r in table["rows"]]
     levels = [
@@ -64,7 +66,7 @@ def outcome(study: Path) -> Any:
 
 
 def kill_once(plan: Path, place: Path, number: int, length: float, expected: Any) -> dict[str, Any]:
-    """One fresh study whose driver is killed after a random time; then the same command to its end."""
+    """Start a fresh study, kill its driver after a random time, and run the same command to its end."""
     draw, study = random.Random(number), place / f"study{number}"
     words = command(plan, study, 1 + number % 2)
     driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -90,7 +92,7 @@ def kill_once(plan: Path, place: Path, number: int, length: float, expected: Any
 
 
 def main() -> None:
-    """Measures."""
+    """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50)
     count = parser.parse_args().count

@@ -1,8 +1,7 @@
-"""The latent diffusion guide's five experiments at a size for two cores: what it expected beside what happened.
+"""The latent diffusion guide's five experiments at a size for two cores: its expectations compared with the results.
 
-``python -m benchmarks.ldm_stability`` runs the plan, and then, once each, the experiments that its conditions left out, so that what
-they would have shown is known too. It leaves the study in ``runs/ldm_stability`` (a second call goes on with it) and writes
-``results/ldm_stability.json``.
+``python -m benchmarks.ldm_stability`` runs the plan in ``runs/ldm_stability`` (a second call resumes). It then runs, once each, the
+experiments that the plan's conditions skipped, so that their results are known too, and writes ``results/ldm_stability.json``.
 """
 
 import statistics
@@ -27,7 +26,7 @@ BETTER = {"coverage": "higher", "precision": "higher", "KID": "lower", "loss": "
 
 
 def line(made: dict[str, Any]) -> dict[str, str]:
-    """Cells of an experiment."""
+    """Return the table cells of an experiment."""
     levels = made.get("levels", {})
     cells = {name: f"{levels[signal]:.3g}" if signal in levels else "" for name, signal in SHOWN.items()}
     symptoms = ", ".join(made.get("symptoms", ()))
@@ -39,7 +38,7 @@ def line(made: dict[str, Any]) -> dict[str, str]:
 
 
 def by_hand(made: dict[str, Any]) -> dict[str, Any]:
-    """An experiment that the plan left out, run with its settings and one seed; its levels are medians of the last three readings."""
+    """Run an experiment that the plan skipped with one seed; its levels are medians of the last three readings."""
     run = Run(STUDY / "skipped" / made["name"])
     plan = load(locate(PLAN), ("threads=1", "tracker=none"))
     experiment = next(e for e in plan.experiments if e.name == made["name"])
@@ -61,7 +60,7 @@ def by_hand(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs what is missing and writes the result."""
+    """Run missing experiments and write the result."""
     made = [r if r.get("levels") else by_hand(r) for r in studied(PLAN, STUDY)]
     rows = [
         row(f"{r['name']}: {name}", r["levels"][signal], "", None, BETTER.get(name, ""), len(r["runs"]), None)

@@ -1,4 +1,4 @@
-"""How long ``trainwright runs`` takes over 10,000 run folders: with the index made, and the first time.
+"""Time of ``trainwright runs`` with 10,000 run folders: with an existing index, and the first time.
 
 ``python -m benchmarks.listing``
 """
@@ -18,7 +18,7 @@ COUNT, REPEATS = 10_000, 5
 
 
 def main() -> None:
-    """Makes the folders, times the command, writes ``results/listing.json``."""
+    """Create the folders, time the command, write ``results/listing.json``."""
     with tempfile.TemporaryDirectory() as root:
         for i in range(COUNT):
             folder = Path(root) / f"run-{i:05d}"
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def timed(root: str) -> float:
-    """Seconds of one whole command."""
+    """Return the seconds of one whole command."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "trainwright", "runs", "--root", root], capture_output=True, check=True

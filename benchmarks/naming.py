@@ -1,8 +1,8 @@
-"""Who recognises what: samples of a run and held-out images, mixed and numbered, to be named by readers who know neither.
+"""A blind naming test: samples of a run and held-out images, mixed and numbered, are named by readers.
 
-``python -m benchmarks.naming sheets RUN`` draws the sheets into ``runs/naming``. A reader, a person or a vision model, sees them
-alone and writes ``{"1": "winking face", "2": null, ...}``: what another would name alike, and null for the rest. Then
-``python -m benchmarks.naming count RUN A.json B.json`` counts what two readers named, and writes ``results/naming.json``.
+``python -m benchmarks.naming sheets RUN`` draws the sheets into ``runs/naming``. A reader is a person or a vision model that sees only
+the sheets. It writes ``{"1": "winking face", "2": null, ...}``: a name that another reader would give too, or null. Then
+``python -m benchmarks.naming count RUN A.json B.json`` counts the names of two readers, and writes ``results/naming.json``.
 """
 
 import argparse
@@ -25,14 +25,14 @@ Key = list[tuple[str, int]]
 
 
 def order() -> Key:
-    """(kind, index) of each cell, in the order of the numbers on the sheets."""
+    """Return (kind, index) of each cell, in the order of the numbers on the sheets."""
     cells = [("made", i) for i in range(MADE)] + [("real", i) for i in range(REAL)]
     random.Random(5).shuffle(cells)
     return cells
 
 
 def sheets(run: Run) -> None:
-    """Draws the sheets: the same numbers mean the same images each time."""
+    """Draw the sheets; the same numbers mean the same images each time."""
     model, data = opened(run)
     held = data.images("held_out", 10_000)
     chosen = torch.randperm(len(held), generator=torch.Generator().manual_seed(3))[:REAL]
@@ -52,7 +52,7 @@ def sheets(run: Run) -> None:
 
 
 def count(run: Run, readers: list[Path]) -> None:
-    """Writes how many cells of each kind both readers named, and how many with the same words; the words stand beside."""
+    """Write the number of cells of each kind that both readers named, and named alike, together with the words."""
     answers = [json.loads(file.read_text(encoding="utf-8")) for file in readers]
     named: dict[str, list[list[str]]] = {"made": [], "real": []}
     for number, (kind, _) in enumerate(order(), 1):
@@ -71,7 +71,7 @@ def count(run: Run, readers: list[Path]) -> None:
 
 
 def main() -> None:
-    """Draws or counts."""
+    """Draw the sheets or count the names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["sheets", "count"])
     parser.add_argument("run", type=Path)

@@ -1,6 +1,6 @@
-"""What watching costs at the default cadence: the share that the loop itself measures, on real trainings.
+"""Cost of monitoring at the default cadence: the share of time that the trainer itself measures, on real trainings.
 
-``python -m benchmarks.overhead``. Watching is signals, trackers, grids and held-out measurements; checkpoints are counted apart.
+``python -m benchmarks.overhead``. Monitoring is signals, trackers, grids and held-out measurements; checkpoints are counted separately.
 """
 
 import argparse
@@ -22,7 +22,7 @@ RUNS = {  # one whole cycle of the slowest cadence
 
 
 def main() -> None:
-    """Trains each recipe for its steps and writes ``results/overhead.json``."""
+    """Train each recipe for its steps and write ``results/overhead.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="a family; the others' rows stay as they were")
     only = parser.parse_args().only

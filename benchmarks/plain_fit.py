@@ -1,7 +1,7 @@
-"""The same optimisation of Gaussians written plainly: every Gaussian at every pixel, PyTorch's Adam, one loop.
+"""A plain loop for the same optimisation of Gaussians: every Gaussian at every pixel, PyTorch's Adam.
 
-It is what a person writes first: the same variables, beginnings, rates, warm-up and loss as an adaptive fit without
-densification, and no tiles, no list of what reaches where, no early end.
+Variables, initial values, rates, warm-up and loss are those of an adaptive fit without densification. It has no tiles, no culling of
+Gaussians that do not reach a pixel, and no early end.
 """
 
 import torch
@@ -11,7 +11,7 @@ EPSILON = 1e-4
 
 
 def render(values: Tensor, height: int, width: int) -> Tensor:
-    """(B, N, 5 + C) with x, y in pixels, inverse scales and an angle -> (B, H·W, C), normalised over all Gaussians."""
+    """Render (B, N, 5 + C) (x, y in pixels, inverse scales, angle) to (B, H·W, C), normalised over Gaussians."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     dx = x.reshape(1, -1, 1) - values[:, None, :, 0]
     dy = y.reshape(1, -1, 1) - values[:, None, :, 1]
@@ -23,7 +23,7 @@ def render(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def fit(images: Tensor, values: Tensor, rates: Tensor, steps: int, noise: float) -> tuple[Tensor, list[float]]:
-    """Optimises ``values`` for ``steps``; returns them and the mean squared error before each step."""
+    """Optimise ``values`` for ``steps``; return them and the mean squared error before each step."""
     height, width = images.shape[2:]
     target = images.flatten(2).transpose(1, 2)
     columns = [values[..., i : i + 1].clone().requires_grad_() for i in range(values.shape[-1])]

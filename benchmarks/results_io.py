@@ -1,4 +1,4 @@
-"""Writing a benchmark's rows, with the command, date and machine that they came from."""
+"""Writing of a benchmark's rows together with their command, date and machine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write(name: str, command: str, rows: list[dict[str, Any]], **facts: Any) -> Path:
-    """Writes ``results/NAME.json`` in the one format that the tables are generated from."""
+    """Write ``results/NAME.json`` in the format from which tables are generated."""
     file = RESULTS / f"{name}.json"
     result = {"name": name, "command": command, "date": datetime.now(UTC).date().isoformat(), "machine": machine()}
     file.write_text(json.dumps({**result, **facts, "rows": rows}, indent=2) + "\n")
@@ -19,7 +19,7 @@ def write(name: str, command: str, rows: list[dict[str, Any]], **facts: Any) -> 
 
 
 def kept(name: str, but: str | None) -> list[dict[str, Any]]:
-    """Rows of ``results/NAME.json`` that do not begin with ``but``: with ``--only``, what else was measured before. None: none."""
+    """Return rows of ``results/NAME.json`` that do not start with ``but``: with ``--only``, the earlier results. None: none."""
     file = RESULTS / f"{name}.json"
     if but is None or not file.exists():
         return []
@@ -29,7 +29,7 @@ def kept(name: str, but: str | None) -> list[dict[str, Any]]:
 def row(
     metric: str, value: float, unit: str, target: float | None, better: str, n: int, spread: float | None
 ) -> dict[str, Any]:
-    """One line of a table."""
+    """Return one row of a table."""
     return {
         "metric": metric, "value": _significant(value), "unit": unit, "target": target, "better": better, "n": n,
         "spread": None if spread is None else _significant(spread),
@@ -41,7 +41,7 @@ def _significant(value: float) -> float:
 
 
 def machine() -> str:
-    """Processor, cores and system."""
+    """Return processor, cores and system."""
     model = "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

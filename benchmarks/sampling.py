@@ -1,5 +1,6 @@
-"""Images a second of latent diffusion's samplers, decoding included. The weights do not matter for that, so nothing is trained but
-the autoencoder, if it is not in the cache yet.
+"""Images per second of latent diffusion's samplers, including decoding.
+
+Speed does not depend on the weights, so only the autoencoder is trained, if it is not in the cache yet.
 
 ``python -m benchmarks.sampling``
 """
@@ -22,7 +23,7 @@ SAMPLERS = {
 
 
 def main() -> None:
-    """Measures each sampler and writes ``results/sampling.json``."""
+    """Measure each sampler and write ``results/sampling.json``."""
     torch.set_num_threads(2)
     rows = []
     for label, words in SAMPLERS.items():

@@ -1,7 +1,7 @@
-"""What scheduling costs: 10,000 experiments over 1,000 simulated workers, a tenth of which are lost, with drivers that are replaced.
+"""Cost of scheduling: 10,000 experiments on 1,000 simulated workers, a tenth of which are lost, with drivers replaced.
 
-``python -m benchmarks.scheduling`` writes ``results/scheduling.json``. Plan, ladder, scheduler and journal are the real ones; only the
-trainings are simulated, on a virtual clock.
+``python -m benchmarks.scheduling`` writes ``results/scheduling.json``. Plan, plan runner, scheduler and journal are the real ones. Only
+the trainings are simulated, on a virtual clock.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ EXPERIMENTS, SEEDS, WORKERS, LOSS = 2500, 5, 1000, 0.1
 
 
 def plan_of(experiments: int, seeds: int) -> str:
-    """A plan in chains of ten; every other experiment asks what its parent showed."""
+    """Return a plan in chains of ten; every other experiment has a condition on its parent."""
     lines = [
         "title: many", "recipe: wgan_gp/tiny", f"seeds: {list(range(seeds))}", "experiments:",
         "  - {name: e0, hypothesis: the root of all the others}",
@@ -37,7 +37,7 @@ def plan_of(experiments: int, seeds: int) -> str:
 
 
 def after(count: int) -> tuple[Callable[..., None], Callable[[], bool]]:
-    """(told, stop): a driver that is gone once so many experiments have ended."""
+    """Return (reported, stop) of a driver that stops once ``count`` experiments have ended."""
     left = [count]
 
     def reported(*ended: object) -> None:
@@ -47,7 +47,7 @@ def after(count: int) -> tuple[Callable[..., None], Callable[[], bool]]:
 
 
 def main() -> None:
-    """Measures."""
+    """Measure and write the result."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "plan.yaml"
         file.write_text(plan_of(EXPERIMENTS, SEEDS))
@@ -56,7 +56,7 @@ def main() -> None:
         loading = time.perf_counter() - begin
         begin, rounds = time.perf_counter(), 0
         over = False
-        while not over:  # the driver is replaced every 3,000 experiments; what was running is begun again
+        while not over:  # the driver is replaced every 3,000 experiments, and running experiments start again
             study = Study(Path(place) / "study")
             study.open("plan", {"title": "many"})
             runner, cluster = PlanRunner(plan, study.runs), Simulated(WORKERS, LOSS, seed=rounds)

@@ -1,7 +1,8 @@
-"""Samples of the sequence VAE beside real levels: clustered points with the guide's recipe and with the sound ones, and Sokoban.
+"""Samples of the sequence VAE compared with real levels: clustered points and Sokoban.
 
-``python -m benchmarks.sequence`` trains each recipe with its own settings on one thread, leaves the runs in ``runs/sequence`` (a second
-call goes on with them) and writes ``results/sequence.json``. 512 samples of each, 36 times with other noise.
+Clustered points use the recipe of the sequence VAE guide and the sound ones. ``python -m benchmarks.sequence`` trains each recipe with
+its own settings on one thread in ``runs/sequence`` (a second call resumes) and writes ``results/sequence.json``. 512 samples of each,
+36 times with other noise.
 """
 
 import argparse
@@ -44,7 +45,7 @@ TILES = {
 
 
 def trained(title: str) -> tuple[Any, Any]:
-    """(system, data) of a recipe, trained now or found."""
+    """Return (model, data) of a recipe, trained now unless its run exists."""
     family, config = registry.load(title, ("threads=1", "tracker=none"))
     run = Run(Path("runs") / "sequence" / title.split("/")[1])
     train(family, config, run, Silent())
@@ -55,7 +56,7 @@ def trained(title: str) -> tuple[Any, Any]:
 def several(
     model: Any, data: Any, wanted: dict[str, Any], label: str, targets: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """A row a signal: median and range over draws of the noise."""
+    """Yield a row per signal: median and range over draws of the noise."""
     model.prepare_sampling(data)
     seen = [level_signals(model.levels(SAMPLES, seed).cpu(), data, thorough=True) for seed in range(1, DRAWS + 1)]
     for signal, (unit, target, better) in wanted.items():
@@ -66,7 +67,7 @@ def several(
 
 
 def floor(data: Any) -> Iterator[dict[str, Any]]:
-    """The same of levels that are real: what chance makes of a perfect generator."""
+    """Yield the same rows for real levels, as the result of a perfect generator under chance."""
     seen = [level_signals(torch.from_numpy(data.fetch(seed, 0, SAMPLES)), data, thorough=True) for seed in range(DRAWS)]
     for signal, (unit, _, better) in POINTS.items():
         values = [s[signal] for s in seen]
@@ -75,7 +76,7 @@ def floor(data: Any) -> Iterator[dict[str, Any]]:
 
 
 def over_real(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The two-sample ratio of each recipe on clustered points beside that of levels that are real."""
+    """Yield the two-sample ratio of each recipe on clustered points compared with that of real levels."""
     found = {r["metric"]: r for r in rows}
     real = found[f"{REAL} two sample ratio"]["value"]
     made = [
@@ -90,7 +91,7 @@ def over_real(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def sokoban_rows() -> Iterator[dict[str, Any]]:
-    """With the rules and without, and what the search makes of real levels."""
+    """Yield rows with and without the rules, and the result of the search on real levels."""
     model, data = trained("sequence_vae/sokoban")
     yield from several(model, data, TILES, "Sokoban:")
     model.model = model.model.model_copy(update={"rules": "none"})
@@ -101,7 +102,7 @@ def sokoban_rows() -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Trains what is not trained yet and writes the result."""
+    """Train missing runs and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=RECIPES, help="measure that alone, and keep the other rows")
     only = parser.parse_args().only

@@ -1,6 +1,6 @@
-"""The sequence guide's comparisons: its plan run over three seeds, each claim with what came of it.
+"""The comparisons of the sequence VAE guide as a plan over three seeds: each claim with its result.
 
-``python -m benchmarks.sequence_guide`` leaves the study in ``runs/sequence_guide`` (a second call goes on with it) and writes
+``python -m benchmarks.sequence_guide`` keeps the study in ``runs/sequence_guide`` (a second call resumes) and writes
 ``results/sequence_guide.json``.
 """
 
@@ -17,7 +17,7 @@ ERROR, SAMPLES, NATS = "validation/element", "prior/two_sample_ratio", "kl/nats_
 
 
 def line(made: dict[str, Any]) -> dict[str, str]:
-    """Cells of an experiment: medians over seeds, and differences to its parent with their 95 % intervals."""
+    """Return the cells of an experiment: medians over seeds, and differences from its parent with 95 % intervals."""
     effects = made.get("effects", {})
 
     def beside(signal: str) -> str:
@@ -32,7 +32,7 @@ def line(made: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Runs what is missing and writes the result."""
+    """Run missing experiments and write the result."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""A cluster that takes no time: experiments end when a virtual clock says so, and workers are lost by chance."""
+"""A simulated cluster: experiments end on a virtual clock, and workers are lost at random."""
 
 import heapq
 import random
@@ -8,7 +8,7 @@ from trainwright.studies.jobs import Job, Result
 
 
 class Simulated:
-    """``workers`` workers of which each loses an experiment with probability ``loss``.
+    """Executor of ``workers`` simulated workers, of which each loses an experiment with probability ``loss``.
 
     Args:
         workers: at the same time.
@@ -27,7 +27,7 @@ class Simulated:
         self._order = count()
 
     def submit(self, job: Job) -> None:
-        """Begins one; more than there are workers, or one that runs already, is an error of the scheduler."""
+        """Start an experiment; more than there are workers, or one that runs already, is an error of the scheduler."""
         assert len(self.busy) < self.capacity and job.name not in self.busy
         self.submitted[job.name] = self.submitted.get(job.name, 0) + 1
         self.busy.add(job.name)
@@ -39,7 +39,7 @@ class Simulated:
         )
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
-        """The next that ends."""
+        """Return the next experiment that ends."""
         if not self._events:
             return []
         self.clock, _, job, lost = heapq.heappop(self._events)
@@ -64,4 +64,4 @@ class Simulated:
         ]
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""

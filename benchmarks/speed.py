@@ -1,10 +1,9 @@
-"""Items per second and peak memory of Trainwright's training beside a bare loop of the same mathematics, in turn.
+"""Items per second and peak memory of Trainwright's training compared with a bare loop of the same mathematics.
 
-``python -m benchmarks.speed`` starts a process for each of the two and for each recipe, lets them take blocks of steps
-in turn (A B A B ...), one computing while the other waits, and writes medians of the ratio pair by pair. Trainwright's
-side is the real loop with everything on: signals, average, checks, TensorBoard rows. Grids and held-out measurements
-are too seldom to fall into a block; their cost is in ``benchmarks/overhead.py``. The bare loop runs as PyTorch comes.
-Losses of the first steps are compared.
+``python -m benchmarks.speed`` starts a process for each of the two and for each recipe. They take alternating blocks of steps
+(A B A B ...), and one waits while the other computes. Medians of the ratio of each pair are written. Trainwright's side is the real
+trainer with everything on: signals, average, checks, TensorBoard rows. Grids and held-out measurements are too rare to fall into a
+block; their cost is in ``benchmarks/overhead.py``. The bare loop uses PyTorch's defaults. Losses of the first steps are compared.
 """
 
 import argparse
@@ -43,7 +42,7 @@ EQUAL_STEPS = 3
 
 
 def bare(title: str, pipe: Any, threads: int) -> None:
-    """The hand-written side: answers each number with (seconds for so many steps, losses)."""
+    """Serve the hand-written side: answer each number of steps with (seconds, losses)."""
     import torch
 
     from trainwright import catalog as registry
@@ -69,7 +68,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
 
 
 def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
-    """The batch at a position, of samples that lie in memory; levels are made on the fly, as in training."""
+    """Return the batch at a position from samples in memory; levels are generated on the fly, as in training."""
     from trainwright.data.stream import batch_indices
 
     if family == "sequence_vae":
@@ -82,7 +81,7 @@ def fetch_from(family: str, data: Any, seed: int) -> Callable[[int, int], Any]:
 
 
 def bare_wgan(model: Any, config: Any) -> Any:
-    """The hand-written WGAN-GP on the networks of a system."""
+    """Return the hand-written WGAN-GP on the networks of a model."""
     from benchmarks.bare_loop import BareLoop
 
     optim, networks = config.optim, model.networks
@@ -93,7 +92,7 @@ def bare_wgan(model: Any, config: Any) -> Any:
 
 
 def bare_vae(model: Any, config: Any) -> Any:
-    """The hand-written VAE on the networks of a system, at the KL weight of the first epoch."""
+    """Return the hand-written VAE on the networks of a model, at the KL weight of the first epoch."""
     from benchmarks.bare_vae import BareVae
 
     beta = model.beta(0, 0.0)
@@ -101,7 +100,7 @@ def bare_vae(model: Any, config: Any) -> Any:
 
 
 def bare_sequence(model: Any, config: Any) -> Any:
-    """The hand-written sequence VAE on the first weights of a system, at the KL weight of the first epoch."""
+    """Return the hand-written sequence VAE on a model's first weights, at the KL weight of the first epoch."""
     from benchmarks.bare_sequence import BareSequence
     from trainwright.config.schedules import value
 
@@ -109,7 +108,7 @@ def bare_sequence(model: Any, config: Any) -> Any:
 
 
 def bare_diffusion(model: Any, config: Any) -> Any:
-    """The hand-written noise predictor's loop on the UNet of a system."""
+    """Return the hand-written loop of the noise predictor on the UNet of a model."""
     from benchmarks.bare_diffusion import BareDiffusion
 
     optim, noise = config.optim, model.noise
@@ -118,7 +117,7 @@ def bare_diffusion(model: Any, config: Any) -> Any:
 
 
 def bare_video(model: Any, config: Any) -> Any:
-    """The hand-written VAE-GAN on the networks of a system."""
+    """Return the hand-written VAE-GAN on the networks of a model."""
     from benchmarks.bare_video import BareVideo
 
     return BareVideo(model, config)
@@ -131,7 +130,7 @@ BARE = {
 
 
 def ours(title: str, pipe: Any, threads: int) -> None:
-    """Trainwright's side: the real session, held between blocks by its own stop callback."""
+    """Serve Trainwright's side: the real session, paused between blocks by its stop function."""
     import torch
 
     from trainwright import catalog as registry
@@ -161,12 +160,12 @@ def ours(title: str, pipe: Any, threads: int) -> None:
 
 
 def peak_memory() -> float:
-    """Peak resident memory of this process in MB."""
+    """Return the peak resident memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, Any]]:
-    """Runs both sides in turn; the first block of each (start-up, warm-up) is not counted."""
+    """Run alternating blocks of both sides; the first block of each (start-up, warm-up) is not counted."""
     context = mp.get_context("spawn")
     sides = {}
     for side, target in (("bare", bare), ("ours", ours)):
@@ -225,13 +224,13 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
 
 
 def speed_row(metric: str, items: int, seconds: list[float]) -> dict[str, Any]:
-    """Items per second of the median block, with the range over the blocks."""
+    """Return items per second of the median block, with the range over the blocks."""
     speeds = [items / s for s in seconds]
     return row(metric, statistics.median(speeds), "items/s", None, "higher", len(speeds), max(speeds) - min(speeds))
 
 
 def main() -> None:
-    """Measures every recipe and writes ``results/speed.json``."""
+    """Measure every recipe and write ``results/speed.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)

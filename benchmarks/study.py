@@ -1,4 +1,4 @@
-"""What benches do with studies and runs: run a plan or go on with it, say what an experiment changes, open a run with its data."""
+"""Helpers for benchmarks: run or resume a plan, describe a change, open a run with its data."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from trainwright.runs.folder import Run
 
 
 def studied(plan: str, study: Path, *words: str) -> list[dict[str, Any]]:
-    """Runs what is missing of a plan, one thread each, and returns the rows of its table."""
+    """Run missing experiments of a plan, one thread each, and return the rows of its table."""
     command = [sys.executable, "-m", "trainwright", "plan", "run", plan, *words, "threads=1", "tracker=none"]
     subprocess.run([*command, "--study", str(study)], check=True)
     rows: list[dict[str, Any]] = json.loads((study / "table.json").read_text())["rows"]
@@ -21,14 +21,14 @@ def studied(plan: str, study: Path, *words: str) -> list[dict[str, Any]]:
 
 
 def opened(run: Run) -> tuple[Any, Any]:
-    """(trained, data) of a run."""
+    """Return (trained model, data) of a run."""
     family = registry.family(run.read()["family"])
     config = read_config(family, run)
     return load(family, run), family.load(config).open_data(config)
 
 
 def changes(made: dict[str, Any]) -> str:
-    """What an experiment changes, in words."""
+    """Return the change of an experiment in words."""
     return ", ".join(f"{k.rpartition('.')[2]} {_short(v)}" for k, v in made["change"].items()) or "none"
 
 

@@ -1,12 +1,12 @@
-"""Where the posterior collapses, measured, beside the prediction from the data's covariance: architectures and reductions.
+"""Threshold of posterior collapse, measured and predicted from the data's covariance, for architectures and reductions.
 
-``python -m benchmarks.threshold``: each model is trained on the sprites at β = 0.3 of the prediction and then taken
-up step by step to 1.15 of it, each level from the weights of the one before. KL over the training sets falls linearly
-in ln β towards the threshold; the measured threshold is where the line through the last two levels with more than
-0.05 nats meets zero. Where it does not fall so (that line would meet zero beyond a level with less than 0.025 nats),
-the last level above 0.05 nats and the first below are given instead. ``mlp`` is two dense layers of 256 on either
-side. The latent of ``slots`` is local, so no direction of it can reach the whole image: the prediction is an upper
-limit there.
+``python -m benchmarks.threshold``: each model is trained on the sprites at β = 0.3 of the prediction. β then rises level by level to
+1.15 of it, each level from the weights of the one before. KL over the training set falls linearly in ln β towards the threshold. The
+measured threshold is where the line through the last two levels with more than 0.05 nats meets zero. KL may not fall linearly: the line
+would meet zero beyond a level with less than 0.025 nats. Then the last level above 0.05 nats and the first below are given.
+
+``mlp`` is two dense layers of 256 on either side. The latent of ``slots`` is local, so no direction of it can reach the whole image.
+The prediction is therefore an upper limit there.
 """
 
 import argparse
@@ -21,14 +21,14 @@ COMMAND = "python -m benchmarks.threshold"
 MODELS = {"conv1d": "conv1d_512d", "mlp": "conv1d_512d", "resnet_conv1d": "resnet_conv1d_512d", "slots": "sound"}
 REDUCTIONS = ("group_mean", "mean", "sum")
 LEVELS = (0.3, 0.5, 0.65, 0.8, 0.9, 1.0, 1.15)
-SCALE = {"slots": 0.4}  # a local latent collapses earlier, so the levels begin lower
+SCALE = {"slots": 0.4}  # a local latent collapses earlier, so the levels start lower
 FIRST, EACH = 300, 120  # steps at the first level and at each other
 SEEN = 0.05  # nats
 LEVELS_KEY = "nats_at_shares_of_the_prediction"
 
 
 def encoder(numbers: int) -> Any:
-    """(B, F, N) -> mean and log-variance of 64 dimensions."""
+    """Encoder from (B, F, N) to mean and log-variance of 64 dimensions."""
     from torch import nn
 
     from trainwright.families.gaussian_vae.networks import Heads
@@ -37,7 +37,7 @@ def encoder(numbers: int) -> Any:
 
 
 def decoder(numbers: int, width: int) -> Any:
-    """The mirror image."""
+    """Decoder that mirrors the encoder."""
     from torch import nn
 
     layers = [nn.Linear(64, 256), nn.ELU(), nn.Linear(256, 256), nn.ELU(), nn.Linear(256, numbers)]
@@ -45,7 +45,7 @@ def decoder(numbers: int, width: int) -> Any:
 
 
 def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]]:
-    """(predicted β, [(β / predicted, nats)])."""
+    """Return (predicted β, [(β / predicted, nats)])."""
     import torch
 
     from trainwright import catalog as registry
@@ -88,7 +88,7 @@ def measure(name: str, reduction: str) -> tuple[float, list[tuple[float, float]]
 
 
 def found(levels: list[tuple[float, float]]) -> dict[str, float]:
-    """The measured threshold in shares of the prediction, by label: one figure, or the two levels that it lies between."""
+    """Return the measured threshold over the prediction, by label: one number, or the two levels around it."""
     seen = [(math.log(share), nats) for share, nats in levels if nats > SEEN]
     gone = next((share for share, nats in levels if nats < SEEN / 2), math.inf)
     if len(seen) >= 2:
@@ -106,7 +106,7 @@ def found(levels: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures every pair and writes ``results/threshold.json``."""
+    """Measure every pair and write ``results/threshold.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(MODELS), help="one architecture; the others' rows stay as they were")
     only = parser.parse_args().only

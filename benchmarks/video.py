@@ -1,4 +1,4 @@
-"""What of video training lies in a step and what before it.
+"""Time of video training within a step and before the first step.
 
 ``python -m benchmarks.video``. Decoding and flow happen once, into the cache, so that no step waits for them.
 """
@@ -25,7 +25,7 @@ TITLE, STEPS, ROUNDS = "video_vaegan/clips", 120, 20
 
 
 def timed(action: Callable[[], object]) -> list[float]:
-    """Milliseconds of each call."""
+    """Return the milliseconds of each call."""
     found = []
     for _ in range(ROUNDS):
         begin = time.perf_counter()
@@ -35,7 +35,7 @@ def timed(action: Callable[[], object]) -> list[float]:
 
 
 def main() -> None:
-    """Measures and writes ``results/video.json``."""
+    """Measure and write ``results/video.json``."""
     family, config = registry.load(TITLE, (f"steps={STEPS}", "log_every=10", "threads=2", "tracker=none"))
     torch.set_num_threads(2)
     data, batch = family.load(config).open_data(config), config.train.batch_size
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def spread(values: list[float]) -> float:
-    """Range."""
+    """Return the range."""
     return max(values) - min(values)
 
 

@@ -1,7 +1,7 @@
-"""Each part of the video VAE-GAN against the plainest thing in its place, on the clips that come along and on the moving square.
+"""Each part of the video VAE-GAN compared with a plain replacement, on the packaged clips and on the moving square.
 
-``python -m benchmarks.video_parts`` runs the plan ``video_vaegan/parts`` on both (about an hour), leaves the studies in
-``runs/video_parts_*`` (a second call goes on with them) and writes ``results/video_parts_*.json``.
+``python -m benchmarks.video_parts`` runs the plan ``video_vaegan/parts`` on both (about an hour) in ``runs/video_parts_*`` (a second
+call resumes) and writes ``results/video_parts_*.json``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ SHOWN = {"PSNR, dB": "prediction/psnr", "features": "prediction/feature_distance
 
 
 def line(made: dict[str, Any], shown: dict[str, str] = SHOWN) -> dict[str, str]:
-    """Cells of an experiment: levels, and the difference from its parent over seeds."""
+    """Return the cells of an experiment: levels, and the difference from its parent over seeds."""
     levels, effects = made.get("levels", {}), made.get("effects", {})
     cells = {"experiment": made["name"], "change": changes(made), "hypothesis": made["outcome"]}
     for name, signal in shown.items():
@@ -27,7 +27,7 @@ def line(made: dict[str, Any], shown: dict[str, str] = SHOWN) -> dict[str, str]:
 
 
 def main() -> None:
-    """Runs what is missing and writes the results."""
+    """Run missing experiments and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=("clips", "square"), help="only there")
     parser.add_argument("--workers", type=int, default=2)

@@ -1,7 +1,7 @@
-"""The video guide's phases as a plan, on the clips that come along: what each expects beside what happened.
+"""The phases of the video VAE-GAN guide as a plan on the packaged clips: expectations compared with results.
 
-``python -m benchmarks.video_phases`` runs the plan ``video_vaegan/phases`` (half an hour of one core), leaves the study in
-``runs/video_phases`` (a second call goes on with it) and writes ``results/video_phases.json``.
+``python -m benchmarks.video_phases`` runs the plan ``video_vaegan/phases`` (half an hour of one core) in ``runs/video_phases``
+(a second call resumes) and writes ``results/video_phases.json``.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ SHOWN = {
 
 
 def main() -> None:
-    """Runs what is missing and writes the results."""
+    """Run missing experiments and write the results."""
     made = studied(PLAN, STUDY)
     rows = [
         row(f"{r['name']}: {name.partition(',')[0]}", r["levels"][signal], "", None, "", len(r["runs"]), None)

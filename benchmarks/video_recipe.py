@@ -1,8 +1,7 @@
-"""Each part that the clips' recipe does without, added to it at its full length.
+"""Each part that the recipe of the clips does not use, added to it at full training length.
 
-``python -m benchmarks.video_recipe`` runs the plan ``video_vaegan/parts_added`` (half an hour of one core), leaves the study in
-``runs/video_recipe`` (a second call goes on with it), evaluates each run on all held-out windows and writes
-``results/video_recipe.json``.
+``python -m benchmarks.video_recipe`` runs the plan ``video_vaegan/parts_added`` (half an hour of one core) in ``runs/video_recipe``. It
+evaluates each run on all held-out windows and writes ``results/video_recipe.json``. A second call resumes.
 """
 
 import statistics
@@ -24,7 +23,7 @@ SPEED = "windows a second"
 
 
 def evaluated(run: Run) -> dict[str, Any]:
-    """What ``trainwright evaluate`` says of a run, what copying gives, and its speed."""
+    """Return the results of ``trainwright evaluate`` for a run, those of copying, and its speed."""
     trained, data = opened(run)
     lines = {line["metric"]: line for line in trained.model.evaluate(data)}
     speeds = [r["speed/samples_per_second"] for r in read_lines(run.metrics) if "speed/samples_per_second" in r]
@@ -34,7 +33,7 @@ def evaluated(run: Run) -> dict[str, Any]:
 
 
 def line(made: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
-    """Cells of an experiment: means over seeds, and differences from its parent."""
+    """Return the cells of an experiment: means over seeds, and differences from its parent."""
     own = found[made["name"]]
     cells = {"experiment": made["name"], "change": changes(made)}
     for name in SHOWN:
@@ -53,7 +52,7 @@ def _nearer(found: dict[str, Any], name: str) -> bool:
 
 
 def main() -> None:
-    """Runs what is missing and writes the results."""
+    """Run missing experiments and write the results."""
     torch.set_num_threads(1)
     made = studied(PLAN, STUDY)
     found = {r["name"]: [evaluated(Run(STUDY / "runs" / name)) for name in r["runs"]] for r in made}

@@ -1,4 +1,4 @@
-"""Experiments an hour: one and two processes of this machine, and a Ray cluster of two nodes on it.
+"""Experiments per hour of one process, two processes, and a Ray cluster of two nodes on this machine.
 
 ``python -m benchmarks.workers`` writes ``results/workers.json``. An experiment is 400 steps of ``wgan_gp/tiny`` at 16 px, one thread.
 """
@@ -27,7 +27,7 @@ experiments:
 
 
 def measure(words: list[str], study: Path) -> tuple[float, float]:
-    """(experiments an hour, median samples a second of a run)."""
+    """Return (experiments per hour, median samples per second of a run)."""
     begin = time.perf_counter()
     subprocess.run([*words, "--study", str(study)], check=True, capture_output=True)
     hour = 3600 * COUNT / (time.perf_counter() - begin)
@@ -36,7 +36,7 @@ def measure(words: list[str], study: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measures in turn, so that a noisy machine is noisy for all."""
+    """Measure all in alternation, so that noise of the machine affects each."""
     from ray.cluster_utils import Cluster
 
     rows: dict[str, list[tuple[float, float]]] = {"1 process": [], "2 processes": [], "Ray, 2 nodes": []}

@@ -1,1 +1,1 @@
-"""The fault bench: injected faults and healthy twins that look odd, labels that the doctor does not see, one table."""
+"""The fault benchmark: injected faults and healthy runs that look odd, with labels that the doctor does not see."""

@@ -1,5 +1,6 @@
-"""What others would have said of the same runs: the guides' rules as written, loss-only rules with published thresholds, a decision
-tree on raw losses. Each sees the run up to the moments at which the doctor looked, and nothing that costs a probe.
+"""Baselines on the same runs: rules of the guides, loss-only rules with published thresholds, and a decision tree.
+
+Each gets the run up to the steps at which the doctor examined it, and no signals that need a probe.
 """
 
 import math
@@ -15,7 +16,7 @@ Said = tuple[str, ...]  # symptoms
 
 
 def losses(h: History) -> dict[str, Series]:
-    """The plain loss curves that any loop has: d, g or loss."""
+    """Return the plain loss curves that any loop has: d, g or loss."""
     found: dict[str, Series] = {}
     real, fake = h.get("discriminator/real"), h.get("discriminator/fake")
     if real is not None and fake is not None:
@@ -34,7 +35,7 @@ def losses(h: History) -> dict[str, Series]:
 
 
 def guides(h: History) -> Said:
-    """The five guides' rules as they are written; where a guide names no number, the number stands beside the rule."""
+    """Apply the five guides' rules as written; where a guide names no number, ours stands in the comment."""
     found, raw = [], losses(h)
     bce = h.get("discriminator/real") is not None
     d, g = raw.get("d"), raw.get("g")
@@ -74,7 +75,7 @@ def guides(h: History) -> Said:
     latent = h.number("latent_dim") or 1
     if (
         kl is not None and len(kl) >= 10 and np.all(kl.values[-10:] / latent < 0.1)
-    ):  # "KL collapsed" at .06 to .07, a mean over dimensions
+    ):  # "KL collapsed" at 0.06 to 0.07, a mean over dimensions
         found.append("posterior_collapse")
     groups = [s for n, s in h.match("vae/") if n in ("xy", "scale", "rot", "feat") and len(s) >= 10]
     if groups:  # "0.1 for places and 1.2 for rotation"
@@ -85,7 +86,7 @@ def guides(h: History) -> Said:
 
 
 def published(h: History) -> Said:
-    """AutoTrainer's and SageMaker Debugger's tests that a loss curve or a gradient norm allows, with their published thresholds."""
+    """Apply tests of AutoTrainer and SageMaker Debugger for loss curves and gradient norms, with published thresholds."""
     found, raw = [], losses(h)
     for name, series in raw.items():
         values = series.values
@@ -115,7 +116,7 @@ def published(h: History) -> Said:
 
 
 def features(h: History) -> list[float]:
-    """Twenty-one numbers of raw loss curves, for the tree."""
+    """Return twenty-one numbers of raw loss curves, for the tree."""
     raw, found = losses(h), []
     for name in ("d", "g", "loss"):
         series = raw.get(name)
@@ -155,6 +156,6 @@ class Tree:
         self.model = DecisionTreeClassifier(max_depth=5, min_samples_leaf=3, random_state=0).fit(rows, labels)
 
     def __call__(self, h: History) -> Said:
-        """What it says of a run so far."""
+        """Return its answer for a run so far."""
         said = str(self.model.predict([features(h)])[0])
         return () if said == "healthy" else (said,)

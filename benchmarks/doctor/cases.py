@@ -1,4 +1,4 @@
-"""Writes ``tests/health/cases.json.gz``: for each symptom a run of the tuning half that has it, and healthy twins.
+"""Writes ``tests/diagnosis/cases.json.gz``: for each symptom a run of the tuning half that has it, and healthy runs.
 
 ``python -m benchmarks.doctor.cases`` after ``python -m benchmarks.doctor.runs --half tuning``. Signals of real runs, rounded.
 """
@@ -11,11 +11,11 @@ from typing import Any
 from benchmarks.doctor.judge import doctor, load, wanted
 from benchmarks.doctor.settings import Setting
 
-FILE = Path(__file__).parents[2] / "tests" / "health" / "cases.json.gz"
+FILE = Path(__file__).parents[2] / "tests" / "diagnosis" / "cases.json.gz"
 
 
 def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
-    """Signals as columns, four digits."""
+    """Return signals as columns with four digits."""
     columns: dict[str, list[list[float]]] = {}
     for row in made["rows"]:
         for name, value in row.items():
@@ -37,8 +37,9 @@ def compact(setting: Setting, made: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One run for each symptom and cause that the doctor names rightly, one twin for each oddity; of kinds whose runs are not here
-    the cases stay as they are.
+    """Write one run for each symptom and cause that the doctor names correctly, and one healthy run for each oddity.
+
+    The cases of kinds without runs on this machine stay as they are.
     """
     runs = list(load("tuning"))
     here = {setting.kind for setting, _ in runs}

@@ -1,7 +1,7 @@
-"""The doctor on other people's GAN runs, of which only two loss curves are known: what losses tell, and what they cannot.
+"""The doctor on GAN runs of other projects with two loss curves each: faults that losses can show.
 
-``python -m benchmarks.doctor.foreign FOLDER`` reads CSV files (step, d_loss, g_loss) and ``labels.json`` (whether FID got worse by half
-for good, and from which step). No threshold was set by these runs.
+``python -m benchmarks.doctor.foreign FOLDER`` reads CSV files (step, d_loss, g_loss) and ``labels.json``. A label states if FID rose
+permanently by half, and from which step. No threshold was set with these runs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ LOOKS = 40
 
 
 def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
-    """First alarm of one run, asked forty times while it grew, and what was said at the end."""
+    """Return the first alarm of one run, examined forty times while it grew, and the answer at the end."""
     source = open_input(folder / f"{label['run']}.csv", {})
     whole = source.history
     whole.total = label["steps"]
@@ -43,7 +43,7 @@ def look(folder: Path, label: dict[str, Any]) -> dict[str, Any]:
 
 
 def reported(s: dict[str, Any]) -> str:
-    """A run in a line."""
+    """Return a run in a line."""
     label = s["label"]
     when = "" if s["alarm"] is None else f"{s['alarm'] / label['steps']:.2f}"
     onset = f"{label['onset_step'] / label['steps']:.2f}" if label["degraded"] else ""
@@ -53,7 +53,7 @@ def reported(s: dict[str, Any]) -> str:
 
 
 def figures(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the result: shares of the runs that got worse, of those that did not, of all."""
+    """Yield rows of the result: shares of runs that got worse, of those that did not, and of all."""
     bad, good = [s for s in seen if s["label"]["degraded"]], [s for s in seen if not s["label"]["degraded"]]
 
     def share(
@@ -77,7 +77,7 @@ def figures(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Prints each run and writes ``results/foreign.json``."""
+    """Print each run and write ``results/foreign.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder

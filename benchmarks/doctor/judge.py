@@ -1,7 +1,7 @@
-"""The table: recall, false alarms, causes, delay and cost of the doctor and of the baselines, on one half of the runs.
+"""Recall, false alarms, causes, delay and cost of the doctor and of the baselines on one half of the runs.
 
-``python -m benchmarks.doctor.judge --half tuning`` reads ``runs/doctor/*.json``. An alarm is what the doctor said at one of the
-moments at which he looked while the run was trained; he is asked again from the same signals up to that moment.
+``python -m benchmarks.doctor.judge --half tuning`` reads ``runs/doctor/*.json``. An alarm is a finding at one of the steps at which the
+doctor examined the run during training. The diagnosis is computed again here from the signals up to that step.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.signal_names import derive
 
-# other names under which the injected thing may rightly be found
+# other accepted names of the injected fault
 SAME = {
     "plateau": {"plateau", "variance_collapse", "posterior_collapse"},
     "mode_collapse": {"mode_collapse"},
@@ -31,7 +31,7 @@ SAME = {
 
 
 def wanted(setting: Setting, made: dict[str, Any]) -> set[str]:
-    """Names under which the fault may rightly be found: what was injected, and what the truth says has become of it."""
+    """Return the accepted names of a fault: the injected one, and its consequences according to the truth."""
     found = set(SAME.get(setting.symptom or "", {setting.symptom or ""}))
     truth = made["truth"]
     if setting.kind in ("gan", "wgan_gp") and truth.get("finite") and truth["spread"] < 0.1 and truth["kinds"] <= 3:
@@ -41,7 +41,7 @@ def wanted(setting: Setting, made: dict[str, Any]) -> set[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge said of one run: the alarm's step (None: silent), the names found, the causes in order."""
+    """Answer of a judge for one run: the alarm's step (None: silent), the names found, the causes in order."""
 
     alarm: float | None
     found: frozenset[str] = frozenset()
@@ -52,20 +52,20 @@ Judge = Callable[[Setting, dict[str, Any]], Verdict]
 
 
 def history(made: dict[str, Any]) -> History:
-    """What the doctor saw."""
+    """Return the doctor's input."""
     found = History.of(made["rows"], made["settings"], made["facts"], made["total"])
     return derive(found) if "status" not in made else found
 
 
 def moments(made: dict[str, Any]) -> list[float]:
-    """Steps at which judges are asked: when he looked, the last row, and the step of a number that was not finite."""
+    """Return the steps at which judges answer: those of the doctor, the last row, and that of a non-finite number."""
     ends = [made["rows"][-1]["step"]] if made["rows"] else []
     event = made["facts"].get("non_finite")
     return sorted({*made["looks"], *ends, *([event["step"]] if event else [])})
 
 
 def doctor(setting: Setting, made: dict[str, Any]) -> Verdict:
-    """Trainwright's, asked at each moment at which he looked."""
+    """Return the answer of Trainwright's doctor over the steps at which it examined the run."""
     whole = history(made)
     right = wanted(setting, made)
     first: float | None = None
@@ -91,7 +91,7 @@ def doctor(setting: Setting, made: dict[str, Any]) -> Verdict:
 
 
 def said_by(rules: Callable[[History], tuple[str, ...]]) -> Judge:
-    """A judge that has no causes: an alarm counts when it was given at two looks in a row."""
+    """Return the answer of a judge without causes: an alarm counts if it occurs at two steps in a row."""
 
     def judge(setting: Setting, made: dict[str, Any]) -> Verdict:
         whole, right = history(made), wanted(setting, made)
@@ -114,7 +114,7 @@ def said_by(rules: Callable[[History], tuple[str, ...]]) -> Judge:
 
 
 def score(judge: Judge, half: str, kind: str | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Totals and one row a run, of one kind of runs if it is given."""
+    """Return totals and one row per run, of one kind of runs if given."""
     rows = []
     for setting, made in load(half):
         if kind is not None and setting.kind != kind:
@@ -159,7 +159,7 @@ def score(judge: Judge, half: str, kind: str | None = None) -> tuple[dict[str, A
 
 
 def load(half: str) -> Iterable[tuple[Setting, dict[str, Any]]]:
-    """Settings of a half with what was kept of their runs."""
+    """Return the settings of a half with the records of their runs."""
     for setting in settings():
         file = Path(HOME) / f"{setting.name}.json"
         if setting.half == half and file.exists():
@@ -172,7 +172,7 @@ def _share(values: Iterable[bool]) -> float | None:
 
 
 def main() -> None:
-    """Prints one half, run by run."""
+    """Print one half, run by run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=["tuning", "frozen"], default="tuning")
     parser.add_argument("--only", default="")

@@ -1,4 +1,4 @@
-"""Two training loops as people write them, with the doctor in two lines: a GAN and a VAE of dense layers on small real images."""
+"""Two typical training loops with the doctor in two lines: a GAN and a VAE on small real images."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ SIDE = 16
 
 
 def images(data: str) -> tuple[Tensor, Tensor]:
-    """(training, held out), (n, 3, 16, 16) in [-1, 1]."""
+    """Return (training, held-out) images, (n, 3, 16, 16) in [-1, 1]."""
     from trainwright.catalog import load
     from trainwright.data.images import Images
 
@@ -46,7 +46,7 @@ def conv_generator(latent: int, width: int, kernel: int) -> nn.Sequential:
 
 
 def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Tensor]:
-    """A non-saturating GAN (Goodfellow et al. 2014). Returns the watch and 512 samples at the end."""
+    """Train a non-saturating GAN (Goodfellow et al. 2014); return the watch and 512 samples at the end."""
     torch.manual_seed(o["seed"])
     real, held = images(o["data"])
     real = real[: o.get("images", len(real))]
@@ -82,7 +82,7 @@ def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
         fake = g(torch.randn(batch, z))
         on_real, on_fake = d(hide(x)), d(hide(fake.detach()))
         loss_real, loss_fake = cross_entropy(on_real, o.get("smooth", 1.0)), cross_entropy(on_fake, 0.0)
-        block = o.get("block")  # networks that take turns for whole stretches
+        block = o.get("block")  # networks that alternate in long blocks
         if block is None or step // block % 2 == 0:
             descend(adam_d, loss_real + loss_fake)
             updates["discriminator"] += 1
@@ -101,7 +101,10 @@ def gan(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
 
 
 def gan_networks(o: Mapping[str, Any], z: int) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator of dense layers; ``kernel``: transposed convolutions, ``blurred``: no detail below so many pixels."""
+    """Return generator and discriminator of dense layers.
+
+    Option ``kernel`` selects transposed convolutions, and ``blurred`` removes detail below this number of pixels.
+    """
     width, size = o.get("width", 128), 3 * SIDE * SIDE
     if "kernel" in o:
         g: nn.Module = conv_generator(z, width // 4, o["kernel"])
@@ -117,7 +120,7 @@ def gan_networks(o: Mapping[str, Any], z: int) -> tuple[nn.Module, nn.Module]:
 
 
 def from_fixed_noise(network: nn.Module, z: int) -> Callable[[int], Tensor]:
-    """``sample(n)``: images from the first n of 128 draws that never change."""
+    """Return ``sample(n)``, which gives images from the first n of 128 fixed draws."""
     fixed = torch.randn(128, z, generator=torch.Generator().manual_seed(7))
 
     def sample(n: int) -> Tensor:
@@ -128,12 +131,12 @@ def from_fixed_noise(network: nn.Module, z: int) -> Callable[[int], Tensor]:
 
 
 def cross_entropy(scores: Tensor, wanted: float) -> Tensor:
-    """Of logits against one label."""
+    """Return the binary cross-entropy of logits and one label."""
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, wanted))
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step."""
+    """Take one step."""
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -141,14 +144,18 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 @torch.no_grad()
 def kill(network: nn.Module) -> None:
-    """Every weight matrix becomes 0."""
+    """Set every weight matrix to 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             layer.weight.zero_()
 
 
 def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Tensor]:
-    """A VAE with a Gaussian decoder of unit variance (Kingma & Welling 2014), or with averaged errors. Returns watch and samples."""
+    """Train a VAE with a Gaussian decoder of unit variance (Kingma & Welling 2014), or with averaged errors.
+
+    Returns:
+        The watch and samples.
+    """
     torch.manual_seed(o["seed"])
     real, held = images(o["data"])
     real = real[: o.get("images", len(real))].flatten(1)
@@ -227,7 +234,7 @@ def vae(o: Mapping[str, Any], watched: Callable[..., Watch]) -> tuple[Watch, Ten
 def held_out(
     encoder: nn.Module, decoder: nn.Module, held: Tensor, real: Tensor, share: float, beta: float
 ) -> dict[str, float]:
-    """What a careful person logs of held-out images, under Trainwright's names."""
+    """Return the signals of held-out images that a careful user logs, under Trainwright's names."""
     from trainwright.metrics.latent import latent_signals, prior_gap
 
     x = held[:128]

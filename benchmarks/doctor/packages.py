@@ -1,8 +1,8 @@
-"""What torchmortem and thermoclaw say of the same loops (``pip install 'trainwright[bench]'``).
+"""torchmortem and thermoclaw on the same loops (``pip install 'trainwright[bench]'``).
 
-``python -m benchmarks.doctor.packages`` trains one of the three frozen settings of each fault and oddity of the two loops again, both
-packages attached to every network as their pages show, and writes ``results/packages.json``. Neither knows the names of our
-symptoms, so what counts is whether they warn: of the faults, and of the healthy twins. Half the steps, because they are slow.
+``python -m benchmarks.doctor.packages`` trains one of the three frozen settings of each fault and oddity of the two loops again. Both
+packages are attached to every network as their pages show. It writes ``results/packages.json``. Neither package has our names of
+symptoms, so only warnings count, on faults and on healthy runs. The runs have half the steps, because the packages are slow.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from trainwright.diagnosis.watch import Watch
 
 
 def observed(setting: Setting) -> dict[str, bool]:
-    """Whether each package warned at the end of the run."""
+    """Return for each package if it warned at the end of the run."""
     from thermoclaw import CollapseDetector, Observer, diagnose
     from torchmortem import Autopsy
     from torchmortem.types import Severity
@@ -75,7 +75,7 @@ def observed(setting: Setting) -> dict[str, bool]:
 
 
 def main() -> None:
-    """Writes the result."""
+    """Write the result."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     seen: list[tuple[Setting, dict[str, bool]]] = []

@@ -1,6 +1,6 @@
-"""Runs the settings of the bench, two at a time with one thread each, and keeps what the doctor saw and what he did not.
+"""Runs the settings of the benchmark, two at a time, and stores the doctor's input and the truth.
 
-``python -m benchmarks.doctor.runs --half tuning`` leaves ``runs/doctor/NAME.json``; a second call goes on.
+``python -m benchmarks.doctor.runs --half tuning`` writes ``runs/doctor/NAME.json``; a second call resumes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RECIPES = {
     "sequence_tiles": "sequence_vae/sokoban", "latent_diffusion": "latent_diffusion/small",
     "video_vaegan": "video_vaegan/square",
 }  # fmt: skip
-SMALL = {  # what makes a recipe small enough for the bench
+SMALL = {  # what makes a recipe small enough for the benchmark
     "wgan_gp": ["size=16", "n_critic=2"],
     "latent_diffusion": [
         "size=16", "vae.widths=[16, 32]", "autoencoder_steps=500", "multipliers=[1, 2]", "blocks=1", "sampler_steps=20",
@@ -42,7 +42,7 @@ STOPPED = ("stopped_at", "signal", "seconds")  # of a run that is stopped from o
 
 
 def run(setting: Setting) -> dict[str, Any]:
-    """Trains one setting; returns the doctor's input, when he looked, the truth, and the cost."""
+    """Train one setting; return the doctor's input, the steps of its examinations, the truth, and the cost."""
     import torch
 
     torch.set_num_threads(1)
@@ -87,7 +87,7 @@ def _loop(setting: Setting) -> dict[str, Any]:
 
 
 def _words(setting: Setting) -> tuple[str, int, list[str]]:
-    """(recipe, steps, overrides) of one of Trainwright's own."""
+    """Return (recipe, steps, overrides) of one of Trainwright's own families."""
     recipe = RECIPES[setting.kind]
     steps = setting.changes.get("steps", STEPS[setting.kind])
     usual = [
@@ -103,7 +103,7 @@ def _words(setting: Setting) -> tuple[str, int, list[str]]:
 
 
 def _stopped(setting: Setting) -> dict[str, Any]:
-    """A run in a process of its own that is stopped (``signal``) at a step; after ``seconds`` the doctor is asked from outside."""
+    """Run a process that gets ``signal`` at a step; after ``seconds`` the doctor examines it from outside."""
     from trainwright.diagnosis.input import open_input
     from trainwright.runs.folder import read_lines
 
@@ -207,7 +207,7 @@ def _job(setting: Setting) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Runs what was not run yet."""
+    """Run missing settings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=["tuning", "frozen"])
     parser.add_argument("--only", default="", help="settings whose name holds this")

@@ -1,8 +1,7 @@
-"""Every run of the bench: what is injected, what it should be called, and in which half it counts. The runs themselves are lines of
-``settings.yaml``.
+"""Every run of the benchmark: the injected fault, its name, and the half in which it counts. ``settings.yaml`` lists them.
 
-The halves are split by family of settings: they differ in data, size, batch, seed and in the strength of what is injected. Thresholds
-were looked at on ``tuning`` only.
+The halves are split by family of settings: they differ in data, size, batch, seed and strength of the fault. Thresholds were set on
+``tuning`` only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +24,13 @@ class Setting:
 
     Attributes:
         name: unique.
-        half: where it counts.
+        half: ``tuning`` or ``frozen``.
         kind: ``gan`` and ``vae`` are the loops of :mod:`benchmarks.doctor.loops`; ``wgan_gp`` and ``gaussian_vae`` Trainwright's own.
-        symptom: what is injected; None for a healthy twin.
-        cause: what should be named first; None for a healthy twin.
-        odd: for a healthy twin, what looks odd about it.
-        onset: share of the budget at which the fault begins (0: from the first step).
-        changes: of the base setting.
+        symptom: the injected symptom; None for a healthy run.
+        cause: the cause that should be named first; None for a healthy run.
+        odd: for a healthy run, the oddity that it shows.
+        onset: share of the budget at which the fault starts (0: from the first step).
+        changes: changes of the base setting.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Setting:
 
 
 def settings() -> Iterator[Setting]:
-    """All runs, tuning first."""
+    """Return all runs, tuning first."""
     found = []
     for fault in TABLE["faults"]:
         kind, symptom, cause = fault["kind"], fault["symptom"], fault["cause"]
@@ -62,6 +61,6 @@ def settings() -> Iterator[Setting]:
 
 
 def _six(kind: str, changes: list[dict[str, Any]]) -> Iterator[tuple[Half, dict[str, Any]]]:
-    """The six bases of a kind with their changes."""
+    """Yield the six bases of a kind with their changes."""
     for half, base, change in zip(HALVES, TABLE["bases"][kind], changes, strict=True):
         yield half, {**base, **change}

@@ -1,4 +1,4 @@
-"""The committed table: the doctor beside others on the frozen half, and by symptom.
+"""The committed table: the doctor compared with baselines on the frozen half, and by symptom.
 
 ``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs`` and ``python -m benchmarks.doctor.packages``; writes
 ``results/doctor.json``. With ``--kind latent_diffusion`` only the doctor on such runs, in ``results/doctor_KIND.json``.
@@ -28,7 +28,7 @@ TARGETS = {
 
 
 def judges() -> dict[str, Judge]:
-    """Everyone who has an opinion; the tree has seen the tuning half."""
+    """Return all judges; the tree was fitted on the tuning half."""
     tree = baselines.Tree(list(load("tuning")), history)
     rules: dict[str, Callable[..., Any]] = {
         "the guides' rules as written": baselines.guides,
@@ -39,7 +39,7 @@ def judges() -> dict[str, Judge]:
 
 
 def others() -> list[dict[str, Any]]:
-    """torchmortem and thermoclaw on those of the runs that they were attached to; any warning counts as the right one."""
+    """Return rows of torchmortem and thermoclaw on their runs; any warning counts as correct."""
     return [
         {**r, "metric": r["metric"].replace(WARNED[0], "recall").replace(WARNED[1], "false alarms")}
         for r in kept("packages", "-")
@@ -47,7 +47,7 @@ def others() -> list[dict[str, Any]]:
 
 
 def of_kind(kind: str) -> None:
-    """The doctor on the frozen runs of one kind: totals, and what of each symptom was found."""
+    """Return rows of the doctor on the frozen runs of one kind: totals, and recall of each symptom."""
     totals, runs = score(doctor, "frozen", kind)
     rows = []
     for metric, (target, better) in TARGETS.items():
@@ -61,7 +61,7 @@ def of_kind(kind: str) -> None:
 
 
 def main() -> None:
-    """Writes the result."""
+    """Write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", help="only runs of this kind")
     kind = parser.parse_args().kind

@@ -1,4 +1,4 @@
-"""What the doctor does not see: how good the samples are in the features of a network, and how many kinds of images they show."""
+"""Truth that the doctor does not see: sample quality in a network's features, and kinds of images shown."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ KINDS = 20
 
 
 def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
-    """Coverage and precision of 512 samples in the features of the packaged network, kinds of images that are reached, copies."""
+    """Return coverage and precision of 512 samples in the packaged network's features, kinds of images, and copies."""
     if not bool(torch.isfinite(samples).all()):
         return {"finite": 0.0}
     network = Features()
@@ -32,7 +32,7 @@ def quality(samples: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]
 
 
 def levels_truth(model: Any, data: Any) -> dict[str, float]:
-    """Of 512 levels: whether a nearest-neighbour test tells them from real ones, and what z tells of a level in nats."""
+    """Return for 512 levels a nearest-neighbour test against real ones, and the information of z on a level in nats."""
     made, real = model.levels(512, 1), data.some("train", 512)
     if not bool(torch.isfinite(made).all()):
         return {"finite": 0.0}

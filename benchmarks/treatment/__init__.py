@@ -1,1 +1,1 @@
-"""Broken recipes, mended by a treatment, by searches, by the guides' order, and by a treatment whose diagnosis is shuffled."""
+"""Broken recipes, repaired by treatment, by searches, by the guides' order, and by treatment with random diagnoses."""

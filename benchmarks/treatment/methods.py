@@ -1,4 +1,4 @@
-"""Five ways to mend a broken recipe, each a source of experiments with the same budget of training steps."""
+"""Five methods to repair a broken recipe, each a source of experiments with the same budget of training steps."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ METHODS = ("treatment", "shuffled", "fixed_order", "random", "tpe_hyperband")
 
 
 def treatment(family: Family, config: RunConfig, runs: Path, steps: int, order: Any = None) -> Treatment:
-    """Trainwright's."""
+    """Return Trainwright's treatment."""
     return Treatment(family, config, runs, Limits(attempts=50, steps=steps), order=order)
 
 
 def shuffled(family: Family, config: RunConfig, runs: Path, steps: int, seed: int) -> Treatment:
-    """The same loop, its remedies drawn from the whole playbook by chance, whatever was found."""
+    """Return the same loop with remedies drawn at random from the whole playbook, regardless of findings."""
     draw = random.Random(seed)
     deck = [remedy for remedy in playbook(family.name) if remedy.change and remedy.symptoms]
     draw.shuffle(deck)
@@ -31,7 +31,7 @@ def shuffled(family: Family, config: RunConfig, runs: Path, steps: int, seed: in
 
 
 def fixed_order(family: Family, config: RunConfig, runs: Path, steps: int) -> Treatment:
-    """The guide's remedies for what was found, in the guide's own order, each from the beginning (as AutoTrainer retrains)."""
+    """Return a loop with the remedies of the family's guide in its own order, each from scratch as in AutoTrainer."""
 
     def order(name: str, result: Result) -> list[Remedy]:
         guide = [
@@ -45,7 +45,7 @@ def fixed_order(family: Family, config: RunConfig, runs: Path, steps: int) -> Tr
 def search(
     family: Family, config: RunConfig, runs: Path, steps: int, space: Mapping[str, Any], sampler: str, seed: int
 ) -> "Sought":
-    """Full trials drawn by chance, or TPE with Hyperband; neither listens to the doctor."""
+    """Return a search of random full trials, or TPE with Hyperband; neither uses the doctor."""
     length = int(config.train.steps or 0)
     head = SearchFile.model_validate(
         {
@@ -66,18 +66,18 @@ def search(
 
 
 class Sought(Search):
-    """A search that measures each full trial, knows the steps it had taken by then, and ends with the first that is good enough."""
+    """A search that measures each full trial, records the steps so far, and ends with the first good enough trial."""
 
     bar = float("inf")
     measure: Callable[[Path], dict[str, float]]
 
     def next(self) -> Job | None:
-        """Nothing more once a trial is good enough."""
+        """Return the next job, or None once a trial is good enough."""
         good = any(t["truth"]["quality"] >= self.bar for t in self.measured)
         return None if good else super().next()
 
     def ended(self, job: Job, result: Result) -> None:
-        """Measures a trial that is complete."""
+        """Measure a trial that is complete."""
         super().ended(job, result)
         trial = self._by_job[job.name]
         if trial.outcome == "complete":
@@ -86,14 +86,14 @@ class Sought(Search):
 
     @cached_property
     def measured(self) -> list[dict[str, Any]]:
-        """Full trials in order."""
+        """Return full trials in order."""
         return []
 
 
 def make(
     method: str, family: Family, config: RunConfig, runs: Path, steps: int, space: Mapping[str, Any], seed: int
 ) -> Any:
-    """The source of a method."""
+    """Return the source of a method."""
     made: dict[str, Callable[[], Any]] = {
         "explore": lambda: Treatment(family, config, runs, Limits(attempts=EXPLORED), breadth=EXPLORED),
         "treatment": lambda: treatment(family, config, runs, steps),

@@ -1,4 +1,4 @@
-"""Cure rates from the pilot runs, which no figure of the bench is measured on, into the playbooks.
+"""Cure rates of the pilot runs for the playbooks; no number of the benchmark is measured on these runs.
 
 ``python -m benchmarks.treatment.rates`` writes ``src/trainwright/playbooks/cure_rates.json``.
 """
@@ -14,7 +14,7 @@ FILE = Path("src/trainwright/playbooks/cure_rates.json")
 
 
 def main() -> None:
-    """Counts how often each remedy was tried and how often it left a run that was well."""
+    """Count for each remedy the attempts, and the attempts that ended without alarms."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for file in sorted(HOME.glob("*.json")):
         made = json.loads(file.read_text())

@@ -1,8 +1,8 @@
-"""Runs every method on every broken recipe, two at a time with one thread each, and measures what came of it.
+"""Runs every method on every broken recipe, two at a time with one thread each, and measures the results.
 
-``python -m benchmarks.treatment.runs --seeds fresh`` leaves ``runs/treatment/FAULT-SEED-METHOD.json``; a second call goes on. All of
-it takes about five hours of one core, so what has been run is committed (``results/treatment_runs.jsonl``): remove that file and
-``runs/treatment`` to begin anew.
+``python -m benchmarks.treatment.runs --seeds fresh`` writes ``runs/treatment/FAULT-SEED-METHOD.json``; a second call resumes. All runs
+take about five hours of one core, so they are committed (``results/treatment_runs.jsonl``). Remove that file and ``runs/treatment`` to
+start from scratch.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TABLE: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("cases.ya
 
 
 def unpack() -> None:
-    """Puts the committed runs where those of this machine are; none that is there already is replaced."""
+    """Copy the committed runs to those of this machine; existing ones are not replaced."""
     HOME.mkdir(parents=True, exist_ok=True)
     for text in KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else ():
         made = json.loads(text)
@@ -39,14 +39,14 @@ def unpack() -> None:
 
 
 def pack() -> None:
-    """Writes all runs of the fresh seeds into one file, a line each."""
+    """Write all runs of the fresh seeds into one file, a line each."""
     fresh = {str(seed) for seed in TABLE["seeds"]["fresh"]}
     files = [f for f in sorted(HOME.glob("*.json")) if f.stem.split("-")[1] in fresh]
     write_text(KEPT, "".join(f.read_text(encoding="utf-8") + "\n" for f in files))
 
 
 def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
-    """(family, config) of a case or of its healthy twin."""
+    """Return (family, config) of a case or of its healthy version."""
     from trainwright import catalog as registry
 
     kind = TABLE["families"][fault["family"]]
@@ -62,7 +62,7 @@ def config_of(fault: dict[str, Any], seed: int, broken: bool) -> Any:
 
 
 def measure(family: Any, folder: Path) -> dict[str, float]:
-    """How good a run is, by what no method sees while it works."""
+    """Return the quality of a run by measures that no method uses while it works."""
     import torch
 
     from benchmarks.doctor.truth import quality
@@ -85,7 +85,7 @@ def measure(family: Any, folder: Path) -> dict[str, float]:
 
 
 def case(fault: dict[str, Any], seed: int, method: str) -> dict[str, Any]:
-    """One method on one broken recipe, or the healthy twin."""
+    """Run one method on one broken recipe, or the healthy recipe."""
     import torch
 
     from trainwright.engine.display import Silent
@@ -145,7 +145,7 @@ def _treated(source: Treatment, family: Any) -> dict[str, Any]:
 
 
 def bar_of(fault: str) -> float:
-    """What counts as repaired: 95 % of the weakest healthy run of the fresh seeds, which must have been made."""
+    """Return the bar for a repair: 95 % of the weakest healthy run of the fresh seeds, which must exist."""
     files = [HOME / f"{fault}-{seed}-healthy.json" for seed in TABLE["seeds"]["fresh"]]
     return SHARE * min(json.loads(file.read_text())["truth"]["quality"] for file in files)
 
@@ -177,7 +177,7 @@ def _job(fault: dict[str, Any], seed: int, method: str) -> str:
 
 
 def main() -> None:
-    """Runs what was not run yet."""
+    """Run missing cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", choices=["pilot", "fresh"], default="fresh")
     parser.add_argument("--methods", default="healthy," + ",".join(METHODS))
@@ -189,7 +189,7 @@ def main() -> None:
         (fault, seed, method)
         for seed in TABLE["seeds"][
             parsed.seeds
-        ]  # all methods of a seed before the next, so that what is there can be compared
+        ]  # all methods of a seed before the next, so that incomplete results can be compared
         for method in parsed.methods.split(",")
         for fault in TABLE["faults"]
         if parsed.only in fault["name"]
@@ -199,7 +199,7 @@ def main() -> None:
     for batch in (
         [c for c in chosen if c[2] == "healthy"],
         [c for c in chosen if c[2] != "healthy"],
-    ):  # what counts as repaired must be known first
+    ):  # the bar for a repair must be known first
         with ProcessPoolExecutor(parsed.processes, mp_context=context) as pool:
             for job in as_completed([pool.submit(_job, *one) for one in batch]):
                 done += 1

@@ -1,4 +1,4 @@
-"""The table of the treatment bench, from the runs of the fresh seeds: ``python -m benchmarks.treatment.table``."""
+"""The table of the treatment benchmark, from the runs of the fresh seeds: ``python -m benchmarks.treatment.table``."""
 
 import json
 from collections import defaultdict
@@ -25,7 +25,7 @@ LABELS = {
 
 
 def load() -> dict[tuple[str, int, str], dict[str, Any]]:
-    """Every run of the fresh seeds by (fault, seed, method)."""
+    """Return every run of the fresh seeds by (fault, seed, method)."""
     unpack()
     found = {}
     for file in sorted(Path(HOME).glob("*.json")):
@@ -36,7 +36,7 @@ def load() -> dict[tuple[str, int, str], dict[str, Any]]:
 
 
 def judged(made: dict[str, Any], bar: float, length: int) -> tuple[bool, float]:
-    """(repaired, steps in healthy runs); a search is charged up to its first trial over the bar, for all its steps if there is none."""
+    """Return (repaired, cost in healthy runs); a search costs up to its first trial over the bar, else in full."""
     enough = [t["taken"] for t in made.get("trials", ()) if t["truth"]["quality"] >= bar]
     repaired = made["truth"]["quality"] >= bar
     steps = min(enough) if enough else made["steps"]
@@ -44,7 +44,7 @@ def judged(made: dict[str, Any], bar: float, length: int) -> tuple[bool, float]:
 
 
 def bootstrap(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
-    """95 % interval of the mean of paired ratios, on a logarithmic scale, pairs drawn again."""
+    """Return the 95 % bootstrap interval of the mean of paired ratios, on a logarithmic scale."""
     rng = np.random.default_rng(0)
     found = stats.bootstrap((np.log(ratios),), np.mean, n_resamples=draws, method="percentile", rng=rng)
     low, high = found.confidence_interval
@@ -54,9 +54,9 @@ def bootstrap(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
 def expected(
     runs: dict[tuple[str, int, str], dict[str, Any]], taken: dict[tuple[str, int], float], lengths: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """What a random search needs when no budget ends it: its trials are independent, so on average one over the share of good ones.
+    """Return the mean number of trials of a random search without a budget: one over the share of good trials.
 
-    Where none was good it needs more trials than were made, on average, by what was seen; their number is taken.
+    Trials are independent. Where none was good, the number of trials is taken, which is a lower estimate.
     """
     ratios, good, made = [], 0, 0
     for fault in lengths:
@@ -76,7 +76,7 @@ def expected(
 
 
 def main() -> None:
-    """Writes ``results/treatment.json``."""
+    """Write ``results/treatment.json``."""
     runs = load()
     lengths = {f["name"]: TABLE["families"][f["family"]]["steps"] for f in TABLE["faults"]}
     seeds = TABLE["seeds"]["fresh"]

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see: what is wrong and what to do, in one or two sentences."""
+"""Exceptions with messages for users: the problem and its fix in one or two sentences."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ class Refused(UserError):
 
 
 class NonFinite(Exception):
-    """Training met a NaN or an infinity. Raised before the optimizer could spread it.
+    """A NaN or an infinity in training, raised before the optimizer step that would spread it.
 
     ``evidence`` holds plain values for the event log: group, term, tensor, values.
     """
@@ -24,7 +24,7 @@ class NonFinite(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A "did you mean" clause for ``name``, or an empty string if nothing known is close."""
+    """Return a "did you mean" clause for ``name``, or an empty string if no known name is close."""
     options = list(known)
     match = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     lowered = {option.lower(): option for option in options}

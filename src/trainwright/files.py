@@ -1,4 +1,4 @@
-"""Writing that survives ``kill -9`` and a full disk: temporary name, fsync, rename, fsync of the folder."""
+"""File writing that survives ``kill -9`` and a full disk: temporary name, fsync, rename, fsync of the folder."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``target``; on success it becomes ``target`` in one rename, else it is removed."""
+    """Yield a temporary path next to ``target``; on success it is renamed to ``target``, else removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -27,7 +27,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Like :func:`atomic_path` for a folder that does not exist yet; everything in it is synced before the rename."""
+    """Yield a temporary folder as :func:`atomic_path` does; everything in it is synced before the rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -45,7 +45,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Flushes a file or a folder to the disk; a platform that cannot open folders is passed over."""
+    """Flush a file or a folder to the disk; folders are skipped where the platform cannot open them."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -59,17 +59,17 @@ def sync(path: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, all or nothing."""
+    """Write ``text`` as UTF-8, all or nothing."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, all or nothing; NaN is refused, since JSON has none."""
+    """Write ``value`` as indented JSON, all or nothing; NaN is an error, because JSON has no NaN."""
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes in hex."""
+    """Return the SHA-256 of a file's bytes in hex."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Random numbers derived from (seed, step): nothing about randomness is ever stored, and resuming is exact.
+"""Random numbers derived from (seed, step), so that no random state is stored and resuming is exact.
 
-What a step draws for each sample, :func:`uniform` and :func:`normal`, every process draws for the whole batch and keeps its
-rows: so any number of processes train on the numbers that one would have drawn.
+For draws per sample, :func:`uniform` and :func:`normal`, every process draws the whole batch and keeps its own rows. Any number of
+processes therefore train on the numbers that one process would draw.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from torch import Tensor
 
 
 def derive(*parts: object) -> int:
-    """A 63-bit seed from any words and numbers, stable across machines and Python versions."""
+    """Return a 63-bit seed from any words and numbers, stable across machines and Python versions."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 @dataclass(frozen=True)
 class _Share:
-    """Which part of a batch this process has, and what all processes draw from; None: torch's own generator."""
+    """This process's part of a batch, and the generator common to all processes; None: torch's own generator."""
 
     rank: int = 0
     processes: int = 1
@@ -31,9 +31,9 @@ _share = _Share()
 
 
 def seed_step(seed: int, step: int, salt: int, rank: int = 0, processes: int = 1) -> None:
-    """Seeds everything random of one step; ``salt`` counts rollbacks, so that a retry takes another path.
+    """Seed all random numbers of one step; ``salt`` counts rollbacks, so that a retry takes another path.
 
-    torch's own functions, which nn.Dropout uses, differ in each process; :func:`uniform` and :func:`normal` are rows of one draw.
+    torch's own functions, which nn.Dropout uses, differ in each process. :func:`uniform` and :func:`normal` return rows of one draw.
     """
     global _share
     torch.manual_seed(derive("step", seed, step, rank, salt))
@@ -42,21 +42,21 @@ def seed_step(seed: int, step: int, salt: int, rank: int = 0, processes: int = 1
 
 
 def uniform(*shape: int) -> Tensor:
-    """This process's rows of U[0, 1) numbers on the CPU, so that a seed means the same on every device.
+    """Return this process's rows of U[0, 1) numbers, drawn on the CPU to be equal on every device.
 
     Args:
-        shape: its first number counts this process's samples, or is a multiple of that with a sample's rows beside each other.
+        shape: the first number counts this process's samples, or is a multiple of it with a sample's rows next to each other.
     """
     return _rows(torch.rand, shape)
 
 
 def normal(*shape: int) -> Tensor:
-    """As :func:`uniform`, from N(0, 1)."""
+    """Return rows as :func:`uniform` does, from N(0, 1)."""
     return _rows(torch.randn, shape)
 
 
 def stratified(count: int) -> Tensor:
-    """(count,) numbers in [0, 1), one in each of the equal stretches that the whole batch divides it into."""
+    """Return (count,) numbers in [0, 1): [0, 1) is divided equally among the whole batch, one number from each part."""
     first = _share.rank * count
     return (torch.arange(first, first + count) + uniform(count)) / (count * _share.processes)
 

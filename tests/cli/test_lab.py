@@ -112,7 +112,7 @@ def test_a_plan_of_another_recipe_is_refused_and_its_table_stays(plan, tmp_path)
     assert [row["status"] for row in json.loads(table)["rows"]] == ["finished", "finished"]
     recipe.write_text(recipe.read_text().replace("steps: 4", "steps: 5"))
     said = run(*words)
-    assert said.returncode == 2 and "base was begun, with settings that are not those of now" in said.stderr
+    assert said.returncode == 2 and "the journal holds experiment base with other settings" in said.stderr
     assert (folder / "table.json").read_text() == table
 
 

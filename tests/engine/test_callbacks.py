@@ -124,7 +124,7 @@ def test_rollback_takes_another_path_and_is_limited(fit):
     outcome = fit(Once(5, Rollback("try again")), words=("max_rollbacks=2",))
     assert (outcome.status, outcome.step) == ("stopped", 5)
     assert [e["event"] for e in outcome.run.events()].count("rollback") == 2
-    assert "no rollback left" in outcome.message
+    assert "no rollback is left" in outcome.message
 
 
 def test_what_is_no_request_is_named(fit):

@@ -180,7 +180,7 @@ def test_every_family_can_be_controlled_and_resumes_bit_for_bit(kind: str, title
 
 
 def test_a_balance_gate_needs_a_cross_entropy(quick) -> None:
-    with pytest.raises(UserError, match="cross-entropy of a discriminator, and none is trained here"):
+    with pytest.raises(UserError, match="needs a discriminator trained with cross-entropy"):
         quick("wgan_gp/tiny", "controller.enabled=true", "controller.kind=balance")
 
 

@@ -61,7 +61,10 @@ def test_a_network_of_another_shape_begins_anew_and_that_is_said(quick, sprites)
     tensors = all_tensors(outcome.run)
     assert tensors["network.critic.layers.0.weight"].shape[0] == 16
     state = checkpoints.latest(outcome.run.checkpoints).state
-    assert state["updates"] == {"critic": 3, "generator": 3}  # the generator's count goes on, the critic's begins anew
+    assert state["updates"] == {
+        "critic": 3,
+        "generator": 3,
+    }  # the generator's count continues, the critic's starts at 0
     trained = load(registry.family("wgan_gp"), outcome.run)  # knows in which phase it is
     assert next(iter(trained.samples(2, 0))).shape[0] == 2
     again = quick("wgan_gp/tiny", *words([phases[0], {**phases[1], "steps": 5}]))
@@ -168,9 +171,9 @@ def test_a_budget_that_ends_a_phase_says_what_was_missing() -> None:
     [
         ({"name": "a", "steps": 3, "settings": {"lambda_pg": 1}}, "phase a: .*lambda_gp"),
         ({"name": "a", "steps": 3, "settings": {"lr_g": -1}}, "lr_g"),
-        ({"name": "a", "steps": 3, "reach": {"x": "15"}}, "'15' is no condition"),
-        ({"name": "a", "steps": 3, "settings": {"size": 32}}, "data.size is the same for a whole run"),
-        ({"name": "a", "steps": 3, "settings": {"train.precision": "bf16-mixed"}}, "the same for a whole run"),
+        ({"name": "a", "steps": 3, "reach": {"x": "15"}}, "'15' is not a condition"),
+        ({"name": "a", "steps": 3, "settings": {"size": 32}}, "data.size cannot change within a run"),
+        ({"name": "a", "steps": 3, "settings": {"train.precision": "bf16-mixed"}}, "cannot change within a run"),
         ({"name": "a", "steps": 3, "plateau": 3}, "needs `metric`"),
         ({"name": "a", "steps": 0}, "steps"),
         ({"name": "a b", "steps": 1}, "phases"),

@@ -424,7 +424,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch, sprites):
 def test_other_families_say_that_they_have_no_form_to_export(quick, tmp_path):
     run = quick("wgan_gp/tiny", run=tmp_path / "run").run
     model = load(registry.family("wgan_gp"), run).model
-    with pytest.raises(UserError, match="no form that other programs load"):
+    with pytest.raises(UserError, match="no export format for other programs"):
         model.export(tmp_path / "out")
 
 

@@ -63,8 +63,8 @@ def test_what_was_not_measured_is_undecided_and_not_false(text):
     [
         ("base.verdct == 'sick'", "verdict"),
         ("bse.verdict == 'sick'", "'base'"),
-        ("base > 1", "what of base"),
-        ("base.verdict ==", "no condition"),
+        ("base > 1", "base is an experiment"),
+        ("base.verdict ==", "not a condition"),
         ("__import__('os').system('true')", "not allowed"),
         ("base.__class__ == 1", "has no '__class__'"),
         ("(lambda: 1)() == 1", "not allowed"),

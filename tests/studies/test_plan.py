@@ -39,22 +39,25 @@ def test_a_shipped_plan_is_sound(name):
 @pytest.mark.parametrize(
     "lines, reported",
     [
-        ((BASE, BASE), "line 6: base: there is an experiment of that name"),
+        ((BASE, BASE), "line 6: base: another experiment has the same name"),
         (
             (BASE, line("a", "from: bose")),
-            "line 6: a: from: no experiment 'bose' before this one. Did you mean 'base'?",
+            "line 6: a: from: there is no experiment 'bose' before this one. Did you mean 'base'?",
         ),
         ((BASE, line("a", "from: base, change: {lr_g: 1e-5, lr_d: 1e-5}")), "changes lr_g, lr_d at once"),
         ((BASE, line("a", "from: base, change: {lr_x: 1e-5}")), "line 6: a: unknown key 'lr_x'"),
         ((BASE, line("a", "from: base, change: {lr_g: fast}")), "optim.lr_g"),
-        ((BASE, line("a", "from: base, change: {lr_g: 2.0e-4}")), "changes nothing of base"),
+        ((BASE, line("a", "from: base, change: {lr_g: 2.0e-4}")), "changes no setting of base"),
         (
             (BASE, line("a", "from: base, begin: end, steps: 9, change: {data.size: 16}")),
-            "data.size: 32 -> 16 is the same for a whole run and its forks",
+            "data.size: 32 -> 16 cannot change within a run and its forks",
         ),
-        ((BASE, line("a", "begin: end")), "needs a parent"),
+        ((BASE, line("a", "begin: end")), "forks from a parent"),
         ((BASE, line("a", "from: base, begin: end")), "it needs `steps`"),
-        ((BASE, line("a", "when: \"base.verdict == 'helthy'\"")), "no verdict is 'helthy'. Did you mean 'healthy'?"),
+        (
+            (BASE, line("a", "when: \"base.verdict == 'helthy'\"")),
+            "there is no verdict 'helthy'. Did you mean 'healthy'?",
+        ),
         ((BASE, line("a", "when: \"'posterior_colapse' in base.symptoms\"")), "Did you mean 'posterior_collapse'?"),
         ((BASE, line("a", "when: base.verdit")), "verdict"),
         ((BASE, line("a", "when: \"b.verdict == 'sick'\"")), "no experiment 'b' before this one"),
@@ -134,7 +137,7 @@ def test_conditions_decide_what_runs_and_say_why_not(tmp_path):
     base = runner.states["base"].result.verdict
     ran, skipped = ("a", "b") if base == "healthy" else ("b", "a")
     assert len(runner.states[ran].results) == 3
-    assert "not the case" in runner.states[skipped].skipped
+    assert "condition not met" in runner.states[skipped].skipped
     if base == "healthy":
         assert runner.outcome("c") == ("not run", "b was not run")
         assert runner.outcome("d") == ("not run", "cannot be decided: a['nothing'] was not measured")
@@ -191,7 +194,7 @@ def test_a_plan_that_ended_early_shows_the_same_when_it_is_given_again(tmp_path,
 def test_a_journal_of_other_settings_is_refused(tmp_path):
     finish(plan(tmp_path, BASE), tmp_path, Simulated(1))
     other = plan(tmp_path, BASE, head=HEAD.replace("seeds", "settings: {n_critic: 7}\nseeds"))
-    with pytest.raises(UserError, match="base-s0 was begun, with settings that are not those of now"):
+    with pytest.raises(UserError, match="the journal holds experiment base-s0 with other settings"):
         finish(other, tmp_path, Simulated(1))
 
 
@@ -201,7 +204,7 @@ def test_what_has_no_checkpoint_to_be_forked_from_is_skipped_with_the_reason(tmp
     )
     over, runner = finish(made, tmp_path, Simulated(2))  # simulated runs leave no checkpoints
     assert over
-    assert runner.outcome("a") == ("not run", "base has no checkpoint to be forked from")
+    assert runner.outcome("a") == ("not run", "base has no checkpoint to fork from")
     assert runner.outcome("b") == ("not run", "a was not run")
 
 
@@ -221,7 +224,7 @@ def test_a_study_is_refused_to_another_plan_and_to_a_second_process(tmp_path):
     with pytest.raises(UserError, match="in use by another process"):
         Study(tmp_path / "study").open("plan", {"title": "a plan"})
     first.close()
-    with pytest.raises(UserError, match="begun with another title"):
+    with pytest.raises(UserError, match="started with another title"):
         Study(tmp_path / "study").open("plan", {"title": "another"})
 
 

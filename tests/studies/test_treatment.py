@@ -99,9 +99,9 @@ SICK = {"status": "stopped", "verdict": "sick", "symptoms": ("mode_collapse",)}
 @pytest.mark.parametrize(
     "child, parent, levels, grade",
     [
-        ({}, SICK, (0.9, 0.1), "well"),
+        ({}, SICK, (0.9, 0.1), "recovered"),
         ({}, SICK, (0.1, 0.1), "no better"),  # the alarm went quiet and nothing else
-        ({}, SICK, (0.5, 0.5), "well"),  # silent, and as good as real data half are
+        ({}, SICK, (0.5, 0.5), "recovered"),  # silent, and as good as real data half are
         ({}, SICK, (0.2, 0.6), "no better"),
         (SICK, SICK, (0.5, 0.1), "better"),
         (SICK, SICK, (0.11, 0.1), "no better"),

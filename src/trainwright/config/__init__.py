@@ -1,1 +1,1 @@
-"""Strict YAML to frozen models: schemas, overrides by leaf name, differences, hot and restart marks, schedules."""
+"""Strict YAML to frozen models: schemas, overrides by leaf name, differences, hot and cold settings, schedules."""

@@ -1,4 +1,4 @@
-"""The base of every config: frozen, strict, unknown keys refused, one help sentence and one mark for each field."""
+"""The base of every config: frozen and strict, unknown keys are errors, and each field has a help sentence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, get_args
@@ -30,14 +30,14 @@ def setting(
     formerly: Mapping[str, Mapping[str, str]] | None = None,
     **limits: Any,
 ) -> Any:
-    """A config field.
+    """Declare a config field.
 
     Args:
-        default: the value if a recipe says nothing; ``...`` if a recipe must say it.
+        default: the value if a recipe does not set it; ``...`` if a recipe must set it.
         help: one sentence for ``--help``, the docs and error messages.
         hot: True if a running or resumed run can take a new value; False if it needs a restart.
-        aliases: other names under which guides and papers know it (``LAMBDA_GP``).
-        formerly: earlier names of the field, each with the values that have another name now.
+        aliases: other names of the field in guides and papers (``LAMBDA_GP``).
+        formerly: earlier names of the field, each with a map from old names of values to new ones.
         limits: pydantic's bounds (``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ...).
     """
     marks: dict[str, Any] = {
@@ -49,14 +49,14 @@ def setting(
 
 
 def section_of(field: FieldInfo) -> type[Config] | None:
-    """The Config class of a nested section, or None for a plain value."""
+    """Return the Config class of a nested section, or None for a plain value."""
     candidates = (field.annotation, *get_args(field.annotation))
     sections = [c for c in candidates if isinstance(c, type) and issubclass(c, Config)]
     return sections[0] if len(sections) == 1 and field.annotation in sections else None
 
 
 def leaves(schema: type[Config], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Every plain value of a config class as (path, field), depth first, in the order of definition."""
+    """Yield every plain value of a config class as (path, field), depth first, in the order of definition."""
     for name, field in schema.model_fields.items():
         section = section_of(field)
         if section is None:
@@ -66,13 +66,13 @@ def leaves(schema: type[Config], prefix: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def extra(field: FieldInfo, key: str) -> Any:
-    """A mark that :func:`setting` left on a field (``hot`` or ``aliases``), or None."""
+    """Return a mark that :func:`setting` stored in a field (``hot``, ``aliases`` or ``formerly``), or None."""
     marks = field.json_schema_extra
     return marks.get(key) if isinstance(marks, dict) else None
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """``{"optim.lr_g": 0.0001, ...}`` with plain values: numbers, strings, lists, and dicts for schedules."""
+    """Return ``{"optim.lr_g": 0.0001, ...}`` with plain values: numbers, strings, lists, and dicts for schedules."""
     dumped = config.model_dump(mode="json")
     flat: dict[str, Any] = {}
     for path, _ in leaves(type(config)):

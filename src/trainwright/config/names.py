@@ -1,4 +1,4 @@
-"""Finding the one field that a user means: dotted path, leaf name, or a guide's name for it."""
+"""Lookup of a config field by dotted path, leaf name or alias (such as its name in a guide)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from trainwright.errors import UserError, nearest
 
 
 def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
-    """The full path of ``key`` in ``schema``.
+    """Return the full path of ``key`` in ``schema``.
 
     ``key`` may be a dotted path (``optim.lr_g``), a section with a shorthand (``data``), a leaf name that is unique
     (``lr_g``) or an alias (``LEARNING_RATE_G``).
@@ -33,7 +33,7 @@ def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
         return matches[0]
     if matches:
         options = ", ".join(".".join(path) for path in matches)
-        raise UserError(f"{where}: {key!r} is ambiguous; say which one: {options}.")
+        raise UserError(f"{where}: {key!r} is ambiguous; name one of: {options}.")
     known = {path[-1] for path in paths} | {".".join(path) for path in paths} | set(schema.model_fields)
     hint = nearest(key, known)
     related = sorted({path[-1] for path in paths if path[-1].startswith(f"{key}_")})
@@ -43,14 +43,14 @@ def resolve(schema: type[Config], key: str, where: str) -> tuple[str, ...]:
 
 
 def current_value(schema: type[Config], key: str, path: tuple[str, ...], value: Any) -> Any:
-    """Return the value under its name of today, where ``key`` is an earlier name of the field at ``path``."""
+    """Return the value under its current name, if ``key`` is an earlier name of the field at ``path``."""
     field = next((field for known, field in leaves(schema) if known == path), None)
     renamed = (extra(field, "formerly") or {}).get(key.rpartition(".")[2], {}) if field is not None else {}
     return renamed.get(value, value) if isinstance(value, str) else value
 
 
 def _is_alias(path: tuple[str, ...], field: FieldInfo, dotted: tuple[str, ...]) -> bool:
-    """Return whether ``dotted`` is the path with an alias in place of its last name, or an end of that."""
+    """Return whether ``dotted`` is a suffix of the path with an alias in place of its last name."""
     return any((*path[:-1], alias)[-len(dotted) :] == dotted for alias in extra(field, "aliases") or ())
 
 

@@ -1,4 +1,4 @@
-"""From YAML text and ``key=value`` overrides to a validated config; every error names file, line and remedy."""
+"""Reading of YAML and ``key=value`` overrides into a validated config; errors name file, line and fix."""
 
 import difflib
 import io
@@ -20,15 +20,15 @@ Path_ = tuple[str, ...]
 
 
 class Settings:
-    """Values on their way to a config, each with the place it came from."""
+    """Values before validation, each with the place where it was given."""
 
-    def __init__(self, otherwise: str = "config") -> None:
-        self.otherwise = otherwise
+    def __init__(self, default_place: str = "config") -> None:
+        self.default_place = default_place
         self.values: dict[str, Any] = {}
         self.places: dict[Path_, str] = {}
 
     def put(self, path: Path_, value: Any, place: str) -> None:
-        """Sets one value; a later call wins over an earlier one."""
+        """Set one value; a later call overrides an earlier one."""
         node = self.values
         for part in path[:-1]:
             node = node.setdefault(part, {})
@@ -36,15 +36,15 @@ class Settings:
         self.places[path] = place
 
     def place(self, path: Path_) -> str:
-        """Where the value at ``path`` (or its nearest parent) was given."""
+        """Return the place where the value at ``path`` (or its nearest parent) was given."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
-        return self.otherwise
+        return self.default_place
 
 
 def read_yaml(file: Path) -> CommentedMap:
-    """Parses a YAML file whose top level is a mapping. Numbers follow YAML 1.2, so ``1e-3`` is a number.
+    """Parse a YAML file whose top level is a mapping. Numbers follow YAML 1.2, so ``1e-3`` is a number.
 
     Raises:
         UserError: the file is missing, unreadable, not YAML, has a key twice or is not a mapping.
@@ -67,7 +67,7 @@ def read_yaml(file: Path) -> CommentedMap:
 
 
 def add_mapping(settings: Settings, schema: type[Config], mapping: Mapping[str, Any], file: str) -> None:
-    """Merges a YAML mapping: nested sections, dotted keys, and flat leaf names such as a guide's ``max_beta``."""
+    """Merge a YAML mapping: nested sections, dotted keys, and flat leaf names or aliases such as ``max_beta``."""
     _merge(settings, schema, mapping, file, ())
 
 
@@ -91,7 +91,7 @@ def _sections(schema: type[Config]) -> set[Path_]:
 
 
 def add_overrides(settings: Settings, schema: type[Config], overrides: Iterable[str]) -> None:
-    """Merges ``key=value`` words; the value is read as YAML, so ``1e-4``, ``[0, 0.9]`` and ``{kind: cosine}`` work."""
+    """Merge ``key=value`` words; the value is read as YAML, so ``1e-4``, ``[0, 0.9]`` and ``{kind: cosine}`` work."""
     for word in overrides:
         place = f"override {word!r}"
         key, equals, text = word.partition("=")
@@ -128,17 +128,17 @@ def _value(text: str, place: str) -> Any:
 
 
 def validate(settings: Settings, schema: type[C]) -> C:
-    """The config, or a UserError that names the place, the field, what was expected and what was found."""
+    """Return the config, or raise a UserError with place, field, expected and found value."""
     try:
         return schema.model_validate(settings.values)
     except ValidationError as error:
-        first = _telling(error)
+        first = _most_specific(error)
         path = tuple(str(part) for part in first["loc"])
         raise UserError(f"{settings.place(path)}: {_explain(schema, path, first)}") from None
 
 
-def _telling(error: ValidationError) -> Any:
-    """The error to show: the first, or for a value that may be a number or a schedule the one about what was given."""
+def _most_specific(error: ValidationError) -> Any:
+    """Return the error to show: the first, or for a mapping (a schedule) the one about its own keys."""
     errors = error.errors()
     if isinstance(errors[0]["input"], Mapping) and len(errors) > 1:
         return max(errors[1:], key=lambda e: len(e["loc"]) * (e["loc"][0] == errors[0]["loc"][0]))
@@ -156,7 +156,7 @@ def _explain(schema: type[Config], path: Path_, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"{'.'.join(path)}: unknown key.{_similar(path[-1], known)}"
     message = message[0].lower() + message[1:]
-    if not path:  # of several settings together; it names them itself
+    if not path:  # concerns several settings, which the message names
         return message if message.endswith((".", "?")) else f"{message}."
     return f"{name}: {message}, found {value!r}." if not message.endswith(".") else f"{name}: {message}"
 
@@ -172,7 +172,7 @@ def _line(mapping: Mapping[str, Any], key: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """YAML's node types as plain Python values."""
+    """Return YAML's node types as plain Python values."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

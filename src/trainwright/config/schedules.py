@@ -1,7 +1,7 @@
 """Values that change over a run: constant, linear, cosine, tanh, cyclical and piecewise.
 
-A schedule is a pure function of the step, so a resumed run needs no stored state for it. In YAML a number is a
-constant; anything else is a mapping with a ``kind``.
+A schedule is a pure function of step and epoch, so a resumed run needs no stored state for it. In YAML a number is a
+constant, and anything else is a mapping with a ``kind``.
 """
 
 import math
@@ -19,12 +19,12 @@ class Linear(Config):
 
     kind: Literal["linear"]
     start: float = setting(0.0, "Value at the beginning.")
-    end: float = setting(..., "Value from the end of the ramp on.")
+    end: float = setting(..., "Value at the end of the ramp, and after it.")
     over: float = setting(..., "Length of the ramp, in `unit`.", gt=0)
-    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
+    unit: Unit = setting("step", "Unit of lengths.")
 
     def at(self, t: float) -> float:
-        """The value after ``t`` units."""
+        """Return the value after ``t`` units."""
         return self.start + (self.end - self.start) * min(1.0, t / self.over)
 
 
@@ -33,10 +33,10 @@ class Cosine(Config):
 
     kind: Literal["cosine"]
     start: float = setting(..., "Value at the top of the cosine.")
-    end: float = setting(0.0, "Value at its foot, kept from then on.")
-    over: float = setting(..., "Where the foot is reached, in `unit`, counted from the run's beginning.", gt=0)
+    end: float = setting(0.0, "Value at the foot of the cosine, and after it.")
+    over: float = setting(..., "Position of the foot, in `unit`, counted from the start of the run.", gt=0)
     warmup: float = setting(0.0, "Length of a linear ramp from 0 to `start`, in `unit`.", ge=0)
-    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
+    unit: Unit = setting("step", "Unit of lengths.")
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> "Cosine":
@@ -45,7 +45,7 @@ class Cosine(Config):
         return self
 
     def at(self, t: float) -> float:
-        """The value after ``t`` units."""
+        """Return the value after ``t`` units."""
         if t < self.warmup:
             return self.start * t / self.warmup
         share = min(1.0, (t - self.warmup) / (self.over - self.warmup))
@@ -53,32 +53,32 @@ class Cosine(Config):
 
 
 class Tanh(Config):
-    """``end · ½(tanh(t/scale - shift) + 1)``: the sequence guide's KL weight with scale 200, shift 2.5 and epochs."""
+    """``end · ½(tanh(t/scale - shift) + 1)``; the defaults are the KL weight of the sequence VAE guide."""
 
     kind: Literal["tanh"]
     end: float = setting(1.0, "Value approached for large t.")
-    scale: float = setting(200.0, "Units per unit of the tanh argument.", gt=0)
-    shift: float = setting(2.5, "Where the middle lies: t = scale · shift.")
-    unit: Unit = setting("epoch", "Whether t counts steps or epochs.")
+    scale: float = setting(200.0, "Length of one unit of the tanh argument, in `unit`.", gt=0)
+    shift: float = setting(2.5, "Position of the middle: t = scale · shift.")
+    unit: Unit = setting("epoch", "Unit of t.")
 
     def at(self, t: float) -> float:
-        """The value after ``t`` units."""
+        """Return the value after ``t`` units."""
         return self.end * 0.5 * (math.tanh(t / self.scale - self.shift) + 1)
 
 
 class Cyclical(Config):
-    """Saw teeth: in each ``period`` a ramp from ``start`` to ``end`` over ``ratio`` of it, then ``end`` (Fu et al.)."""
+    """A ramp from ``start`` to ``end`` over ``ratio`` of each ``period``, then ``end`` (Fu et al. 2019)."""
 
     kind: Literal["cyclical"]
     start: float = setting(0.0, "Value at the beginning of each cycle.")
     end: float = setting(1.0, "Value at the end of each ramp.")
     period: float = setting(..., "Length of a cycle, in `unit`.", gt=0)
-    ratio: float = setting(0.5, "Share of a cycle that is ramp.", gt=0, le=1)
-    cycles: int | None = setting(None, "After so many cycles stay at `end`; null: for ever.", ge=1)
-    unit: Unit = setting("step", "Whether lengths count steps or epochs.")
+    ratio: float = setting(0.5, "Share of a cycle that the ramp takes.", gt=0, le=1)
+    cycles: int | None = setting(None, "Number of cycles, after which the value stays at `end`; null: no limit.", ge=1)
+    unit: Unit = setting("step", "Unit of lengths.")
 
     def at(self, t: float) -> float:
-        """The value after ``t`` units."""
+        """Return the value after ``t`` units."""
         if self.cycles is not None and t >= self.cycles * self.period:
             return self.end
         share = (t % self.period) / self.period
@@ -92,7 +92,7 @@ class Piecewise(Config):
     points: list[Annotated[tuple[float, float], Field(strict=False)]] = setting(
         ..., "Pairs [t, value] with growing t.", min_length=1
     )
-    unit: Unit = setting("step", "Whether t counts steps or epochs.")
+    unit: Unit = setting("step", "Unit of t.")
 
     @model_validator(mode="after")
     def _growing(self) -> "Piecewise":
@@ -102,7 +102,7 @@ class Piecewise(Config):
         return self
 
     def at(self, t: float) -> float:
-        """The value after ``t`` units."""
+        """Return the value after ``t`` units."""
         if t <= self.points[0][0]:
             return self.points[0][1]
         for (t0, v0), (t1, v1) in zip(self.points, self.points[1:], strict=False):
@@ -127,7 +127,7 @@ Rate = Annotated[float, Field(ge=0)] | Annotated[Curve, AfterValidator(_never_ne
 
 
 def value(schedule: Schedule, step: int, epoch: float) -> float:
-    """The schedule's value at ``step`` (0-based) and ``epoch`` (fractional epochs of data seen)."""
+    """Return the schedule's value at ``step`` (from 0) and ``epoch`` (passes through the data, with fractions)."""
     if isinstance(schedule, int | float):
         return float(schedule)
     return schedule.at(step if schedule.unit == "step" else epoch)

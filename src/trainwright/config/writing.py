@@ -1,4 +1,4 @@
-"""From a config back to YAML text with one comment a field, and the difference between two configs."""
+"""Writing of a config as YAML with a comment for each field, and the difference between two configs."""
 
 import io
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trainwright.config.base import Config, extra, flatten, leaves, section_of
 
 
 def to_yaml(config: Config) -> str:
-    """The whole config, commented with each field's help; reading it back gives an equal config."""
+    """Return the whole config with each field's help as a comment; reading it back gives an equal config."""
     stream = io.StringIO()
     writer = YAML()
     writer.width = 4096
@@ -31,7 +31,7 @@ def _commented(schema: type[Config], values: dict[str, Any], depth: int) -> Comm
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs between two configs, and whether a run can take the new value without a restart."""
+    """One field that differs between two configs; ``hot`` if a resumed run can take the new value."""
 
     path: str
     old: Any
@@ -43,7 +43,7 @@ class Change:
 
 
 def diff(old: Config, new: Config) -> list[Change]:
-    """Every field whose value differs, in the order of definition."""
+    """Return every field whose value differs, in the order of definition."""
     before, after = flatten(old), flatten(new)
     hot = {".".join(path): bool(extra(field, "hot")) for path, field in leaves(type(new))}
     return [Change(p, before.get(p), after[p], hot[p]) for p in after if before.get(p) != after[p]]

@@ -1,4 +1,4 @@
-"""One plot of a report as a family declares it: which signals, and how a person reads them."""
+"""One plot of a report as a family declares it: its signals, and how to read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Checkpoints: a folder with ``tensors.safetensors`` and ``state.json``. Nothing in them is ever unpickled.
 
-A folder appears under its name only when it is complete; the checksum in ``state.json`` tells a damaged one, and then the newest
-good one is used. The newest checkpoint marked healthy is never deleted.
+A folder appears under its name only when it is complete. A checksum in ``state.json`` detects damage, and then the newest good
+checkpoint is used. The newest checkpoint marked healthy is never deleted.
 """
 
 import json
@@ -38,13 +38,13 @@ class Checkpoint:
 
 
 def save(model: GenerativeModel, folder: Path, state: dict[str, Any], healthy: bool) -> Path:
-    """Writes ``folder/step_00001234``; all or nothing.
+    """Write ``folder/step_00001234``; all or nothing.
 
     Args:
-        model: whose networks, averages and optimizer states are written.
+        model: its networks, averages and optimizer states are written.
         folder: the run's checkpoint folder.
         state: plain values; must hold ``step``.
-        healthy: nothing is known against this state; protects it from retention while it is the newest such.
+        healthy: the verdict is neither sick nor crashed; retention never deletes the newest healthy checkpoint.
     """
     target = folder / f"step_{state['step']:08d}"
     tensors, optimizers = collect(model)
@@ -56,7 +56,7 @@ def save(model: GenerativeModel, folder: Path, state: dict[str, Any], healthy: b
 
 
 def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
-    """Writes a safetensors file; a full disk comes out as the OSError that it is."""
+    """Write a safetensors file; raise an OSError if the disk is full."""
     try:
         save_file(tensors, file)
     except SafetensorError as error:
@@ -67,7 +67,7 @@ def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
 
 
 def collect(model: GenerativeModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All tensors by name (``network.``, ``average.``, ``optimizer.``), and the optimizers' plain values."""
+    """Return all tensors by name (``network.``, ``average.``, ``optimizer.``), and the optimizers' plain values."""
     tensors: dict[str, Tensor] = {}
     for kind, networks in (("network", model.networks), ("average", model.averaged)):
         for name, network in networks.items():
@@ -85,12 +85,12 @@ def collect(model: GenerativeModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore(model: GenerativeModel, checkpoint: Checkpoint) -> None:
-    """Puts a checkpoint's tensors into a system built from the same architecture.
+    """Load a checkpoint's tensors into a model of the same architecture.
 
     Optimizer *settings* are not restored: rates and betas always come from the config in force.
 
     Raises:
-        UserError: the checkpoint has other tensors or shapes than the system.
+        UserError: the checkpoint has other tensors or shapes than the model.
     """
     tensors = load_tensors(checkpoint.folder / TENSORS, model.device)
     for kind, networks in (("network", model.networks), ("average", model.averaged)):
@@ -101,10 +101,12 @@ def restore(model: GenerativeModel, checkpoint: Checkpoint) -> None:
 
 
 def restore_what_fits(model: GenerativeModel, checkpoint: Checkpoint) -> list[str]:
-    """Puts a checkpoint into a system of which some networks may have another shape: those begin anew, with their group's optimizer.
+    """Load a checkpoint into a model as far as shapes fit.
+
+    Networks with another shape keep their initial weights, and the optimizer of their group is reinitialised.
 
     Returns:
-        Names of the groups that begin anew.
+        Names of the groups that are reinitialised.
     """
     tensors = load_tensors(checkpoint.folder / TENSORS, model.device)
     reinitialized = [
@@ -112,7 +114,7 @@ def restore_what_fits(model: GenerativeModel, checkpoint: Checkpoint) -> list[st
     ]
     again = {network for name in reinitialized for network in model.groups[name].networks}
     trained = {network for group in model.groups.values() for network in group.networks}
-    again |= {n for n in model.networks if n not in trained and not _fits(model, n, tensors)}  # as the data made them
+    again |= {n for n in model.networks if n not in trained and not _fits(model, n, tensors)}  # set from the data
     for kind, networks in (("network", model.networks), ("average", model.averaged)):
         for name, network in networks.items():
             if name not in again:
@@ -132,15 +134,15 @@ def _fits(model: GenerativeModel, name: str, tensors: dict[str, Tensor]) -> bool
 
 
 def restore_network(network: nn.Module, tensors: dict[str, Tensor], prefix: str, folder: Path) -> None:
-    """Puts one network's tensors in place (sampling needs no optimizer)."""
+    """Load the tensors of one network (sampling needs no optimizer)."""
     _fill(network, tensors, prefix, folder)
 
 
 def load_tensors(file: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
+    """Return all tensors of a safetensors file.
 
     Raises:
-        Refused: it is no safetensors file (a pickle, say); nothing of it was executed.
+        Refused: it is not a safetensors file (for example a pickle); nothing in it was executed.
     """
     try:
         with safe_open(file, framework="pt", device=str(device)) as handle:
@@ -153,7 +155,7 @@ def load_tensors(file: Path, device: torch.device | str = "cpu") -> dict[str, Te
 
 
 def find(folder: Path) -> tuple[Checkpoint | None, list[tuple[str, str]]]:
-    """The newest good checkpoint and, newest first, (name, reason) of each damaged one that was passed over."""
+    """Return the newest good checkpoint and, newest first, (name, reason) of each damaged one that was skipped."""
     damaged: list[tuple[str, str]] = []
     for path in _newest_first(folder):
         try:
@@ -164,7 +166,7 @@ def find(folder: Path) -> tuple[Checkpoint | None, list[tuple[str, str]]]:
 
 
 def good(folder: Path) -> list[Checkpoint]:
-    """Every checkpoint that passes its checksum, newest first."""
+    """Return every checkpoint that passes its checksum, newest first."""
     found = []
     for path in _newest_first(folder):
         try:
@@ -175,7 +177,7 @@ def good(folder: Path) -> list[Checkpoint]:
 
 
 def latest(folder: Path) -> Checkpoint:
-    """The newest good checkpoint; a UserError if there is none."""
+    """Return the newest good checkpoint; raise a UserError if there is none."""
     found, damaged = find(folder)
     if found is None:
         why = f" {damaged[0][1]}" if damaged else " Train for longer, or look at the run's events."
@@ -184,7 +186,7 @@ def latest(folder: Path) -> Checkpoint:
 
 
 def retain(folder: Path, keep: int) -> None:
-    """Deletes all but the ``keep`` newest checkpoints, and never the newest healthy one."""
+    """Delete all but the ``keep`` newest checkpoints, and never the newest healthy one."""
     paths = _newest_first(folder)
     protected = next((path for path in paths if _is_healthy(path)), None)
     for path in paths[keep:]:
@@ -193,7 +195,7 @@ def retain(folder: Path, keep: int) -> None:
 
 
 def drop_later(folder: Path, step: int) -> None:
-    """Deletes checkpoints beyond a step to which the run went back: what is trained from there on is another way."""
+    """Delete checkpoints later than ``step``, to which the run returned: training from there takes another path."""
     for path in _newest_first(folder):
         if int(path.name.rpartition("_")[2]) > step:
             shutil.rmtree(path, ignore_errors=True)

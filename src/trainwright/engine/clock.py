@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Clock:
-    """Seconds by purpose since the last row and since the process began; the first step (warm-up) is left out."""
+    """Seconds by purpose since the last row and since the process started, without the first step (warm-up)."""
 
     def __init__(self) -> None:
         self.window: dict[str, float] = {}
@@ -20,8 +20,8 @@ class Clock:
             yield
         finally:
             spent = time.perf_counter() - begin
-            for book in (self.window, self.whole):
-                book[purpose] = book.get(purpose, 0.0) + spent
+            for totals in (self.window, self.whole):
+                totals[purpose] = totals.get(purpose, 0.0) + spent
 
     def reset(self) -> None:
         """Forget everything so far."""
@@ -31,7 +31,7 @@ class Clock:
         """Return speed signals of the window, and start the next one.
 
         Args:
-            samples: number that was trained on in the window.
+            samples: number of training samples in the window.
         """
         window, self.window = self.window, {}
         seconds = sum(window.values())

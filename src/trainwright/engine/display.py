@@ -1,18 +1,18 @@
-"""The one line that says how a run is doing, and the protocol by which the loop shows it."""
+"""The status line of a run, and the protocol of displays that show it."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 
 class Display(Protocol):
-    """Where the status line goes: a live line in a terminal, plain lines in a pipe, nothing in a test."""
+    """Receiver of the status line: a live line in a terminal, plain lines in a pipe, nothing in a test."""
 
     def status(self, text: str, done: int, total: int) -> None:
-        """Shows the state of the run; called about once a log row."""
+        """Show the state of the run; called about once per log row."""
         ...
 
     def note(self, text: str) -> None:
-        """Says something that must not be overwritten by the next status."""
+        """Show a line that the next status must not overwrite."""
         ...
 
 
@@ -20,16 +20,16 @@ class Silent:
     """A display that shows nothing."""
 
     def status(self, text: str, done: int, total: int) -> None:
-        """Ignored."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Ignored."""
+        """Do nothing."""
 
 
 def status_line(
     step: int, total: int, epoch: float, signals: Mapping[str, float], headline: Mapping[str, str], verdict: str
 ) -> str:
-    """Progress, speed, time to go, terms, verdict and the cost of watching, in that order."""
+    """Return progress, speed, remaining time, terms, verdict and the cost of monitoring, in that order."""
     speed = signals.get("speed/samples_per_second", 0.0)
     left = signals.get("speed/seconds_left", 0.0)
     terms = " ".join(f"{label} {signals[name]:+.2f}" for label, name in headline.items() if name in signals)

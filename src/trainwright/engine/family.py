@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QualityPart:
-    """One part of how good a run of a family is, between 0 (nothing) and 1 (as real data).
+    """One part of the quality of a family's runs, between 0 (none) and 1 (as good as real data).
 
     Attributes:
         signal: larger is better.
-        ceiling: what real data score: a number, or a signal that says it.
+        ceiling: the score of real data: a number, or the signal that holds it.
     """
 
     signal: str
@@ -36,21 +36,21 @@ class Family:
     """A kind of model.
 
     Attributes:
-        name: as in ``trainwright train NAME/recipe``; the recipes lie beside it in ``recipes/*.yaml``.
+        name: as in ``trainwright train NAME/recipe``; the recipes are ``recipes/*.yaml`` in its package.
         summary: one line for ``--help`` and the docs.
         config_class: ``module:class`` of its recipes' schema, imported when it is first needed.
         model: ``module:class`` of its :class:`~trainwright.engine.model.GenerativeModel`, imported when it is first needed; or
             ``module:function`` that returns the class for a config, if the family trains in stages.
-        smoke: overrides that let any of its recipes train in seconds on real data; every contract is tested with them.
+        smoke: overrides with which any of its recipes trains in seconds on real data; contract tests use them.
         symptoms: those that no other family has.
         causes: those that no other family has.
         checks: preflight checks that no other family has; see :mod:`trainwright.diagnosis.checks`.
         signals: those that no other family has.
-        charts: the curves that its report shows before those of every family.
-        read_run: ``module:function`` that reads a run's rows, for ``trainwright table``; see :mod:`trainwright.report.run_table`.
-        trains_on: ``images`` if any folder of images will do as ``data``; else the word for what its recipes bring along.
-        quality: what a run is judged by, beside alarms; see :mod:`trainwright.studies.quality`.
-        package: where ``recipes/`` and ``playbook.yaml`` lie; by default the package of ``model``.
+        charts: the charts that its report shows before those of every family.
+        read_run: ``module:function`` that reads a run's rows, for ``trainwright compare``; see :mod:`trainwright.report.run_table`.
+        trains_on: ``images`` if ``data`` may be any folder of images; else the word for the data of its recipes.
+        quality: parts by which a run is judged in addition to alarms; see :mod:`trainwright.studies.quality`.
+        package: the package that holds ``recipes/`` and ``playbook.yaml``; by default the package of ``model``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What one update does to a group, looked at every so often: how far its weights go, and which term's gradient is heard."""
+"""Inspection of one update of a parameter group: size of the step, and each term's share in the gradient."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,10 @@ from trainwright.engine.model import Terms
 
 
 def gradient_shares(group: str, terms: Terms, network: nn.Module) -> dict[str, float]:
-    """``gradient_share/GROUP/TERM``: norm of each weighted term's gradient on the network's last weight matrix, over their sum.
+    """Return ``gradient_share/GROUP/TERM``: each weighted term's gradient norm over the sum of all terms.
 
-    The graph stays usable. Empty for a single term, or if no term reaches that matrix. After GradNorm (Chen et al. 2018).
+    The norm is taken on the network's last weight matrix. The graph stays usable. The result is empty for a single term, or if no
+    term reaches that matrix. After GradNorm (Chen et al. 2018).
     """
     matrices = [p for p in network.parameters() if p.ndim >= 2 and p.requires_grad]
     if len(terms) < 2 or not matrices:
@@ -27,13 +28,13 @@ def gradient_shares(group: str, terms: Terms, network: nn.Module) -> dict[str, f
 
 
 def copies(networks: Mapping[str, nn.Module]) -> dict[str, list[Tensor]]:
-    """A copy of every parameter."""
+    """Return a copy of every parameter."""
     return {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
 
 
 @torch.no_grad()
 def update_ratios(before: Mapping[str, Sequence[Tensor]], networks: Mapping[str, nn.Module]) -> dict[str, float]:
-    """``update_ratio/NETWORK``: length of the step that the weights took over their own norm; about 1e-3 is usual."""
+    """Return ``update_ratio/NETWORK``: norm of the weights' change over the norm of the weights; about 1e-3 is usual."""
     found = {}
     for name, network in networks.items():
         after = list(network.parameters())

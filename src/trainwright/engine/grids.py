@@ -1,4 +1,4 @@
-"""Sample grids as PNG files: a square of images, small ones enlarged by a whole factor so that a person can see them."""
+"""Sample grids as PNG files; small images are enlarged by a whole factor so that they can be seen."""
 
 import math
 from pathlib import Path
@@ -14,12 +14,12 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def to_image(image: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 -> a PIL image of the mode that C stands for."""
+    """Return an (H, W, C) uint8 array as a PIL image of the mode for C channels."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image, MODES[image.shape[-1]])
 
 
 def tile(images: Tensor, columns: int | None = None) -> Image.Image:
-    """(B, C, H, W) in [-1, 1] -> one image with ``columns`` a row (default: about square)."""
+    """Return (B, C, H, W) images in [-1, 1] as one image with ``columns`` per row (default: about square)."""
     pixels = to_bytes(images)
     count, height, width, channels = pixels.shape
     columns = columns or math.ceil(math.sqrt(count))
@@ -34,11 +34,11 @@ def tile(images: Tensor, columns: int | None = None) -> Image.Image:
 
 
 def save_grid(images: Tensor, file: Path, columns: int | None = None) -> None:
-    """Writes :func:`tile` as PNG, all or nothing."""
+    """Write :func:`tile` as PNG, all or nothing."""
     save_png(tile(images, columns), file)
 
 
 def save_png(image: Image.Image, file: Path) -> None:
-    """Writes a PNG, all or nothing."""
+    """Write a PNG, all or nothing."""
     with atomic_path(file) as temporary:
         image.save(temporary, format="PNG")

@@ -1,4 +1,4 @@
-"""A trained system for use: built from a run's config, filled from its newest good checkpoint, ready to sample."""
+"""A trained model for sampling: built from a run's config, with the weights of its newest good checkpoint."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,20 +23,26 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Trained:
-    """A system whose weights come from a checkpoint."""
+    """A model whose weights come from a checkpoint."""
 
     model: GenerativeModel
     step: int
     has_average: bool
 
     def samples(self, count: int, seed: int, averaged: bool = True) -> Iterator[Tensor]:
-        """``count`` samples in parts of up to 64, each (n, C, H, W) in [-1, 1]; sample i depends on seed and i alone."""
+        """Yield ``count`` samples in parts (n, C, H, W) in [-1, 1], n up to 64.
+
+        Sample i depends on ``seed`` and i alone.
+        """
         for own in self._seeds(count, seed):
             yield self.model.sample(CHUNK, own, averaged)[:count]
             count -= CHUNK
 
     def files(self, count: int, seed: int, averaged: bool = True) -> dict[str, bytes]:
-        """At least these samples (whole parts) in the form that data come in, by file name; see :meth:`System.as_files`."""
+        """Return at least these samples (whole parts) in the file format of the data, by file name.
+
+        See :meth:`GenerativeModel.as_files`.
+        """
         return self.model.as_files(CHUNK, self._seeds(count, seed), averaged)
 
     @staticmethod
@@ -45,8 +51,12 @@ class Trained:
 
 
 def load(family: Family, run: Run, best: bool = False) -> Trained:
-    """The newest good checkpoint of a run, or with ``best`` the one with the best held-out objective, as a system on the best
-    device of this machine.
+    """Return the model of a run's newest good checkpoint on the best device of this machine.
+
+    Args:
+        family: of the run.
+        run: the run folder.
+        best: take the checkpoint with the best held-out objective instead.
 
     Raises:
         UserError: no usable checkpoint, or one that does not fit; nothing in it is executed.
@@ -54,7 +64,7 @@ def load(family: Family, run: Run, best: bool = False) -> Trained:
     keep_freed_memory()
     if best and not run.best.is_dir():
         raise UserError(
-            f"{run.folder} keeps no best checkpoint: that needs train.plateau with a patience. Leave --best out."
+            f"{run.folder} has no best checkpoint, because that needs a patience in train.plateau. Run the command without --best."
         )
     checkpoint = checkpoints.latest(run.best if best else run.checkpoints)
     config, schedule = read_config(family, run), legacy.checkpoint_state(checkpoint.state).get("phases")

@@ -1,4 +1,4 @@
-"""The contract between a family and the loop: networks in groups, one step, samples, held-out signals, data."""
+"""The contract between a family and the trainer: networks in groups, one step, samples, held-out signals, data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -26,16 +26,16 @@ Progress = Callable[[int, int], None]
 
 
 class Data(Protocol):
-    """What the loop asks of a data set."""
+    """Interface of a data set."""
 
     @property
     def identity(self) -> str:
-        """A hash: equal for equal data."""
+        """A hash that is equal for equal data."""
         ...
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of every file that was passed over."""
+        """(name, reason) of every file that was skipped."""
         ...
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ class Data(Protocol):
         ...
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Raw batch on the device -> augmented batch; random numbers from :mod:`trainwright.randomness`."""
+        """Return the augmented batch of a raw batch on the device; random numbers come from :mod:`trainwright.randomness`."""
         ...
 
     def some(self, part: str, count: int) -> Tensor:
@@ -55,13 +55,13 @@ class Data(Protocol):
         ...
 
     def images(self, part: str, count: int) -> Tensor:
-        """The images that those samples stand for, (n, C, H, W) in [-1, 1]: what samples are judged beside."""
+        """Images (n, C, H, W) in [-1, 1] of the same samples; the model's samples are compared with them."""
         ...
 
 
 @dataclass(frozen=True)
 class View:
-    """A grid of images (n, C, H, W) in [-1, 1] with so many in a row."""
+    """A grid of images (n, C, H, W) in [-1, 1] with ``columns`` images per row."""
 
     images: Tensor
     columns: int
@@ -74,8 +74,8 @@ class ParamGroup:
     Attributes:
         networks: names in ``GenerativeModel.networks``.
         optimizer: over exactly their parameters.
-        lr: learning-rate schedule, put into force at every update, so a changed config takes effect on resume.
-        settings: optimizer settings beside the rate (``betas``), put into force in the same way; several, if the optimizer's
+        lr: learning-rate schedule, applied at every update, so that a changed config takes effect on resume.
+        settings: optimizer settings other than the rate (``betas``), applied in the same way; a sequence, if the optimizer's
             parameter groups differ in them.
         ema_decay: decay of the averaged copy after the n-th update of this group (n from 1); None: no copy.
     """
@@ -88,123 +88,127 @@ class ParamGroup:
 
 
 class StepContext(Protocol):
-    """Where in the run a step is, and the two things it may do there: update a group, record a signal."""
+    """The position of a step in the run, and its two actions: update a group, record a signal."""
 
     step: int
     epoch: float
 
     def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
-        """One optimizer step of ``group`` on the sum of weight x raw term; see ``train/update.py``."""
+        """Take one optimizer step of ``group`` on the sum of weight x raw term; see ``engine/update.py``."""
         ...
 
     def record(self, **signals: Tensor) -> None:
-        """Records signals that are not terms; ``__`` in a name stands for ``/``."""
+        """Record signals that are not loss terms; ``__`` in a name stands for ``/``."""
         ...
 
 
 def now(schedule: Schedule, context: StepContext) -> float:
-    """The value of ``schedule`` at this moment of the run."""
+    """Return the value of ``schedule`` at this step of the run."""
     return value(schedule, context.step, context.epoch)
 
 
 class GenerativeModel(ABC):
     """A family built from one config.
 
-    Subclasses set ``networks`` and ``groups`` in ``__init__`` (on the CPU, after the loop has seeded torch) and may
-    draw from :mod:`trainwright.randomness` anywhere in ``step``: the loop seeds it for each step, and several processes draw what one
-    would. torch's own functions are seeded too, differently in each process.
+    Subclasses set ``networks`` and ``groups`` in ``__init__``, on the CPU, after torch was seeded. ``training_step`` may draw from
+    :mod:`trainwright.randomness` anywhere: the trainer seeds it for each step, and several processes together draw the numbers that
+    one process would. torch's own functions are seeded too, differently in each process.
     """
 
     networks: dict[str, nn.Module]
     groups: dict[str, ParamGroup]
     losses_csv: ClassVar[Mapping[str, str]] = {}  # column of losses.csv -> signal; epoch means
     samples_are_images: ClassVar[bool] = (
-        True  # whether texture and colour of samples mean anything; not if they are drawings of something
+        True  # False if samples are drawn from other data, so that texture and colour mean nothing
     )
     headline: ClassVar[Mapping[str, str]] = {}  # label on the status line -> signal
-    roles: ClassVar[Mapping[str, str]] = {}  # what a controller looks at -> signal; see train/controller/base.py
+    roles: ClassVar[Mapping[str, str]] = {}  # role that a controller reads -> signal; see engine/controllers/base.py
 
     def __init__(self, config: RunConfig) -> None:
         self.config: Any = config
-        self.averaged: dict[str, nn.Module] = {}  # EMA copies, filled by the loop
+        self.averaged: dict[str, nn.Module] = {}  # EMA copies, filled by the updates
 
     @staticmethod
     @abstractmethod
     def open_data(config: Any, progress: Progress | None = None) -> Data:
-        """The data set that ``config`` names."""
+        """Open the data set that ``config`` names."""
 
     @abstractmethod
     def training_step(self, batch: Tensor, context: StepContext) -> None:
-        """One step on one batch: computes raw terms, hands them to ``context.update``."""
+        """Take one step on one batch: compute raw loss terms and pass them to ``context.update``."""
 
     @abstractmethod
     def sample(self, count: int, seed: int, averaged: bool = True) -> Tensor:
-        """``count`` samples in [-1, 1], a pure function of weights and seed; leaves training as it was."""
+        """Return ``count`` samples in [-1, 1], a pure function of weights and seed; the training state does not change."""
 
     def as_files(self, count: int, seeds: Sequence[int], averaged: bool = True) -> dict[str, bytes]:
-        """What :meth:`sample` draws with ``count`` and each of the seeds, by file name in the form that data come in; for families
-        whose images are only drawings of their samples.
+        """Return what :meth:`sample` draws with ``count`` and each seed in the file format of the data, by file name.
+
+        For families whose images are only drawings of their samples.
         """
         return {}
 
     def export(self, folder: Path, averaged: bool = True) -> str:
-        """Writes the trained model into an empty folder in a form that others load.
+        """Write the trained model into an empty folder in a format that other programs load.
 
         Returns:
-            How to load it; ``{folder}`` stands for where it will lie.
+            How to load it; ``{folder}`` stands for the final folder.
 
         Raises:
-            UserError: the family has no such form.
+            UserError: the family has no such format.
         """
-        raise UserError(f"the family of this run ({self.config.family}) has no form that other programs load.")
+        raise UserError(f"the family of this run ({self.config.family}) has no export format for other programs.")
 
     def adapt_to_data(self, data: Data) -> None:
-        """Sets what the networks take from the training data before the first step (a normalisation, say), in buffers."""
+        """Set buffers that depend on the training data before the first step, such as a normalisation."""
         return None
 
     def prepare_monitoring(self, data: Any) -> None:  # noqa: B027
-        """Pays before the first step for what only a first look has to pay for: libraries, features of real data."""
+        """Run one-time setup of measurements before the first step, so that it is not counted as monitoring."""
 
     def prepare_sampling(self, data: Data) -> None:
-        """Brings buffers that only :meth:`sample` uses up to date; called on every process before a grid is drawn."""
+        """Update buffers that only :meth:`sample` uses; called on every process before a grid is drawn."""
         return None
 
     def validation_loss(self, data: Data, step: int, epoch: float) -> dict[str, float]:
-        """The objective on held-out data, named ``validation/...``: what early stopping and plateaus look at, once an epoch.
+        """Return the objective on held-out data, named ``validation/...``, for early stopping and plateaus once an epoch.
 
-        ``step`` and ``epoch`` tell which weights the schedules have in force.
+        ``step`` and ``epoch`` determine the loss weights that the schedules have in force.
 
         Must not touch weights or torch's global generator.
         """
         return {}
 
     def validate(self, data: Data) -> dict[str, float]:
-        """Signals measured on held-out beside training data; must not touch weights or torch's global generator."""
+        """Return signals of held-out compared with training data; must not touch weights or torch's global generator."""
         return {}
 
     def probe(self, data: Data, count: int, seed: int) -> dict[str, float]:
-        """Further signals of ``count`` samples beside real data, looked at as often as samples; rules as for :meth:`validate`."""
+        """Return further signals of ``count`` samples compared with real data; the rules of :meth:`validate` apply."""
         return {}
 
     def views(self, data: Data) -> dict[str, View]:
-        """Further image grids beside the samples, by name: originals over reconstructions, say."""
+        """Return further image grids by name, such as originals above reconstructions."""
         return {}
 
     def facts(self, data: Data) -> dict[str, Any]:
-        """Plain values that preflight and doctor should know beside signals and settings; see :mod:`trainwright.diagnosis.history`."""
+        """Return plain values for preflight and doctor in addition to signals and settings.
+
+        See :mod:`trainwright.diagnosis.history`.
+        """
         return {}
 
     def evaluate(self, data: Data) -> list[dict[str, Any]]:
-        """Rows that ``trainwright evaluate`` adds to the metrics of samples; see :mod:`trainwright.metrics.evaluate`."""
+        """Return rows that ``trainwright evaluate`` adds to the metrics of samples; see :mod:`trainwright.metrics.evaluate`."""
         return []
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device of the networks."""
         return next(next(iter(self.networks.values())).parameters()).device
 
     def network(self, name: str, averaged: bool) -> nn.Module:
-        """The averaged copy of a network if wanted and kept, else the network itself."""
+        """Return the averaged copy of a network if ``averaged`` and it exists, else the network itself."""
         return self.averaged.get(name, self.networks[name]) if averaged else self.networks[name]
 
 

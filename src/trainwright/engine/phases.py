@@ -1,7 +1,7 @@
-"""Phases: stretches of one run with settings of their own, each ended by a gate and begun from the best weights of the one before.
+"""Phases of a run. Each has its own settings, ends at a gate, and starts from the previous phase's best weights.
 
-A phase's settings are laid over those of the recipe and of the phases before it, so they take effect: weights, rates, batch size and
-architecture alike. The video guide's program did not do that: there a loaded checkpoint overruled the new weight and the new rates.
+A phase's settings override those of the recipe and of the phases before it: loss weights, learning rates, batch size and architecture.
+In the program of the video VAE-GAN guide they did not: a loaded checkpoint overruled the new weight and the new rates.
 """
 
 import json
@@ -37,48 +37,50 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 
 class Phase(Config):
-    """A stretch of a run."""
+    """One phase of a run."""
 
-    name: str = setting(..., "Its name in events and report.", pattern=r"^[\w.-]+$")
-    settings: dict[str, JsonValue] = setting({}, "Setting to value, over the recipe's and those of the phases before.")
-    steps: int = setting(..., "Budget: it ends after so many steps at the latest.", ge=1)
+    name: str = setting(..., "Name of the phase in events and reports.", pattern=r"^[\w.-]+$")
+    settings: dict[str, JsonValue] = setting({}, "Settings that override the recipe's and those of the phases before.")
+    steps: int = setting(..., "Budget: the phase ends after this number of steps at the latest.", ge=1)
     reach: dict[str, str] = setting(
-        {}, "Levels that end it: signal to a condition such as `>= 15` on its newest reading."
+        {}, "Gate: each signal with a condition on its newest reading, such as `>= 15`; the phase ends once all hold."
     )
     plateau: int | None = setting(
         None,
-        "It ends only when `metric` has not become better for so many readings, once the levels are reached.",
+        "Patience: readings of `metric` without improvement before the phase may end, once the levels are reached.",
         ge=1,
     )
     metric: str = setting(
-        "", "The signal whose best checkpoint the next phase begins from, or the run ends with; none: the last one."
+        "", "Signal whose best checkpoint starts the next phase or ends the run; none: the last checkpoint."
     )
     better: Literal["higher", "lower"] = setting("higher", "Which way `metric` improves.")
-    min_delta: float = setting(0.0, "A smaller gain of `metric` does not count.", ge=0)
-    needs: dict[str, str] = setting({}, "It is passed over unless these levels hold when its turn comes.")
+    min_delta: float = setting(0.0, "A smaller gain of `metric` does not count as an improvement.", ge=0)
+    needs: dict[str, str] = setting(
+        {}, "Conditions on signals; unless all hold when it would start, the phase is skipped."
+    )
 
     @model_validator(mode="after")
     def _is_sound(self) -> "Phase":
         for condition in (*self.reach.values(), *self.needs.values()):
             if CONDITION.fullmatch(condition) is None:
-                raise ValueError(f"phase {self.name}: {condition!r} is no condition; write one such as '>= 15'.")
+                raise ValueError(f"phase {self.name}: {condition!r} is not a condition; write one such as '>= 15'.")
         if self.plateau is not None and not self.metric:
             raise ValueError(f"phase {self.name}: a plateau needs `metric`.")
         return self
 
 
 def holds(condition: str, value: float) -> bool:
-    """Whether a value meets a condition such as ``>= 15``; what is not finite meets none."""
+    """Return whether a value meets a condition such as ``>= 15``; a value that is not finite meets none."""
     found = CONDITION.fullmatch(condition)
     assert found is not None
     return math.isfinite(value) and COMPARE[found[1]](value, float(found[2]))
 
 
 def effective(config: Any, index: int) -> Any:
-    """The config in force in phase ``index``: without phases of its own.
+    """Return the config in force in phase ``index``, without its list of phases.
 
     Raises:
-        UserError: a phase names no setting, or a value that the family refuses.
+        UserError: a phase names an unknown setting or an invalid value.
     """
     settings = Settings()
     plain = {**config.model_dump(mode="json"), "phases": []}
@@ -87,7 +89,7 @@ def effective(config: Any, index: int) -> Any:
         for path in phase.settings:
             whole = ".".join(resolve(type(config), path, f"phase {phase.name}"))
             if whole.startswith(WHOLE_RUN):
-                raise UserError(f"phase {phase.name}: {whole} is the same for a whole run; give it to the recipe.")
+                raise UserError(f"phase {phase.name}: {whole} cannot change within a run; set it in the recipe.")
         words = [f"{path}={json.dumps(value)}" for path, value in phase.settings.items()]
         try:
             add_overrides(settings, type(config), words)
@@ -97,7 +99,7 @@ def effective(config: Any, index: int) -> Any:
 
 
 class PhaseSchedule:
-    """Where a run is among its phases, and what its gate has seen. All of it is stored in a checkpoint.
+    """The position of a run among its phases, and the readings of the current gate; checkpoints store all of it.
 
     Args:
         config: the recipe with its phases; at least one.
@@ -115,20 +117,20 @@ class PhaseSchedule:
 
     @property
     def phase(self) -> Phase:
-        """The one that is running."""
+        """The current phase."""
         return self.phases[self.index]
 
     def config(self) -> Any:
-        """Settings in force."""
+        """Return the config of the current phase."""
         return effective(self.base, self.index)
 
     @property
     def total(self) -> int:
-        """Steps that the run has if every phase uses up its budget from here on."""
+        """Steps that the run has if every phase from here on uses up its budget."""
         return self.started + sum(phase.steps for phase in self.phases[self.index :])
 
     def read(self, signals: Mapping[str, float]) -> bool:
-        """Takes in a row of signals; returns whether ``metric`` is the best of this phase so far."""
+        """Add a row of signals; return whether ``metric`` is the best of this phase so far."""
         phase = self.phase
         wanted = {phase.metric, *phase.reach}
         for following in self.phases[self.index + 1 :]:
@@ -147,7 +149,7 @@ class PhaseSchedule:
         return False
 
     def ended(self, step: int) -> str | None:
-        """Why the phase is over at this step, or None; also None once the last one has ended."""
+        """Return the reason why the phase ends at this step, or None; also None once the last phase has ended."""
         if self.over:
             return None
         phase = self.phase
@@ -156,7 +158,7 @@ class PhaseSchedule:
         if (phase.reach or phase.plateau is not None) and not missing and flat:
             reported = [f"{n} {self.latest[n]:.4g} {c}" for n, c in phase.reach.items()]
             if phase.plateau is not None:
-                reported.append(f"{phase.metric} has not become better for {self.waited} readings")
+                reported.append(f"{phase.metric} has not improved for {self.waited} readings")
             return "gate passed: " + ", ".join(reported)
         if step - self.started >= phase.steps:
             if missing:
@@ -173,10 +175,10 @@ class PhaseSchedule:
         return found
 
     def advance(self, step: int) -> list[tuple[str, str]]:
-        """Goes to the next phase whose needs are met.
+        """Move to the next phase whose conditions (``needs``) are met.
 
         Returns:
-            (name, what was missing) of each phase that was passed over. ``over`` is True if none is left.
+            (name, what was missing) of each phase that was skipped. ``over`` is True if none is left.
         """
         passed = []
         for index in range(self.index + 1, len(self.phases)):
@@ -190,11 +192,11 @@ class PhaseSchedule:
         return passed
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return plain values for a checkpoint."""
         return {name: getattr(self, name) for name in ("index", "started", "latest", "seen", "best", "waited", "over")}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`; a recipe that has fewer phases now ends."""
+        """Restore what :meth:`state` returned; if the recipe has fewer phases now, the run is over."""
         for name, value in state.items():
             name = {"begun": "started", "heard": "seen"}.get(name, name)  # as 0.1.0 wrote them
             setattr(self, name, dict(value) if name == "latest" else value)

@@ -1,4 +1,4 @@
-"""Preflight of a recipe: what settings and data say, and what the untrained networks show within a few seconds."""
+"""Preflight of a recipe: checks of settings and data, and of the untrained networks within a few seconds."""
 
 import time
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from trainwright.randomness import seed_step
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-SECONDS = 1.0  # for the steps of the learning-rate probe
+SECONDS = 1.0  # time limit of the learning-rate probe
 STEPS = 50
 SEEN = 16
-FEW = 4  # samples of the first step, and of all if a whole batch would take too long
+FEW = 4  # samples of the first step, and of every step if a whole batch would take too long
 
 
 def preflight(
@@ -44,7 +44,7 @@ def preflight(
         Checks, worst first.
     """
     config = model.config
-    fabric = cast("Fabric", SingleProcess(config.train))  # other processes need not start for this
+    fabric = cast("Fabric", SingleProcess(config.train))  # the check needs no other processes
     with torch.random.fork_rng(devices=[]):
         facts = facts_of(model, data)
         facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
@@ -75,21 +75,21 @@ def _untrained(model: GenerativeModel, data: Data, upsamples: bool) -> dict[str,
 
 
 class _ProbeContext:
-    """A step of the probe: updates networks that nobody keeps."""
+    """Context of a step of the learning-rate probe, whose networks are discarded."""
 
     def __init__(self, updater: Updater, step: int, epoch: float) -> None:
         self.updater, self.step, self.epoch = updater, step, epoch
 
     def update(self, group: str, **terms: tuple[float, Tensor]) -> None:
-        """One optimizer step."""
+        """Take one optimizer step."""
         self.updater(group, terms, self.step, self.epoch)
 
     def record(self, **signals: Tensor) -> None:
-        """Nothing is kept."""
+        """Ignore the signals."""
 
 
 def _steps(model: GenerativeModel, data: Data, fabric: Any, seconds: float) -> dict[str, Any]:
-    """Up to 50 steps, as many as the time allows: whether all stays finite and calm, and which terms are heard at the beginning."""
+    """Take up to 50 steps within the time limit, and return loss growth and each term's gradient share."""
     settings, recorder = model.config.train, Recorder()
     updater = Updater(model, fabric, recorder, settings.max_grad_norm)
     begin, sizes, shares, finite, done = time.perf_counter(), [], {}, True, 0

@@ -1,4 +1,4 @@
-"""Collects signals step by step: means over windows of the log and over epochs, exact across a resume."""
+"""Means of signals over log windows and over epochs, exact across a resume."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,21 @@ class Mean:
         self.sums: dict[str, list[float]] = {k: list(v) for k, v in (state or {}).items()}
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Counts one value of each name."""
+        """Add one value of each name."""
         for name, number in values.items():
             entry = self.sums.setdefault(name, [0.0, 0])
             entry[0] += number
             entry[1] += 1
 
     def take(self) -> dict[str, float]:
-        """The means so far; starts anew."""
+        """Return the means so far and reset them."""
         means = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         return means
 
 
 class Recorder:
-    """Two windows over the same signals: since the last log row, and since the epoch began."""
+    """Two windows over the same signals: since the last log row, and since the start of the epoch."""
 
     def __init__(self) -> None:
         self.window = Mean()
@@ -33,14 +33,14 @@ class Recorder:
         self.watched: tuple[str, ...] = ()  # signals whose epoch mean is wanted
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Records one value of each signal."""
+        """Record one value of each signal."""
         self.window.add(values)
         self.epoch.add({name: values[name] for name in self.watched if name in values})
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs to continue half-filled windows."""
+        """Return the contents of unfinished windows for a checkpoint."""
         return {"window": self.window.sums, "epoch": self.epoch.sums}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`."""
+        """Restore what :meth:`state` returned."""
         self.window, self.epoch = Mean(state["window"]), Mean(state["epoch"])

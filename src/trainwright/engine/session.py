@@ -1,4 +1,4 @@
-"""Everything around the loop: device, run folder, lock, resume or refuse, data, system, and how a run ends."""
+"""One call of training around the trainer: device, run folder, lock, data, model, resume, and how a run ends."""
 
 import copy
 import errno
@@ -40,7 +40,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of :func:`train` ended (``finished``, ``interrupted``, ``paused``, ``stopped`` by the doctor, ``crashed``), where."""
+    """Result of a call of :func:`train`.
+
+    Attributes:
+        status: ``finished``, ``interrupted``, ``paused``, ``stopped`` (by the doctor or another callback) or ``crashed``.
+        run: the run folder.
+        step: steps completed.
+        message: the reason of a stop or crash.
+    """
 
     status: str
     run: Run
@@ -59,26 +66,26 @@ def train(
     callbacks: Sequence[Callback] = (),
     on_checks: Callable[[list[Check]], None] | None = None,
 ) -> Outcome:
-    """Trains ``config`` in ``run``, from its newest checkpoint if it has one.
+    """Train ``config`` in ``run``, from its newest checkpoint if it has one.
 
     Args:
         family: of the config.
-        config: validated; on a resumed run its hot settings take effect and others are refused with a diff.
-        run: the folder; made if it does not exist.
-        display: where the status line goes.
-        stop: asked after every step; True ends the run with a checkpoint.
-        progress: called with (done, total) while images are decoded.
-        until: pause with a checkpoint after that step of the run, if it is not over by then.
-        callbacks: your own, asked after the built-in measurements and before the row is written.
-        on_checks: called with the preflight of a new run before its first step; data and model are not opened twice for it.
+        config: validated; on a resumed run changed hot settings take effect, and other changes are an error that lists them.
+        run: the folder; created if it does not exist.
+        display: shows the status line.
+        stop: called after every step; True ends the run with a checkpoint.
+        progress: called with (done, total) while data are prepared.
+        until: pause with a checkpoint after this step, unless the run ends before.
+        callbacks: your own, called after the built-in measurements and before the row is written.
+        on_checks: called with the preflight checks of a new run before its first step; they reuse the run's data and model.
 
     Raises:
-        UserError: the folder is in use or holds a run of another architecture or data; bad data; a full disk.
+        UserError: the folder is in use or holds a run with other architecture or data; bad data; a full disk.
     """
     fabric = make_fabric(config.train)
     main = fabric.is_global_zero
     folder = fabric.broadcast(run.folder, src=0)
-    run = run if main else Run(folder)  # on the first process the one whose folder the caller may hold already
+    run = run if main else Run(folder)  # the main process keeps the caller's object, which may hold the lock
     try:
         if main:
             run.acquire()
@@ -115,9 +122,9 @@ def _train(
     if main and fresh and on_checks is not None:
         on_checks(preflight(copy.deepcopy(model), data, family.checks))
     monitor = DiagnosisCallback()
-    asked = _in_order(model, schedule, monitor, display, callbacks)
+    ordered = _in_order(model, schedule, monitor, display, callbacks)
     trainer = Trainer(
-        model, data, run, fabric, asked, display, stop=stop, until=until, schedule=schedule,
+        model, data, run, fabric, ordered, display, stop=stop, until=until, schedule=schedule,
         build=lambda settings: build(family, settings, fabric),
     )  # fmt: skip
     resumed = trainer.resume()
@@ -142,7 +149,7 @@ def _in_order(
     display: Display,
     own: Sequence[Callback],
 ) -> list[Callback]:
-    """Return the callbacks in the order in which they are asked: measurements, the user's own, the row, what acts on it."""
+    """Return the callbacks in calling order: measurements, the user's own, the row, then those that act on the row."""
     config = model.config
     controller = make(config.controller, dict(model.roles), tuple(model.groups), config.train.seed)
     plateau, logging = PlateauCallback(ends_run=schedule is None), LoggingCallback(display)
@@ -161,7 +168,7 @@ def _in_order(
 
 
 def _until(stop: Callable[[], bool], progress: Progress | None) -> Progress:
-    """The same progress, interrupted when a stop is asked for: preparing may take as long as a training."""
+    """Return ``progress`` with an interruption once ``stop`` is True, because preparing data may take long."""
 
     def shown(done: int, total: int) -> None:
         if progress is not None:
@@ -186,14 +193,14 @@ def _end(trainer: Trainer, run: Run, main: bool) -> Outcome:
     if main:
         share = (
             {"monitor_share": round(clock.monitor_share(), 5)} if clock.whole else {}
-        )  # a finished run keeps its own
+        )  # a run that had finished before keeps its value
         run.update(status=status, **share, **_verdict(trainer, run, status, message))
         run.event(status, step, **({"message": message} if message else {}))
     return Outcome(status, run, step, message)
 
 
 def _verdict(trainer: Trainer, run: Run, status: str, message: str) -> dict[str, str]:
-    """Return the verdict for ``run.json``; a run that was not examined this time keeps its own, unless that was a crash."""
+    """Return the verdict for ``run.json``; without a diagnosis in this call the old one stays, unless it was a crash."""
     latest = trainer.diagnosis
     if status == "crashed":
         return {"verdict": "crashed", "verdict_reason": message}
@@ -203,12 +210,12 @@ def _verdict(trainer: Trainer, run: Run, status: str, message: str) -> dict[str,
 
 
 def parameter_counts(model: GenerativeModel) -> dict[str, int]:
-    """Trainable numbers of each network."""
+    """Return the number of parameters of each network."""
     return {name: sum(p.numel() for p in network.parameters()) for name, network in model.networks.items()}
 
 
 def read_config(family: Family, run: Run) -> RunConfig:
-    """The config that a run was last trained with."""
+    """Return the config that a run was last trained with."""
     settings = Settings()
     add_mapping(settings, family.config, read_yaml(run.config), str(run.config))
     return validate(settings, family.config)
@@ -222,8 +229,8 @@ def _compare(family: Family, config: RunConfig, run: Run) -> list[Change]:
     cold = [str(change) for change in changes if not change.hot]
     if cold:
         raise UserError(
-            f"{run.folder} was begun with other settings that need a restart ({'; '.join(cold)}). "
-            "Give the old values back, or start a new run with --run or --new."
+            f"{run.folder} was started with other settings, and these need a new run: {'; '.join(cold)}. "
+            "Restore the old values, or start a new run with --run or --new."
         )
     return changes
 
@@ -251,13 +258,13 @@ def _prepare(family: Family, config: RunConfig, run: Run, data: Data, changes: l
         if data.skipped:
             run.event("files_skipped", 0, files=[{"name": n, "reason": r} for n, r in data.skipped])
     elif run.read()["data"]["identity"] != data.identity:
-        raise UserError(f"the data of {run.folder} is not what it was begun with. Start a new run with --run or --new.")
+        raise UserError(f"{run.folder} was started with other data. Start a new run with --run or --new.")
     elif changes:
         write_text(run.config, to_yaml(config))
     for name, reason in data.skipped[:5]:
-        display.note(f"left out: {name} {reason}")
+        display.note(f"skipped: {name} {reason}")
     if len(data.skipped) > 5:
-        display.note(f"left out: {len(data.skipped) - 5} more; events.jsonl lists all")
+        display.note(f"skipped: {len(data.skipped) - 5} more; events.jsonl lists all")
 
 
 def _as_dict(change: Change) -> dict[str, Any]:
@@ -267,10 +274,10 @@ def _as_dict(change: Change) -> dict[str, Any]:
 def _disk_error(error: OSError, run: Run) -> UserError:
     reason = (error.strerror or str(error)).lower()
     _best_effort(lambda: run.update(status="interrupted"))
-    advice = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "Mend that"
+    advice = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "Fix that"
     what = f" ({error.filename})" if error.filename else ""
     return UserError(
-        f"writing to {run.folder} failed: {reason}{what}. {advice} and run the same command: it goes on from the last checkpoint."
+        f"writing to {run.folder} failed: {reason}{what}. {advice} and run the same command: it resumes from the last checkpoint."
     )
 
 

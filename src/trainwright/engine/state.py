@@ -1,4 +1,4 @@
-"""Where a training is (:class:`TrainState`), and what callbacks see of it (:class:`TrainingView`)."""
+"""The position of a training (:class:`TrainState`), and the view that callbacks get (:class:`TrainingView`)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -35,7 +35,7 @@ class TrainState:
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a checkpoint's values."""
+        """Restore the values of a checkpoint."""
         self.step, self.samples, self.rollbacks = state["step"], state["samples"], state["rollbacks"]
         self.epoch_updates = dict(state["epoch_updates"])
 
@@ -77,22 +77,22 @@ class TrainingView:
 
     @property
     def total_steps(self) -> int:
-        """Steps that the run has at its end, as far as settings tell."""
+        """Steps that the run has at its end, as far as the settings determine them."""
         return self._trainer.total_steps
 
     @property
     def done(self) -> bool:
-        """Whether the last step is done."""
+        """True once the last step is done."""
         return self._trainer.done
 
     @property
     def fresh(self) -> bool:
-        """Whether the run starts at step 0 in this process, without a checkpoint."""
+        """True if the run starts at step 0 in this process, without a checkpoint."""
         return self.step == 0 and not self._trainer.resumed
 
     @property
     def config(self) -> "RunConfig":
-        """The config in force; in a run with phases that of the present phase."""
+        """The config in force; in a run with phases, that of the current phase."""
         return self._trainer.model.config
 
     @property
@@ -107,7 +107,7 @@ class TrainingView:
 
     @property
     def data(self) -> "Data":
-        """The data that it is trained on."""
+        """The data that the model is trained on."""
         return self._trainer.data
 
     @property
@@ -137,14 +137,14 @@ class TrainingView:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files."""
+        """True on the process that writes files."""
         return self._trainer.main
 
     def due(self, every: int) -> bool:
-        """Return whether something is due that happens every so many steps; the last step belongs to the final measurements."""
+        """Return whether an action with this interval in steps is due; at the last step the final measurements replace it."""
         return not self.done and self.step % every == 0
 
     def seconds(self, purpose: str | None = None) -> float:
-        """Return seconds of this process spent on ``step``, ``data``, ``monitor``, ``checkpoint``; None: on everything."""
+        """Return the seconds that this process spent on ``step``, ``data``, ``monitor`` or ``checkpoint``; None: on all."""
         spent = self._trainer.clock.whole
         return sum(spent.values()) if purpose is None else spent.get(purpose, 0.0)

@@ -1,7 +1,4 @@
-"""Signals for other people's viewers: TensorBoard by default, Weights & Biases on request.
-
-A viewer's trouble never stops a run.
-"""
+"""Trackers: TensorBoard by default, Weights & Biases on request. An error of a tracker never stops a run."""
 
 import os
 from collections.abc import Callable
@@ -12,32 +9,32 @@ from trainwright.errors import UserError
 
 
 class Tracker(Protocol):
-    """A place that takes rows of signals and images."""
+    """Receiver of rows of signals and sample grids."""
 
     def row(self, step: int, signals: dict[str, float]) -> None:
-        """Takes the signals at a step."""
+        """Add the signals of a step."""
         ...
 
     def image(self, step: int, file: Path) -> None:
-        """Takes a sample grid."""
+        """Add a sample grid."""
         ...
 
     def close(self) -> None:
-        """Flushes."""
+        """Flush and close."""
         ...
 
 
 class NullTracker:
-    """``tracker: none``."""
+    """A tracker that does nothing (``tracker: none``)."""
 
     def row(self, step: int, signals: dict[str, float]) -> None:
-        """Ignored."""
+        """Do nothing."""
 
     def image(self, step: int, file: Path) -> None:
-        """Ignored."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to flush."""
+        """Do nothing."""
 
 
 class TensorBoard:
@@ -49,12 +46,12 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at + 1 if resumed_at else None)
 
     def row(self, step: int, signals: dict[str, float]) -> None:
-        """Adds a scalar for each signal."""
+        """Add a scalar for each signal."""
         for signal, number in signals.items():
             self._writer.add_scalar(signal, number, step)
 
     def image(self, step: int, file: Path) -> None:
-        """Adds the grid."""
+        """Add the grid."""
         import numpy as np
         from PIL import Image
 
@@ -62,12 +59,12 @@ class TensorBoard:
             self._writer.add_image("samples", np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
+        """Flush and close the event file."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A W&B run in the run's folder; offline unless ``WANDB_MODE=online`` is set, so it needs no account."""
+    """A W&B run in the run folder; offline unless ``WANDB_MODE=online`` is set, so that it needs no account."""
 
     def __init__(self, folder: Path, name: str, resumed_at: int, config: dict[str, Any]) -> None:
         try:
@@ -88,15 +85,15 @@ class WeightsAndBiases:
         )
 
     def row(self, step: int, signals: dict[str, float]) -> None:
-        """Logs the signals."""
+        """Log the signals."""
         self._run.log(signals, step=step)
 
     def image(self, step: int, file: Path) -> None:
-        """Logs the grid."""
+        """Log the grid."""
         self._run.log({"samples": self._wandb.Image(str(file))}, step=step)
 
     def close(self) -> None:
-        """Finishes the W&B run."""
+        """Finish the W&B run."""
         self._run.finish()
 
 
@@ -108,7 +105,7 @@ KINDS: dict[str, Callable[[Path, str, int, dict[str, Any]], Tracker]] = {
 
 
 class FailSafeTracker:
-    """Passes rows on until the tracker fails once; then says so through ``complain`` and goes quiet."""
+    """Forwards rows until the tracker fails once; then reports the error through ``complain`` and stops."""
 
     def __init__(self, tracker: Tracker, complain: Callable[[str], None]) -> None:
         self._tracker, self._complain = tracker, complain
@@ -118,7 +115,7 @@ class FailSafeTracker:
             action()
         except Exception as error:
             name, self._tracker = type(self._tracker).__name__, NullTracker()
-            self._complain(f"{name} failed and is off for the rest of this run: {error}")
+            self._complain(f"{name} failed and is switched off for the rest of this run: {error}")
 
     def row(self, step: int, signals: dict[str, float]) -> None:
         """See :class:`Tracker`."""

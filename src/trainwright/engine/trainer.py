@@ -1,4 +1,4 @@
-"""The trainer: batch, step, callbacks, act on what they ask for. The mathematics of a step is in the family's ``model.py``.
+"""The trainer: batch, step, callbacks, act on their requests. The mathematics of a step is in the family's ``model.py``.
 
 Order of a step: seed everything from (seed, step), fetch the batch by position, ``training_step``, end of epoch, ``on_step_end``.
 Nothing random is stored, so a resumed run repeats the uninterrupted one bit for bit on a CPU. Callbacks see a read-only view and
@@ -60,15 +60,15 @@ class Trainer:
 
     Args:
         model: built from the config of the run's first phase.
-        data: what it is trained on.
+        data: the training and held-out data.
         run: the run folder.
         fabric: device, precision and processes.
-        callbacks: asked in this order.
+        callbacks: called in this order.
         display: where notes go.
-        stop: asked after every step; True ends the run with a checkpoint, ``interrupted``.
+        stop: called after every step; True ends the run with a checkpoint, ``interrupted``.
         until: pause with a checkpoint after that step.
-        schedule: of a run with phases.
-        build: config -> model on the device, for a phase that needs another one.
+        schedule: the phase schedule of a run with phases.
+        build: config -> model on the device, for a phase that needs another model.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Trainer:
         self.diagnosis: Diagnosis | None = None
         self.resumed = False
         self.stopped: str | None = None  # why a callback ended the run
-        self.finished: str | None = None  # why it is over before its length
+        self.finished: str | None = None  # why the run is complete before its length
         self._deferred: list[Request] = []
         self._logged_samples = 0
         self._use(model)
@@ -180,12 +180,12 @@ class Trainer:
         self.save()
         self.call("on_train_end")
 
-    # ---- callbacks and what they ask for -----------------------------------------------------------------------------
+    # ---- callbacks and their requests --------------------------------------------------------------------------------
 
     def call(self, hook: str, *given: Any) -> None:
         """Call a hook of every callback that has it, and act on its requests.
 
-        What a callback on the main process asks of all processes is acted on once all have been called.
+        Collective requests of a callback on the main process are carried out after all callbacks were called.
         """
         for callback in self.callbacks:
             if getattr(type(callback), hook) is getattr(Callback, hook) or not (self.main or callback.every_process):
@@ -203,7 +203,7 @@ class Trainer:
                 self.act(request)
 
     def act(self, request: Request) -> None:
-        """Do what a callback asks for."""
+        """Carry out a request of a callback."""
         match request:
             case Record(signals=signals, epoch=epoch):
                 (self.recorder if epoch else self.recorder.window).add(signals)
@@ -227,7 +227,7 @@ class Trainer:
                 self.finished = self.finished or reason
             case Rollback(reason=reason):
                 if not self.roll_back(reason):
-                    self.stopped = f"{reason}; there is no rollback left"
+                    self.stopped = f"{reason}; no rollback is left"
             case ScaleLearningRates(scale=scale, floor=floor):
                 self.updater.rate_scale, self.updater.rate_floor = scale, floor
             case SetFactors(factors=factors):
@@ -238,11 +238,11 @@ class Trainer:
                 self.rebuild(config, weights)
 
     def write_row(self) -> None:
-        """Write the means of all signals since the last row, and show them to the callbacks."""
+        """Write the means of all signals since the last row, and pass them to the callbacks."""
         with self.clock.during("monitor"):
             signals = with_ratios(self.recorder.window.take())
             if self.fabric.world_size > 1:
-                signals = self.fabric.broadcast(signals, src=0)  # held-out signals are on the main process alone
+                signals = self.fabric.broadcast(signals, src=0)  # only the main process has held-out signals
             if self.schedule is not None:
                 signals["phase/index"] = float(self.schedule.index)
             row = {**signals, **self.clock.row(self.state.samples - self._logged_samples)}
@@ -272,7 +272,7 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether the run has reached its length, or a callback has finished it."""
+        """True once the run has reached its length, or a callback has finished it."""
         return self.finished is not None or self.state.step >= self.total_steps
 
     def _fetch(self, start: int, size: int) -> Any:
@@ -296,7 +296,7 @@ class Trainer:
         self._use(model)
 
     def rebuild(self, config: Any, weights: Path) -> None:
-        """Build the model for another config and continue with the weights of the newest checkpoint in ``weights`` that fit."""
+        """Build the model for another config and load the newest checkpoint in ``weights`` as far as shapes fit."""
         found, _ = checkpoints.find(weights)
         if found is None:
             self.save()
@@ -340,7 +340,7 @@ class Trainer:
         }
 
     def resume(self) -> bool:
-        """Go to the newest good checkpoint; damaged ones are skipped with an event.
+        """Restore the newest good checkpoint; damaged ones are skipped with an event.
 
         Returns:
             False if there is none, and the run starts at step 0.
@@ -383,17 +383,17 @@ class Trainer:
         if reinitialized:
             self.act(Event("reinitialized", groups=reinitialized))
             self._note_reinitialized(reinitialized)
-            self.save()  # the first checkpoint of a fork is its own
+            self.save()  # so that the next resume needs no checkpoint of the parent
         return True
 
     def _restore_weights(self, found: checkpoints.Checkpoint) -> list[str]:
-        """Load a run's own checkpoint as a whole, and that of the run that it is forked from as far as shapes fit.
+        """Load the run's own checkpoint completely, or its parent's checkpoint as far as shapes fit.
 
         Returns:
             Names of the parameter groups that are reinitialised, with their optimizers.
 
         Raises:
-            UserError: an own checkpoint does not fit, or no network of the parent's does.
+            UserError: the run's own checkpoint does not fit, or no network of the parent's checkpoint does.
         """
         if found.step != self.run.read().get("forked_at"):
             checkpoints.restore(self.model, found)
@@ -401,8 +401,8 @@ class Trainer:
         reinitialized = checkpoints.restore_what_fits(self.model, found)
         if len(reinitialized) == len(self.model.groups):
             raise UserError(
-                f"{self.run.folder}: no network of the run that it is forked from has the shape that these settings give. "
-                "Start it from the beginning."
+                f"{self.run.folder}: with these settings no network has the shape that it had in the parent run. "
+                "Start the run from the beginning."
             )
         return reinitialized
 
@@ -410,16 +410,16 @@ class Trainer:
         if groups:
             self.act(Note(f"reinitialized with its optimizer, since its shape changed: {', '.join(groups)}"))
 
-    # ---- going back --------------------------------------------------------------------------------------------------
+    # ---- rollback ----------------------------------------------------------------------------------------------------
 
     def recover(self, error: NonFinite) -> None:
-        """Follow ``train.on_nonfinite`` after a NaN or infinity: raise it, or return to the last checkpoint on another path."""
+        """Apply ``train.on_nonfinite`` after a NaN or infinity: raise the error, or roll back."""
         self.act(Event("non_finite", message=str(error), evidence=error.evidence))
         if self.settings.on_nonfinite == "stop" or not self.roll_back(str(error)):
             raise error
 
     def roll_back(self, reason: str) -> bool:
-        """Return to the last checkpoint with another random path; False if the limit is reached or there is none."""
+        """Return to the last checkpoint with another random path; False at the limit or without a checkpoint."""
         failed_at, rollbacks = self.state.step, self.state.rollbacks + 1
         if rollbacks > self.settings.max_rollbacks or not self.resume():
             return False
@@ -430,7 +430,7 @@ class Trainer:
 
 
 class TrainerContext:
-    """What a family's step sees of the trainer; see :class:`trainwright.engine.model.StepContext`."""
+    """The trainer as seen by a family's step; see :class:`trainwright.engine.model.StepContext`."""
 
     __slots__ = ("_trainer", "epoch", "step")
 

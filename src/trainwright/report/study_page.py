@@ -27,7 +27,7 @@ def build_notebook(folder: Path) -> Path:
     """Writes ``notebook.html`` into a study's folder and returns its path.
 
     Raises:
-        UserError: the folder is no study, or cannot be written to.
+        UserError: the folder is not a study, or cannot be written to.
     """
     study = Study(folder)
     facts = study.read()

@@ -1,1 +1,1 @@
-"""Run folders of plain files, their events and tables, and an index over many of them."""
+"""Run folders of plain files, their events and tables, and an index of run folders."""

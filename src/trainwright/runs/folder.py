@@ -1,6 +1,6 @@
 """A run: one folder of plain files, readable with a text editor.
 
-``run.json`` identity and status · ``config.yaml`` the whole config · ``metrics.jsonl`` signals · ``losses.csv`` epoch means ·
+``run.json`` identity and status · ``config.yaml`` complete config · ``metrics.jsonl`` signals · ``losses.csv`` epoch means ·
 ``events.jsonl`` every automatic act · ``checkpoints/`` · ``samples/`` · ``evaluation.json`` · ``report.html``.
 """
 
@@ -25,7 +25,7 @@ LOCK = ".lock"
 
 
 class Run:
-    """A run folder. Opening one reads nothing but ``run.json``."""
+    """A run folder; files are read when they are needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,46 +38,46 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints lie."""
+        """Folder of checkpoints."""
         return self.folder / "checkpoints"
 
     @property
     def best(self) -> Path:
-        """Where the one checkpoint with the best held-out objective lies, if the run looks for it."""
+        """Folder of the checkpoint with the best held-out objective, if the run keeps one."""
         return self.folder / "best"
 
     @property
     def views(self) -> Path:
-        """Where a family's further grids lie, a folder for each."""
+        """Folder of a family's further grids, with one folder for each."""
         return self.folder / "views"
 
     @property
     def samples(self) -> Path:
-        """Where sample grids lie."""
+        """Folder of sample grids."""
         return self.folder / "samples"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: step, epoch and the mean of each signal since the line before."""
+        """Path of the signals: a JSON object per line with step, epoch and means since the previous line."""
         return self.folder / "metrics.jsonl"
 
     @property
     def losses(self) -> Path:
-        """Epoch means under the names that the guides read."""
+        """Path of the epoch means, under the column names that the guides' programs use."""
         return self.folder / "losses.csv"
 
     @property
     def config(self) -> Path:
-        """The whole resolved config."""
+        """Path of the complete resolved config."""
         return self.folder / "config.yaml"
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """True if the folder holds a run."""
         return (self.folder / "run.json").exists()
 
     def create(self, config_yaml: str, identity: dict[str, Any]) -> None:
-        """Begins a run: config first, ``run.json`` last, so that a half-made folder is not taken for a run."""
+        """Create a run: config first, ``run.json`` last, so that an incomplete folder is not taken for a run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.config, config_yaml)
         facts = {
@@ -96,10 +96,10 @@ class Run:
         write_json(self.folder / "run.json", facts)
 
     def read(self) -> dict[str, Any]:
-        """``run.json``.
+        """Return the contents of ``run.json``.
 
         Raises:
-            UserError: the folder is no run, or the file is damaged.
+            UserError: the folder is not a run, or the file is damaged.
         """
         try:
             facts = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
@@ -108,20 +108,20 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder / 'run.json'} cannot be read ({error}).") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            raise UserError(f"{self.folder / 'run.json'} is not of a format that this version reads.")
+            raise UserError(f"{self.folder / 'run.json'} has a format that this version cannot read.")
         return legacy.facts(facts)
 
     def update(self, **facts: Any) -> None:
-        """Replaces fields of ``run.json``, all or nothing."""
+        """Replace fields of ``run.json``, all or nothing."""
         write_json(self.folder / "run.json", {**self.read(), **facts, "updated": now()})
 
     def acquire(self, seconds: float = 0.0) -> None:
-        """Takes the folder for this process; the operating system gives it back even after ``kill -9``.
+        """Lock the folder for this process; the operating system releases it even after ``kill -9``.
 
-        What was taken twice must be given back twice.
+        A folder that was locked twice must be released twice.
 
         Args:
-            seconds: how long to wait for another process to give it back.
+            seconds: longest wait for another process to release it.
 
         Raises:
             UserError: another process is training here.
@@ -135,7 +135,7 @@ class Run:
             ) from None
 
     def clear(self) -> None:
-        """Empties the folder of a run that is begun anew; who has taken it keeps it."""
+        """Delete everything in the folder except the lock, before a run starts from scratch."""
         for entry in self.folder.iterdir() if self.folder.exists() else ():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -143,19 +143,19 @@ class Run:
                 entry.unlink()
 
     def release(self) -> None:
-        """Gives the folder back."""
+        """Release the folder."""
         self._lock.release()
 
     def event(self, kind: str, step: int, **facts: Any) -> None:
-        """Appends one line to ``events.jsonl``: what was done automatically, at which step, on what evidence."""
+        """Append one line to ``events.jsonl``: the automatic action, its step and its evidence."""
         append_line(self.folder / "events.jsonl", {"time": now(), "step": step, "event": kind, **facts})
 
     def events(self) -> list[dict[str, Any]]:
-        """All events in order; a line cut short by a crash is passed over."""
+        """Return all events in order; a line truncated by a crash is skipped."""
         return [legacy.event(line) for line in read_lines(self.folder / "events.jsonl")]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.jsonl`` in order, under today's signal names."""
+        """Return the rows of ``metrics.jsonl`` in order, under current signal names."""
         return [legacy.row(line) for line in read_lines(self.metrics)]
 
     def _similar(self) -> str:
@@ -167,7 +167,7 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """The run in folder ``path``; a UserError if there is none."""
+    """Return the run in folder ``path``; raise a UserError if there is none."""
     run = Run(Path(path).expanduser())
     if not run.folder.exists():
         raise UserError(f"{path}: no such run folder.{run._similar()} `trainwright runs` lists them.")
@@ -176,7 +176,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def append_line(file: Path, row: dict[str, Any]) -> None:
-    """Appends a JSON line and flushes it to the operating system; mends a line that a crash cut short."""
+    """Append a JSON line and flush it to the operating system; a truncated line before it is ended first."""
     text = json.dumps(row, allow_nan=False) + "\n"
     with file.open("ab+") as handle:
         if handle.tell() > 0:
@@ -187,7 +187,7 @@ def append_line(file: Path, row: dict[str, Any]) -> None:
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; a missing file is empty, a damaged line is passed over."""
+    """Return the JSON objects of a file of lines; a missing file is empty, a damaged line is skipped."""
     rows: list[dict[str, Any]] = []
     if not file.exists():
         return rows
@@ -202,12 +202,12 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def code_identity() -> str | None:
-    """The commit of a source checkout, with ``+`` if files differ from it; None for an installed package."""
+    """Return the commit of a source checkout, with ``+`` if files differ from it; None for an installed package."""
     here = Path(__file__).resolve().parent
     try:
         commit = subprocess.run(

@@ -1,7 +1,7 @@
-"""A SQLite index over run folders, for listing thousands of runs at once. It holds nothing that the folders do not.
+"""A SQLite index of run folders, for listing thousands of runs at once. It holds nothing that the folders do not.
 
-Each listing brings it up to date by comparing the time of every ``run.json`` with the one it knows, so it can be deleted at any
-moment and is made anew.
+Each listing updates it by comparing the time of every ``run.json`` with the stored one. The index can be deleted at any time and is
+then built again.
 """
 
 import json
@@ -19,7 +19,7 @@ SCHEMA = f"CREATE TABLE IF NOT EXISTS runs (mtime INTEGER, {', '.join(COLUMNS)},
 
 
 def list_runs(root: Path) -> list[dict[str, Any]]:
-    """Every run directly under ``root``, newest first.
+    """Return every run directly under ``root``, newest first.
 
     Raises:
         UserError: there is no such folder.
@@ -28,7 +28,7 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
         raise UserError(f"{root}: no such folder. Runs are made by `trainwright train`; --root names another folder.")
     try:
         return _list(root, root / ".index.sqlite")
-    except sqlite3.Error:  # damaged, locked or on a read-only disk: the folders are the truth
+    except sqlite3.Error:  # damaged, locked or on a read-only disk: read the folders instead
         return _list(root, None)
 
 

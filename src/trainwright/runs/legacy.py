@@ -1,4 +1,4 @@
-"""Names that version 0.1.0 wrote into run folders, and the names that they have now.
+"""Names that version 0.1.0 wrote into run folders, and their current names.
 
 Old settings are aliases in the config itself (``formerly`` in :func:`trainwright.config.base.setting`).
 """
@@ -37,7 +37,7 @@ _FIRST = tuple(SIGNAL_PREFIXES)
 
 
 def signal(name: str) -> str:
-    """Return today's name of a signal."""
+    """Return the current name of a signal."""
     if not name.startswith(_FIRST):
         return name
     old = next(prefix for prefix in _FIRST if name.startswith(prefix))
@@ -45,12 +45,12 @@ def signal(name: str) -> str:
 
 
 def row(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of ``metrics.jsonl`` under today's signal names."""
+    """Return a row of ``metrics.jsonl`` under current signal names."""
     return {signal(name): value for name, value in old.items()}
 
 
 def facts(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``run.json`` under today's names."""
+    """Return ``run.json`` under current names."""
     new = {("monitor_share" if key == "watch_share" else key): value for key, value in old.items()}
     new["recipe"] = RECIPES.get(str(old.get("recipe")), old.get("recipe"))
     data = new.get("data")
@@ -60,7 +60,7 @@ def facts(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def event(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of ``events.jsonl`` under today's names of events, symptoms and causes."""
+    """Return a line of ``events.jsonl`` under current names of events, symptoms and causes."""
     new = {EVENT_KEYS.get(key, key): value for key, value in old.items()}
     new["event"] = EVENTS.get(str(new.get("event")), new.get("event"))
     if "symptom" in new:
@@ -79,7 +79,7 @@ def event(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checkpoint_state(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``state.json`` of a checkpoint in today's form, for resuming a run of 0.1.0."""
+    """Return ``state.json`` of a checkpoint in the current format, for resuming a run of 0.1.0."""
     if "callbacks" in old:
         return dict(old)
     looks, stride = old.get("looks", [0, 1])

@@ -1,4 +1,4 @@
-"""The tables of a run that grow line by line, and cutting them back to a checkpoint before a resumed run goes on."""
+"""The tables of a run that grow line by line; a resumed run first truncates them to its checkpoint."""
 
 import csv
 import io
@@ -16,11 +16,11 @@ class MetricsLog:
         self.run, self.columns = run, columns
 
     def row(self, step: int, epoch: float, signals: dict[str, float]) -> None:
-        """Appends the means of the signals since the last row, up to and including ``step``."""
+        """Append the means of the signals since the last row, up to and including ``step``."""
         append_line(self.run.metrics, {"step": step, "epoch": round(epoch, 6), **signals})
 
     def epoch(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """Appends an epoch's means to ``losses.csv``: six decimals, as the guide's own tool writes them."""
+        """Append an epoch's means to ``losses.csv`` with six decimals, as the guides' programs write them."""
         if not self.columns:
             return
         values = [means.get(signal) for signal in self.columns.values()]
@@ -34,7 +34,7 @@ class MetricsLog:
             writer.writerow([epoch, *("" if v is None else f"{v:.6f}" for v in values), step])
 
     def cut_back(self, step: int) -> None:
-        """Drops rows past ``step``: the steps they tell of will be taken again, with the same numbers."""
+        """Drop rows after ``step``, because those steps are repeated with the same numbers."""
         rows = [row for row in read_lines(self.run.metrics) if row.get("step", 0) <= step]
         if self.run.metrics.exists():
             write_text(self.run.metrics, "".join(json.dumps(row) + "\n" for row in rows))

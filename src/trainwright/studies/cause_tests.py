@@ -1,7 +1,7 @@
-"""Diagnostic experiments: where evidence does not decide between causes, a few hundred steps forked from a checkpoint do.
+"""Cause tests: short forks from a checkpoint that decide between causes where the evidence of a run does not.
 
-A family lists its experiments in ``cause_tests.yaml``, a line each: what is changed, which signal is looked at, what an answer says of
-which causes. Two forks are trained from the same checkpoint, one with the change and one without.
+A family lists its tests in ``cause_tests.yaml``: the change, the signal that is compared, and the causes that each answer confirms or
+rules out. Two forks of a few hundred steps are trained from the same checkpoint, one with the change and one without.
 """
 
 import json
@@ -28,26 +28,26 @@ from trainwright.runs.folder import Run
 from trainwright.studies.jobs import changed, fork
 
 STEPS = 200
-LOOKS = 5
+VALIDATIONS = 5
 
 
 class CauseTest(Config):
-    """One question that a short fork answers."""
+    """Configuration of one test: a question that two short forks answer."""
 
     name: str = setting(..., "Unique in its file.", pattern=r"^[a-z][a-z0-9_]*$")
     symptoms: tuple[str, ...] = Field(..., alias="for", strict=False)
-    question: str = setting(..., "What it asks.", min_length=10)
+    question: str = setting(..., "Question that the test answers.", min_length=10)
     change: dict[str, JsonValue] = setting(..., "Setting to value, as in a playbook.", min_length=1)
-    signal: str = setting(..., "What is looked at; `PREFIX/*` is the least of all signals that begin so.")
-    expect: Literal["rises", "falls"] = setting(..., "What the signal does if the causes are right.")
-    factor: float = setting(2.0, "By how much, over the fork without the change.", gt=1)
+    signal: str = setting(..., "Signal that is compared; `PREFIX/*` is the lowest of all signals with that prefix.")
+    expect: Literal["rises", "falls"] = setting(..., "Change of the signal if the causes are right.")
+    factor: float = setting(2.0, "Least ratio to the fork without the change.", gt=1)
     confirms: tuple[str, ...] = Field((), strict=False)
     rules_out: tuple[str, ...] = Field((), strict=False)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of an experiment: medians of the signal over the second half of both forks."""
+    """Result of a test: medians of the signal over the second half of both forks."""
 
     test: CauseTest
     without: float
@@ -56,14 +56,14 @@ class Answer:
     steps: int
 
     def sentence(self) -> str:
-        """In words."""
+        """Return the result as a sentence."""
         e = self.test
         change = ", ".join(f"{k}={v}" for k, v in e.change.items())
         reported = f"{e.signal} is {self.with_change:.3g} with {change} and {self.without:.3g} without"
         return f"{e.question} {'Yes' if self.yes else 'No'}: after {self.steps} steps {reported}."
 
     def as_dict(self) -> dict[str, Any]:
-        """For the run's events; ``confirmed`` and ``ruled_out`` are what the doctor reads again."""
+        """Return the result for the run's events, from which the doctor reads ``confirmed`` and ``ruled_out``."""
         e = self.test
         return {
             "experiment": e.name,
@@ -74,12 +74,14 @@ class Answer:
             "steps": self.steps,
             "confirmed": list(e.confirms) if self.yes else [],
             "ruled_out": list(e.rules_out) if self.yes else [],
-            "doubtful": [] if self.yes else list(e.confirms),  # a short fork can be too short: no is less than yes
+            "doubtful": []
+            if self.yes
+            else list(e.confirms),  # a fork can be too short to show an effect, so "no" does not rule out
         }
 
 
 def cause_tests(family: Family) -> tuple[CauseTest, ...]:
-    """The family's experiments in the order of its file."""
+    """Return the family's tests in the order of its file."""
     file = Path(str(files(family.home) / "cause_tests.yaml"))
     if not file.exists():
         return ()
@@ -88,16 +90,16 @@ def cause_tests(family: Family) -> tuple[CauseTest, ...]:
 
 
 def choose(family: Family, symptom: str, name: str | None) -> list[CauseTest]:
-    """The experiments for a symptom, or the one that is named.
+    """Return the tests for a symptom, or the one with this name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no test of this name.
     """
     known = cause_tests(family)
     if name is not None:
         found = [e for e in known if e.name == name]
         if not found:
-            raise UserError(f"no experiment {name!r} of {family.name}.{nearest(name, [e.name for e in known])}")
+            raise UserError(f"{family.name} has no cause test {name!r}.{nearest(name, [e.name for e in known])}")
         return found
     return [e for e in known if symptom in e.symptoms]
 
@@ -109,17 +111,17 @@ def ask(
     steps: int = STEPS,
     note: Callable[[str], None] = lambda text: None,
 ) -> Answer:
-    """Trains both forks and compares them.
+    """Train both forks and compare them.
 
     Args:
         family: of the run.
-        run: must have a checkpoint and not be in use.
-        test: what to change.
-        steps: of each fork.
-        note: told what is being done.
+        run: the run to fork; it must have a checkpoint and not be in use.
+        test: the change and the signal to compare.
+        steps: length of each fork.
+        note: called with a line on the progress.
 
     Raises:
-        UserError: the run has no checkpoint, or the signal did not come.
+        UserError: the run has no checkpoint, or the signal was not recorded.
     """
     config = read_config(family, run)
     newest, _ = checkpoints.find(run.checkpoints)
@@ -129,14 +131,14 @@ def ask(
     for name, change in (("without", {}), ("with", test.change)):
         note(f"{test.name}: {steps} steps {name} the change from step {newest.step}")
         child = Run(run.folder / "experiments" / test.name / name)
-        forked = _config(config, change, newest.step + steps, max(1, steps // LOOKS), family)
+        forked = _config(config, change, newest.step + steps, max(1, steps // VALIDATIONS), family)
         fork(child, run, newest.folder.name, forked)
         child.update(parent=str(run.folder), change=dict(test.change), hypothesis=test.question)
         outcome = train(family, forked, child, Silent())
         values[name] = float("nan") if outcome.status == "crashed" else _level(test, child, newest.step + steps // 2)
     without, changed = values["without"], values["with"]
     if np.isnan(changed) and np.isnan(without):
-        raise UserError(f"experiment {test.name}: no signal {test.signal} came in {steps} steps.")
+        raise UserError(f"cause test {test.name}: signal {test.signal} was not recorded in {steps} steps.")
     low, high = (without, changed) if test.expect == "rises" else (changed, without)
     yes = bool(np.nan_to_num(high, nan=-np.inf) > test.factor * max(np.nan_to_num(low, nan=0.0), 1e-9))
     answer = Answer(test, without, changed, yes, steps)
@@ -145,20 +147,20 @@ def ask(
 
 
 def changes_anything(family: Family, run: Run, test: CauseTest) -> bool:
-    """Whether the run is not set up so already."""
+    """Return whether the run's settings differ from those of the test."""
     flat = flatten(read_config(family, run))
     return any(flat[path] != value for path, value in concrete(test.change, flat, test.name).items())
 
 
 def _config(config: RunConfig, change: Mapping[str, Any], end: int, every: int, family: Family) -> RunConfig:
-    new = concrete(change, flatten(config), "experiment") if change else {}
+    new = concrete(change, flatten(config), "cause test") if change else {}
     new |= {
         "train.steps": end, "train.validate_every": every, "train.sample_every": 10**9, "train.checkpoint_every": 10**9,
         "train.on_failure": "continue", "train.on_nonfinite": "stop", "train.tracker": "none", "train.log_every": every,
         "train.probe_stride": 1,
         "train.plateau.early_stopping_patience": None, "train.plateau.reduce_lr_patience": None,
     }  # fmt: skip
-    return changed(family, config, new, "experiment")
+    return changed(family, config, new, "cause test")
 
 
 def _level(test: CauseTest, run: Run, after: int) -> float:

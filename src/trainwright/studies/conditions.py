@@ -1,8 +1,7 @@
-"""Small safe expressions over what earlier experiments showed: ``base.verdict == 'sick' and base['kl/nats'] < 0.5``.
+"""Conditions: safe expressions over results of earlier experiments: ``base.verdict == 'sick' and base['kl/nats'] < 0.5``.
 
-Comparisons, arithmetic, ``and or not in``, and for each experiment: ``verdict``, ``status``, ``symptoms``, ``causes``, ``step``,
-``onset``, ``score`` (quality from 0 to 1), ``ended`` and ``['signal']`` (its level at the end). Nothing else is evaluated, and
-nothing is executed.
+Comparisons, arithmetic and ``and or not in`` are allowed. An experiment has ``verdict``, ``status``, ``symptoms``, ``causes``,
+``step``, ``onset``, ``score`` (quality from 0 to 1), ``ended`` and ``['signal']`` (its level at the end). No code is executed.
 """
 
 import ast
@@ -48,46 +47,48 @@ LONGEST = 500  # characters
 
 
 class Undecided(Exception):
-    """The experiment did not show what is asked: it was skipped, or the signal was not measured."""
+    """A condition has no answer: the experiment was skipped, or the signal was not measured."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A parsed expression: ``names`` are the experiments that it asks about."""
+    """A parsed expression; ``names`` are the experiments that it refers to."""
 
     text: str
     names: tuple[str, ...]
     _tree: ast.expr
 
     def holds(self, results: Mapping[str, Result | None]) -> bool:
-        """Whether it is true.
+        """Return whether the condition is true.
 
         Args:
-            results: of each experiment that it names; None for one that was not run.
+            results: the result of each experiment in ``names``; None for one that was not run.
 
         Raises:
-            Undecided: with the reason, where a value is not there.
+            Undecided: a value is missing; the message is the reason.
         """
         return bool(_value(self._tree, results))
 
 
 def parse(text: str, known: tuple[str, ...], where: str) -> Condition:
-    """Checks an expression and finds the experiments that it asks about.
+    """Check an expression and find the experiments that it refers to.
 
     Args:
         text: the expression.
-        known: names that it may use.
-        where: for error messages.
+        known: names of experiments that it may refer to.
+        where: the place, for error messages.
 
     Raises:
-        UserError: no expression, or one with anything that is not allowed in it.
+        UserError: not an expression, or one with parts that are not allowed.
     """
     if len(text) > LONGEST:
-        raise UserError(f"{where}: a condition of more than {LONGEST} characters.")
+        raise UserError(f"{where}: a condition may have at most {LONGEST} characters.")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
-        raise UserError(f"{where}: {text!r} is no condition, such as \"base.verdict == 'healthy'\".") from None
+        raise UserError(
+            f"{where}: {text!r} is not a condition; write one such as \"base.verdict == 'healthy'\"."
+        ) from None
     names: dict[str, None] = {}
     _check(tree, known, names, where)
     return Condition(text.strip(), tuple(names), tree)
@@ -120,20 +121,22 @@ def _check(node: ast.AST, known: tuple[str, ...], names: dict[str, None], where:
             _name(name, known, names, where)
         case ast.Name(id=name):
             _name(name, known, {}, where)
-            raise UserError(f"{where}: what of {name}? Say {name}.verdict, {name}.score or {name}['signal'].")
+            raise UserError(
+                f"{where}: {name} is an experiment; write {name}.verdict, {name}.score or {name}['signal']."
+            )
         case _:
             raise UserError(f"{where}: {ast.unparse(node)!r} is not allowed in a condition.")
 
 
 def _words(sides: list[ast.expr], where: str) -> None:
-    """A verdict, status, symptom or cause that something is compared with must be one that there is."""
+    """Check that a verdict, status, symptom or cause in a comparison exists."""
     fields = {side.attr for side in sides if isinstance(side, ast.Attribute)} & set(WORDS)
-    there = {word for field in fields for word in WORDS[field]()}
+    valid = {word for field in fields for word in WORDS[field]()}
     for side in sides if fields else ():
         for node in side.elts if isinstance(side, ast.List | ast.Tuple) else [side]:
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in there:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in valid:
                 what = " or ".join(sorted(fields))
-                raise UserError(f"{where}: no {what} is {node.value!r}.{nearest(node.value, there)}")
+                raise UserError(f"{where}: there is no {what} {node.value!r}.{nearest(node.value, valid)}")
 
 
 def _all(nodes: list[ast.expr], known: tuple[str, ...], names: dict[str, None], where: str) -> None:
@@ -143,7 +146,7 @@ def _all(nodes: list[ast.expr], known: tuple[str, ...], names: dict[str, None], 
 
 def _name(name: str, known: tuple[str, ...], names: dict[str, None], where: str) -> None:
     if name not in known:
-        raise UserError(f"{where}: no experiment {name!r} before this one.{nearest(name, known)}")
+        raise UserError(f"{where}: there is no experiment {name!r} before this one.{nearest(name, known)}")
     names[name] = None
 
 

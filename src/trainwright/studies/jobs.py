@@ -1,6 +1,6 @@
-"""One experiment as an executor sees it: a run folder to be trained to its end, from the beginning or from another run's checkpoint.
+"""Jobs of an executor: train a run to its end, from scratch or from another run's checkpoint.
 
-A job can be given again at any time: a run that has ended is only read, one that was cut short goes on from its checkpoint.
+A job can be repeated at any time. A run that has ended is only read, and an interrupted one resumes from its checkpoint.
 """
 
 import contextlib
@@ -26,25 +26,25 @@ from trainwright.errors import UserError
 from trainwright.runs.folder import Run
 from trainwright.studies.quality import quality
 
-PATIENCE = 60.0  # seconds
+LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made.
+    """One run to train.
 
     Attributes:
         name: unique in its study; also the folder's name.
         folder: the run folder.
-        family: by name.
+        family: name of the family.
         settings: the whole config, nested, as plain values.
         parent: folder of the run that it is compared with or forked from.
-        fork: name of the parent's checkpoint to begin from; None: from the beginning.
-        change: what differs from the parent, in words of the config.
-        hypothesis: what it is to show.
-        expectation: how that is judged.
-        until: pause there; by default it is trained to its end.
-        needed: its study cannot do without it, so it is never given up.
+        fork: name of the parent's checkpoint to start from; None: start from scratch.
+        change: settings that differ from the parent.
+        hypothesis: the expected result in a sentence.
+        expectation: the condition by which the hypothesis is judged.
+        until: step at which to pause; None: train to the end.
+        needed: True if the study cannot continue without it, so that it is always tried again.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """What is trained, as a hash: settings, where it begins, where it pauses."""
+        """Hash of the training: settings, starting point and pause."""
         parent = Path(self.parent).name if self.parent else None
         whole = json.dumps([self.family, self.settings, parent, self.fork, self.until], sort_keys=True, default=str)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
@@ -69,16 +69,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended.
+    """Result of a job.
 
     Attributes:
-        status: ``finished``, ``paused``, ``stopped`` by the doctor, ``crashed``, ``interrupted``, or ``failed`` (it could not be run).
-        verdict: the doctor's; ``reason`` in a line.
-        step: where it is; ``trained``: steps that it took itself, without those before a fork.
-        symptoms: alarms, gravest first; ``causes``: the likeliest causes of the first; ``onset``: its step.
+        status: ``finished``, ``paused``, ``stopped`` (by the doctor), ``crashed``, ``interrupted``, or ``failed`` (could not run).
+        verdict: the doctor's verdict; ``reason``: the reason in a line.
+        step: steps of the run; ``trained``: without those before a fork.
+        symptoms: alarms, most severe first; ``causes``: the likeliest causes of the first; ``onset``: its step.
         score: quality between 0 and 1, with its ``parts``; None if nothing was measured.
-        levels: median of the last readings of every signal.
-        seconds: of training, in all calls that ended it or saved a checkpoint; ``speed``: samples a second.
+        levels: median of the last three readings of every signal.
+        seconds: training time of all calls that ended or saved a checkpoint; ``speed``: samples per second.
     """
 
     status: str
@@ -96,27 +96,27 @@ class Result:
     speed: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Result":
-        """Back from JSON."""
+        """Return the result that :meth:`as_dict` stored."""
         return cls(**{**values, "symptoms": tuple(values["symptoms"]), "causes": tuple(values["causes"])})
 
 
 def config_of(family: Family, settings: Mapping[str, Any]) -> RunConfig:
-    """A validated config from nested plain values."""
+    """Return a validated config from nested plain values."""
     found = Settings()
     found.values = dict(settings)
     return validate(found, family.config)
 
 
 def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where: str) -> RunConfig:
-    """The config with some settings (dotted path to value) replaced.
+    """Return the config with some settings (dotted path to value) replaced.
 
     Raises:
-        UserError: a value that the config does not take; ``where`` says whose it is.
+        UserError: a value is invalid; ``where`` is its place in the message.
     """
     found = Settings(where)
     found.values = config.model_dump(mode="json")
@@ -129,19 +129,19 @@ def changed(family: Family, config: RunConfig, values: Mapping[str, Any], where:
 
 
 def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | None = None) -> Result:
-    """Trains a job to its end and says how it ended.
+    """Train a job to its end and return its result.
 
     Args:
-        job: what to train.
-        stop: asked after every step; True ends it with a checkpoint, ``interrupted``.
-        display: where its status line goes.
+        job: the run to train.
+        stop: called after every step; True ends the run with a checkpoint, ``interrupted``.
+        display: shows the status line.
     """
 
     run, begin = Run(Path(job.folder)), time.monotonic()
     try:
         family = registry.family(job.family)
         config = config_of(family, job.settings)
-        run.acquire(PATIENCE)  # a worker whose driver was killed may still be writing its checkpoint
+        run.acquire(LOCK_SECONDS)  # a worker whose driver was killed may still be writing its checkpoint
         try:
             return _train(job, family, config, run, stop, display or Silent(), begin)
         finally:
@@ -152,7 +152,7 @@ def work(job: Job, stop: Callable[[], bool] = lambda: False, display: Display | 
         if not stop():
             raise
         return Result("interrupted", seconds=time.monotonic() - begin)  # while the data were prepared
-    except Exception as error:  # memory that is used up, say: the others go on
+    except Exception as error:  # such as too little memory; other jobs continue
         place = run.folder.with_suffix(".failure.txt")
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _train(
 ) -> Result:
     from trainwright.engine.session import train
 
-    if stop():  # its driver went while it waited for the folder
+    if stop():  # the driver ended while this worker waited for the folder
         return Result("interrupted", seconds=time.monotonic() - begin)
     before = float(run.read().get("seconds", 0.0)) if run.exists else 0.0
     if run.exists and _is_over(run, config, job.until):
@@ -180,7 +180,7 @@ def _train(
 
 
 def _is_over(run: Run, config: RunConfig, until: int | None) -> bool:
-    """Whether it has ended or is where it should pause; one that finished goes on if its length has grown."""
+    """Return whether the run has ended or is at its pause; a finished run continues if its length has grown."""
     facts = run.read()
     step, length = int(facts.get("step", 0)), config.train.steps
     if facts["status"] == "finished":
@@ -202,7 +202,7 @@ def _record(job: Job, run: Run, seconds: float) -> None:
 
 
 def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
-    """Makes a run folder that goes on from a parent's checkpoint; its curves begin there."""
+    """Create a run folder that continues from a parent's checkpoint; its curves start there."""
     facts = parent.read()
     child.clear()
     shutil.copytree(parent.checkpoints / checkpoint, child.checkpoints / checkpoint)
@@ -217,7 +217,7 @@ def fork(child: Run, parent: Run, checkpoint: str, config: RunConfig) -> None:
 
 
 def read(family: Family, run: Run, message: str = "") -> Result:
-    """The result of a run as it lies on disk."""
+    """Return the result of a run from its folder."""
     facts = run.read()
     history = open_input(run.folder, {}).history
     found = examine(history)
@@ -245,7 +245,7 @@ def read(family: Family, run: Run, message: str = "") -> Result:
 
 
 def _levels(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The median of the last three readings of every signal that is finite there."""
+    """Return the median of the last three readings of every signal."""
     last: dict[str, list[float]] = {}
     for row in reversed(rows):
         for name, value in row.items():

@@ -1,7 +1,7 @@
-"""Plan files: a ladder of experiments as strict YAML, checked whole before the first step.
+"""Plan files: a list of experiments as strict YAML, checked completely before the first step.
 
-Each experiment names its parent, the one change from it, a hypothesis, how that is judged (``expect``), and when it is to be run at all
-(``when``). See docs/plan.md.
+An experiment has a parent, one change from it and a hypothesis. ``expect`` is the condition by which that is judged, and ``when`` the
+condition under which the experiment is run. See docs/plan.md.
 """
 
 import json
@@ -31,44 +31,44 @@ NAME = r"^[a-z][a-z0-9_]*$"
 
 
 class Budget(Config):
-    """When nothing more is begun; what runs is finished."""
+    """Limits after which no experiment starts; running experiments finish."""
 
-    runs: int | None = setting(None, "Runs, each seed counted.", ge=1)
+    runs: int | None = setting(None, "Number of runs; each seed counts.", ge=1)
     steps: int | None = setting(None, "Training steps of all runs together.", ge=1)
     hours: float | None = setting(None, "Hours of training of all runs together.", gt=0)
 
 
 class Entry(Config):
-    """One experiment, as its line says it."""
+    """An experiment as its line in the file states it."""
 
     name: str = setting(..., "Unique in the plan.", pattern=NAME)
-    hypothesis: str = setting(..., "What it is to show, in a sentence.", min_length=10)
+    hypothesis: str = setting(..., "Expected result, in a sentence.", min_length=10)
     parent: str | None = Field(None, alias="from", description="The experiment that it differs from.")
-    change: dict[str, JsonValue] = setting({}, "Setting to value, as in a playbook: the one scientific change.")
+    change: dict[str, JsonValue] = setting({}, "The one change under test: setting to value, as in a playbook.")
     together: dict[str, JsonValue] = Field(
         {},
         alias="with",
-        description="Settings that must follow the change (a learning rate, say) and are not asked about.",
+        description="Settings that must follow the change, such as a learning rate, and are not under test.",
     )
-    several_changes: bool = setting(False, "Allows more than one setting under `change`.")
+    several_changes: bool = setting(False, "Allow more than one setting under `change`.")
     begin: Literal["start", "healthy", "end"] = setting(
-        "start", "From the beginning, or forked from the parent's last healthy or last checkpoint."
+        "start", "Start from scratch, or fork from the parent's last healthy checkpoint or its last one (`end`)."
     )
-    steps: int | None = setting(None, "Length in steps; after a fork, so many more.", ge=1)
-    when: str | None = setting(None, "Run it only if this holds of earlier experiments.")
-    expect: str | None = setting(None, "The hypothesis as a condition; judged for each seed.")
+    steps: int | None = setting(None, "Length in steps; after a fork, number of further steps.", ge=1)
+    when: str | None = setting(None, "Condition on earlier experiments; unless it holds, this one is skipped.")
+    expect: str | None = setting(None, "The hypothesis as a condition, judged for each seed.")
 
 
 class PlanFile(Config):
-    """A whole plan, as its file says it."""
+    """A plan as its file states it."""
 
-    title: str = setting(..., "One line.")
-    about: str = setting("", "What it is for.")
-    recipe: str = setting(..., "The recipe that every experiment begins from.")
+    title: str = setting(..., "Title in one line.")
+    about: str = setting("", "Purpose of the plan.")
+    recipe: str = setting(..., "Recipe from which every experiment starts.")
     settings: dict[str, JsonValue] = setting({}, "Settings of every experiment.")
     seeds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (0,)
     show: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    stop_when: str | None = setting(None, "Begin nothing more once this holds.")
+    stop_when: str | None = setting(None, "Condition after which no experiment starts.")
     budget: Budget = Budget()
     experiments: Annotated[tuple[dict[str, JsonValue], ...], Field(strict=False, min_length=1)]
 
@@ -86,13 +86,13 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Unique in its plan."""
+        """Name, unique in the plan."""
         return self.entry.name
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that has passed every check: each experiment comes after those that it needs."""
+    """A plan that has passed every check; each experiment stands after those that it needs."""
 
     file: Path
     head: PlanFile
@@ -101,12 +101,12 @@ class Plan:
     stop_when: Condition | None
 
     def text(self) -> str:
-        """The file's text, for the study's identity."""
+        """Return the file's text, which is part of the study's identity."""
         return self.file.read_text(encoding="utf-8")
 
 
 def shipped() -> dict[str, Path]:
-    """The guides' ladders that come with the package, by name."""
+    """Return the plans that come with the package, by name."""
     found = {}
     for name, family in sorted(registry.families().items()):
         folder = Path(str(files(family.home) / "plans"))
@@ -115,7 +115,7 @@ def shipped() -> dict[str, Path]:
 
 
 def locate(title: str) -> Path:
-    """The file of a shipped plan's name, or of a path that ends in .yaml.
+    """Return the file of a plan, given the name of a shipped one or a path that ends in .yaml.
 
     Raises:
         UserError: there is no such plan.
@@ -131,14 +131,14 @@ def locate(title: str) -> Path:
 
 
 def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
-    """Reads and checks a plan.
+    """Read and check a plan.
 
     Args:
         file: YAML.
-        overrides: ``key=value`` words for every experiment; they win over the plan's own settings.
+        overrides: ``key=value`` words for every experiment; they override the plan's own settings.
 
     Raises:
-        UserError: with file and line for anything that is not sound, before anything is trained.
+        UserError: an error in the plan, with file and line, before anything is trained.
     """
     mapping = read_yaml(file)
     head = validated(PlanFile, plain(mapping), mapping, str(file))
@@ -152,7 +152,7 @@ def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
         entry = validated(Entry, values, one if isinstance(one, CommentedMap) else None, where)
         done[entry.name] = _experiment(entry, family, base, done, f"{where}: {entry.name}")
     if len(set(head.seeds)) < len(head.seeds):
-        raise UserError(f"{file}: seeds: each must be there once.")
+        raise UserError(f"{file}: seeds: a seed is given twice.")
     for seed in head.seeds:
         changed(family, base, {"train.seed": seed}, f"{file}: seeds")
     stop = parse(head.stop_when, tuple(done), f"{file}: stop_when") if head.stop_when else None
@@ -161,16 +161,18 @@ def load(file: Path, overrides: Iterable[str] = ()) -> Plan:
 
 def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, Experiment], where: str) -> Experiment:
     if entry.name in done:
-        raise UserError(f"{where}: there is an experiment of that name already.")
+        raise UserError(f"{where}: another experiment has the same name.")
     if entry.parent is not None and entry.parent not in done:
-        raise UserError(f"{where}: from: no experiment {entry.parent!r} before this one.{nearest(entry.parent, done)}")
+        raise UserError(
+            f"{where}: from: there is no experiment {entry.parent!r} before this one.{nearest(entry.parent, done)}"
+        )
     if len(entry.change) > 1 and not entry.several_changes:
         raise UserError(
-            f"{where}: changes {', '.join(entry.change)} at once, so nobody will know which one mattered. Make it several experiments, "
-            "put what only follows under `with:`, or say `several_changes: true`."
+            f"{where}: changes {', '.join(entry.change)} at once, so the effect of each stays unknown. Split it into experiments, "
+            "put dependent settings under `with:`, or set `several_changes: true`."
         )
     if entry.begin != "start" and entry.parent is None:
-        raise UserError(f"{where}: begin: {entry.begin} needs a parent (`from:`) to be forked from.")
+        raise UserError(f"{where}: begin: {entry.begin} forks from a parent; name it with `from:`.")
     before = done[entry.parent].config if entry.parent else base
     flat = flatten(before)
     names = {".".join(resolve(family.config, k, where)): v for k, v in {**entry.change, **entry.together}.items()}
@@ -181,11 +183,13 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
     found = [change for change in diff(before, after) if change.path not in ("hypothesis", "train.steps")]
     fixed = [str(change) for change in found if change.path.startswith(WHOLE_RUN) and not change.hot]
     if entry.begin != "start" and fixed:
-        raise UserError(f"{where}: {'; '.join(fixed)} is the same for a whole run and its forks; leave `begin` out.")
+        raise UserError(f"{where}: {'; '.join(fixed)} cannot change within a run and its forks; remove `begin`.")
     if entry.begin == "end" and entry.steps is None:
-        raise UserError(f"{where}: begin: end goes on where {entry.parent} ended, so it needs `steps`: how many more.")
+        raise UserError(
+            f"{where}: begin: end continues {entry.parent}, so it needs `steps`, the number of further steps."
+        )
     if entry.parent and names and not found:
-        raise UserError(f"{where}: changes nothing of {entry.parent}.")
+        raise UserError(f"{where}: changes no setting of {entry.parent}.")
     when = parse(entry.when, tuple(done), f"{where}: when") if entry.when else None
     expect = parse(entry.expect, (*done, entry.name), f"{where}: expect") if entry.expect else None
     needs = dict.fromkeys([*([entry.parent] if entry.parent else []), *(when.names if when else ())])
@@ -193,12 +197,12 @@ def _experiment(entry: Entry, family: Family, base: RunConfig, done: dict[str, E
 
 
 def words(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the ``key=value`` words of a command line."""
+    """Return settings as the ``key=value`` words of a command line."""
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 def validated(schema: type[C], values: Any, mapping: CommentedMap | None, where: str) -> C:
-    """The file's contents, or a UserError with the place, what was expected and the nearest valid name."""
+    """Return the file's contents, or raise a UserError with place, expected value and nearest valid name."""
     known = {field.alias or name for name, field in schema.model_fields.items()}
     for key in values if isinstance(values, dict) else ():
         if key not in known:

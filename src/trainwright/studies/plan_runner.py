@@ -1,4 +1,4 @@
-"""A plan as a source of experiments: what can begin, what is skipped and why, and what came of each hypothesis."""
+"""Execution of a plan as a source of experiments: order, skipped experiments with reasons, and hypotheses judged."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from trainwright.studies.plan import Experiment, Plan
 
 @dataclass
 class ExperimentState:
-    """Where one experiment of a plan is: what each seed gave, or why it was not run."""
+    """State of one experiment of a plan: the result of each seed, or the reason why it was skipped."""
 
     experiment: Experiment
     results: dict[int, Result] = field(default_factory=dict)
@@ -27,21 +27,21 @@ class ExperimentState:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """True if no further result will come."""
         return self.skipped is not None or self.left == 0
 
     @property
     def result(self) -> Result | None:
-        """All seeds as one; None if it was skipped."""
+        """The results of all seeds combined; None if it was skipped."""
         return together([self.results[seed] for seed in sorted(self.results)]) if self.results else None
 
 
 class PlanRunner:
-    """The experiments of a plan in order, each as soon as those that it needs are over.
+    """Yields the experiments of a plan in order, each as soon as those that it needs are over.
 
     Args:
-        plan: that was checked.
-        runs: folder in which run folders are made.
+        plan: a checked plan.
+        runs: folder for the run folders.
     """
 
     def __init__(self, plan: Plan, runs: Path) -> None:
@@ -64,7 +64,7 @@ class PlanRunner:
     # ---- a source of experiments -------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next experiment that can begin."""
+        """Return the next experiment that can start, or None."""
         while self._ready and self.stopped is None:
             self.stopped = self._out_of_budget()
             if self.stopped is not None:
@@ -80,7 +80,7 @@ class PlanRunner:
         return None
 
     def ended(self, job: Job, result: Result) -> None:
-        """Keeps the result and opens what waited for it."""
+        """Store the result and release experiments that waited for it."""
         name, seed = self._seeds[job.name]
         state = self.states[name]
         state.results[seed] = result
@@ -89,35 +89,35 @@ class PlanRunner:
         self._spent["seconds"] += result.seconds
         if state.over:
             self._settle(name)
-            self._look_whether_to_stop()
+            self._check_stop_rule()
 
-    # ---- what came of it ---------------------------------------------------------------------------------------------
+    # ---- outcomes ----------------------------------------------------------------------------------------------------
 
     def outcome(self, name: str) -> tuple[str, str]:
-        """(``supported``, ``contradicted``, ``undecided`` or ``not run``, why) of an experiment's hypothesis."""
+        """Return (``supported``, ``contradicted``, ``undecided`` or ``not run``, why) for an experiment's hypothesis."""
         state = self.states[name]
         if not state.results:
             return "not run", state.skipped or self.stopped or "the plan is not over"
         if state.experiment.expect is None:
-            return "undecided", "the plan does not say how the hypothesis is judged"
-        said, reasons = Counter[str](), []
-        for seed in sorted(state.results):  # whoever ended first, the words are the same
+            return "undecided", "the plan has no condition for the hypothesis"
+        counts, reasons = Counter[str](), []
+        for seed in sorted(state.results):  # in a fixed order, so that the text does not depend on timing
             shown = {n: s.results.get(seed) for n, s in self.states.items()}
             try:
-                said["supported" if state.experiment.expect.holds(shown) else "contradicted"] += 1
+                counts["supported" if state.experiment.expect.holds(shown) else "contradicted"] += 1
             except Undecided as error:
-                said["undecided"] += 1
+                counts["undecided"] += 1
                 reasons.append(str(error))
-        if len(said) == 1:
-            return next(iter(said)), reasons[0] if reasons else ""
-        words = [word for word in ("supported", "contradicted", "undecided") if word in said]
-        reported = ", ".join(f"{said[word]} of {sum(said.values())} {word}" for word in words)
+        if len(counts) == 1:
+            return next(iter(counts)), reasons[0] if reasons else ""
+        words = [word for word in ("supported", "contradicted", "undecided") if word in counts]
+        reported = ", ".join(f"{counts[word]} of {sum(counts.values())} {word}" for word in words)
         return "undecided", f"the seeds disagree: {reported}"
 
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _open(self, name: str) -> None:
-        """All that it needs is over: run it or skip it."""
+        """Run or skip an experiment whose needed experiments are over."""
         e = self.states[name].experiment
         reason = None
         if e.entry.parent is not None and self.states[e.entry.parent].result is None:
@@ -125,7 +125,7 @@ class PlanRunner:
         elif e.when is not None:
             try:
                 if not e.when.holds({n: self.states[n].result for n in e.when.names}):
-                    reason = f"not the case: {e.when.text}"
+                    reason = f"condition not met: {e.when.text}"
             except Undecided as error:
                 reason = f"cannot be decided: {error}"
         if reason is None:
@@ -135,17 +135,15 @@ class PlanRunner:
             self._settle(name)
 
     def _skip(self, name: str, seed: int) -> None:
-        """A seed that cannot be forked; the experiment is skipped if none can."""
+        """Drop a seed that cannot be forked; without any seed the experiment is skipped."""
         state = self.states[name]
         state.left -= 1
         if state.left == 0 and not state.results:
             e = state.experiment.entry
-            state.skipped = (
-                f"{e.parent} has no {'healthy ' if e.begin == 'healthy' else ''}checkpoint to be forked from"
-            )
+            state.skipped = f"{e.parent} has no {'healthy ' if e.begin == 'healthy' else ''}checkpoint to fork from"
         if state.over:
             self._settle(name)
-            self._look_whether_to_stop()
+            self._check_stop_rule()
 
     def _settle(self, name: str) -> None:
         for other in self._dependents[name]:
@@ -153,7 +151,7 @@ class PlanRunner:
             if self._waits[other] == 0:
                 self._open(other)
 
-    def _look_whether_to_stop(self) -> None:
+    def _check_stop_rule(self) -> None:
         rule = self.plan.stop_when
         if rule is None:
             return
@@ -176,7 +174,7 @@ class PlanRunner:
         return None
 
     def _job(self, e: Experiment, seed: int) -> Job | None:
-        """The run of a seed; None if it was to be forked and there is no checkpoint to be forked from."""
+        """Return the run of a seed; None if it should fork and there is no checkpoint to fork from."""
         name = e.name if len(self.plan.head.seeds) == 1 else f"{e.name}-s{seed}"
         config, parent, start = _seeded(e.config, seed), None, None
         if e.entry.parent is not None:
@@ -207,7 +205,7 @@ def _seeded(config: RunConfig, seed: int) -> RunConfig:
 
 
 def last_healthy(run: Run, onset: float | None) -> tuple[str, int] | None:
-    """(name, step) of the newest checkpoint before the trouble began; None if there is none."""
+    """Return (name, step) of the newest healthy checkpoint up to ``onset``; None if there is none."""
     found = [c for c in checkpoints.good(run.checkpoints) if c.state.get("healthy", False)]
     before = [c for c in found if onset is None or c.step <= onset]
     return (before[0].folder.name, before[0].step) if before else None

@@ -1,4 +1,4 @@
-"""How good a run is, whatever its alarms say: the family's signals relative to what real data score, in one number between 0 and 1."""
+"""Quality of a run regardless of alarms: its signals relative to the scores of real data, from 0 to 1."""
 
 import math
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ import numpy as np
 from trainwright.diagnosis.history import History
 from trainwright.engine.family import Family
 
-READINGS = 3  # the median of so many is the level of a signal
-LEAST = 1e-3  # a part that is not there at all; keeps the geometric mean from forgetting the others
-BETTER = 0.02  # a difference that counts, beside a tenth of the larger of the two; ours
+READINGS = 3  # the level of a signal is the median of its last three readings
+LEAST = 1e-3  # least value of a part, so that the other parts still change the geometric mean
+BETTER = 0.02  # a smaller difference does not count, nor one below a tenth of the larger value; our choice
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Quality:
     parts: Mapping[str, float]
 
     def clearly_above(self, other: "Quality") -> bool:
-        """Whether it is better by more than chance makes it, in the parts that both have; better than what was never measured, if it
-        was.
+        """Return whether it is better by more than chance, in the parts that both have.
+
+        A measured quality is above one that was never measured.
         """
         if math.isnan(other.score):
             return not math.isnan(self.score)
@@ -33,12 +34,12 @@ class Quality:
 
 
 def quality(family: Family, history: History, step: float | None = None) -> Quality:
-    """The geometric mean of the family's parts, so that the one that nobody hears counts most.
+    """Return the geometric mean of the family's parts, in which the weakest part has the largest effect.
 
     Args:
-        family: says which signals, and what real data score.
-        history: of the run.
-        step: the level at that step; by default at the end.
+        family: names the signals and the scores of real data.
+        history: signals of the run.
+        step: step at which levels are taken; by default the end.
     """
     parts = {}
     for part in family.quality:
@@ -50,7 +51,7 @@ def quality(family: Family, history: History, step: float | None = None) -> Qual
 
 
 def _mean(values: list[float]) -> float:
-    """Geometric; NaN of nothing."""
+    """Return the geometric mean; NaN of an empty list."""
     return float(np.exp(np.mean(np.log(values)))) if values else float("nan")
 
 

@@ -1,6 +1,6 @@
-"""Who runs next: a source says which experiments can begin, an executor runs them, the journal remembers.
+"""The scheduler: a source yields experiments that can start, an executor runs them, and a journal records them.
 
-The source's decisions depend on what began and ended, in that order, so a source that is fed the journal again stands where it stood.
+The source's decisions depend only on which experiments started and ended, in order. A replay of the journal restores its state.
 """
 
 from collections import Counter, deque
@@ -11,65 +11,65 @@ from typing import Protocol
 from trainwright.errors import UserError
 from trainwright.studies.jobs import Job, Result
 
-LOSSES = 5  # after so many lost workers an experiment is given up
-WAIT = 0.5  # seconds between looks at whether to stop
+LOSSES = 5  # number of lost workers after which an experiment is given up
+WAIT = 0.5  # seconds between checks of the stop function
 
 
 class Source(Protocol):
-    """Where experiments come from."""
+    """Source of experiments: a plan, a treatment or a search."""
 
     def next(self) -> Job | None:
-        """An experiment that can begin now, which is never given twice; None if there is none at the moment."""
+        """Return an experiment that can start now, each only once; None if there is none at the moment."""
         ...
 
     def ended(self, job: Job, result: Result) -> None:
-        """Told once for each."""
+        """Receive the result of an experiment; called once for each."""
         ...
 
 
 class Executor(Protocol):
-    """Where experiments are run."""
+    """Runner of experiments."""
 
     capacity: int
 
     def submit(self, job: Job) -> None:
-        """Begins one; never more than ``capacity`` at once."""
+        """Start an experiment; never more than ``capacity`` at the same time."""
         ...
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
-        """Those that ended, after at most so long; None for one whose worker was lost."""
+        """Return experiments that ended within ``seconds``, with None for one whose worker was lost."""
         ...
 
     def close(self) -> None:
-        """Asks what still runs to stop with a checkpoint, and waits for it."""
+        """Ask running experiments to stop with a checkpoint, and wait for them."""
         ...
 
 
 class Journal(Protocol):
-    """What is remembered; :class:`trainwright.studies.study.Study`."""
+    """Record of a study; implemented by :class:`trainwright.studies.study.Study`."""
 
     def history(self) -> Iterable[tuple[str, str | Result]]:
-        """(name, fingerprint of its settings) of each experiment that began and (name, result) of each that ended, in order."""
+        """Return (name, fingerprint of settings) of each started experiment and (name, result) of each ended one, in order."""
         ...
 
     def failures(self) -> dict[str, str]:
-        """Name and reason of experiments that could not be run so far."""
+        """Return names and reasons of experiments that could not run so far."""
         ...
 
     def fail(self, job: Job, result: Result) -> None:
-        """One could not be run."""
+        """Record that an experiment could not run."""
         ...
 
     def start(self, job: Job) -> None:
-        """One begins."""
+        """Record that an experiment starts."""
         ...
 
     def end(self, job: Job, result: Result) -> None:
-        """It ended."""
+        """Record the result of an experiment."""
         ...
 
     def write(self, event: str, **facts: object) -> None:
-        """Anything else."""
+        """Record any other event."""
         ...
 
 
@@ -79,29 +79,29 @@ def drive(
     journal: Journal,
     stop: Callable[[], bool] = lambda: False,
     reported: Callable[[Job, Result], None] = lambda job, result: None,
-    judged: Callable[[], object] = lambda: None,
+    decided: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Runs everything that the source gives.
+    """Run all experiments of a source.
 
-    One that could not be run (``failed``: a full disk, say) did not end: the next call tries it again, and gives it up if it fails
-    again, unless the study cannot do without it.
+    An experiment that could not run (``failed``, for example on a full disk) has not ended. The next call tries it again, and gives it
+    up if it fails again, unless the study needs it.
 
     Args:
-        source: of experiments.
-        executor: of them; the caller closes it.
-        journal: what ended before is not run again, what was cut short goes on from its checkpoint.
-        stop: True begins nothing more; what runs is left to :meth:`Executor.close`.
-        reported: called for each that ended, or could not be run, in this call.
-        judged: called once the source knows of it.
+        source: yields experiments.
+        executor: runs them; the caller closes it.
+        journal: experiments that ended before are not run again, and interrupted ones resume from their checkpoints.
+        stop: True starts no further experiment; the running ones are stopped by :meth:`Executor.close`.
+        reported: called for each experiment that ended or could not run in this call.
+        decided: called after the source has received the result.
 
     Returns:
-        Whether all was done; False if it, or something that ran, was asked to stop, or could not be run.
+        True if all was done; False if it or an experiment was asked to stop, or an experiment could not run.
 
     Raises:
-        UserError: the journal is of other experiments than the source gives.
+        UserError: the journal holds other experiments than the source yields.
     """
-    waiting, failed = deque(_again(source, journal)), set(journal.failures())
-    running, losses, cut = set[str](), Counter[str](), False
+    waiting, failed = deque(_replay(source, journal)), set(journal.failures())
+    running, losses, incomplete = set[str](), Counter[str](), False
     while not stop():
         job = None
         if len(running) < executor.capacity:
@@ -112,7 +112,7 @@ def drive(
             running.add(job.name)
             continue
         if not running:
-            return not cut
+            return not incomplete
         for done, result in executor.wait(WAIT):
             running.discard(done.name)
             if result is None:
@@ -124,40 +124,40 @@ def drive(
                     continue
                 result = Result("failed", reason=f"its worker was lost {LOSSES} times")
             if result.status == "interrupted":
-                cut = True
+                incomplete = True
                 continue
             if result.status == "failed":
                 if losses[done.name] and losses[done.name] < LOSSES:
                     result = replace(result, reason=f"{result.reason} (workers lost: {losses[done.name]})")
                 if done.needed or done.name not in failed:
-                    cut = True
+                    incomplete = True
                     journal.fail(done, result)
                     reported(done, result)
                     continue
             journal.end(done, result)
             reported(done, result)
             source.ended(done, result)
-            judged()
+            decided()
     return False
 
 
-def _again(source: Source, journal: Journal) -> list[Job]:
-    """Feeds the journal to the source, in order; what began and has not ended."""
+def _replay(source: Source, journal: Journal) -> list[Job]:
+    """Replay the journal in order, and return the experiments that started and have not ended."""
     started: dict[str, Job | None] = {}
     for name, what in journal.history():
         if isinstance(what, str):
             if name in started:
-                continue  # it was cut short, and begun again
+                continue  # it was interrupted, and started again
             job = source.next()
             if job is None or job.name != name or what not in ("", job.fingerprint):
                 raise UserError(
-                    f"the journal says that {name} was begun, with settings that are not those of now: the recipe, or Trainwright, "
-                    "has been changed since. Give the old one back, or choose another folder with --study."
+                    f"the journal holds experiment {name} with other settings: the recipe or Trainwright has changed since then. "
+                    "Restore the old one, or choose another folder with --study."
                 )
             started[name] = job
         else:
             job = started.get(name)
-            if job is not None:  # the first word counts
+            if job is not None:  # the first result counts
                 started[name] = None
                 source.ended(job, what)
     return [job for job in started.values() if job is not None]

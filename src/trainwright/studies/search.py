@@ -1,7 +1,7 @@
-"""A search over settings with Optuna, and the doctor as a pruner: a sick trial stops early and is infeasible, with its cause.
+"""A search over settings with Optuna. The doctor prunes: a sick trial stops early and is infeasible, with its cause.
 
-A trial is a run that is trained from rung to rung (lengths a third apart); after each, Optuna's pruner says whether it goes on. The
-journal keeps every trial's settings, so a search that was cut short asks for the same ones again and goes on from their checkpoints.
+A trial is a run that is trained from rung to rung, each three times as long. After each rung, Optuna's pruner stops it or lets it
+continue. The journal holds every trial's settings, so that an interrupted search resumes the same trials from their checkpoints.
 """
 
 import math
@@ -24,15 +24,15 @@ from trainwright.studies.plan import Budget, validated, words
 
 REDUCTION = 3  # Hyperband's and ASHA's factor between rungs (Li et al. 2018, 2020)
 RUNGS = 3
-EDGE = 0.05  # of a range: a best value nearer to its end than that says that the range is too narrow (Tuning Playbook)
+EDGE = 0.05  # share of a range: a best value nearer to an end shows that the range is too narrow (Tuning Playbook)
 
 
 class Range(Config):
-    """What a setting may be: numbers between ``low`` and ``high`` (whole ones if both are), or one of ``choices``."""
+    """Range of a setting: numbers from ``low`` to ``high`` (whole ones if both are), or one of ``choices``."""
 
     low: float | int | None = setting(None, "Least value.")
     high: float | int | None = setting(None, "Greatest value.")
-    log: bool = setting(False, "Equal ratios are equally likely.")
+    log: bool = setting(False, "Draw the logarithm uniformly.")
     choices: Annotated[tuple[JsonValue, ...] | None, Field(strict=False)] = None
 
     @model_validator(mode="after")
@@ -46,44 +46,44 @@ class Range(Config):
         return self
 
 
-class LossConfig(Config):
-    """What is sought: ``score`` (quality from 0 to 1) or a signal's level at the end."""
+class SearchObjective(Config):
+    """Objective of a search: ``score`` (quality from 0 to 1) or a signal's level at the end."""
 
     signal: str = setting("score", "`score` or a signal.")
-    direction: Literal["maximize", "minimize"] = setting("maximize", "Which way is better.")
+    direction: Literal["maximize", "minimize"] = setting("maximize", "Direction of improvement.")
     shorthand = "signal"
 
 
 class SearchFile(Config):
-    """A whole search, as its file says it."""
+    """A search as its file states it."""
 
-    title: str = setting(..., "One line.")
-    recipe: str = setting(..., "The recipe whose settings are sought.")
+    title: str = setting(..., "Title in one line.")
+    recipe: str = setting(..., "Recipe whose settings are searched.")
     settings: dict[str, JsonValue] = setting({}, "Settings of every trial.")
     space: dict[str, Range] = setting(..., "Setting to range.", min_length=1)
-    objectives: Annotated[tuple[LossConfig, ...], Field(strict=False, min_length=1)] = (LossConfig(),)
+    objectives: Annotated[tuple[SearchObjective, ...], Field(strict=False, min_length=1)] = (SearchObjective(),)
     sampler: Literal["tpe", "random"] = setting(
-        "tpe", "Tree-structured Parzen estimator (Bergstra et al. 2011), or chance."
+        "tpe", "`tpe`: tree-structured Parzen estimator (Bergstra et al. 2011); `random`: independent draws."
     )
     pruner: Literal["hyperband", "asha", "none"] = setting(
-        "hyperband", "Which trials stop at a rung, beside sick ones."
+        "hyperband", "Method that stops trials at a rung, in addition to the doctor."
     )
-    doctor: bool = setting(True, "Stop sick trials and take them for infeasible; false: judge by numbers alone.")
-    trials: int = setting(20, "Trials at most.", ge=1)
-    steps: int | None = setting(None, "Length of a trial; by default the recipe's.", ge=1)
-    seed: int = setting(0, "Of the sampler; every trial trains with the recipe's own seed.", ge=0)
+    doctor: bool = setting(True, "Stop sick trials and mark them infeasible; false: use the objectives alone.")
+    trials: int = setting(20, "Greatest number of trials.", ge=1)
+    steps: int | None = setting(None, "Length of a trial in steps; by default the recipe's.", ge=1)
+    seed: int = setting(0, "Seed of the sampler; every trial trains with the recipe's own seed.", ge=0)
     budget: Budget = Budget()
 
     @model_validator(mode="after")
     def _several_objectives(self) -> "SearchFile":
         if len(self.objectives) > 1 and self.pruner != "none":
-            raise ValueError("with several objectives nothing can be pruned at a rung: say pruner: none")
+            raise ValueError("with several objectives no trial can be pruned at a rung: set pruner: none")
         return self
 
 
 @dataclass
 class Trial:
-    """One trial: Optuna's, its settings, the rung it is at, and how it ended."""
+    """A trial: Optuna's handle, its settings, its rung and its outcome."""
 
     handle: Any
     name: str
@@ -101,9 +101,9 @@ class Search:
     Args:
         head: the search file's contents.
         family: of the recipe.
-        base: every trial's config beside its own settings.
-        runs: folder in which run folders are made.
-        before: settings of trials that were begun in an earlier call, in order.
+        base: config of every trial except for the searched settings.
+        runs: folder for the run folders.
+        before: settings of trials that an earlier call started, in order.
 
     Raises:
         UserError: Optuna is not installed.
@@ -127,7 +127,7 @@ class Search:
         self.rungs = [self.length] if single else _rungs(self.length, base.train.validate_every)
         self.study = optuna.create_study(
             directions=[o.direction for o in head.objectives],
-            study_name=head.title,  # Hyperband deals trials to its brackets by it
+            study_name=head.title,  # Hyperband assigns trials to its brackets by this name
             pruner=_pruner(optuna, head, self.rungs),
         )
         for change in before:
@@ -140,7 +140,7 @@ class Search:
     # ---- a source of experiments -------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next rung of a trial that goes on, else a new trial."""
+        """Return the next rung of a trial that continues, else a new trial."""
         if self._waiting:
             return self._job(self._waiting.pop(0))
         if len(self.trials) >= self.head.trials or self._out_of_budget():
@@ -153,7 +153,7 @@ class Search:
         return self._job(trial)
 
     def ended(self, job: Job, result: Result) -> None:
-        """Tells Optuna; a trial that may go on waits for its next rung."""
+        """Report the result to Optuna; a trial that may continue is queued for its next rung."""
         trial = self._by_job[job.name]
         self.spent["steps"] += result.trained - sum(r.trained for r in trial.results[-1:])
         self.spent["seconds"] += result.seconds - sum(r.seconds for r in trial.results[-1:])
@@ -163,13 +163,13 @@ class Search:
         if result.status not in ("finished", "paused") or sick:
             self._infeasible(trial, result)
         elif trial.rung + 1 < len(self.rungs):
-            known = not math.isnan(values[0])  # what was not measured yet is no reason to give up
+            known = not math.isnan(values[0])  # a trial without a measurement so far is not pruned
             if known:
                 trial.handle.report(values[0], self.rungs[trial.rung])
             if known and trial.handle.should_prune():
                 self.study.tell(trial.handle, state=self._optuna.trial.TrialState.PRUNED)
                 trial.outcome, trial.values = "pruned", values
-                trial.because = f"{values[0]:.3g} after {result.step} steps: others were better there"
+                trial.because = f"{values[0]:.3g} after {result.step} steps: other trials were better at that step"
             else:
                 trial.rung += 1
                 self._waiting.append(trial)
@@ -179,15 +179,15 @@ class Search:
             self.study.tell(trial.handle, list(values))
             trial.outcome, trial.values = "complete", values
 
-    # ---- what came of it ---------------------------------------------------------------------------------------------
+    # ---- outcomes ----------------------------------------------------------------------------------------------------
 
     def best(self) -> list[Trial]:
-        """The best trial, or with several objectives those that none other beats in all."""
+        """Return the best trial, or with several objectives the Pareto front."""
         done = {t.handle.number: t for t in self.trials if t.outcome == "complete"}
         return [done[t.number] for t in self.study.best_trials if t.number in done] if done else []
 
     def at_the_edge(self, trial: Trial) -> list[str]:
-        """Settings whose value lies at an end of its range, so that the range should be widened before anything is concluded."""
+        """Return settings whose value lies at an end of the range, so that the range should be widened first."""
         found = []
         for name, r in self.head.space.items():
             if r.low is None or r.high is None:
@@ -232,10 +232,10 @@ class Search:
 
 
 def load(file: Path, overrides: Sequence[str] = ()) -> tuple[SearchFile, Family, RunConfig]:
-    """Reads and checks a search file.
+    """Read and check a search file.
 
     Raises:
-        UserError: with the file for anything that is not sound, before anything is trained.
+        UserError: an error in the file, before anything is trained.
     """
     mapping = read_yaml(file)
     head = validated(SearchFile, plain(mapping), mapping, str(file))
@@ -249,7 +249,7 @@ def load(file: Path, overrides: Sequence[str] = ()) -> tuple[SearchFile, Family,
 
 
 def started(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Settings of each trial in a journal, in order."""
+    """Return the settings of each trial in a journal, in order."""
     found: dict[str, Mapping[str, Any]] = {}
     for event in events:
         if event["event"] == "started":
@@ -258,10 +258,10 @@ def started(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _rungs(length: int, validate_every: int) -> list[int]:
-    """A ninth, a third and all of the length; what is not the end falls on a look at held-out data."""
+    """Return a ninth, a third and all of the length; all but the last are rounded to a validation step."""
     parts = [length // REDUCTION**i for i in range(RUNGS - 1, 0, -1)]
-    looks = [max(1, round(part / validate_every)) * validate_every for part in parts]
-    return [*sorted({look for look in looks if look < length}), length]
+    rounded = [max(1, round(part / validate_every)) * validate_every for part in parts]
+    return [*sorted({step for step in rounded if step < length}), length]
 
 
 def _fitting(value: Any, current: Any) -> Any:
@@ -277,7 +277,7 @@ def _suggest(handle: Any, name: str, r: Range) -> Any:
 
 
 def _sampler(optuna: Any, head: SearchFile, number: int) -> Any:
-    """One for each trial, seeded by its number: what was drawn before an interruption is not drawn again after it."""
+    """Return a sampler for each trial, seeded by its number, so that a resumed search does not repeat draws."""
     seed = (head.seed * 1_000_003 + number) % 2**32
     if head.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)

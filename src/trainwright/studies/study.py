@@ -1,7 +1,7 @@
 """A study: one folder with a journal and the runs of a plan, a treatment or a search.
 
-``study.json`` what it is · ``events.jsonl`` the journal, one fact a line · ``runs/NAME/`` run folders · ``notebook.html`` the page.
-The journal is the only memory: the same command reads it, takes every decision again, and trains only what is missing.
+``study.json`` identity · ``events.jsonl`` the journal, an event per line · ``runs/NAME/`` run folders · ``notebook.html`` the page.
+All state is in the journal: the same command replays it, takes every decision again, and trains only what is missing.
 """
 
 import json
@@ -30,44 +30,44 @@ class Study:
 
     @property
     def runs(self) -> Path:
-        """Where the run folders lie."""
+        """Folder of the run folders."""
         return self.folder / "runs"
 
     @property
     def journal(self) -> Path:
-        """One JSON object a line."""
+        """Path of the journal: a JSON object per line."""
         return self.folder / "events.jsonl"
 
     @property
     def exists(self) -> bool:
-        """Whether a study was begun here."""
+        """True if the folder holds a study."""
         return (self.folder / "study.json").exists()
 
     def read(self) -> dict[str, Any]:
-        """``study.json``.
+        """Return the contents of ``study.json``.
 
         Raises:
-            UserError: the folder holds no study, or the file is damaged.
+            UserError: the folder is not a study, or the file is damaged.
         """
         try:
             facts = json.loads((self.folder / "study.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"{self.folder} is no study: it has no study.json.") from None
+            raise UserError(f"{self.folder} is not a study: it has no study.json.") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder / 'study.json'} cannot be read ({error}).") from None
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-            raise UserError(f"{self.folder / 'study.json'} is not of a format that this version reads.")
+            raise UserError(f"{self.folder / 'study.json'} has a format that this version cannot read.")
         return facts
 
     def open(self, kind: str, identity: dict[str, Any]) -> None:
-        """Begins the study or goes on with it.
+        """Start the study or resume it.
 
         Args:
             kind: ``plan``, ``treatment`` or ``search``.
-            identity: what must be the same when it goes on.
+            identity: facts that must be the same on a resume.
 
         Raises:
-            UserError: another process works here, or the folder holds another study.
+            UserError: another process uses the folder, or it holds another study.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class Study:
             ) from None
         except OSError as error:
             raise UserError(
-                f"{self.folder} cannot be made or written ({error}). Choose another folder with --study."
+                f"{self.folder} cannot be created or written ({error}). Choose another folder with --study."
             ) from None
         identity = json.loads(json.dumps({"kind": kind, **identity}, default=str))
         if self.exists:
@@ -88,7 +88,7 @@ class Study:
                 self.close()
                 what = ", ".join(other)
                 raise UserError(
-                    f"{self.folder} was begun with another {what}. Give the old one back, or choose another folder with --study."
+                    f"{self.folder} was started with another {what}. Restore the old one, or choose another folder with --study."
                 )
         else:
             write_json(
@@ -96,28 +96,28 @@ class Study:
             )
         self._journal = self.journal.open("ab")
         if self.journal.stat().st_size and not self.journal.read_bytes().endswith(b"\n"):
-            self._journal.write(b"\n")  # a line that a crash cut short is passed over when read
+            self._journal.write(b"\n")  # readers skip a line that a crash truncated
 
     def close(self) -> None:
-        """Gives the folder back."""
+        """Release the folder."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         self._lock.release()
 
     def write(self, event: str, **facts: Any) -> None:
-        """Appends one fact and waits until it is on the disk."""
+        """Append an event and wait until it is on the disk."""
         line = json.dumps({"time": now(), "event": event, **facts}, allow_nan=False, default=str)
         self._journal.write(line.encode() + b"\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())
 
     def events(self) -> list[dict[str, Any]]:
-        """The journal so far."""
+        """Return the journal so far."""
         return read_lines(self.journal)
 
     def history(self) -> Iterator[tuple[str, str | Result]]:
-        """(name, fingerprint of its settings) of each experiment that began and (name, result) of each that ended, in order."""
+        """Yield (name, fingerprint of settings) of each started experiment and (name, result) of each ended one, in order."""
         for event in self.events():
             if event["event"] == "started":
                 yield event["experiment"], event.get("settings", "")
@@ -125,7 +125,7 @@ class Study:
                 yield event["experiment"], Result.of(event["result"])
 
     def failures(self) -> dict[str, str]:
-        """Name and reason of experiments that could not be run, and have not ended since."""
+        """Return names and reasons of experiments that could not run, and have not ended since."""
         found: dict[str, str] = {}
         for event in self.events():
             if event["event"] == "failed":
@@ -135,7 +135,7 @@ class Study:
         return found
 
     def started(self) -> Iterator[dict[str, Any]]:
-        """The facts of each experiment that was begun, once, in order."""
+        """Yield the facts of each started experiment once, in order."""
         seen = set()
         for event in self.events():
             if event["event"] == "started" and event["experiment"] not in seen:
@@ -143,7 +143,7 @@ class Study:
                 yield event
 
     def start(self, job: Job) -> None:
-        """Writes that a job begins."""
+        """Record that a job starts."""
         self.write(
             "started",
             experiment=job.name,
@@ -156,16 +156,16 @@ class Study:
         )
 
     def fail(self, job: Job, result: Result) -> None:
-        """Writes that it could not be run; the next call tries it again."""
+        """Record that a job could not run; the next call tries it again."""
         self.write("failed", experiment=job.name, reason=result.reason)
 
     def end(self, job: Job, result: Result) -> None:
-        """Writes how it ended."""
+        """Record the result of a job."""
         self.write("ended", experiment=job.name, result=plain(result.as_dict()))
 
 
 def plain(value: Any) -> Any:
-    """Numbers that JSON has no word for become null."""
+    """Return plain values in which numbers that are not finite are None, because JSON has none."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The table of a study, ``table.json``: one row an experiment with its change, hypothesis, outcome and costs. The notebook draws it."""
+"""The table of a study, ``table.json``, for the report: a row per experiment with change, hypothesis, outcome and cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from trainwright.studies.jobs import Result
 from trainwright.studies.plan_runner import PlanRunner, together
 from trainwright.studies.search import Search, Trial
 from trainwright.studies.study import plain
-from trainwright.studies.treatment import Attempt, Treatment, well
+from trainwright.studies.treatment import Attempt, Treatment, succeeded
 
 
 def row(
@@ -27,7 +27,7 @@ def row(
     expectation: str = "",
     source: str = "",
 ) -> dict[str, Any]:
-    """One row; ``runs`` by folder name."""
+    """Return one row; ``runs`` maps folder names to results."""
     result = together(list(runs.values())) if runs else None
     facts: dict[str, Any] = {
         "name": name,
@@ -50,7 +50,7 @@ def row(
 
 
 def _forked(fork: str | None) -> str | None:
-    """``step_00000080`` or ``healthy`` in words."""
+    """Return ``step_00000080`` or ``healthy`` in words."""
     if fork is None:
         return None
     if fork.startswith("step_"):
@@ -59,7 +59,7 @@ def _forked(fork: str | None) -> str | None:
 
 
 def of_plan(runner: PlanRunner) -> dict[str, Any]:
-    """The table of a plan, with the effect of each change on quality and on the signals that the plan shows, over seeds."""
+    """Return the table of a plan, with the effect of each change on quality and shown signals over seeds."""
     rows = []
     single = len(runner.plan.head.seeds) == 1
     for name, state in runner.states.items():
@@ -101,7 +101,7 @@ def _value(result: Result, name: str) -> float | None:
 
 
 def of_treatment(treatment: Treatment) -> dict[str, Any]:
-    """The table of a treatment."""
+    """Return the table of a treatment."""
     rows = []
     for a in treatment.attempts:
         if a.result is None:
@@ -124,7 +124,7 @@ def of_treatment(treatment: Treatment) -> dict[str, Any]:
         return {"headline": "Not judged yet.", "show": [], "rows": rows}
     tried = sum(a.remedy is not None and a.result is not None for a in treatment.attempts)
     steps = treatment.trained / max(1, treatment.total)
-    state = "Well" if treatment.recovered else "Not well" if treatment.ending else "Under treatment"
+    state = "Recovered" if treatment.recovered else "Not recovered" if treatment.ending else "Under treatment"
     why = "" if treatment.recovered or not treatment.ending else f" ({treatment.ending})"
     noun = "remedy" if tried == 1 else "remedies"
     best = treatment.winner.job.name
@@ -133,7 +133,7 @@ def of_treatment(treatment: Treatment) -> dict[str, Any]:
 
 
 def of_search(search: Search) -> dict[str, Any]:
-    """The table of a search, best trials first."""
+    """Return the table of a search, best trials first."""
     best = search.best()
     first = search.head.objectives[0]
     sign = -1 if first.direction == "maximize" else 1
@@ -153,24 +153,26 @@ def of_search(search: Search) -> dict[str, Any]:
     counts = [
         f"{sum(t.outcome == word for t in search.trials)} {word}" for word in ("complete", "pruned", "infeasible")
     ]
-    said = f"{search.head.title}: {len(search.trials)} trials, {', '.join(counts)}."
+    headline = f"{search.head.title}: {len(search.trials)} trials, {', '.join(counts)}."
     if best:
         change = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in best[0].change.items())
-        said += f" Best: {best[0].name} with {change}."
+        headline += f" Best: {best[0].name} with {change}."
         edge = search.at_the_edge(best[0])
         if edge:
-            said += f" {', '.join(edge)}: the best value lies at the end of its range; widen it before you conclude."
+            headline += (
+                f" {', '.join(edge)}: the best value lies at the end of its range; widen the range and search again."
+            )
     show = [o.signal for o in search.head.objectives if o.signal != "score"]
-    return {"headline": said, "show": show, "rows": rows, "best": best[0].name if best else None}
+    return {"headline": headline, "show": show, "rows": rows, "best": best[0].name if best else None}
 
 
 def _word(attempt: Attempt) -> str:
     assert attempt.result is not None
     if attempt.remedy is None:
-        return "well" if well(attempt.result) else "sick"
+        return "healthy" if succeeded(attempt.result) else "sick"
     return {True: "kept", False: "reverted", None: "not judged"}[attempt.kept]
 
 
 def write(folder: Path, table: Mapping[str, Any]) -> None:
-    """Writes ``table.json``, all or nothing."""
+    """Write ``table.json``, all or nothing."""
     write_json(folder / "table.json", table)

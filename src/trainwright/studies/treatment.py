@@ -1,8 +1,8 @@
-"""The closed loop: train until the doctor finds something, change one thing, judge the child by its quality, keep or revert, go on.
+"""The treatment loop: train, diagnose, apply one remedy to a child run, judge its quality, keep or revert.
 
-A child is forked from the last healthy checkpoint if that had learned something and its remedy can be applied hot, else begun anew.
-It is kept if it is well to its end, or clearly better than its parent at the same step. In the end the best run is trained to its
-full length.
+The loop repeats until a run finishes without alarms, or until remedies or budget run out. A child is forked from the last healthy
+checkpoint if that had learned something and the remedy is hot, else it starts from scratch. A child is kept if it finishes
+without alarms, or is clearly better than its parent at the same step. At the end the best run is trained to its full length.
 """
 
 import math
@@ -25,21 +25,21 @@ from trainwright.studies.jobs import Job, Result, changed, config_of
 from trainwright.studies.plan_runner import last_healthy
 from trainwright.studies.quality import Quality, quality
 
-ENOUGH = 0.3  # of real data's score: at such a quality a silent run is well even if its parent was as good; ours
-LEARNED = 0.1  # a checkpoint of at least this quality is worth going on from; ours
-FARTHER = 1.5  # times the parent's steps before another trouble came: the first one is gone; ours
-LENGTH = ("train.steps", "train.epochs")  # a remedy that only trains longer is no comparison at equal steps
-LOOKS = 20  # checkpoints over a run, at least
+ENOUGH = 0.3  # of real data's score: from here on a run without alarms need not be better than its parent; our choice
+LEARNED = 0.1  # least quality of a checkpoint from which a child is forked; our choice
+FARTHER = 1.5  # times the parent's steps without its symptom: that symptom has been fixed; our choice
+LENGTH = ("train.steps", "train.epochs")  # a remedy that only trains longer cannot be compared at equal steps
+CHECKPOINTS = 20  # least number of checkpoints in a run
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When no further remedy is tried; the best run is finished all the same.
+    """Limits after which no further remedy is tried; the best run is still finished.
 
     Attributes:
-        attempts: children.
-        steps: of all runs together, those that finishing the best will take among them.
-        seconds: of training, likewise.
+        attempts: number of remedies, each in a child run.
+        steps: steps of all runs together, including those that finishing the best run takes.
+        seconds: training time of all runs together, likewise.
     """
 
     attempts: int = 8
@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass
 class Attempt:
-    """One run of a treatment: ``why`` it was made, and once it is judged, whether it was kept and because of what."""
+    """One run of a treatment: the reason for it (``why``), and once judged, if it was ``kept`` and why (``because``)."""
 
     job: Job
     remedy: Remedy | None
@@ -64,12 +64,12 @@ class Treatment:
 
     Args:
         family: of the config.
-        config: the recipe that is to become well.
-        runs: folder in which run folders are made.
-        limits: of the whole.
-        breadth: remedies tried at the same time; the first in the order that helps is kept.
-        order: the remedies for a result, first to be tried first; by default those of :func:`candidates`.
-        reported: called with each decision.
+        config: the config to treat.
+        runs: folder for the run folders.
+        limits: limits of the treatment.
+        breadth: number of remedies tried at the same time; the first in the order that helps is kept.
+        order: returns the remedies for a result in the order of trying; by default :func:`candidates`.
+        reported: called with each judged attempt.
     """
 
     def __init__(
@@ -92,18 +92,18 @@ class Treatment:
         self._queue: deque[Attempt] = deque()
         self._tried: set[str] = set()
         self.total = 0
-        first = changed(family, config, _watchful(config), config.recipe)
+        first = changed(family, config, _monitored(config), config.recipe)
         self._tried.add(_identity(first))
-        self._begin([self._attempt(0, first, None, "as it is set up", None)])
+        self._begin([self._attempt(0, first, None, "untreated", None)])
 
     # ---- a source of experiments -------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """What is to run now."""
+        """Return the next run, or None."""
         return self._queue.popleft().job if self._queue else None
 
     def ended(self, job: Job, result: Result) -> None:
-        """Judges a round once all of it has ended."""
+        """Store a result, and judge the round once all of its runs have ended."""
         attempt = next(a for a in self._round if a.job.name == job.name)
         attempt.result = result
         if all(a.result is not None for a in self._round):
@@ -111,7 +111,7 @@ class Treatment:
 
     @property
     def winner(self) -> Attempt:
-        """The run that is best so far."""
+        """The best run so far."""
         assert self.current is not None
         return self.current
 
@@ -133,32 +133,32 @@ class Treatment:
         else:
             self._choose(done, self.current)
         assert self.current is not None and self.current.result is not None
-        if well(self.current.result):
+        if succeeded(self.current.result):
             self.recovered = True
             self._end("healthy")
         else:
             self._try_next(self.current, self.current.result)
 
     def _finished(self, final: Attempt, best: Attempt) -> None:
-        """The best run was to be trained to its full length: what came of it."""
+        """Judge the continuation of the best run to its full length."""
         assert final.result is not None
         end, before = self._quality(final), self._quality(best)
         if final.result.status != "finished":
-            final.kept, final.because = False, f"it did not come to its end: {final.result.reason}"
+            final.kept, final.because = False, f"it did not finish: {final.result.reason}"
         elif before.clearly_above(end):
-            final.kept, final.because = False, f"quality fell to {_said(end)}, was {_said(before)}"
+            final.kept, final.because = False, f"quality fell to {_text(end)}, was {_text(before)}"
         else:
-            self.recovered = well(final.result)
+            self.recovered = succeeded(final.result)
             self._keep(final, "trained to its full length")
             return
         self.reported(final)
 
     def _choose(self, done: list[Attempt], parent: Attempt) -> None:
-        """Keeps the first of a round that is well, else the first that is better."""
-        said = [(a, *self._compare(a, parent)) for a in done]
-        chosen = next((a for a, grade, _ in said if grade == "well"), None)
-        chosen = chosen or next((a for a, grade, _ in said if grade == "better"), None)
-        for attempt, _, because in said:
+        """Keep the first run of a round that recovered, else the first that is better."""
+        compared = [(a, *self._compare(a, parent)) for a in done]
+        chosen = next((a for a, grade, _ in compared if grade == "recovered"), None)
+        chosen = chosen or next((a for a, grade, _ in compared if grade == "better"), None)
+        for attempt, _, because in compared:
             if attempt is chosen:
                 self._keep(attempt, because)
             else:
@@ -166,29 +166,32 @@ class Treatment:
                 self.reported(attempt)
 
     def _compare(self, child: Attempt, parent: Attempt) -> tuple[str, str]:
-        """(``well``, ``better`` or ``no better``, why) of a child beside its parent, both measured."""
+        """Return (``recovered``, ``better`` or ``no better``, why) for a child compared with its parent."""
         assert child.result is not None and parent.result is not None
         after, before = child.result, parent.result
         if after.status == "failed":
             return "no better", f"it could not be trained: {after.reason}"
-        if well(after):
+        if succeeded(after):
             end, stop = self._quality(child), self._quality(parent)
             if not end.parts or end.clearly_above(stop) or (end.score >= ENOUGH and not stop.clearly_above(end)):
-                return "well", f"no alarm to its end; quality {_said(end)}, was {_said(stop)} at step {before.step}"
-            return "no better", f"no alarm, but quality is {_said(end)} and was {_said(stop)} at step {before.step}"
+                return (
+                    "recovered",
+                    f"no alarm to its end; quality {_text(end)}, was {_text(stop)} at step {before.step}",
+                )
+            return "no better", f"no alarm, but quality is {_text(end)} and was {_text(stop)} at step {before.step}"
         step = min(after.step, before.step)
         now, then = self._quality(child, step), self._quality(parent, step)
-        if not then.parts:  # the parent was looked at later only
+        if not then.parts:  # the parent was measured later only
             then = self._quality(parent)
-        reported = f"quality {_said(now)} at step {step}, the parent's {_said(then)}"
+        reported = f"quality {_text(now)} at step {step}, the parent's {_text(then)}"
         trouble = ", ".join(after.symptoms[:2]) or after.reason
         if now.clearly_above(then):
-            return "better", f"better, not well ({trouble}): {reported}"
+            return "better", f"better, not recovered ({trouble}): {reported}"
         other = not set(after.symptoms[:1]) & set(before.symptoms)
         if other and after.step >= FARTHER * before.step and not then.clearly_above(now):
             return (
                 "better",
-                f"{before.symptoms[0]} is gone, {trouble} came {after.step - before.step} steps later: {reported}",
+                f"{before.symptoms[0]} is fixed; {trouble} {after.step - before.step} steps later: {reported}",
             )
         return "no better", f"{trouble}: {reported}"
 
@@ -199,11 +202,11 @@ class Treatment:
         attempt.kept, attempt.because, self.current = True, because, attempt
         self.reported(attempt)
 
-    # ---- what comes next ---------------------------------------------------------------------------------------------
+    # ---- next remedy -------------------------------------------------------------------------------------------------
 
     def _try_next(self, parent: Attempt, result: Result) -> None:
         if not result.symptoms:
-            self._end(f"no symptom is known for it ({result.reason})")
+            self._end(f"the doctor names no symptom ({result.reason})")
             return
         left = self.limits.attempts - (len(self.attempts) - 1)
         chosen: list[Attempt] = []
@@ -223,7 +226,7 @@ class Treatment:
             self._end(f"the playbook has no further remedy for {result.symptoms[0]}")
 
     def _applicable(self, parent: Attempt, result: Result) -> Iterator[tuple[Remedy, RunConfig]]:
-        """Each remedy that changes something which was not tried yet, with the config that it makes."""
+        """Yield each remedy whose config was not tried yet, with that config."""
         config = config_of(self.family, parent.job.settings)
         facts = Run(Path(parent.job.folder)).read().get("facts", {})
         known = {f"fact.{k}": v for k, v in facts.items() if isinstance(v, int | float)}
@@ -232,12 +235,12 @@ class Treatment:
                 values = apply(remedy, {**flatten(config), **known})
                 made = changed(self.family, config, values, f"remedy {remedy.name}")
             except UserError:
-                continue  # it is for other settings, or does not fit these
+                continue  # it is for other settings or invalid with these
             if not set(values) <= set(LENGTH) and _identity(made) not in self._tried:
                 yield remedy, made
 
     def _affordable(self, parent: Attempt, more: int) -> bool:
-        """Whether so many runs from the beginning, and finishing the parent should none of them be better, stay within the limits."""
+        """Return whether ``more`` full runs, and finishing the parent if none of them is better, stay within the limits."""
         assert parent.result is not None
         rest = 0 if parent.result.status == "finished" else self.total - parent.result.step
         steps = self.trained + more * self.total + rest
@@ -260,8 +263,8 @@ class Treatment:
         reason = f"the best run, to its full length ({why})"
         self._begin([self._attempt(len(self.attempts), config, None, reason, best, newest.folder.name)])
 
-    def _worth_keeping(self, parent: Attempt) -> str | None:
-        """The parent's last healthy checkpoint if it had learned something by then; what was wrong from the start is begun anew."""
+    def _fork_point(self, parent: Attempt) -> str | None:
+        """Return the parent's last healthy checkpoint if it had learned something by then; None: start from scratch."""
         assert parent.result is not None
         found = last_healthy(Run(Path(parent.job.folder)), parent.result.onset)
         if found is None or not self._quality(parent, found[1]).score >= LEARNED:
@@ -289,7 +292,7 @@ class Treatment:
             differs = [c for c in diff(before, config) if c.path != "train.on_failure"]
             change = {c.path: c.new for c in differs}
             if remedy is not None and remedy.apply == "hot" and all(c.hot for c in differs):
-                start = self._worth_keeping(parent)
+                start = self._fork_point(parent)
         expectation = f"no alarm, and a quality above that of {parent.job.name}" if parent and remedy else ""
         job = Job(
             name,
@@ -306,15 +309,15 @@ class Treatment:
         return Attempt(job, remedy, why)
 
 
-def well(result: Result) -> bool:
-    """Whether a run came to its end without being sick; a suspect one must be good enough too."""
+def succeeded(result: Result) -> bool:
+    """Return whether a run finished and is not sick; a suspect run also needs enough quality."""
     if result.status != "finished" or result.verdict in ("sick", "crashed"):
         return False
     return result.verdict != "suspect" or result.score is None or result.score >= ENOUGH
 
 
 def candidates(family: str, result: Result) -> list[Remedy]:
-    """The remedies for what a result shows, likeliest cause first; contradicted advice after everything else."""
+    """Return the remedies for a result's symptoms, likeliest cause first and contradicted advice last."""
     found: dict[str, Remedy] = {}
     for symptom in result.symptoms:
         causes = result.causes if symptom == result.symptoms[0] else ()
@@ -324,12 +327,12 @@ def candidates(family: str, result: Result) -> list[Remedy]:
     return sorted(found.values(), key=lambda r: r.evidence == "contradicted")
 
 
-def _watchful(config: RunConfig) -> dict[str, Any]:
-    """Settings that a treatment needs: stop when sick, and checkpoints close enough to go back to."""
+def _monitored(config: RunConfig) -> dict[str, Any]:
+    """Return settings that a treatment needs: stop when sick, and checkpoints that are close enough to fork from."""
     train = config.train
     values: dict[str, Any] = {"train.on_failure": "stop", "train.keep_checkpoints": max(train.keep_checkpoints, 6)}
     if train.steps is not None:
-        values["train.checkpoint_every"] = min(train.checkpoint_every, max(1, train.steps // LOOKS))
+        values["train.checkpoint_every"] = min(train.checkpoint_every, max(1, train.steps // CHECKPOINTS))
     return values
 
 
@@ -338,5 +341,5 @@ def _identity(config: RunConfig) -> str:
     return repr({k: v for k, v in flat.items() if k not in ("recipe", "hypothesis", "train.on_failure")})
 
 
-def _said(level: Quality) -> str:
+def _text(level: Quality) -> str:
     return "not measured" if math.isnan(level.score) else f"{level.score:.2f}"

@@ -1,1 +1,1 @@
-"""Callbacks: what observes a training. They return requests; only the trainer acts."""
+"""Callbacks observe a training and return requests; only the trainer acts on them."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """Something that a callback asks of the trainer. ``collective`` ones concern every process of a run."""
+    """A request of a callback to the trainer. A ``collective`` request concerns every process of a run."""
 
     collective: ClassVar[bool] = False
 
@@ -134,7 +134,7 @@ class LoadWeights(Request):
 class Rebuild(Request):
     """Build the model again from other settings and put the newest checkpoint of ``weights`` into it.
 
-    Without a checkpoint there the weights of now are used. Networks whose shape changed are reinitialised.
+    Without a checkpoint there, the current weights are used. Networks whose shape changed are reinitialised.
     """
 
     config: "RunConfig"
@@ -158,8 +158,8 @@ class Callback:
 
     Attributes:
         name: key of its state in a checkpoint.
-        every_process: False: the hooks run on the main process alone, and their requests reach the others.
-        purpose: under which its time is counted; ``monitor`` counts towards the monitoring budget.
+        every_process: False: the hooks run on the main process alone, and collective requests reach the others.
+        purpose: the name under which its time is counted; ``monitor`` counts towards the monitoring budget.
     """
 
     name: str = ""
@@ -188,7 +188,7 @@ class Callback:
         """Run when the last step is done, before the final measurements."""
 
     def on_final_measurements(self, view: "TrainingView") -> Requests:
-        """Run once after ``on_finish``, whatever the cadence is."""
+        """Run once after ``on_finish``, regardless of any cadence."""
 
     def on_train_end(self, view: "TrainingView") -> Requests:
         """Run when the training ends without an error: finished, stopped, interrupted or paused."""
@@ -198,7 +198,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
 
     def close(self) -> None:
         """Release files and connections, also after an error."""

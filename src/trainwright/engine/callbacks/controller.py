@@ -1,4 +1,4 @@
-"""A controller as a callback: after every step it looks at the losses and sets factors for the next one."""
+"""A controller as a callback: after every step it reads the losses and sets factors for the next step."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ControllerCallback(Callback):
-    """Runs the controller that the recipe asks for; every process decides the same."""
+    """Runs the controller that the recipe selects; every process takes the same decisions."""
 
     name = "controller"
     every_process = True
@@ -22,7 +22,7 @@ class ControllerCallback(Callback):
         self.latest: dict[str, float] = {}  # newest values of the signals in its roles
 
     def on_step_end(self, view: "TrainingView") -> Requests:
-        """Let it act on the losses of the step."""
+        """Let the controller act on the losses of the step."""
         if self.controller is None:
             return None
         names = self.controller.roles.values()
@@ -33,33 +33,36 @@ class ControllerCallback(Callback):
         ]
 
     def on_log(self, view: "TrainingView", row: Mapping[str, float]) -> Requests:
-        """Take the quality signal from the row: it is measured on held-out data and not by an update."""
+        """Take the quality signal from the row, because it is measured on held-out data and not by an update."""
         name = self.controller.roles.get("quality", "") if self.controller is not None else ""
         if name in row:
             self.latest[name] = row[name]
         return None
 
     def on_rebuild(self, view: "TrainingView", rebuilt: Rebuilt) -> Requests:
-        """Continue with the settings of the new phase; factors on weights start again, since other weights are in force."""
+        """Continue with the settings of the new phase.
+
+        Factors on loss weights are reset, because other weights are in force.
+        """
         before, config = self.controller, view.config
         self.controller = make(config.controller, dict(view.model.roles), tuple(view.model.groups), config.train.seed)
         if before is None or self.controller is None:
             self.latest = {}
             return None
         self.controller.restore(before.state())
-        self.controller.let_weights_be()
+        self.controller.reset_weight_factors()
         return SetFactors(self.controller.factors)
 
     def on_resume(self, view: "TrainingView") -> Requests:
-        """Put its factors in force again."""
+        """Apply the restored factors again."""
         return SetFactors(self.controller.factors) if self.controller is not None else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return its state and the losses that it saw last."""
+        """Return the controller's state and the losses that it read last."""
         return {**self.controller.state(), "latest": self.latest} if self.controller is not None else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take both over, unless another kind of controller left them."""
+        """Restore both, unless another kind of controller saved them."""
         if self.controller is not None:
             self.controller.restore(state)
             self.latest = dict(state["latest"])

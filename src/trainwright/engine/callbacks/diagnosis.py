@@ -1,4 +1,4 @@
-"""The doctor as a callback: probes of samples on a time budget, the history of signals, the verdict, an event for each change."""
+"""The doctor as a callback: probes of samples on a time budget, the verdict, and an event for each change."""
 
 import math
 import time
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from trainwright.engine.state import TrainingView
 
 REAL = 256  # real images that samples are compared with
-COPIES = 4096  # training images among which copies are searched,
-MOST_NUMBERS = 2**26  # if they have no more numbers than this
-PART = 8  # an eighth of the samples of a probe tells what a probe costs
+COPIES = 4096  # most training images that are searched for copies,
+MOST_NUMBERS = 2**26  # and most numbers that these images may have together
+PART = 8  # the cost of a probe is estimated from an eighth of its samples
 SEED = 1414213562  # the same noise in every probe of every run
-SHARE = 0.4  # of the monitoring budget for probes; grids, held-out measurements and the doctor have the rest
+SHARE = 0.4  # of the monitoring budget for probes; the rest is for grids, held-out measurements and the doctor
 DOCTOR_SHARE = 0.15  # of the monitoring budget for the doctor
 
 
@@ -38,7 +38,7 @@ class DiagnosisCallback(Callback):
         self.rows: list[dict[str, Any]] = []
         self.stride = 1  # measurements of held-out data per probe of samples
         self.measurements = 0
-        self.measured_real = False  # whether a row of this run says what real data score
+        self.measured_real = False  # whether a row of this run holds the scores of real data
         self.reported: set[str] = set()
         self._pending = False  # a measurement waits for its row
         self._final = False
@@ -73,7 +73,7 @@ class DiagnosisCallback(Callback):
         return self._probe(view) if view.due(view.config.train.validate_every) else None
 
     def on_final_measurements(self, view: "TrainingView") -> Requests:
-        """Probe samples, and examine with the last row whatever the budget says."""
+        """Probe samples, and examine with the last row regardless of the budget."""
         self._final = True
         return self._probe(view)
 
@@ -130,7 +130,7 @@ class DiagnosisCallback(Callback):
     def examine(self, view: "TrainingView") -> list[Request]:
         """Examine all signals, unless the doctor has used its share of the time.
 
-        With ``train.probe_stride`` set the clock does not matter, so that the same run is stopped at the same step again.
+        With ``train.probe_stride`` set, time is ignored, so that a repeated run stops at the same step.
         """
         settings = view.config.train
         over = self._spent > DOCTOR_SHARE * settings.monitor_budget * view.seconds()
@@ -175,7 +175,7 @@ class DiagnosisCallback(Callback):
     # ---- resume and phases -------------------------------------------------------------------------------------------
 
     def on_resume(self, view: "TrainingView") -> Requests:
-        """Read the rows of the run so far, and which findings were reported."""
+        """Read the rows of the run so far, and the findings that were reported."""
         rows = view.run.rows()
         self.measured_real = any("real/coverage" in row for row in (*rows, view.unwritten))
         self.rows = compact(rows)
@@ -184,7 +184,7 @@ class DiagnosisCallback(Callback):
         return None
 
     def on_rebuild(self, view: "TrainingView", rebuilt: Rebuilt) -> Requests:
-        """Take the settings and facts of the new phase."""
+        """Use the settings and facts of the new phase."""
         self._facts = self._settings = None
         return None
 
@@ -193,7 +193,7 @@ class DiagnosisCallback(Callback):
         return {"measurements": self.measurements, "stride": self.stride}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the cadence of probes."""
+        """Restore the cadence of probes."""
         self.measurements, self.stride = state["measurements"], state["stride"]
 
 

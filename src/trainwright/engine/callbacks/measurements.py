@@ -1,4 +1,4 @@
-"""What is measured and shown at a cadence: held-out signals, sample grids, rows of signals, checkpoints."""
+"""Callbacks with a cadence: held-out signals, sample grids, rows of signals, checkpoints."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ GRID_SEED = 20170331  # the same noise in every grid of every run, so that grids
 
 
 class ValidationCallback(Callback):
-    """Measures held-out signals every ``train.validate_every`` steps, and asks for a close look at the next updates."""
+    """Measures held-out signals every ``train.validate_every`` steps, and requests an inspection of the next updates."""
 
     purpose = "monitor"
 
@@ -31,14 +31,14 @@ class ValidationCallback(Callback):
 class SamplesCallback(Callback):
     """Draws a grid of samples, and the family's views, every ``train.sample_every`` steps."""
 
-    every_process = True  # buffers that only sampling uses are kept equal everywhere
+    every_process = True  # buffers that only sampling uses stay equal on every process
     purpose = "monitor"
 
     def __init__(self, logging: "LoggingCallback") -> None:
         self._logging = logging
 
     def on_train_start(self, view: "TrainingView") -> Requests:
-        """Draw what untrained networks give."""
+        """Draw samples of the untrained networks."""
         if view.fresh:
             self._draw(view)
         return None
@@ -50,7 +50,7 @@ class SamplesCallback(Callback):
         return None
 
     def on_final_measurements(self, view: "TrainingView") -> Requests:
-        """Draw what the trained networks give."""
+        """Draw samples of the trained networks."""
         self._draw(view)
         return None
 
@@ -65,7 +65,7 @@ class SamplesCallback(Callback):
 
 
 class LoggingCallback(Callback):
-    """Asks for a row of signals every ``train.log_every`` steps, and hands it to the tracker and the status line."""
+    """Requests a row of signals every ``train.log_every`` steps, and passes it to the tracker and the status line."""
 
     every_process = True
     purpose = "monitor"
@@ -75,7 +75,7 @@ class LoggingCallback(Callback):
         self.tracker: Tracker = NullTracker()
 
     def on_train_start(self, view: "TrainingView") -> Requests:
-        """Open the tracker where the run stands."""
+        """Open the tracker at the current step of the run."""
         if view.is_main:
             make, run = KINDS[view.config.train.tracker], view.run
             opened = make(run.folder, run.name, view.step, view.config.model_dump(mode="json"))
@@ -83,11 +83,11 @@ class LoggingCallback(Callback):
         return None
 
     def on_step_end(self, view: "TrainingView") -> Requests:
-        """Ask for a row if it is time."""
+        """Request a row if it is time."""
         return WriteRow() if view.due(view.config.train.log_every) else None
 
     def on_final_measurements(self, view: "TrainingView") -> Requests:
-        """Ask for the last row."""
+        """Request the last row."""
         return WriteRow()
 
     def on_log(self, view: "TrainingView", row: Mapping[str, float]) -> Requests:
@@ -109,13 +109,13 @@ class LoggingCallback(Callback):
 
 
 class CheckpointCallback(Callback):
-    """Asks for a checkpoint every ``train.checkpoint_every`` steps, and before the first one."""
+    """Requests a checkpoint every ``train.checkpoint_every`` steps, and before the first step."""
 
     every_process = True
     purpose = "checkpoint"
 
     def on_train_start(self, view: "TrainingView") -> Requests:
-        """Save the untrained networks: something to return to from the first step on."""
+        """Save the untrained networks, so that a rollback is possible from the first step on."""
         return Save() if view.fresh else None
 
     def on_step_end(self, view: "TrainingView") -> Requests:

@@ -1,4 +1,4 @@
-"""Phases as a callback: shows rows to the gate, keeps the best weights of a phase, and asks for the next one."""
+"""Phases as a callback: reads rows for the gate, keeps a phase's best weights, and requests the next phase."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class PhasesCallback(Callback):
-    """Leads a run through its phases; every process decides the same.
+    """Moves a run through its phases; every process takes the same decisions.
 
     Args:
-        schedule: the phases and where the run is among them; the trainer stores it in checkpoints.
+        schedule: the phases and the position of the run among them; the trainer stores it in checkpoints.
         plateau: its early stopping ends a phase.
     """
 
@@ -39,12 +39,12 @@ class PhasesCallback(Callback):
         self.schedule, self._plateau = schedule, plateau
 
     def on_log(self, view: "TrainingView", row: Mapping[str, float]) -> Requests:
-        """Show the row to the gate, and keep the best weights of the phase."""
+        """Pass the row to the gate, and keep the best weights of the phase."""
         better = self.schedule.read(row)
         return Save(self._best(view), keep=1) if better and view.step > 0 else None
 
     def on_step_end(self, view: "TrainingView") -> Requests:
-        """Go to the next phase if the gate of this one is passed, its budget used up, or early stopping ends it."""
+        """Start the next phase if this one passed its gate, used up its budget, or was stopped early."""
         if view.done:
             return None
         reason = self.schedule.ended(view.step) or self._plateau.stopped(view)
@@ -62,7 +62,7 @@ class PhasesCallback(Callback):
             yield Rebuild(self.schedule.config(), best)
 
     def on_rebuild(self, view: "TrainingView", rebuilt: Rebuilt) -> Requests:
-        """Report the new phase and save, so that a resumed run is in this phase from its first step on."""
+        """Report the new phase and save, so that a resumed run starts in this phase."""
         if rebuilt.weights_step is None:  # a resumed run, whose checkpoint brings its weights
             return None
         phase = self.schedule.phase
@@ -74,13 +74,13 @@ class PhasesCallback(Callback):
         ]
 
     def on_resume(self, view: "TrainingView") -> Requests:
-        """End again what was over."""
+        """Finish the run again if its last phase was over."""
         return Finish("the last phase is over") if self.schedule.over else None
 
     def on_finish(self, view: "TrainingView") -> Requests:
-        """End the run with the best weights of its last phase, if that has a metric.
+        """End the run with the best weights of its last phase, if that phase has a metric.
 
-        Not where ``train.steps`` ends the run before its phases do: then more steps continue from where it was.
+        Where ``train.steps`` ends the run before its phases, the last weights stay, so that more steps can continue from them.
         """
         phase = self.schedule.phase
         if not phase.metric or (not self.schedule.over and self.schedule.ended(view.step) is None):
@@ -96,7 +96,7 @@ class PhasesCallback(Callback):
         ]
 
     def on_final_measurements(self, view: "TrainingView") -> Requests:
-        """Report the end of the last phase; this callback comes after the one that asks for the last row."""
+        """Report the end of the last phase; this callback runs after the one that requests the last row."""
         reason = self.schedule.ended(view.step)
         return list(self._end(view, reason)) if reason is not None else None
 

@@ -1,6 +1,6 @@
 """Validation loss at the end of an epoch: early stopping, and lower learning rates on a plateau.
 
-The counts are those of Keras: an epoch is better if the signal fell by more than ``min_delta`` below the best so far.
+Counting follows Keras: an epoch is better if the signal fell by more than ``min_delta`` below the best so far.
 """
 
 import math
@@ -46,7 +46,7 @@ class Plateau:
     scale: float = 1.0
 
     def observe(self, value: float, step: int, settings: PlateauSettings) -> tuple[bool, bool]:
-        """Take in the signal at the end of an epoch.
+        """Add the value of the signal at the end of an epoch.
 
         Returns:
             (it is the best so far, the learning rates are lowered now).
@@ -73,14 +73,14 @@ class Plateau:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any] | None) -> "Plateau":
-        """Return the plateau that :meth:`state` described."""
+        """Return the plateau that :meth:`state` stored."""
         if state is None:
             return cls()
         return cls(**{**state, "best": math.inf if state["best"] is None else state["best"]})
 
 
 class PlateauCallback(Callback):
-    """Validates once an epoch, keeps the best weights, lowers learning rates, and ends the run (or its phase) early.
+    """Validates once an epoch, keeps the best weights, lowers learning rates, and stops the run or phase early.
 
     Args:
         ends_run: False in a run with phases, where early stopping ends the present phase.
@@ -115,7 +115,7 @@ class PlateauCallback(Callback):
         if settings.monitor not in found:
             known = ", ".join(sorted(found)) or "none: no data are held out"
             raise UserError(
-                f"train.plateau.monitor: no signal {settings.monitor!r} at the end of an epoch; there is {known}."
+                f"train.plateau.monitor: signal {settings.monitor!r} is not measured at the end of an epoch; available: {known}."
             )
         better, lowered = self.plateau.observe(found[settings.monitor], view.step, settings)
         yield self._scale(view)
@@ -141,11 +141,11 @@ class PlateauCallback(Callback):
         return ScaleLearningRates(self.plateau.scale, view.config.train.plateau.min_lr)
 
     def on_resume(self, view: "TrainingView") -> Requests:
-        """Put the learning rates in force again; a longer patience lets a stopped run continue."""
+        """Apply the learning rates again, and finish again unless the patience is longer now."""
         return [self._scale(view), *self._finish(view)]
 
     def on_rebuild(self, view: "TrainingView", rebuilt: Rebuilt) -> Requests:
-        """Start again: what a phase measured, and learning rates that it lowered, belong to that phase."""
+        """Start again, because readings and lowered learning rates belong to the phase in which they occurred."""
         self.plateau = Plateau()
         return self._scale(view)
 
@@ -154,7 +154,7 @@ class PlateauCallback(Callback):
         return self.plateau.state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the plateau."""
+        """Restore the plateau."""
         self.plateau = Plateau.restore(state)
 
 

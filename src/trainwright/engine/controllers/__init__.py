@@ -1,4 +1,4 @@
-"""Controllers: what changes rates, momenta and weights from step to step by looking at the losses. Off unless a recipe asks for one."""
+"""Controllers change learning rates, momenta and loss weights from step to step from the losses; off by default."""
 
 from trainwright.engine.controllers.base import Controller
 from trainwright.engine.controllers.loss_gate import LossGate
@@ -11,15 +11,15 @@ KINDS: dict[str, type[Controller]] = {"q": QLearningController, "random": Random
 
 
 def make(settings: ControllerSettings, roles: dict[str, str], groups: tuple[str, ...], seed: int) -> Controller | None:
-    """The controller that the settings name, or None if it is switched off.
+    """Return the controller that the settings name, or None if it is switched off.
 
     Raises:
-        UserError: a balance gate where no discriminator is trained by cross-entropy.
+        UserError: a loss gate where no discriminator is trained with cross-entropy.
     """
     if not settings.enabled:
         return None
     if settings.kind == "balance" and "d_real" not in roles:
         raise UserError(
-            "controller.kind=balance looks at the cross-entropy of a discriminator, and none is trained here. Use q or random."
+            "controller.kind=balance needs a discriminator trained with cross-entropy, and this model has none. Use q or random."
         )
     return KINDS[settings.kind](settings, roles, groups, seed)

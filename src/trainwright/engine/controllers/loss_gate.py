@@ -1,4 +1,4 @@
-"""A balance gate: whichever of the two networks is far ahead rests for a step."""
+"""A loss gate: the network that is far ahead of the other is not updated for a step."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from trainwright.engine.controllers.base import Controller, Losses
 
 
 class LossGate(Controller):
-    """Sets a rate to 0 while the discriminator's mean loss a term is outside of [low, high]."""
+    """Sets a learning rate to 0 while the discriminator's mean loss per term is outside [low, high]."""
 
-    def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:
-        """The discriminator rests while it wins, everything else while it guesses worse than it should."""
+    def choose(self, losses: Losses, rng: np.random.Generator, step: int) -> dict[str, float]:
+        """Pause the discriminator while its loss is below ``low``, and all other groups while it is above ``high``."""
         loss = losses.get("d_total")
         for group in self.groups:
             if loss is None:
                 continue
-            rests = loss < self.settings.low if self.judges(group) else loss > self.settings.high
-            self.factors[f"lr/{group}"] = 0.0 if rests else 1.0
+            paused = loss < self.settings.low if self.is_discriminator(group) else loss > self.settings.high
+            self.factors[f"lr/{group}"] = 0.0 if paused else 1.0
         return {}

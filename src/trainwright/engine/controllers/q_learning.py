@@ -1,8 +1,8 @@
-"""Tabular Q-learning of rate and momentum factors, one policy for each group of networks, and one for the KL weight.
+"""Tabular Q-learning of rate and momentum factors: one policy for each parameter group, and one for the KL weight.
 
-The video guide's controller. A factor multiplies the rate that the recipe has in force, never the current one, so a rate stays within a
-fifth of it: it cannot rescue a run as the guide hopes. The last share of random choices never goes away, so the rate keeps jittering.
-What the guide's program judged by the clock (which states to forget) is judged by steps here, so that a resumed run is the same.
+This is the controller of the video VAE-GAN guide. A factor multiplies the recipe's rate, never the current rate, so a rate stays within
+20 % of it. It therefore cannot rescue a run as that guide hopes. A share of random choices always remains, so the rate keeps changing.
+That guide's program chose the states to forget by time. Here steps decide, so that a resumed run is the same.
 """
 
 import math
@@ -28,11 +28,11 @@ from trainwright.engine.controllers.settings import ControllerSettings
 
 Q_LIMIT = 30.0
 REWARDS = 50
-LONG, SHORT = 10_000, 500  # steps: what counts as old, and as not seen for a while
+LONG, SHORT = 10_000, 500  # steps: scales of a state's age and of the time since its last visit
 
 
 class Policy:
-    """One Q-table with the histories of the losses that it looks at.
+    """One Q-table with the histories of the losses that it reads.
 
     Args:
         settings: of the recipe.
@@ -56,8 +56,8 @@ class Policy:
         self.rewards: deque[float] = deque(maxlen=REWARDS)
         self.last: tuple[str, dict[str, int]] | None = None
 
-    def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:
-        """Learns from what the last choice led to, and chooses anew; all 1.0 where a loss is missing."""
+    def choose(self, losses: Losses, rng: np.random.Generator, step: int) -> dict[str, float]:
+        """Learn from the effect of the last choice, and choose again; all factors are 1.0 where a loss is missing."""
         length = self.settings.history
         for name, value in losses.items():
             before = self.histories.get(name)
@@ -72,7 +72,7 @@ class Policy:
         values = self._values(key, step)
         if self.last is not None:
             self._learn(values, known)
-        chosen = {kind: self._pick(values[kind], own) for kind in self.actions}
+        chosen = {kind: self._pick(values[kind], rng) for kind in self.actions}
         self.epsilon = max(s.epsilon_min, self.epsilon * s.epsilon_decay)
         self.last = (key, chosen)
         return {kind: self.actions[kind][index] for kind, index in chosen.items()}
@@ -106,24 +106,24 @@ class Policy:
             aim = reward + self.settings.gamma * max(values[kind])
             self.table[key][kind][index] = float(np.clip(old + self.settings.alpha * (aim - old), -Q_LIMIT, Q_LIMIT))
 
-    def _pick(self, values: list[float], own: np.random.Generator) -> int:
-        if own.random() < self.epsilon:
-            return int(own.integers(len(values)))
+    def _pick(self, values: list[float], rng: np.random.Generator) -> int:
+        if rng.random() < self.epsilon:
+            return int(rng.integers(len(values)))
         best = max(values)
-        return int(own.choice([i for i, v in enumerate(values) if v == best]))
+        return int(rng.choice([i for i, v in enumerate(values) if v == best]))
 
-    def shown(self) -> dict[str, float]:
-        """What to show beside its factors."""
+    def report(self) -> dict[str, float]:
+        """Return values to log in addition to the factors."""
         reward = float(np.mean(self.rewards)) if self.rewards else 0.0
         return {"epsilon": self.epsilon, "states": len(self.table), "reward": reward}
 
     def state(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
+        """Return plain values for a checkpoint."""
         names = ("epsilon", "histories", "table", "seen")
         return {**{n: getattr(self, n) for n in names}, "rewards": list(self.rewards), "last": self.last}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`; choices among other factors than now begin anew."""
+        """Restore what :meth:`state` returned; start with an empty table if the lists of factors changed."""
         self.epsilon, self.histories, self.seen = state["epsilon"], dict(state["histories"]), dict(state["seen"])
         self.table = dict(state["table"])
         self.rewards = deque(state["rewards"], maxlen=REWARDS)
@@ -134,7 +134,7 @@ class Policy:
 
 
 class QLearningController(Controller):
-    """The policies of a run. Of the losses that states and rewards look at, those that a family does not have count as steady."""
+    """The policies of a run. Losses that a family does not have count as steady in states and rewards."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -143,7 +143,7 @@ class QLearningController(Controller):
         actions = {"lr": s.lr_scales, "momentum": s.momentum_scales}
         self.policies: dict[str, Policy] = {}
         for group in self.groups:
-            if self.judges(group):
+            if self.is_discriminator(group):
                 self.policies[group] = Policy(
                     s, actions, lambda h, e: discriminator_state(h, e, self.roles), discriminator_reward
                 )
@@ -154,9 +154,9 @@ class QLearningController(Controller):
                     lambda h, e: generator_state(h, self.lambda_kl, e, self.roles),
                     lambda h: generator_reward(h, self.lambda_kl),
                 )
-        self.of_kl: Policy | None = None
+        self.kl_policy: Policy | None = None
         if s.lambda_kl_every and "lambda_kl" in self.roles:
-            self.of_kl = Policy(
+            self.kl_policy = Policy(
                 s,
                 {"scale": s.lambda_kl_scales},
                 lambda h, e: kl_state(h, self.lambda_kl, e, self.roles),
@@ -165,20 +165,20 @@ class QLearningController(Controller):
         self.sums: dict[str, list[float]] = {}  # of the losses since the KL weight was last chosen
         self.quality: float | None = None
 
-    def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:
-        """Each policy in turn; the KL weight's looks at means over its interval, and waits for the first held-out reading."""
+    def choose(self, losses: Losses, rng: np.random.Generator, step: int) -> dict[str, float]:
+        """Apply every policy; that of the KL weight uses means over its interval, after the first held-out reading."""
         reported: dict[str, float] = {}
         self.lambda_kl = losses.get("lambda_kl", 0.0)
         seen = {name: value for name, value in losses.items() if name not in ("lambda_kl", "quality")}
         for group, policy in self.policies.items():
-            for kind, factor in policy.choose(seen, own, step).items():
+            for kind, factor in policy.choose(seen, rng, step).items():
                 self.factors[f"{kind}/{group}"] = factor
-            reported |= {f"{name}/{group}": value for name, value in policy.shown().items()}
-        if self.of_kl is not None:
-            self._choose_kl(self.of_kl, {**seen, **{k: v for k, v in losses.items() if k == "quality"}}, own, step)
+            reported |= {f"{name}/{group}": value for name, value in policy.report().items()}
+        if self.kl_policy is not None:
+            self._choose_kl(self.kl_policy, {**seen, **{k: v for k, v in losses.items() if k == "quality"}}, rng, step)
         return reported
 
-    def _choose_kl(self, policy: Policy, losses: Losses, own: np.random.Generator, step: int) -> None:
+    def _choose_kl(self, policy: Policy, losses: Losses, rng: np.random.Generator, step: int) -> None:
         self.quality = losses.get("quality", self.quality)
         for name, value in losses.items():
             if name != "quality":
@@ -191,27 +191,27 @@ class QLearningController(Controller):
             means["quality"] = self.quality
         self.sums = {}
         name = "weight/" + self.roles["lambda_kl"].removeprefix("weight/")
-        factor = self.factors.get(name, 1.0) * policy.choose(means, own, step)["scale"]
+        factor = self.factors.get(name, 1.0) * policy.choose(means, rng, step)["scale"]
         base = self.lambda_kl / self.factors.get(name, 1.0)
-        if base > 0:  # the weight in force stays within the guide's range
+        if base > 0:  # the weight in force stays within the range of the video VAE-GAN guide
             factor = float(np.clip(base * factor, 1e-6, 0.5)) / base
         self.factors[name] = factor
 
     def state(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        policies = {**self.policies, **({"lambda_kl": self.of_kl} if self.of_kl else {})}
+        """Return plain values for a checkpoint."""
+        policies = {**self.policies, **({"lambda_kl": self.kl_policy} if self.kl_policy else {})}
         plain = {name: policy.state() for name, policy in policies.items()}
         return {**super().state(), "policies": plain, "sums": self.sums, "quality": self.quality}
 
     def restore(self, state: Mapping[str, Any]) -> bool:
-        """The inverse of :meth:`state`."""
+        """Restore what :meth:`state` returned."""
         if not super().restore(state):
             return False
         self.sums, self.quality = dict(state.get("sums", {})), state.get("quality")
-        for name, policy in {**self.policies, "lambda_kl": self.of_kl}.items():
+        for name, policy in {**self.policies, "lambda_kl": self.kl_policy}.items():
             kept = state.get("policies", {}).get(name)
             if policy is not None and kept is not None:
                 policy.restore(kept)
-        if self.of_kl is None:
-            self.let_weights_be()
+        if self.kl_policy is None:
+            self.reset_weight_factors()
         return True

@@ -1,4 +1,4 @@
-"""Random actions: the control that a learned controller has to beat."""
+"""Random actions: the control with which a learned controller is compared."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from trainwright.engine.controllers.base import Controller, Losses
 
 
 class RandomController(Controller):
-    """At each step a rate and a momentum factor for each group, each as likely as any other; the losses are not looked at."""
+    """Draws a rate and a momentum factor for each group uniformly at each step; the losses are not used."""
 
-    def choose(self, losses: Losses, own: np.random.Generator, step: int) -> dict[str, float]:
-        """Draws them."""
+    def choose(self, losses: Losses, rng: np.random.Generator, step: int) -> dict[str, float]:
+        """Draw the factors."""
         for group in self.groups:
-            self.factors[f"lr/{group}"] = float(own.choice(self.settings.lr_scales))
-            self.factors[f"momentum/{group}"] = float(own.choice(self.settings.momentum_scales))
+            self.factors[f"lr/{group}"] = float(rng.choice(self.settings.lr_scales))
+            self.factors[f"momentum/{group}"] = float(rng.choice(self.settings.momentum_scales))
         return {}

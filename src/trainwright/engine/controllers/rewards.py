@@ -1,6 +1,6 @@
-"""States and rewards of the video guide's Q-controller, as its program has them; pure functions of losses and their histories.
+"""States and rewards of the Q-controller in the video VAE-GAN guide's program: pure functions of loss histories.
 
-A history is a list of readings whose last one is the newest. "Before" is the median without the newest, and a gain is before less now.
+A history is a list of readings whose last one is the newest. "Before" is the median without the newest. A gain is before minus now.
 """
 
 import math
@@ -15,7 +15,7 @@ SCALES = {
     "reconstruction": 0.1,
     "kl": 50.0,
     "quality": 1.0,
-}  # of trends, where a median is near 0
+}  # scale of a trend where the median is near 0
 TREND = (-0.15, -0.02, 0.02, 0.15)
 STEADY = 2  # the bin in the middle
 ALL = ("g_total", "d_total", "reconstruction", "kl", "adversarial", "d_real", "d_fake", "quality")
@@ -26,12 +26,12 @@ State = tuple[int, ...]
 
 
 def below(value: float, edges: Sequence[float]) -> int:
-    """The bin of a value: how many edges it exceeds."""
+    """Return the bin of a value: the number of edges that it exceeds."""
     return sum(value > edge for edge in edges)
 
 
 def trend(history: Sequence[float], scale: float) -> int:
-    """0 (falls much) to 4 (rises much): the newest reading beside the median of all."""
+    """Return 0 (falls much) to 4 (rises much) for the newest reading compared with the median of all."""
     now, median = history[-1], float(np.median(history))
     size = abs(median)
     if size < 0.1 * scale:
@@ -40,12 +40,12 @@ def trend(history: Sequence[float], scale: float) -> int:
 
 
 def exploring(epsilon: float, least: float, start: float) -> int:
-    """The bin of the share of random choices."""
+    """Return the bin of the share of random choices."""
     return below(epsilon, (2 * least, 0.6 * start))
 
 
 def generator_state(h: Histories, lambda_kl: float, explored: int, roles: Roles = ALL) -> State | None:
-    """(1, trends of G, D and reconstruction, KL flag, adversarial bin, exploration bin).
+    """Return (1, trends of G, D and reconstruction, KL flag, adversarial bin, exploration bin).
 
     None if a loss that the family has is missing or not finite. Losses that it does not have (``roles``) count as steady.
     """
@@ -63,9 +63,10 @@ def generator_state(h: Histories, lambda_kl: float, explored: int, roles: Roles 
 
 
 def discriminator_state(h: Histories, explored: int, roles: Roles = ALL) -> State | None:
-    """(0, trends of D and G, bins of D, of D_fake / D_real and of the adversarial loss, exploration bin); None as above.
+    """Return (0, trends of D and G, bins of D, D_fake / D_real and adversarial loss, exploration bin).
 
-    The bins are of cross-entropies, so without ``d_real`` and ``d_fake`` (a Wasserstein critic) there are trends alone.
+    None as in :func:`generator_state`. The bins are of cross-entropies, so without ``d_real`` and ``d_fake`` (a Wasserstein critic)
+    only trends are used.
     """
     if not _known(h, {"d_total", "g_total", "d_real", "d_fake", "adversarial"} & {*roles, "d_total"}):
         return None
@@ -81,7 +82,10 @@ def discriminator_state(h: Histories, explored: int, roles: Roles = ALL) -> Stat
 
 
 def kl_state(h: Histories, lambda_kl: float, explored: int, roles: Roles = ALL) -> State | None:
-    """(2, trends of reconstruction, KL and quality, bins of the KL weight and of D, exploration bin); None as above."""
+    """Return (2, trends of reconstruction, KL and quality, bins of the KL weight and of D, exploration bin).
+
+    None as in :func:`generator_state`.
+    """
     if not _known(h, {"reconstruction", "kl", "quality"} & {*roles, "kl"}):
         return None
     trends = (_trend(h, "reconstruction"), _trend(h, "kl"), _trend(h, "quality"))
@@ -90,7 +94,7 @@ def kl_state(h: Histories, lambda_kl: float, explored: int, roles: Roles = ALL) 
 
 
 def generator_reward(h: Histories, lambda_kl: float) -> float:
-    """What the generator's last factors earned, before :func:`bounded`; of the losses that there are."""
+    """Return the reward of the generator's last factors, before :func:`bounded`, from the losses that exist."""
     found, seen = _extremes(h)
     if "reconstruction" in h:
         rec = seen["reconstruction"]
@@ -110,7 +114,10 @@ def generator_reward(h: Histories, lambda_kl: float) -> float:
 
 
 def discriminator_reward(h: Histories) -> float:
-    """What the discriminator's last factors earned, before :func:`bounded`; of a Wasserstein critic its own loss alone."""
+    """Return the reward of the discriminator's last factors, before :func:`bounded`.
+
+    For a Wasserstein critic only its own loss is used.
+    """
     found, seen = _extremes(h)
     d = seen["d_total"]
     if "d_real" in h and "d_fake" in h:
@@ -131,7 +138,10 @@ def discriminator_reward(h: Histories) -> float:
 
 
 def kl_reward(h: Histories, lambda_kl: float) -> float:
-    """What the KL weight's last factor earned: held-out quality first, then reconstruction, then a KL that falls where it is large."""
+    """Return the reward of the KL weight's last factor, before :func:`bounded`.
+
+    Held-out quality weighs most, then reconstruction, then a KL that falls where it is large.
+    """
     found, seen = _extremes(h)
     rec, kl = seen.get("reconstruction", 0.0), seen["kl"]
     if "quality" in h:
@@ -149,7 +159,7 @@ def kl_reward(h: Histories, lambda_kl: float) -> float:
 
 
 def bounded(reward: float, earlier: Sequence[float], most: float = 2.0) -> float:
-    """Less for rewards that swing to and fro, then cut to ± ``most``; ``earlier`` are the rewards before this one."""
+    """Return the reward, reduced if rewards oscillate, clipped to ± ``most``; ``earlier`` are the rewards before it."""
     last = [*earlier, reward][-5:]
     if len(last) == 5:
         swings = sum(a * b < 0 and min(abs(a), abs(b)) > 0.05 for a, b in zip(last, last[1:], strict=False))
@@ -180,7 +190,7 @@ def _known(h: Histories, names: Iterable[str]) -> bool:
 
 
 def _extremes(h: Histories) -> tuple[float, dict[str, float]]:
-    """What losses beyond all measure cost, and the newest readings with such cut down."""
+    """Return the penalty for extreme losses, and the newest readings with extreme values clipped."""
     cost, seen = 0.0, {}
     for name, history in h.items():
         value = history[-1]

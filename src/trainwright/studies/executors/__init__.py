@@ -1,1 +1,1 @@
-"""Where experiments are run: processes on this machine, or a Ray cluster."""
+"""Executors that run experiments: in this process, in processes on this machine, or on a Ray cluster."""

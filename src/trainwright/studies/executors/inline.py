@@ -1,4 +1,4 @@
-"""One experiment at a time in this process: for a single worker that should show its own status line."""
+"""Execution of one experiment at a time in this process, so that it can show its own status line."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from trainwright.studies.jobs import Job, Result, work
 
 
 class InlineExecutor:
-    """Runs a job when it is waited for."""
+    """Runs a job when :meth:`wait` is called."""
 
     capacity = 1
 
@@ -16,13 +16,13 @@ class InlineExecutor:
         self._job: Job | None = None
 
     def submit(self, job: Job) -> None:
-        """Keeps it."""
+        """Store the job for :meth:`wait`."""
         self._job = job
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
-        """Runs it to its end."""
+        """Run the stored job to its end."""
         job, self._job = self._job, None
         return [(job, work(job, self._stop, self._display))] if job is not None else []
 
     def close(self) -> None:
-        """Nothing runs between calls."""
+        """Do nothing, because no job runs between calls."""

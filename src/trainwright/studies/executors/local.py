@@ -1,6 +1,6 @@
-"""Workers as processes of this machine. Each imports PyTorch once and takes one experiment after the other.
+"""Workers as processes of this machine. Each imports PyTorch once and runs one experiment after the other.
 
-A worker whose driver is gone ends its run with a checkpoint; a worker that is lost is replaced.
+A worker whose driver has ended stops its run with a checkpoint. A lost worker is replaced.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from typing import Any
 
 from trainwright.studies.jobs import Job, Result, work
 
-STATUS_EVERY = 1.0  # seconds between status lines that a worker sends
-PATIENCE = 60.0  # seconds that a run may take to stop with a checkpoint
+STATUS_EVERY = 1.0  # seconds between status lines of a worker
+STOP_SECONDS = 60.0  # time for a run to stop with a checkpoint
 
 StatusCallback = Callable[[str, str, int, int], None]
 
 
 class LocalExecutor:
-    """``count`` workers with ``threads`` CPU threads each; by default the machine's cores shared out.
+    """``count`` workers with ``threads`` CPU threads each.
 
     Args:
-        count: experiments at once.
-        threads: of each; None: cores over ``count``.
+        count: number of experiments at the same time.
+        threads: CPU threads of each worker; None: the machine's cores divided by ``count``.
         status: called with (experiment, line, done, total) about once a second, and with total 0 for a note.
     """
 
@@ -41,12 +41,12 @@ class LocalExecutor:
         self._busy: dict[str, _Worker] = {}
 
     def submit(self, job: Job) -> None:
-        """Gives it to an idle worker, or to a new one."""
+        """Send the job to an idle worker, or to a new one."""
         worker = self._idle.pop() if self._idle else _Worker(self._context, self.threads)
         worker.job = job
         try:
             worker.pipe.send(job)
-        except OSError:  # it died while it was idle
+        except OSError:  # the worker ended while it was idle
             worker.end()
             worker = _Worker(self._context, self.threads)
             worker.job = job
@@ -54,7 +54,7 @@ class LocalExecutor:
         self._busy[job.name] = worker
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
-        """What ended."""
+        """Return jobs that ended, with None for one whose worker was lost."""
         ended: list[tuple[Job, Result | None]] = []
         pipes: dict[Any, _Worker] = {worker.pipe: worker for worker in self._busy.values()}
         for pipe in wait_for(list(pipes), seconds):
@@ -77,10 +77,10 @@ class LocalExecutor:
         return ended
 
     def close(self) -> None:
-        """Ends idle workers at once and busy ones with a checkpoint."""
+        """End idle workers at once and busy ones with a checkpoint."""
         for worker in self._busy.values():
             worker.ask_to_stop()
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + STOP_SECONDS
         while self._busy and time.monotonic() < until:
             self.wait(0.5)
         for worker in (*self._idle, *self._busy.values()):
@@ -105,12 +105,12 @@ class _Worker:
         self.job: Job | None = None
 
     def ask_to_stop(self) -> None:
-        """Lets what it trains end with a checkpoint."""
+        """Ask the worker to end its run with a checkpoint."""
         with contextlib.suppress(OSError):
             self.pipe.send(None)
 
     def end(self) -> None:
-        """Its life; what it trains goes on from its last checkpoint elsewhere."""
+        """End the process; its run can resume from the last checkpoint in another worker."""
         self.pipe.close()
         self.process.join(0.2)
         if self.process.is_alive():
@@ -119,8 +119,8 @@ class _Worker:
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """A worker's life: takes jobs from the driver until the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver says what to do
+    """Run jobs from the driver until the driver ends; the main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the driver decides
     parent = os.getppid()
     while True:
         try:
@@ -136,14 +136,14 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 def with_threads(job: Job, threads: int) -> Job:
-    """The same job with so many CPU threads, unless its settings say how many."""
+    """Return the job with this number of CPU threads, unless its settings give one."""
     settings: dict[str, Any] = {**job.settings}
     settings["train"] = {"threads": threads, **{k: v for k, v in settings["train"].items() if v is not None}}
     return Job(**{**vars(job), "settings": settings})
 
 
 def _stop(pipe: Connection, parent: int) -> Callable[[], bool]:
-    """Whether the driver has asked for an end, or is no longer there."""
+    """Return a function that is True once the driver has asked for a stop or has ended."""
 
     def stop() -> bool:
         if os.getppid() != parent:
@@ -157,21 +157,21 @@ def _stop(pipe: Connection, parent: int) -> Callable[[], bool]:
 
 
 class _Sender:
-    """A display that sends the status line to the driver now and then."""
+    """A display that sends the status line to the driver about once a second."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._last = pipe, -STATUS_EVERY
 
     def status(self, text: str, done: int, total: int) -> None:
-        """Sends it if it is time."""
+        """Send the status line if it is time."""
         if time.monotonic() - self._last >= STATUS_EVERY:
             self._last = time.monotonic()
             self._send(text, done, total)
 
     def note(self, text: str) -> None:
-        """Sends it."""
+        """Send the note."""
         self._send(text, 0, 0)
 
     def _send(self, text: str, done: int, total: int) -> None:
-        with contextlib.suppress(OSError):  # the driver is gone: the run stops after this step
+        with contextlib.suppress(OSError):  # the driver has ended: the run stops after this step
             self._pipe.send((text, done, total))

@@ -1,6 +1,6 @@
-"""Workers on an existing Ray cluster. All nodes must see the study's folder under the same path.
+"""Workers on an existing Ray cluster. All nodes must have the study's folder under the same path.
 
-A lost worker or node is told as such, and the scheduler gives the experiment to another, which goes on from the checkpoint.
+A lost worker or node is reported, and the scheduler submits the experiment again, which then resumes from its checkpoint.
 """
 
 import os
@@ -13,10 +13,10 @@ from trainwright.studies.jobs import Job, Result, work
 
 
 class RayExecutor:
-    """As many experiments at once as ``count``; Ray places them, ``threads`` CPUs each.
+    """Runs ``count`` experiments at the same time on a Ray cluster, with ``threads`` CPUs each.
 
     Raises:
-        UserError: Ray is not installed, or there is no cluster at ``address``.
+        UserError: Ray is not installed, or no cluster runs at ``address``.
     """
 
     def __init__(self, address: str, count: int, threads: int = 1) -> None:
@@ -36,17 +36,19 @@ class RayExecutor:
         self._task = ray.remote(num_cpus=threads, max_retries=0)(_remote)
         self._running: dict[Any, Job] = {}
         self._threads = threads
-        self._name = f".stop-{uuid.uuid4().hex[:8]}"  # of this driver alone: one that was left behind stops nobody
+        self._name = (
+            f".stop-{uuid.uuid4().hex[:8]}"  # unique to this driver: a stale file of another driver stops no run
+        )
 
     def submit(self, job: Job) -> None:
-        """Hands it to Ray."""
+        """Submit the job to Ray."""
         self._running[self._task.remote(job, str(Path.cwd()), str(self._flag(job)), self._threads)] = job
 
     def _flag(self, job: Job) -> Path:
         return Path(job.folder).resolve().parent.parent / self._name
 
     def wait(self, seconds: float) -> list[tuple[Job, Result | None]]:
-        """What ended or was lost."""
+        """Return jobs that ended, with None for one whose worker was lost."""
         from ray.exceptions import RayError, RayTaskError
 
         done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds) if self._running else ([], [])
@@ -62,7 +64,7 @@ class RayExecutor:
         return ended
 
     def close(self) -> None:
-        """Asks what runs to stop with a checkpoint, through a file that every node sees."""
+        """Ask running jobs to stop with a checkpoint, through a file that every node can see."""
         flags = {self._flag(job) for job in self._running.values()}
         for flag in flags:
             flag.touch()
@@ -79,15 +81,15 @@ def _remote(job: Job, home: str, flag: str, threads: int) -> Result:
     import time
 
     try:
-        os.chdir(home)  # folders of the study and of data may be relative to where the driver was called
+        os.chdir(home)  # folders of the study and of data may be relative to the driver's working folder
     except OSError as error:
-        return Result("failed", reason=f"this node does not see the driver's folder: {error}")
-    looked = [time.monotonic(), False]
+        return Result("failed", reason=f"the driver's folder does not exist on this node: {error}")
+    checked = [time.monotonic(), False]
 
     def stop() -> bool:
-        if time.monotonic() - looked[0] > 1.0:
-            looked[:] = [time.monotonic(), os.path.exists(flag)]
-        return bool(looked[1])
+        if time.monotonic() - checked[0] > 1.0:
+            checked[:] = [time.monotonic(), os.path.exists(flag)]
+        return bool(checked[1])
 
     from trainwright.studies.executors.local import with_threads
 
