@@ -26,7 +26,7 @@ OUR_CAUSES = "trainwright.diagnosis.causes"
 FAMILY_CLASS = "trainwright.engine.family:Family"
 SYMPTOM_CLASS = "trainwright.diagnosis.definitions:Symptom"
 CAUSE_CLASS = "trainwright.diagnosis.definitions:Cause"
-SIGNAL_CLASS = "trainwright.diagnosis.definitions:Signal"
+SIGNAL_CLASS = "trainwright.runs.signals:Signal"
 
 
 class PluginWarning(UserWarning):
@@ -80,8 +80,8 @@ def causes() -> dict[str, Any]:
 
 @cache
 def signals() -> dict[str, Any]:
-    """Every signal that a family declares, by name."""
-    return _collect(SIGNAL_CLASS, _of_families("signals"))
+    """Every signal that a family declares and that its own symptoms or causes read, by name."""
+    return _collect(SIGNAL_CLASS, _of_families("signals"), keep=lambda s: s.diagnosed or s.held_out or s.quality)
 
 
 @cache
@@ -141,8 +141,8 @@ def _folder_of(package: str) -> Path:
     return Path(place).parent
 
 
-def _collect(kind: str, *groups: Iterable[_Source]) -> dict[str, Any]:
-    """All objects of a class by their names; the first of a name stays, and what is no such object is reported."""
+def _collect(kind: str, *groups: Iterable[_Source], keep: Callable[[Any], bool] = lambda one: True) -> dict[str, Any]:
+    """Return the objects of a class that ``keep`` accepts, by name; the first of a name stays, and any other object is reported."""
     wanted = named(kind)
     found: dict[str, Any] = {}
     for source in (source for group in groups for source in group):
@@ -154,6 +154,8 @@ def _collect(kind: str, *groups: Iterable[_Source]) -> dict[str, Any]:
         for one in loaded if isinstance(loaded, Sequence) and not isinstance(loaded, str) else [loaded]:
             if not isinstance(one, wanted):
                 report(source.label, TypeError(f"expected a {wanted.__name__}, found {one!r}"))
+            elif not keep(one):
+                continue
             elif one.name in found:
                 report(source.label, ValueError(f"there is a {wanted.__name__} {one.name!r} already"))
             else:

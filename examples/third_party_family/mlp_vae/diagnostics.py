@@ -6,7 +6,6 @@ from trainwright.diagnosis.definitions import (
     Cause,
     Judgement,
     Observation,
-    Signal,
     Symptom,
     Unknown,
     evidence,
@@ -15,6 +14,7 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
+from trainwright.runs.signals import Signal
 
 SIGNALS = (
     Signal(

@@ -12,7 +12,7 @@ from trainwright.conduct import Means, conduct
 from trainwright.runs.naming import run_folder
 
 EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command
-continues. docs/plan.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
+continues. docs/how-to/search.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
 
 
 def register(app: typer.Typer, group: str) -> None:

@@ -41,7 +41,7 @@ class History:
     """Signals of one run up to now.
 
     Attributes:
-        signals: by name; see ``docs/run-folder.md`` for the names that symptoms know.
+        signals: by name; see ``docs/reference/signals.md`` for the names that symptoms know.
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
         facts: what else is known: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
             ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed``,

@@ -124,7 +124,6 @@ OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
     r"share|clipped|updates_per_epoch|overfit|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
-REST = re.compile(r"[\w.]+(/[\w.]+)?")
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
 
 
@@ -164,11 +163,7 @@ def is_signal(name: str) -> bool:
     """Tell if a symptom, a cause or a chart knows a signal of this name."""
     if name in KNOWN or OPEN.match(name):
         return True
-    declared = plugins.signals().values()
-    return any(
-        name == s.name or (s.name != s.prefix and name.startswith(s.prefix) and REST.fullmatch(name[len(s.prefix) :]))
-        for s in declared
-    )
+    return any(s.matches(name) for s in plugins.signals().values())
 
 
 def step_column(columns: Iterable[str]) -> str | None:
@@ -205,7 +200,7 @@ def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
         if not is_signal(signal):
             signals = KNOWN | plugins.signals().keys()
             raise UserError(
-                f"--map {column}={signal}: no such signal.{nearest(signal, signals)} docs/foreign-logs.md lists them."
+                f"--map {column}={signal}: no such signal.{nearest(signal, signals)} docs/how-to/diagnose-a-log.md lists them."
             )
 
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from trainwright.diagnosis.checks import Inspect
-from trainwright.diagnosis.definitions import Cause, Signal, Symptom
+from trainwright.diagnosis.definitions import Cause, Symptom
+    from trainwright.runs.signals import Signal
 from trainwright.engine.charts import Chart
 from trainwright.plugins import named
 

@@ -32,6 +32,7 @@ class Signal:
         meaning: one sentence.
         held_out: the signal of the same quantity on held-out data, compared with it to detect overfitting.
         quality: it measures samples or reconstructions, so that a run with it can be judged healthy.
+        diagnosed: a symptom or cause reads it, so a log of another program may use the name.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Signal:
     meaning: str = ""
     held_out: str = ""
     quality: bool = False
+    diagnosed: bool = False
 
     @property
     def prefix(self) -> str:

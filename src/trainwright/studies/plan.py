@@ -1,7 +1,7 @@
 """Plan files: a list of experiments as strict YAML, checked completely before the first step.
 
 An experiment has a parent, one change from it and a hypothesis. ``expect`` is the condition by which that is judged, and ``when`` the
-condition under which the experiment is run. See docs/plan.md.
+condition under which the experiment is run. See docs/how-to/run-a-plan.md.
 """
 
 import json

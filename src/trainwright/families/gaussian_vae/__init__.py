@@ -1,7 +1,8 @@
 """VAEs on images that are written as sets of 2-D Gaussians: the guide's Conv1D and ResNet models, and a sound one."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.gaussian_vae.diagnostics import CHARTS, REPRESENTATION, SIGNALS
+from trainwright.families.gaussian_vae.diagnostics import CHARTS, REPRESENTATION
+from trainwright.families.gaussian_vae.signals import SIGNALS
 
 FAMILY = Family(
     name="gaussian_vae",

@@ -4,17 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainwright.diagnosis.causes.objective import group_weight
-from trainwright.diagnosis.definitions import Assessment, Cause, Observation, Signal
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
-
-SIGNALS = (
-    Signal(
-        name="rendered/*",
-        better="higher",
-        meaning="PSNR in dB and structural similarity of rendered held-out reconstructions.",
-    ),
-)
 
 # ---- causes ----------------------------------------------------------------------------------------------------------
 

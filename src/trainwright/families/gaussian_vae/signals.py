@@ -16,6 +16,12 @@ SIGNALS = (
         "lower",
         "Held-out objective with the final KL weight, comparable over a warm-up.",
     ),
-    Signal("rendered/psnr", "dB", "higher", "PSNR of rendered reconstructions of held-out images."),
-    Signal("rendered/ssim", "", "higher", "Structural similarity of rendered reconstructions of held-out images."),
+    Signal("rendered/psnr", "dB", "higher", "PSNR of rendered reconstructions of held-out images.", diagnosed=True),
+    Signal(
+        "rendered/ssim",
+        "",
+        "higher",
+        "Structural similarity of rendered reconstructions of held-out images.",
+        diagnosed=True,
+    ),
 )

@@ -1,7 +1,8 @@
 """Latent diffusion: a KL autoencoder, and a UNet that learns to undo noise in its latents (Rombach et al. 2022)."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.latent_diffusion.diagnostics import CAUSES, CHARTS, CHECKS, SIGNALS, SYMPTOMS
+from trainwright.families.latent_diffusion.diagnostics import CAUSES, CHARTS, CHECKS, SYMPTOMS
+from trainwright.families.latent_diffusion.signals import SIGNALS
 
 FAMILY = Family(
     name="latent_diffusion",

@@ -7,7 +7,6 @@ from trainwright.diagnosis.definitions import (
     Cause,
     Judgement,
     Observation,
-    Signal,
     Symptom,
     Unknown,
     evidence,
@@ -16,31 +15,6 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
-
-SIGNALS = (
-    Signal(
-        name="unet/loss",
-        better="lower",
-        meaning="Squared error of what the network predicts, on training batches; it says little about samples.",
-        held_out="validation/loss",
-    ),
-    Signal(name="loss_bin/*", better="lower", meaning="The same for a quarter of the time, from little noise to much."),
-    Signal(
-        name="schedule/*",
-        better="lower",
-        meaning="Distances between the noise schedules of training and sampling, as shares of the signal.",
-    ),
-    Signal(
-        name="latent/scaled_std",
-        better="1",
-        meaning="Standard deviation of the scaled latents on which the diffusion model is trained.",
-    ),
-    Signal(
-        name="sample_diversity/*",
-        meaning="Distances between latents of samples; ``ratio`` compares them with real ones.",
-    ),
-    Signal(name="real_diversity/*", meaning="The same distances between latents of real images."),
-)
 
 # ---- symptoms --------------------------------------------------------------------------------------------------------
 

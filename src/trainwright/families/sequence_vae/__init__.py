@@ -2,6 +2,7 @@
 
 from trainwright.engine.family import Family, QualityPart
 from trainwright.families.sequence_vae.diagnostics import CAUSES, CHARTS, CHECKS
+from trainwright.families.sequence_vae.signals import SIGNALS
 
 FAMILY = Family(
     name="sequence_vae",
@@ -11,6 +12,7 @@ FAMILY = Family(
     causes=CAUSES,
     checks=CHECKS,
     charts=CHARTS,
+    signals=SIGNALS,
     trains_on="levels",
     quality=(QualityPart("prior/closeness"), QualityPart("samples/coverage", "real/coverage")),
     read_run="trainwright.families.sequence_vae.diagnostics:read",

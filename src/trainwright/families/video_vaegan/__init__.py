@@ -1,7 +1,8 @@
 """Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
 
 from trainwright.engine.family import Family, QualityPart
-from trainwright.families.video_vaegan.diagnostics import BALL_BOUNDARY, CHARTS, CURVATURE, SIGNALS
+from trainwright.families.video_vaegan.diagnostics import BALL_BOUNDARY, CHARTS, CURVATURE
+from trainwright.families.video_vaegan.signals import SIGNALS
 
 FAMILY = Family(
     name="video_vaegan",

@@ -6,7 +6,6 @@ from trainwright.diagnosis.definitions import (
     Cause,
     Judgement,
     Observation,
-    Signal,
     Symptom,
     Unknown,
     evidence,
@@ -15,14 +14,6 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
-
-SIGNALS = (
-    Signal(
-        name="hyperbolic/boundary_share",
-        better="lower",
-        meaning="Share of the nesting's points in the outermost hundredth of their ball, where gradients vanish.",
-    ),
-)
 
 BALL_BOUNDARY_BOUNDS = {
     "share": Bound(

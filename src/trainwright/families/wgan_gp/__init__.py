@@ -2,6 +2,7 @@
 
 from trainwright.engine.family import Family, QualityPart
 from trainwright.families.wgan_gp.diagnostics import CHARTS
+from trainwright.families.wgan_gp.signals import SIGNALS
 
 FAMILY = Family(
     name="wgan_gp",
@@ -9,6 +10,7 @@ FAMILY = Family(
     config_class="trainwright.families.wgan_gp.config:WganGpConfig",
     model="trainwright.families.wgan_gp.model:WganGp",
     charts=CHARTS,
+    signals=SIGNALS,
     quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/diversity_ratio")),
     smoke=(
         "data.size=32",
