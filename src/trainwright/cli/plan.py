@@ -14,8 +14,8 @@ from trainwright.runs.naming import run_folder
 if TYPE_CHECKING:
     from trainwright.studies.plan import Plan
 
-EPILOG = """A plan is a YAML file (docs/how-to/run-a-plan.md) or one that comes with the package (`trainwright plan list`). The same command
-continues it, after a crash too. Exit codes: 0 the plan is over, 2 bad input, 130 interrupted."""
+EPILOG = """A plan is a YAML file (docs/how-to/run-a-plan.md) or one that comes with the package (`trainwright plan list`).
+The same command continues it, after a crash too. Exit codes: 0 the plan is over, 2 bad input, 130 interrupted."""
 
 verbs = typer.Typer(
     help="Run a ladder of experiments, each with a hypothesis, conditions and one change.",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainwright.diagnosis.checks import Inspect
 from trainwright.diagnosis.definitions import Cause, Symptom
-    from trainwright.runs.signals import Signal
 from trainwright.engine.charts import Chart
 from trainwright.plugins import named
+from trainwright.runs.signals import Signal
 
 if TYPE_CHECKING:
     from trainwright.engine.config import RunConfig

@@ -91,8 +91,8 @@ class Noise:
         """Sample a Gaussian N(mean, variance); return its sampled mean and variance over the true ones.
 
         (1, 1) means that training and sampling agree. The network is the ideal one for the noise of *training*, in closed
-        form: E[ε | x] = σ (x - α·mean) / (α²·variance + σ²). ``docs/explanation/latent-diffusion-noise.md`` shows the numbers of the mismatch in
-        the latent diffusion guide.
+        form: E[ε | x] = σ (x - α·mean) / (α²·variance + σ²). The page
+        ``docs/explanation/latent-diffusion-noise.md`` shows the numbers of the mismatch in the latent diffusion guide.
         """
         alphas, sigmas = (x.double().flatten() for x in self.at(torch.arange(TIMES)))
 
