@@ -46,6 +46,7 @@ FIRST = {  # pages in the order in which they are read; the others follow by nam
     "reference": (
         "cli",
         "python-api",
+        "diagnosis-api",
         "settings",
         "signals",
         "symptoms",

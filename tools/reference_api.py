@@ -1,4 +1,4 @@
-"""Reference of the Python API: what ``trainwright.__all__`` names, with signatures and docstrings."""
+"""Reference of the Python API and of the diagnosis API for plug-ins, from signatures and docstrings."""
 
 import inspect
 import re
@@ -7,25 +7,60 @@ from typing import Any
 
 import trainwright
 from tools.markdown import docstring, page, table
+from trainwright.diagnosis import definitions, history
+from trainwright.runs import signals
 
 FALLBACK = ("watch",)
+FOR_PLUGINS = {  # module -> names that a package with symptoms and causes of its own imports
+    definitions: (
+        "Symptom", "Bound", "Unknown", "Observation", "Evidence", "Stretch", "Cause", "Assessment",
+        "persistent", "smooth", "earlier", "thin", "evidence", "observation",
+    ),
+    history: ("History", "Series"),
+    signals: ("Signal",),
+}  # fmt: skip
 
 
 def pages() -> dict[str, str]:
-    """Return the one page of the Python API."""
+    """Return the pages of the Python API and of the diagnosis API."""
+    return {"python-api.md": _python_api(), "diagnosis-api.md": _diagnosis_api()}
+
+
+def _diagnosis_api() -> str:
+    objects = {name: getattr(module, name) for module, names in FOR_PLUGINS.items() for name in names}
+    kinds = {n: "class" if inspect.isclass(o) else "function" for n, o in objects.items()}
+    imports = [_import(module.__name__, names) for module, names in FOR_PLUGINS.items()]
+    return page(
+        "Diagnosis API",
+        "Symptoms, causes and signals of a package of your own are made from the names on this page, see "
+        "[add a symptom](../how-to/add-a-symptom.md). The names are as stable as the [Python API](python-api.md).",
+        "```python\n" + "\n".join(imports) + "\n```",
+        "`Cause` is the definition of a cause here. `tw.Cause` of the Python API is a result: a cause that was found in a run, with "
+        "its weight.",
+        table(("name", "", ""), [(f"[`{n}`](#{_anchor(n, o)})", kinds[n], _summary(o)) for n, o in objects.items()]),
+        *(_entry(n, o) for n, o in objects.items()),
+    )
+
+
+def _import(module: str, names: Sequence[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    return line if len(line) <= 100 else f"from {module} import (\n" + "".join(f"    {n},\n" for n in names) + ")"
+
+
+def _python_api() -> str:
     names = [n for n in getattr(trainwright, "__all__", FALLBACK) if not n.startswith("_")]
     objects = {name: getattr(trainwright, name) for name in names}
     objects |= {kind.__name__: kind for function in objects.values() for kind in _returned(function, names)}
     kinds = {n: "class" if inspect.isclass(o) else "function" if callable(o) else "value" for n, o in objects.items()}
     rows = [(f"[`{n}`](#{_anchor(n, o)})", kinds[n], _summary(o)) for n, o in objects.items() if kinds[n] != "value"]
-    return {
-        "python-api.md": page(
-            "Python API",
-            "`import trainwright as tw` gives the names on this page. They are stable; everything else may change without notice.",
-            table(("name", "", ""), rows),
-            *(_entry(n, o) for n, o in objects.items() if kinds[n] != "value"),
-        )
-    }
+    text = page(
+        "Python API",
+        "`import trainwright as tw` gives the names on this page. They are stable, like those of the "
+        "[diagnosis API](diagnosis-api.md) for plug-ins. Everything else may change without notice.",
+        table(("name", "", ""), rows),
+        *(_entry(n, o) for n, o in objects.items() if kinds[n] != "value"),
+    )
+    return text.replace("`History`", "[`History`](diagnosis-api.md#class-history)")
 
 
 def _returned(function: Any, names: Sequence[str]) -> list[type]:

@@ -1,18 +1,19 @@
 """Reference of symptoms, causes and remedies."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tools.markdown import listed, page, prose, sentence, table
 from tools.reference_settings import own_families, plain
 from trainwright.diagnosis.causes import causes
 from trainwright.diagnosis.definitions import Cause, Symptom
+from trainwright.diagnosis.doctor import YOUNG
 from trainwright.diagnosis.symptoms import symptoms
 from trainwright.playbooks.remedy import Remedy, playbook
 
 SPEEDS = {
-    "fast": "looked for from the first steps on",
-    "slow": "needs several readings in a row and a run of at least 100 steps",
+    "fast": "Judged from the first steps.",
+    "slow": f"Judged once the run has {YOUNG} steps or 8 readings.",
 }
 
 
@@ -65,8 +66,7 @@ def _symptom(symptom: Symptom, remedies: Sequence[Remedy]) -> str:
         f"## {symptom.name}",
         f"{sentence(symptom.title)} {prose(symptom.what)}",
         f"**Measured by.** {prose(symptom.measured)}",
-        f"**When.** {sentence(SPEEDS.get(symptom.speed, symptom.speed))}"
-        + (" A training is stopped at once (`train.on_failure`)." if symptom.certain else ""),
+        f"**When.** {' '.join(_when(symptom))}",
     ]
     if bounds:
         lines.append(table(("threshold", "value", "meaning", "source"), bounds))
@@ -77,6 +77,18 @@ def _symptom(symptom: Symptom, remedies: Sequence[Remedy]) -> str:
     if helps:
         lines.append(f"**Remedies.**\n\n{_links(helps)}")
     return "\n\n".join(lines)
+
+
+def _when(symptom: Symptom) -> Iterator[str]:
+    """Yield the conditions of an alarm that the speed, the bounds and the flags of a symptom state, a sentence each."""
+    yield SPEEDS[symptom.speed]
+    readings = symptom.bounds.get("readings") or symptom.bounds.get("count")
+    if readings is not None:
+        needed = f"{readings.value:g} {prose(readings.meaning)}"
+        found = "One reading is enough" if readings.value == 1 else f"It must be present in {needed}"
+        yield found + ("; one is enough beyond `plain`." if "plain" in symptom.bounds else ".")
+    if symptom.certain:
+        yield "It ends the training if it is `sick`, unless `train.on_failure` is `continue`."
 
 
 def _links(remedies: Iterable[Remedy], folder: str = "remedies/") -> str:
@@ -136,7 +148,7 @@ def _remedy(r: Remedy) -> str:
         ("causes", listed(r.causes, "../causes.md#{0}")),
         ("change", ", ".join(f"`{k}: {plain(v)}`" for k, v in r.change.items())),
         ("by hand", prose(r.advice)),
-        ("applied", "by a fork from a checkpoint" if r.apply == "hot" else "from the beginning"),
+        ("applied", "in a fork from a checkpoint" if r.apply == "hot" else "in a new run"),
         ("families", listed(r.families)),
         (
             "evidence",
