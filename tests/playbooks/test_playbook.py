@@ -85,7 +85,7 @@ def test_a_change_names_settings_of_its_family_and_is_marked_as_they_are(family,
     for path in remedy.change:
         assert path in known
     if remedy.apply == "hot":
-        assert all(known[path] for path in remedy.change), "a setting of it needs a restart"
+        assert all(known[path] for path in remedy.change), "a setting of it needs a new run"
 
 
 @pytest.mark.parametrize(

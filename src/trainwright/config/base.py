@@ -35,7 +35,7 @@ def setting(
     Args:
         default: the value if a recipe does not set it; ``...`` if a recipe must set it.
         help: one sentence for ``--help``, the docs and error messages.
-        hot: True if a running or resumed run can take a new value; False if it needs a restart.
+        hot: True if a running or resumed run can take a new value; False if it needs a new run.
         aliases: other names of the field in guides and papers (``LAMBDA_GP``).
         formerly: earlier names of the field, each with a map from old names of values to new ones.
         limits: pydantic's bounds (``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ...).

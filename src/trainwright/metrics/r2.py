@@ -15,9 +15,9 @@ def r2(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_mean: T
         slot_mean: (F, N), the training data's mean at each place: what a model that ignores its input can learn.
 
     Returns:
-        ``explained/G``: 1 - squared error / variance about the group's mean over everything, 0 = predicts the mean;
-        ``r2_beyond_mean/G``: the same about each place's own mean, which a constant output cannot raise above 0;
-        ``std_ratio/G``: standard deviation of the output over that of the target, about each place's own mean.
+        ``r2/PART``: 1 - squared error / variance about the group's mean over everything, 0 = predicts the mean;
+        ``r2_beyond_mean/PART``: the same about each place's own mean, which a constant output cannot raise above 0;
+        ``std_ratio/PART``: standard deviation of the output over that of the target, about each place's own mean.
     """
     found: dict[str, float] = {}
     for name, channels in groups.items():

@@ -49,7 +49,7 @@ class Remedy(Config):
         "Without any, `advice` says what to do by hand.",
     )
     advice: str = setting("", "The remedy in words, for any training loop; needed where nothing is changed.")
-    apply: Literal["hot", "restart"] = setting(..., "`hot`: fork from a checkpoint; `restart`: from the beginning.")
+    apply: Literal["hot", "restart"] = setting(..., "`hot`: fork from a checkpoint; `restart`: a new run.")
     sources: Names = setting(..., "Guide, section and position; or authors and year. Earlier `source`, one text.")
     evidence: Literal["supported", "untested", "contradicted"] = setting(..., "What is known beyond its source.")
     against: str = setting("", "What speaks against it; needed if it is contradicted.")

@@ -58,7 +58,7 @@ def first_remedies(finding: Finding, family: str | None) -> list[Remedy]:
 def remedy_text(remedy: Remedy) -> str:
     """One remedy in a line: the change or the advice, why, and where it comes from."""
     change = ", ".join(f"{k}={v}" for k, v in remedy.change.items()) or remedy.advice or remedy.name
-    how = "in the running run" if remedy.apply == "hot" else "with a restart"
+    how = "in the running run" if remedy.apply == "hot" else "in a new run"
     doubt = f" CONTRADICTED: {remedy.against}" if remedy.evidence == "contradicted" else ""
     return f"{change} ({how}): {remedy.why} [{remedy.source}]{doubt}"
 

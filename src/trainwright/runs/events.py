@@ -43,7 +43,7 @@ EVENTS: Mapping[str, EventType] = {
         {"changes": "list of `setting`, `old`, `new`"},
     ),
     "finished": EventType("The run reached its last step.", _MESSAGE),
-    "stopped": EventType("The doctor ended the run because of a failure (`train.on_failure`).", _MESSAGE),
+    "stopped": EventType("A callback, such as the doctor's (`train.on_failure`), ended the run.", _MESSAGE),
     "interrupted": EventType("A signal such as Ctrl-C ended the run after a checkpoint.", _MESSAGE),
     "paused": EventType("The run gave way at a checkpoint; a study decides if it continues.", _MESSAGE),
     "crashed": EventType("A value that is not finite ended the run.", _MESSAGE),
