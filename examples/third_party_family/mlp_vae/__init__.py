@@ -1,6 +1,7 @@
 """VAE of fully connected layers on images. This file imports neither PyTorch nor the config, so that discovery is quick."""
 
-from mlp_vae.diagnostics import CHARTS, OUTPUT_GAIN, SATURATED_OUTPUTS, SIGNALS
+from mlp_vae.diagnostics import CHARTS, OUTPUT_GAIN, SATURATED_OUTPUTS
+from mlp_vae.signals import SIGNALS
 from trainwright.engine.family import Family, QualityPart
 
 FAMILY = Family(

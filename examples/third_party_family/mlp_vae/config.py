@@ -7,7 +7,7 @@ from trainwright.engine.config import RunConfig
 
 
 class NetworkConfig(Config):
-    """Encoder and decoder. All of these change the architecture, so they need a restart."""
+    """Encoder and decoder. All of these change the architecture, so they need a new run."""
 
     hidden_dim: int = setting(256, "Width of the hidden layer of both networks.", ge=1, le=4096)
     latent_dim: int = setting(16, "Length of the latent vector z.", ge=1, le=1024)

@@ -1,4 +1,4 @@
-"""What only an MLP VAE can show: a signal, the symptom that reads it, its cause, and a chart. Free of PyTorch."""
+"""Symptom, cause and chart that only an MLP VAE has. This file does not import PyTorch."""
 
 from trainwright.diagnosis.definitions import (
     Assessment,
@@ -14,16 +14,6 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
-from trainwright.runs.signals import Signal
-
-SIGNALS = (
-    Signal(
-        name="pixels/saturated_excess",
-        better="lower",
-        meaning="Share of pixels at the ends of the range in reconstructions, minus the same share in real images.",
-        quality=True,
-    ),
-)
 
 BOUNDS = {
     "excess": Bound(0.3, "share of saturated pixels beyond that of real images", "this example"),
