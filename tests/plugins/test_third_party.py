@@ -9,11 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from trainwright.diagnosis.definitions import Observation, Symptom, Unknown
-from trainwright.diagnosis.history import History, Series
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "third_party_family"
@@ -205,13 +202,62 @@ def test_what_the_page_on_families_shows_stands_in_the_example():
         assert any(block.strip() in file.read_text() for file in files), block
 
 
-def test_the_symptom_of_the_page_can_be_run():
-    scope: dict = {}
-    exec(blocks("add-a-symptom.md", "python")[0], scope)
-    symptom = scope["SYMPTOM"]
-    assert isinstance(symptom, Symptom)
-    steps = np.arange(1.0, 9)
-    assert isinstance(symptom.detect(History({})), Unknown)
-    assert symptom.detect(History({"samples/saturation_ratio": Series(steps, np.full(8, 0.9))})) is None
-    found = symptom.detect(History({"samples/saturation_ratio": Series(steps, np.full(8, 0.1))}))
-    assert isinstance(found, Observation) and "0.1" in found.evidence[0].sentence
+@pytest.fixture(scope="module")
+def of_the_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package that the page on symptoms shows, file by file, installed with the entry points of the page."""
+    folder, target = tmp_path_factory.mktemp("page"), tmp_path_factory.mktemp("installed_page")
+    symptom, cause, test = blocks("add-a-symptom.md", "python")
+    package = folder / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "pale.py").write_text(f"{symptom}\n\n{cause}")
+    (package / "playbook.yaml").write_text(blocks("add-a-symptom.md", "yaml")[0])
+    (entry_points,) = blocks("add-a-symptom.md", "toml")
+    install(target, package, "my_package", tomllib.loads(entry_points)["project"]["entry-points"])
+    (target / "tests").mkdir()
+    (target / "tests" / "test_pale.py").write_text(test)
+    return target
+
+
+def test_the_unit_test_of_the_page_on_symptoms_passes_and_can_fail(of_the_page: Path):
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_pale.py")
+    result = python(of_the_page, *words, cwd=of_the_page)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    file = of_the_page / "my_package" / "pale.py"
+    sound = file.read_text()
+    file.write_text(sound.replace("contrast.values < bound", "contrast.values > bound"))
+    result = python(of_the_page, *words, cwd=of_the_page)
+    file.write_text(sound)
+    assert "1 failed" in result.stdout, result.stdout + result.stderr
+
+
+def test_the_package_of_the_page_on_symptoms_is_explained_and_judges(of_the_page: Path):
+    result = trainwright(of_the_page, "explain", "pale")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "the weight decay is too strong" in result.stdout and "optim.weight_decay" in result.stdout
+    code = (
+        "from trainwright.diagnosis.doctor import examine\n"
+        "from trainwright.diagnosis.history import History\n"
+        "rows = [{'step': 50 * i, 'samples/contrast_ratio': 0.3} for i in range(1, 20)]\n"
+        "for decay in (2.0, 0.01, None):\n"
+        "    found = examine(History.of(rows, {} if decay is None else {'optim.weight_decay': decay}, total=1000))\n"
+        "    (cause,) = found.alarms[0].causes\n"
+        "    print(found.verdict, found.alarms[0].symptom.name, cause.cause.name, cause.weight.score)\n"
+    )
+    result = python(of_the_page, "-c", code)
+    assert result.stdout.splitlines() == [f"suspect pale strong_decay {score}" for score in (0.9, 0.1, 0.5)], result
+
+
+def test_the_benchmark_entry_of_the_page_on_symptoms_has_the_form_of_the_table():
+    shown = YAML(typ="safe").load(blocks("add-a-symptom.md", "yaml")[1])
+    table = YAML(typ="safe").load((ROOT / "benchmarks" / "doctor" / "settings.yaml").read_text())
+    for key, values in (("faults", "strengths"), ("healthy", "variants")):
+        for entry in shown[key]:
+            assert entry.keys() == table[key][0].keys()
+            assert len(entry[values]) == len(table["bases"][entry["kind"]])
+
+
+def test_the_remedy_of_the_page_is_that_of_the_playbook():
+    (block,) = (b for b in blocks("add-a-remedy.md", "yaml") if b.startswith("remedies:\n"))
+    playbook = ROOT / "src" / "trainwright" / "families" / "wgan_gp" / "playbook.yaml"
+    assert block.removeprefix("remedies:\n") in playbook.read_text()
