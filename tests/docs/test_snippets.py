@@ -9,6 +9,7 @@ import importlib
 import inspect
 import shlex
 import sys
+import textwrap
 import types
 
 import pytest
@@ -53,7 +54,7 @@ def invoke(line: str) -> int:
 
 def unknown(text: str) -> list[str]:
     """Modules, attributes and keyword arguments of Trainwright that a snippet names and that do not exist."""
-    tree = ast.parse(text)
+    tree = ast.parse(textwrap.dedent(text))
     names: dict[str, object] = {}
     wrong = []
     for node in ast.walk(tree):
