@@ -21,7 +21,7 @@ BOUNDS = {
     "contrast": Bound(
         0.2, "contrast over that of real images: below it samples are pale, which is a different fault", "ours"
     ),
-    "warm_up": Bound(0.25, "share of the budget before the first judgement: detail is learned last", "ours"),
+    "warm_up": Bound(0.25, "share of the planned steps before the first judgement: detail is learned last", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
 }
 

@@ -17,7 +17,7 @@ BOUNDS = {
     ),
     "warm_up": Bound(
         0.2,
-        "share of the budget before the first judgement: an untrained generator may show the stride of its layers",
+        "share of the planned steps before the first judgement: an untrained generator may show the stride of its layers",
         "ours",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),

@@ -22,7 +22,7 @@ BOUNDS = {
     "fading": Bound(
         0.9, "ratio of the shift to its value two readings earlier: below it the shift is decreasing", "ours"
     ),
-    "warm_up": Bound(0.2, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.2, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
 }
 

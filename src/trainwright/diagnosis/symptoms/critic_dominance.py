@@ -29,7 +29,9 @@ BOUNDS = {
         "Wasserstein estimate on held-out data over its lowest value after the warm-up",
         "authors of WGAN-GP: it should fall",
     ),
-    "warm_up": Bound(0.15, "share of the budget in which a large early estimate is healthy", "authors of WGAN-GP"),
+    "warm_up": Bound(
+        0.15, "share of the planned steps in which a large early estimate is healthy", "authors of WGAN-GP"
+    ),
     "steps": Bound(
         1000, "steps in which the estimate also grows in healthy runs", "improved_wgan_training issues 17 and 44"
     ),

@@ -27,7 +27,8 @@ BOUNDS = {
         "coverage relative to real images: above it chance level is the expected equilibrium",
         "Goodfellow et al. 2014",
     ),
-    "held": Bound(0.08, "share of the budget over which the loss must stay at chance level", "ours"),
+    "readings": Bound(5, "consecutive readings", "ours"),
+    "held": Bound(0.08, "share of the planned steps over which the loss must stay at chance level", "ours"),
 }
 
 
@@ -41,7 +42,7 @@ def detect(h: History) -> Judgement:
     coverage, ceiling = h.get("samples/coverage"), h.get("real/coverage")
     if coverage is not None:
         bad &= ~(np.nan_to_num(coverage.at(d.steps)) > BOUNDS["coverage"].value * (ceiling.last if ceiling else 0.95))
-    stretch = persistent(d.steps, bad, 5)
+    stretch = persistent(d.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None or stretch.end - stretch.onset < BOUNDS["held"].value * h.budget:
         return None
     said = "the discriminator's cross-entropy stays at {value} per term, the level of guessing (ln 2 = {against})"

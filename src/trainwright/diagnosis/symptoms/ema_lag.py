@@ -9,7 +9,7 @@ BOUNDS = {
         "diversity ratio of the averaged weights over that of the raw weights",
         "ours; the large model of the WGAN-GP guide gave grey squares",
     ),
-    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.15, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

@@ -18,7 +18,7 @@ BOUNDS = {
     "ratio": Bound(
         1e-12,
         "norm of an update over the norm of the weights",
-        "SageMaker: UnchangedTensor, WeightUpdateRatio 1e-8",
+        "ours; SageMaker Debugger uses 1e-8",
     ),
     "done": Bound(
         1e-3, "loss over its first value: below it the run has converged and small updates are expected", "ours"

@@ -22,7 +22,7 @@ BOUNDS = {
     "estimate": Bound(0.0, "Wasserstein estimate below which samples score higher than real images", "definition"),
     "share": Bound(0.7, "share of the recent readings with an estimate below that", "ours"),
     "coverage": Bound(0.5, "coverage: above it the samples may really be good", "ours"),
-    "warm_up": Bound(0.1, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.1, "share of the planned steps before the first judgement", "ours"),
     "window": Bound(10, "number of recent readings", "ours"),
 }
 

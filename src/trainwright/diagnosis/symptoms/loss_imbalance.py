@@ -19,7 +19,7 @@ BOUNDS = {
         "share of the gradient at the last layer that comes from the group: below it the group hardly affects the update",
         "ours, after GradNorm",
     ),
-    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.15, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

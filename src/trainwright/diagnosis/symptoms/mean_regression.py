@@ -9,7 +9,7 @@ BOUNDS = {
         "distance of reconstructions from real data, over that between two sets of real data",
         "ours; a good decoder stays below 1.5",
     ),
-    "warm_up": Bound(0.25, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.25, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

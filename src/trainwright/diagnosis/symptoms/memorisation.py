@@ -11,7 +11,7 @@ BOUNDS = {
     "plain": Bound(0.35, "a ratio so low that one reading is enough", "ours"),
     "warm_up": Bound(
         0.12,
-        "share of the budget before the first judgement: early samples resemble the mean image, which is near every image",
+        "share of the planned steps before the first judgement: early samples resemble the mean image, which is near every image",
         "ours",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),

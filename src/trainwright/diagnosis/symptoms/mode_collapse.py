@@ -13,7 +13,9 @@ BOUNDS = {
     ),
     "recovered": Bound(0.3, "a ratio above which samples count as having been diverse", "ours"),
     "warm_up": Bound(
-        0.12, "share of the budget before the first judgement: an untrained generator gives similar images", "ours"
+        0.12,
+        "share of the planned steps before the first judgement: an untrained generator gives similar images",
+        "ours",
     ),
     "rising": Bound(1.3, "growth over two readings: above it samples are becoming diverse", "ours"),
     "begun": Bound(0.02, "a ratio below which growth is ignored", "ours"),

@@ -39,7 +39,7 @@ BOUNDS = {
         1.25, "ratio of the coverage to its value two readings earlier: above it coverage is improving", "ours"
     ),
     "fallen": Bound(0.5, "coverage over the best value of the run", "ours"),
-    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.15, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
 }
 

@@ -19,8 +19,9 @@ BOUNDS = {
     "crossings": Bound(4, "number of crossings of the smoothed loss and its median within the window", "ours"),
     "swing": Bound(0.8, "10-90 % range of the smoothed loss over its median", "ours"),
     "window": Bound(40, "readings in the window", "ours"),
-    "warm_up": Bound(0.1, "share of the budget before the first judgement", "ours"),
-    "gain": Bound(0.1, "gain of coverage over a fifth of the budget: above it quality improves", "ours"),
+    "readings": Bound(4, "consecutive readings", "ours"),
+    "warm_up": Bound(0.1, "share of the planned steps before the first judgement", "ours"),
+    "gain": Bound(0.1, "gain of coverage over a fifth of the planned steps: above it quality improves", "ours"),
     "coverage": Bound(
         0.35, "coverage relative to real images: above it samples are good despite the oscillation", "ours"
     ),
@@ -68,7 +69,7 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
         bad &= (now - then < BOUNDS["gain"].value) & (
             now < BOUNDS["coverage"].value * (ceiling.last if ceiling else 0.95)
         )
-    stretch = persistent(series.steps, bad, 4)
+    stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
     said = f"{name} oscillates around {{value}} with a range above {{against}} times its level, and quality does not improve"

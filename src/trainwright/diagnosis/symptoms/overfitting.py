@@ -20,10 +20,10 @@ BOUNDS = {
     "worse": Bound(
         0.1,
         "rise of the held-out loss above its best value, relative to the improvement up to then",
-        "SageMaker: (val - train)/train > 0.1",
+        "ours; SageMaker Debugger compares validation with training loss: (val - train)/train > 0.1",
     ),
     "readings": Bound(3, "consecutive readings", "ours"),
-    "warm_up": Bound(0.05, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
 }
 PAIRS = (
     ("validation/reconstruction", "reconstruction/weighted"),

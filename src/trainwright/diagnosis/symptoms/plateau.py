@@ -17,12 +17,13 @@ from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "gain": Bound(0.02, "relative improvement over the window", "ours; Ax uses 0.1 of the inter-quartile range"),
-    "window": Bound(0.2, "share of the budget without improvement", "ours"),
+    "window": Bound(0.2, "share of the planned steps without improvement", "ours"),
     "learned": Bound(
         0.1,
         "explained share of the variance: above it the model has learned something",
         "ours: an error of 0.9 of the variance is like predicting the mean",
     ),
+    "readings": Bound(2, "consecutive readings", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
 }
 
@@ -61,7 +62,7 @@ def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Ju
     then = level.at(level.steps - BOUNDS["window"].value * h.budget)
     flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
     bad = flat & (level.values < learned)
-    stretch = persistent(level.steps, bad, 2)
+    stretch = persistent(level.steps, bad, int(BOUNDS["readings"].value))
     return observation(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
 
 
@@ -69,7 +70,7 @@ SYMPTOM = Symptom(
     name="plateau",
     title="plateau near the level of predicting the mean",
     what="Quality has stopped improving at the level of predicting the mean. A run that has converged does not count.",
-    measured="Explained variance of held-out data, or the loss over its first value, and its gain over a fifth of the budget.",
+    measured="Explained variance of held-out data, or the loss over its first value, and its gain over a fifth of the planned steps.",
     bounds=BOUNDS,
     detect=detect,
 )

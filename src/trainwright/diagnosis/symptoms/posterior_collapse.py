@@ -26,7 +26,7 @@ BOUNDS = {
         0.1, "total KL in nats per image", "ours; the Gaussian VAE guide reports 0.06, which is a mean over dimensions"
     ),
     "shuffled": Bound(1.05, "error with the z of another image over the error with its own z", "ours"),
-    "warm_up": Bound(0.05, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

@@ -18,7 +18,7 @@ BOUNDS = {
     "far": Bound(
         1.5, "distance of samples from real data, over that between two sets of real data", "ours; 1 is as good as real"
     ),
-    "warm_up": Bound(0.1, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.1, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

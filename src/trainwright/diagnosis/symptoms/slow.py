@@ -17,7 +17,7 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "judged": Bound(0.3, "share of the budget before the first judgement", "ours"),
+    "judged": Bound(0.3, "share of the planned steps before the first judgement", "ours"),
     "even": Bound(
         0.6,
         "improvement in the last third of the run so far, over that in the first third: 1 is a straight line",
@@ -36,7 +36,7 @@ def detect(h: History) -> Judgement:
     """Detect a loss that still falls in a nearly straight line, or weights that hardly change."""
     loss = h.get("validation/reconstruction", "reconstruction/weighted", "validation/loss", "vae/loss", "loss", least=9)
     if loss is None:
-        return Unknown("a loss over at least a third of the budget")
+        return Unknown("a loss over at least a third of the planned steps")
     loss = thin(loss)
     values = smooth(loss.values, 3)
     even = np.zeros(len(loss))

@@ -12,7 +12,7 @@ BOUNDS = {
         "ours; OLMo-core uses 6 standard deviations",
     ),
     "window": Bound(24, "number of previous readings", "ours"),
-    "heals": Bound(0.1, "share of the budget within which a spike recovers", "ours"),
+    "heals": Bound(0.1, "share of the planned steps within which a spike recovers", "ours"),
 }
 LOSSES = ("critic/loss", "discriminator/loss", "vae/loss", "loss")
 

@@ -11,7 +11,7 @@ BOUNDS = {
         "standard deviation of the output over that of the target",
         "ours; the Gaussian VAE guide: 0.05 instead of 1.0",
     ),
-    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "warm_up": Bound(0.15, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 

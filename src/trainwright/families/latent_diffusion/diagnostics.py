@@ -60,6 +60,7 @@ LATENT_SCALE_BOUNDS = {
         0.5, "smallest healthy standard deviation of the scaled latents", "Rombach et al. 2022 scale them to 1"
     ),
     "high": Bound(2.0, "largest healthy standard deviation of the scaled latents", "Rombach et al. 2022"),
+    "readings": Bound(1, "readings", "ours: the latents do not change during training"),
 }
 
 
@@ -69,7 +70,7 @@ def _latent_scale(h: History) -> Judgement:
     if scale is None:
         return Unknown("the standard deviation of the latents that the diffusion model is trained on")
     bad = (scale.values < LATENT_SCALE_BOUNDS["low"].value) | (scale.values > LATENT_SCALE_BOUNDS["high"].value)
-    stretch = persistent(scale.steps, bad, 1)
+    stretch = persistent(scale.steps, bad, int(LATENT_SCALE_BOUNDS["readings"].value))
     if stretch is None:
         return None
     said = "the standard deviation of the scaled latents is {value} (the noise schedule assumes 1)"
@@ -94,7 +95,9 @@ OVER_DISPERSION_BOUNDS = {
         "ours: the distance is 2 v for independent latents of variance v, and varies by about 5 % over sixteen samples",
     ),
     "plain": Bound(2.6, "the same ratio, from which one reading and half of the warm-up are enough", "ours"),
-    "warm_up": Bound(0.3, "share of the budget before the first judgement: an untrained sampler returns noise", "ours"),
+    "warm_up": Bound(
+        0.3, "share of the planned steps before the first judgement: an untrained sampler returns noise", "ours"
+    ),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 
