@@ -289,7 +289,7 @@ def test_a_comparison_has_rows_differences_and_a_page(tmp_path):
     found = tw.compare([RUNS / "wgan_gp", RUNS / "wgan_gp_seed1"])
     assert len(found.rows) == 2 and found.groups == ["wgan_gp"]
     assert ("seeds", ["0, 1"]) in found.differences
-    assert "2 runs that differ in their seed only" in found.headline and found.headline in str(found)
+    assert "2 runs that differ only in their seed" in found.headline and found.headline in str(found)
     assert found.save(tmp_path / "page.html").read_text().startswith("<!doctype html>")
     validate(schemas.ComparisonJson, found.as_dict())
 

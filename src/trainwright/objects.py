@@ -336,9 +336,9 @@ class Diagnosis:
 
     def chart(self) -> str | None:
         """Return SVG text of the evidence as curves with each onset marked; None if there is nothing to draw."""
-        from trainwright.report.diagnosis import image
+        from trainwright.report.diagnosis import chart
 
-        return image(self._source.history, self._found)
+        return chart(self._source.history, self._found)
 
     def as_dict(self) -> DiagnosisJson:
         """Return plain values, for JSON."""
@@ -620,7 +620,7 @@ class Evaluation:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Two or more runs side by side; runs that differ in their seed only count as one group.
+    """Comparison of two or more runs; runs that differ only in their seed form one group.
 
     Attributes:
         rows: one row of named cells a run: what happened in it, read off its signals.

@@ -213,7 +213,7 @@ def _batch(p: PlannedRun) -> list[Check]:
             Check(
                 "data",
                 "warn",
-                f"{n} training samples: expect the model to learn them by heart",
+                f"{n} training samples: expect the model to memorise them",
                 "more data, or augmentation",
             )
         ]

@@ -29,10 +29,10 @@ class Watch:
         total: steps that the loop will take, if known; thresholds in shares of the budget need it.
         folder: where signals and findings are written (``trainwright doctor FOLDER`` reads them again); None: nowhere.
         sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; must not touch training.
-        real: training data in the same form, for what samples are held beside.
+        real: training data in the same form, with which samples are compared.
         held_out: real data that are not trained on, for memorisation.
         networks: by name, to see whether they move.
-        settings: whatever is known of the configuration (``lr_g``, ``max_beta``, ``n_critic``, ...): causes are ranked with it.
+        settings: the known part of the configuration (``lr_g``, ``max_beta``, ``n_critic``, ...): causes are ranked with it.
         facts: see :class:`~trainwright.diagnosis.history.History`; ``adversarial`` is found out from the losses if not given.
         names: your name -> signal, where the table of common names does not know yours.
         every: steps between looks at samples; None: as often as the budget allows, at most 40 times.
@@ -116,7 +116,7 @@ class Watch:
         return found
 
     def diagnose(self) -> Diagnosis:
-        """Looks now, whatever the budget says: for the end of a loop, say."""
+        """Diagnose now, regardless of the budget, for example at the end of a loop."""
         self._row(self._step)
         self.rows[-1].update(self._weights())
         if self.probe is not None and self.sample is not None and self._looked != self._step:

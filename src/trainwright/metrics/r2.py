@@ -1,4 +1,4 @@
-"""How much of each group of numbers a reconstruction explains."""
+"""Share of each group of numbers that a reconstruction explains."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ def r2(target: Tensor, output: Tensor, groups: Mapping[str, slice], slot_mean: T
         slot_mean: (F, N), the training data's mean at each place: what a model that ignores its input can learn.
 
     Returns:
-        ``explained/G``: 1 - squared error / variance about the group's mean over everything, 0 = predicts the mean;
+        ``r2/G``: 1 - squared error / variance about the group's mean over everything, 0 = predicts the mean;
         ``r2_beyond_mean/G``: the same about each place's own mean, which a constant output cannot raise above 0;
         ``std_ratio/G``: standard deviation of the output over that of the target, about each place's own mean.
     """

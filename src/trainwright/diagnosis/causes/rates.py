@@ -103,7 +103,7 @@ def _momentum(h: History, observation: Observation) -> Assessment | None:
 CAUSES = [
     Cause(
         name="momentum_too_high",
-        title="Adam's momentum is too high for a game",
+        title="Adam's momentum is too high for adversarial training",
         of=("mode_dropping", "mode_collapse", "oscillation", "exploding"),
         assess=_momentum,
     ),

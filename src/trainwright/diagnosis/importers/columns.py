@@ -28,7 +28,7 @@ class Log:
     total: int | None = None
 
 
-class Table:
+class NumberTable:
     """Cells with numbers, by column and row; a cell that is empty is not there."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class SampleProbe:
     """Signals of samples beside a fixed set of real images.
 
     Args:
-        real: (n, C, H, W) in [-1, 1], training images that samples are held beside; vectors (n, D) do too, without texture.
+        real: (n, C, H, W) in [-1, 1], training images with which samples are compared; vectors (n, D) do too, without texture.
         held_out: (m, C, H, W), real images that training never sees; may be empty.
         train: (N, C, H, W), the training images that copies are looked for among; by default ``real``.
         appearance: whether texture and colour mean anything; not for drawings of something else.

@@ -48,7 +48,7 @@ SYMPTOM = Symptom(
     title="blur",
     what="Samples have the right shapes without the fine detail of real images.",
     measured="Power in frequencies above half the Nyquist frequency, over that of real images of the same contrast. "
-    "A VAE with squared errors blurs by nature: there it is told and is no alarm.",
+    "A VAE with squared errors always blurs: for it this is a note and not an alarm.",
     bounds=BOUNDS,
     detect=detect,
 )

@@ -13,7 +13,7 @@ BOUNDS = {
     "nyquist_ratio": Bound(
         1.2,
         "power at the Nyquist frequencies over their neighbours, over the real images': below it fine detail is noise without a grid",
-        "ours, measured: white noise .7 to 1.1, transposed convolutions 1.3 to 40",
+        "ours, measured: white noise 0.7 to 1.1, transposed convolutions 1.3 to 40",
     ),
     "warm_up": Bound(0.2, "share of the budget in which a fresh generator may show its stride", "ours"),
     "readings": Bound(2, "readings in a row", "ours"),

@@ -107,7 +107,7 @@ def _wasserstein(h: History) -> Judgement:
     stretch = persistent(trained.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "{value} of the critic's estimate on training images is not there on held-out ones: it knows them by heart"
+    said = "{value} of the critic's estimate on training images is not there on held-out ones: it has memorised them"
     series = Series(trained.steps, memory)
     return observation(stretch, "sick", evidence("critic/heldout_gap", series, stretch, BOUNDS["memory"].value, said))
 

@@ -1,4 +1,4 @@
-"""Loss-term imbalance: some group of the reconstruction is not heard."""
+"""Loss-term imbalance: some group of the reconstruction is not learned."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "unheard": Bound(
+    "unlearned": Bound(
         0.1,
         "explained share of the group's variance beyond a constant output",
         "the Gaussian VAE guide; ours: an error of 0.9 of the variance is as good as the mean",
     ),
-    "heard": Bound(0.35, "explained share of the group that is heard best", "ours"),
+    "learned": Bound(0.35, "explained share of the group that is learned best", "ours"),
     "ratio": Bound(
-        0.25, "explained share over that of the group that is heard best", "GradNorm's idea of relative rates"
+        0.25, "explained share over that of the group that is learned best", "GradNorm's idea of relative rates"
     ),
     "gradient": Bound(
         0.05,
-        "share of the group's gradient at the last layer: below it the optimizer does not hear it",
+        "share of the group's gradient at the last layer: below it the optimizer neglects the group",
         "GradNorm's idea; ours",
     ),
     "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
@@ -33,7 +33,9 @@ def detect(h: History) -> Judgement:
     steps = next(iter(groups.values())).steps
     table = np.stack([s.at(steps) for s in groups.values()])
     best, worst = table.max(0), table.min(0)
-    bad = (best > BOUNDS["heard"].value) & ((worst < BOUNDS["unheard"].value) | (worst < BOUNDS["ratio"].value * best))
+    bad = (best > BOUNDS["learned"].value) & (
+        (worst < BOUNDS["unlearned"].value) | (worst < BOUNDS["ratio"].value * best)
+    )
     bad &= steps > BOUNDS["warm_up"].value * h.budget
     quiet = _quiet(h, groups)
     if quiet is not None:
@@ -42,20 +44,20 @@ def detect(h: History) -> Judgement:
     stretch = persistent(steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    low = [n for n, s in groups.items() if s.last < max(BOUNDS["unheard"].value, BOUNDS["ratio"].value * best[-1])]
+    low = [n for n, s in groups.items() if s.last < max(BOUNDS["unlearned"].value, BOUNDS["ratio"].value * best[-1])]
     high = max(groups, key=lambda n: groups[n].last)
     reported = [
         evidence(
             f"r2_beyond_mean/{n}",
             groups[n],
             stretch,
-            BOUNDS["unheard"].value,
-            f"{{value}} of {n} is explained: it is not heard",
+            BOUNDS["unlearned"].value,
+            f"{{value}} of {n} is explained: it is not learned",
         )
         for n in low
     ]
     reported.append(
-        evidence(f"r2_beyond_mean/{high}", groups[high], stretch, BOUNDS["heard"].value, f"{{value}} of {high} is")
+        evidence(f"r2_beyond_mean/{high}", groups[high], stretch, BOUNDS["learned"].value, f"{{value}} of {high} is")
     )
     return observation(stretch, "sick", *reported)
 
@@ -72,7 +74,7 @@ def _quiet(h: History, groups: dict[str, Series]) -> list[str] | None:
 
 SYMPTOM = Symptom(
     name="loss_imbalance",
-    title="a loss term that nobody hears",
+    title="a loss term that the optimizer neglects",
     what="The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
     measured="Explained share of each group's variance beyond what a constant output explains, on held-out data, "
     "and its share of the gradient.",

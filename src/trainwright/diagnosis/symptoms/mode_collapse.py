@@ -41,7 +41,7 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="mode_collapse",
     title="total mode collapse",
-    what="The generator gives one image, or nearly so, whatever the noise is.",
+    what="The generator gives one image, or nearly so, for any noise.",
     measured="Mean squared distance of two samples over that of two real images. An absolute distance says nothing: "
     "noise scores high.",
     bounds=BOUNDS,

@@ -27,7 +27,7 @@ BOUNDS = {
     ),
     "duplicates": Bound(
         0.5,
-        "share of samples with a near copy among 128: so many mean that only few images come",
+        "share of samples with a near copy among 128: above it only few distinct images are generated",
         "birthday test, Arora & Zhang 2018",
     ),
     "falling": Bound(
@@ -89,9 +89,9 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="mode_dropping",
     title="partial mode collapse",
-    what="Samples look real, but whole kinds of images never come.",
-    measured="Coverage (Naeem et al. 2020) far below what real images reach beside high precision, or far below the run's own best. "
-    "Pairwise distances alone are blind to it.",
+    what="Samples look real, but whole kinds of images are never generated.",
+    measured="Coverage (Naeem et al. 2020) far below that of real images together with high precision, or far below the run's own "
+    "best. Pairwise distances alone are blind to it.",
     bounds=BOUNDS,
     detect=detect,
 )

@@ -62,7 +62,7 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="overfitting",
     title="overfitting",
-    what="The model learns the training images by heart: held-out ones get worse while training ones get better.",
+    what="The model memorises the training images: losses on held-out images rise while those on training images fall.",
     measured="Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
     bounds=BOUNDS,
     detect=detect,

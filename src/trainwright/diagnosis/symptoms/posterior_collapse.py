@@ -21,7 +21,7 @@ BOUNDS = {
         0.02, "dimensions whose posterior mean varies with the image (variance > 0.01)", "Burda et al. 2016"
     ),
     "nats": Bound(
-        0.1, "KL in nats an image, in all", "the Gaussian VAE guide reports .06, as a mean over dimensions; ours"
+        0.1, "KL in nats an image, in all", "the Gaussian VAE guide reports 0.06, as a mean over dimensions; ours"
     ),
     "shuffled": Bound(1.05, "error with another image's z over that with its own", "ours"),
     "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
@@ -71,9 +71,9 @@ SYMPTOM = Symptom(
     name="posterior_collapse",
     title="posterior collapse",
     what="The posterior equals the prior for every image, so the latent says nothing and the decoder gives one answer. "
-    "A suspicion only where the decoder is told all that the encoder sees, as when what comes next is predicted: "
+    "A suspicion only where the decoder gets all that the encoder gets, as in the prediction of next frames: "
     "one answer may be all there is.",
-    measured="KL in nats an image (whatever the loss averages over), active units, and the error with shuffled z.",
+    measured="KL in nats per image (regardless of the loss's reduction), active units, and the error with shuffled z.",
     bounds=BOUNDS,
     detect=detect,
     explains=(

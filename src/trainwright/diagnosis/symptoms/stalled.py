@@ -7,7 +7,7 @@ BOUNDS = {
     "factor": Bound(
         10.0, "time since the last row over the median time between rows", "ours; SageMaker Debugger waits 1800 s"
     ),
-    "seconds": Bound(120.0, "but at least so many seconds", "Aim: 100 s"),
+    "seconds": Bound(120.0, "least number of seconds", "Aim: 100 s"),
 }
 
 
