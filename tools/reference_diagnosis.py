@@ -11,8 +11,8 @@ from trainwright.diagnosis.symptoms import symptoms
 from trainwright.playbooks.remedy import Remedy, playbook
 
 SPEEDS = {
-    "fast": "looked for from the first steps on",
-    "slow": "needs several readings in a row and a run of at least 100 steps",
+    "fast": "checked from the first steps",
+    "slow": "needs several consecutive readings and a run of at least 100 steps",
 }
 
 

@@ -282,7 +282,7 @@ class Finding:
             round(seen.alarm),
             seen.severity,
             tuple(e.sentence for e in seen.evidence),
-            tuple(Cause(r.cause.name, r.cause.title, r.weight.because, r.weight.score) for r in found.causes),
+            tuple(Cause(r.cause.name, r.cause.title, r.weight.reason, r.weight.score) for r in found.causes),
             tuple(Remedy._of(remedy) for remedy in first_remedies(found, family)),
             found.follows,
         )

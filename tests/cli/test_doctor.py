@@ -70,7 +70,7 @@ def test_doctor_says_it_again_with_cause_remedy_chart_and_exit_code(collapsed):
     said = run("doctor", str(folder))
     assert said.returncode == 11
     assert "posterior collapse, since step" in said.stdout
-    assert "cause 1: the KL weight is above what the data can pay" in said.stdout
+    assert "cause 1: the KL weight is above the collapse threshold of the data" in said.stdout
     assert "try: optim.max_beta=" in said.stdout
     assert (folder / "doctor.svg").read_text().startswith("<svg")
 

@@ -188,7 +188,7 @@ def test_mapping_by_hand_and_what_stays_unknown(tmp_path):
         read(file, {"my_thin": "generator/loss"})
     with pytest.raises(UserError, match=r"no such signal. Did you mean 'generator/loss'"):
         read(file, {"my_thing": "generator/los"})
-    with pytest.raises(UserError, match="no column 'steps'"):
+    with pytest.raises(UserError, match="no numeric column 'steps'"):
         read(file, step="steps")
 
 
@@ -226,7 +226,7 @@ def test_of_several_runs_the_longest_is_read_and_that_is_said(tmp_path):
     events(tmp_path / "version_1", loss=[3, 2, 1])
     log = read(tmp_path)
     assert values(log, "loss")[1] == [3, 2, 1]
-    assert "version_1 was read" in log.notes[0] and "version_0" in log.notes[0]
+    assert "was read, version_1" in log.notes[0] and "version_0" in log.notes[0]
 
 
 def test_parts_of_one_run_in_folders_side_by_side(tmp_path):
@@ -335,7 +335,7 @@ WRONG = {
     "words.csv": (b"name,kind\na,b\nc,d\n", "no column holds numbers"),
     "prose.txt": (b"Epoch one went well.\nSo did the second.\n", "no column holds numbers"),
     "cell.csv": (b"loss,x\n" + b"1" * 200_000 + b",1\n", "cannot be read as a table"),
-    "counters.csv": (b"step,epoch\n1,1\n2,1\n", "no column of numbers beside steps"),
+    "counters.csv": (b"step,epoch\n1,1\n2,1\n", "no numeric column other than steps"),
     "image.png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a binary file"),
     "weights.csv": (bytes(range(256)) * 20, "is a binary file"),
     "broken.json": (b'{"loss": [1, 2', "not a JSON log"),

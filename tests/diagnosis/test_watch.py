@@ -12,6 +12,7 @@ from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
 from trainwright.diagnosis.symptoms import symptoms
 from trainwright.errors import UserError
+from trainwright.objects import Finding
 
 
 def trained(kind: str, folder=None, **changes):
@@ -53,6 +54,16 @@ def test_what_it_wrote_is_read_again_with_the_same_verdict(tmp_path):
     assert "posterior_collapse" in {e["symptom"] for e in events}
     again = examine(open_input(tmp_path / "mine", {}, 500).history)
     assert "posterior_collapse" in {d.symptom.name for d in again.alarms}
+
+
+def test_findings_read_like_those_of_diagnose():
+    watch, _ = trained("vae", reduction="mean", beta=1.0)
+    for live in watch.latest.findings:
+        public = Finding._of(live, None)
+        for name in ("title", "onset", "severity", "evidence"):
+            assert getattr(live, name) == getattr(public, name)
+        assert str(live) == str(public)
+    assert watch.latest.findings
 
 
 def test_watching_leaves_training_as_it_was():

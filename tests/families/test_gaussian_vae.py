@@ -351,4 +351,4 @@ def test_the_sentence_names_what_was_learned_and_what_was_not():
         "No collapse: 60 active units carry 31 nats. Places learned; scales partly (0.30); rotation and colour not learned "
         "(the mean is predicted). Stopped early, best at step 90."
     )
-    assert read([], []) == {"what happened": "not trained long enough to say"}
+    assert read([], []) == {"what happened": "too short to judge"}

@@ -1,4 +1,4 @@
-"""What only an MLP VAE can show: a signal, the symptom that reads it, its cause, and a chart. Free of PyTorch."""
+"""Diagnostics of the MLP VAE: a signal, the symptom that reads it, its cause, and a chart. Free of PyTorch."""
 
 from trainwright.diagnosis.definitions import (
     Assessment,
@@ -27,27 +27,27 @@ SIGNALS = (
 
 BOUNDS = {
     "excess": Bound(0.3, "share of saturated pixels beyond that of real images", "this example"),
-    "readings": Bound(2, "readings in a row", "this example"),
+    "readings": Bound(2, "consecutive readings", "this example"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Far more pixels are black or white than in real images."""
+    """Detect far more black and white pixels than in real images."""
     excess = h.get("pixels/saturated_excess")
     if excess is None:
-        return Unknown("pixels at the ends of the range, in reconstructions and in real images")
+        return Unknown("the share of pixels at the ends of the range, in reconstructions and in real images")
     bound = BOUNDS["excess"].value
     stretch = persistent(excess.steps, excess.values > bound, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "{value} more of the pixels are black or white than in real images (healthy: below {against})"
+    said = "the share of black or white pixels is {value} higher than in real images (healthy: below {against})"
     return observation(stretch, "suspect", evidence("pixels/saturated_excess", excess, stretch, bound, said))
 
 
 SATURATED_OUTPUTS = Symptom(
     name="saturated_outputs",
     title="saturated outputs",
-    what="The decoder gives black and white where real images have tones, and its tanh has no gradient there.",
+    what="The decoder outputs black and white where real images have tones, and its tanh has no gradient there.",
     measured="Share of pixels within 0.01 of the ends of the range, minus the same share in real images.",
     bounds=BOUNDS,
     detect=detect,
@@ -55,7 +55,7 @@ SATURATED_OUTPUTS = Symptom(
 
 
 def assess(h: History, observation: Observation) -> Assessment | None:
-    """Evidence for a factor before the tanh that is too large."""
+    """Return evidence for a too large factor before the tanh."""
     gain = h.number("output_gain")
     if gain is None or gain <= 1:
         return None
@@ -69,7 +69,7 @@ OUTPUT_GAIN = Cause(
 CHARTS = (
     Chart(
         "Saturated pixels",
-        "Share of black and white pixels beyond that of real images: near 0 is right.",
+        "Share of black and white pixels beyond that of real images: near 0 is ideal.",
         (("excess", "pixels/saturated_excess"),),
     ),
 )

@@ -1,1 +1,1 @@
-"""Signals, and what is to be read from them."""
+"""Diagnosis of training runs: symptoms, causes, preflight checks and readers of foreign logs."""

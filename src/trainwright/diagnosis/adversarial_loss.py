@@ -1,13 +1,13 @@
-"""Which game two networks play, told from the numbers of their losses, and only where they tell it clearly.
+"""Inference of the kind of adversarial loss from logged values, only where they identify it clearly.
 
-What is used (``f``, ``r``: the discriminator's loss on samples and on real data, ``d`` both together, ``g`` the generator's):
+The rules use four losses: ``f`` and ``r``, the discriminator's on samples and on real data, their sum ``d``, and the generator's ``g``.
 
-- A cross-entropy is never negative, and a fresh discriminator's is near ln 2 a term. For the non-saturating loss
-  exp(-f) + exp(-g) <= 1 (Jensen), hence f + g >= 2 ln 2 whatever the networks do.
-- A hinge loss ``d`` is never negative and begins near 2 (1, if it is a mean); its ``g`` is a raw score, so it takes both signs, and
-  f + g is near 1 while the margin is not reached.
+- A cross-entropy is never negative, and an untrained discriminator's is near ln 2 per term. For the non-saturating loss
+  exp(-f) + exp(-g) <= 1 (Jensen), hence f + g >= 2 ln 2 for any two networks.
+- A hinge loss ``d`` is never negative and starts near 2 (near 1 if it is a mean). Its ``g`` is a raw score, so it takes both signs,
+  and f + g is near 1 while the margin is not reached.
 - Least squares has f + g near 1/2 to 1.
-- A Wasserstein critic's loss is negative for long (and so is a cross-entropy that is maximised, which never is positive).
+- A Wasserstein critic's loss is negative for long. So is a cross-entropy that is maximised, but that one is never positive.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ from trainwright.diagnosis.history import Series
 
 Kind = Literal["wasserstein", "bce", "hinge"]
 LN2 = float(np.log(2))
-LEAST = 4  # readings before anything is said
-CERTAIN = 1.3  # a little below 2 ln 2, for a discriminator that took a step between the two losses
+LEAST = 4  # readings needed for an answer
+CERTAIN = 1.3  # slightly below 2 ln 2: the discriminator is updated between the two losses
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What is known of the game.
+    """Properties of an adversarial loss, as far as they are known.
 
     Attributes:
-        kind: None if the numbers do not tell.
-        terms: how many cross-entropies ``discriminator/loss`` is the sum of; None if that is not sure.
-        terms_are_losses: False if ``discriminator/real`` and ``/fake`` turn out to be scores.
-        estimate: the Wasserstein estimate, if scores are there and fit the loss.
+        kind: kind of loss; None if the values do not identify it.
+        terms: number of cross-entropies in the sum ``discriminator/loss``; None if uncertain.
+        terms_are_losses: False if ``discriminator/real`` and ``/fake`` hold scores.
+        estimate: the Wasserstein estimate, if scores are logged and agree with the loss.
     """
 
     kind: Kind | None = None
@@ -42,7 +42,7 @@ class AdversarialLoss:
 
 
 def infer_adversarial_loss(signals: Mapping[str, Series], said: Kind | None = None) -> AdversarialLoss:
-    """Judges the losses; ``said`` is the kind if somebody knows it."""
+    """Infer the kind of loss; ``said`` is the kind that the user declared, if any."""
     real, fake = signals.get("discriminator/real"), signals.get("discriminator/fake")
     d = signals.get("discriminator/loss") or signals.get("critic/loss")
     g = signals.get("generator/adversarial") or signals.get("generator/loss")
@@ -61,7 +61,7 @@ def infer_adversarial_loss(signals: Mapping[str, Series], said: Kind | None = No
 
 
 def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
-    """Whether two series are cross-entropies on real data and on samples."""
+    """True if two series are cross-entropies on real data and on samples."""
     r, f = _finite(real), _finite(fake)
     if min(len(r), len(f)) < LEAST or min(r.min(), f.min()) < 0 or not _from_the_start(real):
         return False
@@ -76,7 +76,7 @@ def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
 
 
 def _of_sum(d: Series | None, g: Series | None) -> tuple[Kind | None, int | None]:
-    """The kind, and the number of terms, from the discriminator's whole loss and the generator's."""
+    """Infer kind and number of terms from the discriminator's total loss and the generator's."""
     values = _finite(d)
     if d is None or len(values) < LEAST:
         return None, None
@@ -104,7 +104,10 @@ def _of_sum(d: Series | None, g: Series | None) -> tuple[Kind | None, int | None
 
 
 def _possible(d: Series, g: Series | None, terms: int) -> bool:
-    """Whether cross-entropies can have these values: d = r + f, f >= -log(1 - exp(-g)), and r is not much smaller than f as a rule."""
+    """True if cross-entropies can have these values.
+
+    With d = r + f they satisfy f >= -log(1 - exp(-g)), and r is usually not much smaller than f.
+    """
     at = g.at(d.steps) if g is not None else np.full(len(d), np.nan)
     both = np.isfinite(at) & np.isfinite(d.values)
     least = -np.log1p(-np.exp(-np.maximum(at[both], 1e-6)))
@@ -115,7 +118,7 @@ def _possible(d: Series, g: Series | None, terms: int) -> bool:
 
 
 def _estimate(d: Series, real: Series, fake: Series) -> Series | None:
-    """E D(x) - E D(G(z)) from scores, if exactly one way of putting them together fits the loss, a penalty being left over."""
+    """Compute E D(x) - E D(G(z)) from scores, if exactly one combination fits the loss up to a penalty."""
     r, f, whole = real.values, fake.at(real.steps), d.at(real.steps)
     ways = [f - r, r + f, r - f]
     with np.errstate(invalid="ignore"):
@@ -127,13 +130,13 @@ def _estimate(d: Series, real: Series, fake: Series) -> Series | None:
 
 
 def _maximised(values: np.ndarray) -> bool:
-    """log D(x) + log(1 - D(G(z))), the minimax value itself: never positive, from -2 ln 2 or -ln 2 on."""
+    """True for log D(x) + log(1 - D(G(z))), the minimax value: never positive, starting at -2 ln 2 or -ln 2."""
     start = float(np.median(values[:3]))
     return bool(values.max() <= 1e-6 and min(abs(start + 2 * LN2), abs(start + LN2)) < 0.3)
 
 
 def _from_the_start(series: Series) -> bool:
-    """Whether the log begins where training began, and not in the middle of it."""
+    """True if the log starts at the first steps of training."""
     return len(series) > 1 and series.steps[0] <= 2 * float(np.median(np.diff(series.steps))) + 1
 
 

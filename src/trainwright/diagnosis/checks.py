@@ -1,4 +1,4 @@
-"""Preflight checks that every kind of model has, from settings and facts alone: pure functions, one for each check."""
+"""Preflight checks shared by all families: pure functions of settings and facts, one for each check."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ Grade = Literal["ok", "warn", "stop"]
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check: ``stop`` means that the run cannot work as it is set up."""
+    """Outcome of one check; ``stop`` means that the run cannot work with these settings."""
 
     name: str
     grade: Grade
@@ -21,12 +21,12 @@ class Check:
 
 
 class PlannedRun:
-    """Settings and facts of a run that has not begun.
+    """Settings and facts of a run that has not started.
 
     Args:
         settings: flattened config; a schedule is a mapping with a ``kind``.
-        facts: of the family and the data, see :class:`~trainwright.diagnosis.history.History`, and ``initial/...`` ones measured on the
-            untrained networks.
+        facts: facts about family and data, see :class:`~trainwright.diagnosis.history.History`; those named ``initial/...`` are
+            measured on the untrained networks.
         steps: length of the run.
     """
 
@@ -34,16 +34,16 @@ class PlannedRun:
         self.settings, self.facts, self.steps = settings, facts, steps
 
     def get(self, leaf: str) -> Any:
-        """A setting by leaf name."""
+        """Return a setting by leaf name."""
         return next((v for k, v in self.settings.items() if k == leaf or k.endswith(f".{leaf}")), None)
 
     def number(self, leaf: str) -> float | None:
-        """The same as a number; the largest of a schedule."""
+        """Return a setting as a number; for a schedule, its largest value."""
         return largest(self.get(leaf))
 
     @property
     def epochs(self) -> float:
-        """Passes through the data."""
+        """Number of epochs in the run."""
         batches = self.facts.get("batches_per_epoch") or 1.0
         return self.steps / batches
 
@@ -52,10 +52,10 @@ Inspect = Callable[[PlannedRun], list[Check]]
 
 
 def run_checks(plan: PlannedRun, own: Sequence[Inspect] = ()) -> list[Check]:
-    """Run every check that has what it needs.
+    """Run every check whose inputs are known.
 
     Args:
-        plan: what is to be trained.
+        plan: the planned run.
         own: checks of its family, see :class:`~trainwright.engine.family.Family`.
 
     Returns:
@@ -67,7 +67,7 @@ def run_checks(plan: PlannedRun, own: Sequence[Inspect] = ()) -> list[Check]:
 
 def _batch_norm(p: PlannedRun) -> list[Check]:
     if p.facts.get("critic_batch_norm") and (p.number("lambda_gp") or 0) > 0:
-        said = "the critic has BatchNorm, but the gradient penalty is of each sample's own gradient"
+        said = "the critic has BatchNorm, but the gradient penalty assumes that scores of one sample do not depend on the others"
         return [Check("critic_batch_norm", "stop", said, "use LayerNorm, GroupNorm or no norm in the critic")]
     return []
 
@@ -89,7 +89,7 @@ def _critic_steps(p: PlannedRun) -> list[Check]:
         )
     if batches and n > batches:
         said = (
-            f"n_critic = {n:.0f} is more than the {batches:.1f} batches of an epoch; here it is counted over the whole run, "
+            f"n_critic = {n:.0f} is above the {batches:.1f} batches of an epoch; it is counted over the whole run here, "
             "but a loop that counts within each epoch would never update the generator"
         )
         found.append(Check("n_critic_in_epoch", "warn", said, f"n_critic={max(1, int(batches) // 3)}"))
@@ -115,7 +115,7 @@ def _schedules(p: PlannedRun) -> list[Check]:
                 Check(
                     "schedule",
                     "warn",
-                    f"{name} reaches its end at {unit} {need:g}, the run ends at {length:.0f}{_where(value, length)}",
+                    f"{name} reaches its final value at {unit} {need:g}, but the run ends at {length:.0f}{_where(value, length)}",
                     f"a shorter {name}, or a longer run",
                 )
             )
@@ -125,7 +125,7 @@ def _schedules(p: PlannedRun) -> list[Check]:
             Check(
                 "schedule",
                 "warn",
-                f"the KL weight warms up over {warm:g} epochs and the run has {p.epochs:.0f}",
+                f"the KL weight warms up over {warm:g} epochs, but the run has {p.epochs:.0f}",
                 f"beta_warmup_epochs={max(1, int(p.epochs / 2))}",
             )
         )
@@ -142,18 +142,18 @@ def _schedules(p: PlannedRun) -> list[Check]:
 
 
 def _where(schedule: Mapping[str, Any], length: float) -> str:
-    """For the tanh, which is nearly flat for long: what it gets to."""
+    """Return the value that a tanh schedule reaches; it is nearly flat for long."""
     if schedule["kind"] != "tanh":
         return ""
     top = float(schedule.get("end", 1.0))
     there = (
         top * 0.5 * (math.tanh(length / float(schedule.get("scale", 200.0)) - float(schedule.get("shift", 2.5))) + 1)
     )
-    return f" with {there:.3g} of {top:g}"
+    return f" at {there:.3g} of {top:g}"
 
 
 def _end(schedule: Mapping[str, Any]) -> float | None:
-    """Where a schedule is within 5 % of its end."""
+    """Return the point at which a schedule is within 5 % of its final value."""
     if schedule["kind"] in ("linear", "cosine"):
         return float(schedule["over"])
     if schedule["kind"] == "tanh":
@@ -172,17 +172,17 @@ def _rates(p: PlannedRun) -> list[Check]:
                 Check(
                     "learning_rate",
                     "warn",
-                    f"{name} = {rate:g} is above {top:g}, where training is usually unstable",
+                    f"{name} = {rate:g} is above {top:g}; training is usually unstable there",
                     f"{name}={top / 10:g}",
                 )
             )
         if rate == 0:
             found.append(
-                Check("learning_rate", "warn", f"{name} = 0: that network will not be trained", f"{name}=1e-4")
+                Check("learning_rate", "warn", f"{name} = 0: this network will not be trained", f"{name}=1e-4")
             )
     if g and d and (d / g >= 8 or g / d >= 8):
-        said = f"lr_d / lr_g = {d / g:.3g}: the two networks learn at very different paces"
-        found.append(Check("lr_ratio", "warn", said, f"lr_g={d / 2:g} (two to four times at most)"))
+        said = f"lr_d / lr_g = {d / g:.3g}: one network learns much faster than the other (usual: 1 to 4)"
+        found.append(Check("lr_ratio", "warn", said, f"lr_g={d / 2:g} (a ratio of 4 at most)"))
     return found
 
 
@@ -195,7 +195,7 @@ def _batch(p: PlannedRun) -> list[Check]:
             Check(
                 "batch",
                 "warn",
-                f"a batch of {batch:.0f} repeats the {n} training samples within itself",
+                f"a batch of {batch:.0f} is larger than the {n} training samples, so it contains duplicates",
                 f"batch_size={max(2, n // 8)}",
             )
         ]
@@ -213,11 +213,11 @@ def _batch(p: PlannedRun) -> list[Check]:
             Check(
                 "data",
                 "warn",
-                f"{n} training samples: expect the model to memorise them",
+                f"only {n} training samples: the model will probably memorise them",
                 "more data, or augmentation",
             )
         ]
-    return [Check("batch", "ok", f"{n} training samples, {n / batch:.1f} batches an epoch")]
+    return [Check("batch", "ok", f"{n} training samples, {n / batch:.1f} batches per epoch")]
 
 
 def _beta(p: PlannedRun) -> list[Check]:
@@ -226,7 +226,10 @@ def _beta(p: PlannedRun) -> list[Check]:
     if beta is None or limit is None:
         return []
     if beta > limit:
-        said = f"β = {beta:g}, and above {limit:.3g} no direction of these data pays for its KL: the posterior will collapse"
+        said = (
+            f"β = {beta:g} is above {limit:.3g}: no latent direction reduces the error by more than its KL costs, "
+            "so the posterior will collapse"
+        )
         reduction = p.get("reduction")
         fix = "optim.reduction=sum" if reduction not in (None, "sum") and beta <= 2 else f"max_beta={limit / 10:.2g}"
         return [Check("posterior_collapse", "stop", said, fix)]
@@ -236,12 +239,16 @@ def _beta(p: PlannedRun) -> list[Check]:
             Check(
                 "posterior_collapse",
                 "warn",
-                f"β = {beta:g} is near the collapse at {limit:.3g}{upper}",
+                f"β = {beta:g} is near {limit:.3g}, where the posterior collapses{upper}",
                 f"max_beta={limit / 10:.2g}",
             )
         ]
-    extra = f", {effective:.3g} in the likelihood reading" if effective is not None else ""
-    return [Check("posterior_collapse", "ok", f"β = {beta:g}{extra}; these data collapse above {limit:.3g}")]
+    extra = f" (effective β of the likelihood: {effective:.3g})" if effective is not None else ""
+    return [
+        Check(
+            "posterior_collapse", "ok", f"β = {beta:g}{extra}; the posterior collapses above {limit:.3g} on these data"
+        )
+    ]
 
 
 def _checkerboard(p: PlannedRun) -> list[Check]:
@@ -250,20 +257,26 @@ def _checkerboard(p: PlannedRun) -> list[Check]:
     if kinds:
         uneven = any(int(k.split("/")[0]) % int(k.split("/")[1]) for k in kinds.split(", "))
         said = f"the generator upsamples by transposed convolutions ({kinds})" + (
-            ", whose kernel is no multiple of the stride" if uneven else ""
+            ", and the kernel size is not a multiple of the stride" if uneven else ""
         )
-        found.append(Check("transposed_conv", "warn", said, "an architecture that upsamples and then convolves"))
+        found.append(Check("transposed_conv", "warn", said, "an architecture that resizes and then convolves"))
     if lattice is not None and lattice > 0.02:
         found.append(
             Check(
                 "checkerboard",
                 "warn",
-                f"{lattice:.0%} of the untrained generator's variance is a fixed lattice (without one: below 1 %)",
-                "the same",
+                f"{lattice:.0%} of the variance of untrained samples is a fixed pixel grid (without a grid: below 1 %)",
+                "an architecture that resizes and then convolves",
             )
         )
     elif lattice is not None:
-        found.append(Check("checkerboard", "ok", f"no lattice in the untrained generator's samples ({lattice:.2%})"))
+        found.append(
+            Check(
+                "checkerboard",
+                "ok",
+                f"no pixel grid in samples of the untrained generator ({lattice:.2%} of their variance)",
+            )
+        )
     return found
 
 
@@ -276,7 +289,7 @@ def _ranges(p: PlannedRun) -> list[Check]:
             Check(
                 "range",
                 "stop",
-                f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], outputs cannot leave [{output[0]:.2g}, {output[1]:.2g}]",
+                f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], but outputs are limited to [{output[0]:.2g}, {output[1]:.2g}]",
                 "rescale the data",
             )
         ]
@@ -285,11 +298,11 @@ def _ranges(p: PlannedRun) -> list[Check]:
             Check(
                 "range",
                 "warn",
-                f"the data fill only [{data[0]:.2g}, {data[1]:.2g}] of [{output[0]:.2g}, {output[1]:.2g}]",
+                f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], a small part of the output range [{output[0]:.2g}, {output[1]:.2g}]",
                 "rescale the data",
             )
         ]
-    return [Check("range", "ok", f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], as outputs do")]
+    return [Check("range", "ok", f"the data lie in [{data[0]:.2g}, {data[1]:.2g}], like the outputs")]
 
 
 def _terms(p: PlannedRun) -> list[Check]:
@@ -301,7 +314,7 @@ def _terms(p: PlannedRun) -> list[Check]:
                 Check(
                     "term_scale",
                     "warn",
-                    f"{group} makes {share:.2%} of the gradient at the last layer: it will hardly be heard",
+                    f"{group} contributes {share:.2%} of the gradient at the last layer (below 1 %), so it will hardly be learned",
                     f"weights.{group}=1" if p.get(f"weights.{group}") is not None else "raise its weight",
                 )
             )
@@ -317,14 +330,16 @@ def _probe(p: PlannedRun) -> list[Check]:
             Check(
                 "lr_probe",
                 "stop",
-                f"after {probe['steps']} steps at the configured rates a number is not finite",
+                f"loss or weights became NaN or infinite within {probe['steps']} steps at the configured learning rates",
                 "a tenth of the learning rate",
             )
         ]
     if probe["growth"] > 20:
-        said = f"within {probe['steps']} steps at the configured rates the loss grew {probe['growth']:.0f}-fold"
-        return [Check("lr_probe", "warn", said, "a third of the learning rate, or a warm-up of it")]
-    return [Check("lr_probe", "ok", f"{probe['steps']} steps at the configured rates stay calm")]
+        said = (
+            f"the loss grew {probe['growth']:.0f}-fold within {probe['steps']} steps at the configured learning rates"
+        )
+        return [Check("lr_probe", "warn", said, "a third of the learning rate, or a warm-up")]
+    return [Check("lr_probe", "ok", f"the loss is stable over {probe['steps']} steps at the configured learning rates")]
 
 
 CHECKS: tuple[Inspect, ...] = (

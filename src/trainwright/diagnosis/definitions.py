@@ -14,7 +14,10 @@ ORDER: Mapping[str, int] = {"note": 0, "suspect": 1, "sick": 2}
 
 @dataclass(frozen=True)
 class Bound:
-    """A threshold with its source; the number exists once, here, and both the code and ``trainwright explain`` read it."""
+    """Threshold of a symptom, with its meaning and its source.
+
+    The number is written once: the code and ``trainwright explain`` both read it from here.
+    """
 
     value: float
     meaning: str
@@ -23,7 +26,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One number that speaks for a finding: the signal, its value, what it was held against, and the steps it was seen over."""
+    """Number behind a finding: the signal, its value, the reference it is compared with, and the range of steps."""
 
     signal: str
     value: float
@@ -35,13 +38,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Observation:
-    """A symptom that is there.
+    """Occurrence of a symptom in a history.
 
     Attributes:
         onset: the first step of the stretch in which the condition held.
-        alarm: the step at which it had held for long enough to say so.
-        severity: ``note`` (told, but no alarm), ``suspect`` or ``sick``.
-        evidence: the numbers.
+        alarm: the step at which the condition had held long enough to be reported.
+        severity: ``note`` (reported without an alarm), ``suspect`` or ``sick``.
+        evidence: the numbers behind it.
     """
 
     onset: float
@@ -52,7 +55,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Unknown:
-    """The symptom cannot be judged from these signals; ``probe`` says what would tell."""
+    """Result for a symptom that these signals cannot decide; ``probe`` names the missing measurement."""
 
     probe: str
 
@@ -62,19 +65,19 @@ Judgement = Observation | Unknown | None
 
 @dataclass(frozen=True, kw_only=True)
 class Symptom:
-    """One thing that can be wrong with a run.
+    """Definition of one fault that a run can show.
 
     Attributes:
         name: as in ``trainwright explain NAME``.
-        title: a few words.
-        what: what it is, in a sentence or two.
-        measured: how it is told.
+        title: a few words, for reports.
+        what: its meaning, in a sentence or two.
+        measured: the measurement that detects it.
         bounds: its thresholds by name.
-        speed: ``fast`` ones are looked for from the first steps on; ``slow`` ones need persistence.
-        detect: the function of the history; None is "judged, and not there".
-        explains: symptoms that follow from this one and are not alarms of their own beside it.
-        certain: where it makes a run sick, it will not mend itself and a training is stopped (``on_failure``).
-        raw: also looks at readings that are not finite; for the others those are taken out.
+        speed: ``fast`` symptoms are checked from the first steps; ``slow`` ones only after a number of readings.
+        detect: the detector, a function of the history; None means that the symptom was judged and is absent.
+        explains: symptoms that follow from this one, and raise no alarm of their own when it is present.
+        certain: if severe, the run cannot recover without intervention and training is stopped (``on_failure``).
+        raw: also receives non-finite readings; they are removed for the other symptoms.
     """
 
     name: str
@@ -91,21 +94,21 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Assessment:
-    """How much speaks for a cause: 0 (nothing) to 1 (certain), and the sentence that says what does."""
+    """Weight of the evidence for a cause, from 0 (none) to 1 (certain), and the sentence that states it."""
 
     score: float
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """One reason for one or more symptoms.
+    """Possible reason for one or more symptoms.
 
     Attributes:
-        name: as remedies name it.
-        title: a few words.
-        of: the symptoms that it can be behind.
-        assess: evidence for it in a run that has one of them; None if it is ruled out.
+        name: as remedies refer to it.
+        title: a few words, for reports.
+        of: the symptoms that it can produce.
+        assess: the evidence for it in a run with one of these symptoms; None if it is ruled out.
     """
 
     name: str
@@ -116,44 +119,18 @@ class Cause:
 
 @dataclass(frozen=True)
 class RankedCause:
-    """A cause with its weight in one run."""
+    """Cause with the weight of its evidence in one run."""
 
     cause: Cause
     weight: Assessment
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signal:
-    """A signal that one family has, declared once.
-
-    Attributes:
-        name: as in ``metrics.jsonl``; one that ends in ``/*`` stands for every name with that beginning.
-        unit: of its values; empty for a plain number.
-        better: where a good run moves it: ``higher``, ``lower``, towards ``1``, or empty if it says neither.
-        meaning: one sentence.
-        held_out: the signal of the same quantity on held-out data, compared with it to detect overfitting.
-        quality: it measures samples or reconstructions, so that a run with it can be judged healthy.
-    """
-
-    name: str
-    meaning: str
-    unit: str = ""
-    better: Literal["higher", "lower", "1", ""] = ""
-    held_out: str = ""
-    quality: bool = False
-
-    @property
-    def prefix(self) -> str:
-        """The beginning of every name that it stands for."""
-        return self.name.removesuffix("*")
-
-
-# ---- what symptoms share -------------------------------------------------------------------------------------------------
+# ---- helpers that symptoms share -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A run of readings in which a condition held: where it began, where it had held for long enough, where it was last seen."""
+    """Consecutive readings in which a condition held: first step, step of the alarm, and last step."""
 
     onset: float
     alarm: float
@@ -163,7 +140,7 @@ class Stretch:
 
 
 def persistent(steps: np.ndarray, bad: np.ndarray, least: int) -> Stretch | None:
-    """The stretch that reaches to the newest reading, if it is at least ``least`` readings long."""
+    """Return the stretch that ends at the newest reading, if it has at least ``least`` readings."""
     if not len(bad) or not bad[-1]:
         return None
     begin = len(bad) - 1
@@ -175,7 +152,7 @@ def persistent(steps: np.ndarray, bad: np.ndarray, least: int) -> Stretch | None
 
 
 def smooth(values: np.ndarray, width: int) -> np.ndarray:
-    """Median of the last ``width`` readings at each reading, the first standing in for those before it; causal."""
+    """Causal running median over the last ``width`` readings, padded with the first value."""
     if width <= 1 or not len(values):
         return values
     padded = np.concatenate([np.repeat(values[:1], width - 1), values])
@@ -183,12 +160,15 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def earlier(values: np.ndarray, readings: int) -> np.ndarray:
-    """The value so many readings ago at each reading; the first ones stand for themselves."""
+    """Values shifted by ``readings``: at each reading the earlier value, and the first ones unchanged."""
     return np.concatenate([values[:readings], values[:-readings]])[: len(values)]
 
 
 def thin(series: Series, most: int = 200) -> Series:
-    """At most ``most`` readings: medians of neighbouring ones, each at its last step, so that nothing from the future is in it."""
+    """Reduce a series to at most ``most`` readings: medians of blocks of neighbours.
+
+    Each median is placed at the last step of its block, so that it contains nothing from later steps.
+    """
     n, size = len(series), 1
     while n / size > most:
         size *= 2
@@ -203,7 +183,10 @@ def thin(series: Series, most: int = 200) -> Series:
 
 
 def evidence(signal: str, series: Series, stretch: Stretch, against: float, sentence: str) -> Evidence:
-    """Evidence from a stretch of a series: the median over it; ``{value}`` and ``{against}`` in the sentence are filled in."""
+    """Make evidence from the median of a series over a stretch.
+
+    ``{value}`` and ``{against}`` in the sentence are filled in.
+    """
     inside = series.values[(series.steps >= stretch.onset) & (series.steps <= stretch.end)]
     value = float(np.median(inside)) if len(inside) else series.last
     text = sentence.format(value=_short(value), against=_short(against))
@@ -211,12 +194,12 @@ def evidence(signal: str, series: Series, stretch: Stretch, against: float, sent
 
 
 def observation(stretch: Stretch, severity: Severity, *evidences: Evidence) -> Observation:
-    """A finding over a stretch."""
+    """Make an observation over a stretch."""
     return Observation(stretch.onset, stretch.alarm, severity, tuple(evidences))
 
 
 def as_dict(found: Observation) -> dict[str, Any]:
-    """Plain values, for JSON."""
+    """Return plain values for JSON."""
     return {
         "onset": found.onset,
         "alarm": found.alarm,

@@ -1,4 +1,7 @@
-"""The doctor: every symptom looked for in a history, causes ranked, one verdict. The same online, later, and on foreign logs."""
+"""The doctor: checks a history for every symptom, ranks causes and gives one verdict.
+
+It behaves identically on live runs, finished runs and logs of other programs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from trainwright.diagnosis.definitions import (
     Judgement,
     Observation,
     RankedCause,
+    Severity,
     Symptom,
     Unknown,
     as_dict,
@@ -22,10 +26,10 @@ from trainwright.diagnosis.symptoms import symptoms
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
 EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 12, "unknown": 13}
-# of verdicts, mildest first; exit codes are no order
+# order of the verdicts, mildest first; the exit codes are not ordered
 SEVERITY: Mapping[str, int] = {"healthy": 0, "unknown": 1, "suspect": 2, "sick": 3, "crashed": 4}
-YOUNG = 100  # below so many steps and eight readings only fast symptoms are looked for
-VITAL = 3  # so many symptoms judged and not there make a run healthy rather than unknown
+YOUNG = 100  # steps; below it, and below eight readings, only fast symptoms are checked
+VITAL = 3  # number of absent symptoms from which a run is healthy instead of unknown
 QUALITY = (
     "samples/",
     "r2_beyond_mean/",
@@ -33,12 +37,15 @@ QUALITY = (
     "latent/",
     "kl/nats",
     "validation/",
-)  # what losses do not tell; families declare further ones, see Signal.quality
+)  # signals of quality, which losses do not show; families declare further ones, see Signal.quality
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A symptom that is there, with its causes, likeliest first; ``follows`` names the symptom that explains it, if one does."""
+    """Symptom observed in a run, with its causes, likeliest first.
+
+    ``follows`` names the symptom that explains this one, if there is one.
+    """
 
     symptom: Symptom
     observation: Observation
@@ -46,23 +53,45 @@ class Finding:
     follows: str | None = None
 
     @property
+    def title(self) -> str:
+        """A few words, for people."""
+        return self.symptom.title
+
+    @property
+    def onset(self) -> int:
+        """First step of the stretch in which the condition held."""
+        return round(self.observation.onset)
+
+    @property
+    def severity(self) -> Severity:
+        """``note``, ``suspect`` or ``sick``."""
+        return self.observation.severity
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Sentences with the measured numbers."""
+        return tuple(e.sentence for e in self.observation.evidence)
+
+    @property
     def certain(self) -> bool:
-        """Whether it makes the run sick and will not mend itself."""
-        return self.symptom.certain and self.observation.severity == "sick"
+        """True if the run is sick and cannot recover without intervention."""
+        return self.symptom.certain and self.severity == "sick"
 
     def sentence(self) -> str:
-        """What, since when, and the first evidence, in one line."""
-        since = f"since step {self.observation.onset:.0f}"
-        return f"{self.symptom.title} {since}: {self.observation.evidence[0].sentence}"
+        """Return title, onset and first evidence in one line."""
+        return f"{self.title} since step {self.onset}: {self.evidence[0]}"
+
+    def __str__(self) -> str:
+        return self.sentence()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         return {
             "symptom": self.symptom.name,
             **as_dict(self.observation),
             "follows": self.follows,
             "causes": [
-                {"cause": r.cause.name, "score": round(r.weight.score, 3), "because": r.weight.because}
+                {"cause": r.cause.name, "score": round(r.weight.score, 3), "because": r.weight.reason}
                 for r in self.causes
             ],
         }
@@ -70,15 +99,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says of a run at one moment.
+    """Result of an examination of a run at one step.
 
     Attributes:
-        verdict: of the run.
-        reason: one line.
-        findings: gravest and earliest first; those that follow from another come last.
-        unknown: symptoms that could not be judged, with the probe that would tell.
-        clear: symptoms that were judged and are not there.
-        step: when.
+        verdict: verdict on the run.
+        reason: the reason for it, in one line.
+        findings: most severe and earliest first; those that follow from another come last.
+        unknown: symptoms that could not be judged, with the missing measurement.
+        clear: symptoms that were judged and are absent.
+        step: the newest step that was examined.
     """
 
     verdict: Verdict
@@ -90,11 +119,11 @@ class Diagnosis:
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
-        """Diagnoses that are more than a note and follow from no other."""
+        """Findings that are more than a note and follow from no other finding."""
         return tuple(d for d in self.findings if d.observation.severity != "note" and d.follows is None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         return {
             "verdict": self.verdict,
             "reason": self.reason,
@@ -106,14 +135,15 @@ class Diagnosis:
 
 
 def examine(history: History) -> Diagnosis:
-    """Looks for every symptom.
+    """Check a history for every symptom.
 
     Args:
-        history: signals up to now, with whatever is known of settings and facts.
+        history: signals up to now, with the known settings and facts.
 
     Returns:
-        ``crashed`` for a number that is not finite; ``sick`` or ``suspect`` for the gravest finding; ``healthy`` if at least
-        three symptoms were judged, none is there, and something beyond training losses was seen; else ``unknown``.
+        A diagnosis. Its verdict is ``crashed`` for a non-finite number, and ``sick`` or ``suspect`` for the most severe finding.
+        It is ``healthy`` if at least three symptoms were judged, none was found, and a signal of quality beyond training losses
+        was recorded; else ``unknown``.
     """
     found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}
@@ -139,16 +169,16 @@ def examine(history: History) -> Diagnosis:
 
 
 def _judge(symptom: Symptom, history: History) -> Judgement:
-    """Look for one symptom; an error in its code is a warning, and the others are looked for all the same."""
+    """Check one symptom; an error in its code becomes a warning, and the other symptoms are still checked."""
     try:
         return symptom.detect(history)
     except Exception as error:
         plugins.report(f"the symptom {symptom.name}", error)
-        return Unknown("nothing: its code raised an error")
+        return Unknown("a detector without errors: its code raised one")
 
 
 def _weigh(cause: Cause, history: History, observation: Observation) -> Assessment | None:
-    """Evidence for one cause; an error in its code is a warning, and the cause is left out."""
+    """Assess one cause; an error in its code becomes a warning, and the cause is skipped."""
     try:
         return cause.assess(history, observation)
     except Exception as error:
@@ -157,30 +187,30 @@ def _weigh(cause: Cause, history: History, observation: Observation) -> Assessme
 
 
 def warm_up() -> None:
-    """One examination of nothing in particular, so that imports are paid for before a run begins."""
+    """Examine an artificial history, so that imports happen before a run starts."""
     examine(History.of({"step": i, "loss": 1.0, "samples/diversity_ratio": 1.0, "kl/nats": 1.0} for i in range(64)))
 
 
 def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[RankedCause, ...]:
-    """The causes that can be behind a finding, likeliest first."""
+    """Return the possible causes of a finding, likeliest first."""
     weighed = [(c, _weigh(c, history, observation)) for c in causes().values() if symptom.name in c.of]
     kept = [RankedCause(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
     return tuple(sorted(kept, key=lambda r: -r.weight.score))
 
 
 def _tested(history: History, name: str, weight: Assessment) -> Assessment:
-    """The weight after what experiments said of the cause."""
+    """Return the assessment, updated by the experiments that tested the cause."""
     for experiment in history.facts.get("experiments", ()):
         if name in experiment["confirmed"]:
             return Assessment(
-                max(weight.score, 0.98), f"{weight.because}; an experiment confirmed it ({experiment['experiment']})"
+                max(weight.score, 0.98), f"{weight.reason}; an experiment confirmed it ({experiment['experiment']})"
             )
         if name in experiment.get("doubtful", ()):
             doubt = f"an experiment did not confirm it ({experiment['experiment']})"
-            return Assessment(0.6 * weight.score, f"{weight.because}; {doubt}")
+            return Assessment(0.6 * weight.score, f"{weight.reason}; {doubt}")
         if name in experiment["ruled_out"]:
             return Assessment(
-                0.2 * weight.score, f"{weight.because}; an experiment speaks against it ({experiment['experiment']})"
+                0.2 * weight.score, f"{weight.reason}; an experiment contradicts it ({experiment['experiment']})"
             )
     return weight
 
@@ -201,10 +231,10 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
             return "crashed", crash.sentence()
         return ("sick" if first.observation.severity == "sick" else "suspect"), first.sentence()
     if young:
-        return "unknown", f"nothing certain is wrong; more is said after {YOUNG} steps"
+        return "unknown", f"no symptom found so far; most symptoms are judged after {YOUNG} steps"
     quality = (*QUALITY, *(s.prefix for s in plugins.signals().values() if s.quality))
     if not any(name.startswith(quality) for name in history.signals):
-        return "unknown", "nothing is wrong with what there is, but losses alone do not tell how good a model is"
+        return "unknown", "no symptom found, but losses alone do not show how good a model is"
     if len(clear) >= VITAL:
-        return "healthy", f"{len(clear)} symptoms looked for, none found"
-    return "unknown", "the signals do not tell; see what is missing"
+        return "healthy", f"{len(clear)} symptoms checked, none found"
+    return "unknown", "no symptom found, but too few could be judged; see the missing signals"

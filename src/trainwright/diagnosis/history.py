@@ -1,4 +1,4 @@
-"""The doctor's only input: signals as series over steps, and what is known of the run beside them."""
+"""The doctor's only input: signals as series over steps, with settings and facts about the run."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-MOST_ROWS = 4000  # that are kept in memory
-SPEED = ("speed/", "monitor/")  # depends on the machine, so no symptom may look at it
+MOST_ROWS = 4000  # rows kept in memory
+SPEED = ("speed/", "monitor/")  # these depend on the machine, so no symptom may read them
 
 
 @dataclass(frozen=True)
 class Series:
-    """One signal: ``steps`` (n,) rising and ``values`` (n,), float64; non-finite values stay in."""
+    """One signal: increasing ``steps`` (n,) and ``values`` (n,), float64; non-finite values are kept."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -22,16 +22,16 @@ class Series:
 
     @property
     def last(self) -> float:
-        """The newest value."""
+        """Newest value."""
         return float(self.values[-1])
 
     def after(self, step: float) -> "Series":
-        """The part with steps above ``step``."""
+        """Return the readings after ``step``."""
         keep = self.steps > step
         return Series(self.steps[keep], self.values[keep])
 
     def at(self, steps: np.ndarray) -> np.ndarray:
-        """The newest value at or before each step; NaN before the first."""
+        """Return the newest value at or before each step; NaN before the first."""
         where = np.searchsorted(self.steps, steps, side="right") - 1
         return np.where(where >= 0, self.values[np.maximum(where, 0)], np.nan)
 
@@ -41,12 +41,13 @@ class History:
     """Signals of one run up to now.
 
     Attributes:
-        signals: by name; see ``docs/reference/signals.md`` for the names that symptoms know.
+        signals: series by name; ``docs/reference/signals.md`` lists the names that symptoms use.
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
-        facts: what else is known: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
+        facts: further knowledge: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
             ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed``,
-            ``continues_training`` (samples begin with training images), ``decoder_is_told`` (all that the encoder sees) and so on.
-        total: steps the run is to have; None if unknown.
+            ``continues_training`` (samples start with training images), ``decoder_is_told`` (the decoder receives all that the encoder
+            sees) and so on.
+        total: planned number of steps; None if unknown.
     """
 
     signals: dict[str, Series]
@@ -62,7 +63,10 @@ class History:
         facts: Mapping[str, Any] | None = None,
         total: int | None = None,
     ) -> "History":
-        """From rows as in ``metrics.jsonl``: each has ``step`` and any of the signals; other kinds of values are passed over."""
+        """Make a history from rows of ``metrics.jsonl``.
+
+        Each row has ``step`` and any of the signals; values that are not numbers are skipped.
+        """
         columns: dict[str, tuple[list[float], list[float]]] = {}
         for row in rows:
             step = row["step"]
@@ -81,7 +85,7 @@ class History:
         return cls(signals, settings or {}, facts or {}, total)
 
     def get(self, *names: str, least: int = 1) -> Series | None:
-        """The first of these signals that has at least so many values."""
+        """Return the first of these signals that has at least ``least`` values."""
         for name in names:
             series = self.signals.get(name)
             if series is not None and len(series) >= least:
@@ -89,13 +93,13 @@ class History:
         return None
 
     def match(self, prefix: str) -> Iterator[tuple[str, Series]]:
-        """(rest of the name, series) of every signal whose name begins so, in the order of the alphabet."""
+        """Yield (rest of the name, series) of every signal with this prefix, in alphabetical order."""
         for name in sorted(self.signals):
             if name.startswith(prefix):
                 yield name.removeprefix(prefix), self.signals[name]
 
     def setting(self, *names: str) -> Any:
-        """The first of these settings that is known, by full path or by leaf name."""
+        """Return the first known of these settings, by full path or by leaf name."""
         for name in names:
             if name in self.settings:
                 return self.settings[name]
@@ -105,31 +109,31 @@ class History:
         return None
 
     def number(self, *names: str) -> float | None:
-        """The same as a number: a schedule counts with its largest value."""
+        """Return the setting as a number; for a schedule, its largest value."""
         return largest(self.setting(*names))
 
     @property
     def first(self) -> float:
-        """The first step that any signal has."""
+        """First step of any signal."""
         return min((float(s.steps[0]) for s in self.signals.values()), default=0.0)
 
     @property
     def now(self) -> float:
-        """The last step that any signal has."""
+        """Last step of any signal."""
         return max((float(s.steps[-1]) for s in self.signals.values()), default=0.0)
 
     @property
     def readings(self) -> int:
-        """Readings of the signal that has most."""
+        """Number of readings of the longest signal."""
         return max(map(len, self.signals.values()), default=0)
 
     @property
     def budget(self) -> float:
-        """Steps that the run is to have, or has had so far where nobody said."""
+        """Planned number of steps, or the steps so far if no number was given."""
         return float(max(self.total or 0, self.now)) or 1.0
 
     def finite(self) -> "History":
-        """The same without readings that are NaN or infinite."""
+        """Return the history without readings that are NaN or infinite."""
         if all(np.isfinite(s.values).all() for s in self.signals.values()):
             return self
         kept = {
@@ -138,7 +142,7 @@ class History:
         return History(kept, self.settings, self.facts, self.total)
 
     def until(self, step: float) -> "History":
-        """The same run as it was known at ``step``."""
+        """Return the history as it was at ``step``."""
         cut = {
             n: Series(s.steps[keep], s.values[keep]) for n, s in self.signals.items() if (keep := s.steps <= step).any()
         }
@@ -146,8 +150,10 @@ class History:
 
 
 def compact(rows: list[dict[str, Any]], most: int = MOST_ROWS) -> list[dict[str, Any]]:
-    """Rows of a long run, thinned: while there are more than ``most``, every second one of the older half goes, but none that holds
-    more signals than those around it (a look at samples, say) as long as that is enough.
+    """Thin the rows of a long run to at most ``most``.
+
+    Every second row of the older half is dropped, repeatedly. Rows with more signals than usual, such as probes of samples, are
+    kept as long as dropping the others is enough.
     """
     while len(rows) > most:
         half = len(rows) // 2
@@ -158,7 +164,7 @@ def compact(rows: list[dict[str, Any]], most: int = MOST_ROWS) -> list[dict[str,
 
 
 def largest(value: Any) -> float | None:
-    """The largest number of a setting that may be a schedule, flattened to a mapping."""
+    """Return the largest value of a setting, which may be a number or the mapping of a schedule."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""The history of a run folder, of a folder that ``trainwright.watch`` wrote, or of a foreign log: whatever the doctor is pointed at."""
+"""Reading of the doctor's input: a run folder, a folder that ``trainwright.watch`` wrote, or a foreign log."""
 
 import json
 import time
@@ -18,13 +18,13 @@ from trainwright.runs.folder import Run
 
 @dataclass(frozen=True)
 class DiagnosisInput:
-    """What is examined.
+    """Input of one examination.
 
     Attributes:
-        title: how to call it.
+        title: name for reports.
         history: its signals.
-        family: of a Trainwright run.
-        notes: sentences about what could not be read.
+        family: the model family of a Trainwright run.
+        notes: sentences about columns that were mapped or could not be read.
     """
 
     title: str
@@ -34,24 +34,24 @@ class DiagnosisInput:
 
 
 def open_input(path: str | Path, given: Mapping[str, str], total: int | None = None) -> DiagnosisInput:
-    """Reads whatever lies at ``path``.
+    """Read a run folder or a log.
 
     Args:
         path: a run folder, or a log that :mod:`trainwright.diagnosis.importers` reads.
         given: column -> signal, for a foreign log.
-        total: steps that a foreign run was to have, if known.
+        total: planned number of steps of a foreign run, if known.
 
     Raises:
-        UserError: nothing is there, or nothing in it can be read.
+        UserError: ``path`` does not exist, or holds nothing that can be read.
     """
     place = Path(path).expanduser()
     if not place.exists():
         raise UserError(
-            f"{place}: no such file or folder. `trainwright runs` lists runs; a CSV, JSONL or TensorBoard log will do too."
+            f"{place}: no such file or folder. `trainwright runs` lists runs; CSV, JSONL and TensorBoard logs can be read too."
         )
     if (place / "run.json").exists():
         if given:
-            raise UserError("--map is for logs of other programs; the signals of this run have their names already.")
+            raise UserError("--map is for logs of other programs; the signals of this run already have their names.")
         return _run(Run(place))
     log = read_foreign(place, given)
     history = log.history
@@ -76,7 +76,7 @@ def _run(run: Run) -> DiagnosisInput:
 
 
 def _waiting(run: Run, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, float]:
-    """How long nothing has been written, and how long a row usually takes."""
+    """Return the seconds since the last row, and the usual seconds between rows."""
     batch = flat(read_yaml(run.config)).get("train.batch_size", 1)
     speeds = [r["speed/samples_per_second"] for r in rows if r.get("speed/samples_per_second")]
     steps = np.diff([r["step"] for r in rows])
@@ -89,7 +89,7 @@ def _waiting(run: Run, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dic
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as ``{"optim.lr_g": 0.0001}``; a schedule (a mapping with a ``kind``) stays whole."""
+    """Flatten nested settings to ``{"optim.lr_g": 0.0001}``; a schedule (a mapping with a ``kind``) stays whole."""
     found: dict[str, Any] = {}
     for key, value in mapping.items():
         if isinstance(value, Mapping) and "kind" not in value:

@@ -1,7 +1,7 @@
-"""Signals of other people's loops under the names that symptoms know: a table of common column names, and what follows from them.
+"""Mapping of column names of foreign logs to signals, by a table of common names, and signals derived from them.
 
-A column is cut into words (``train/loss_G_adv`` is {loss, g, adv}), words that say when or how often are dropped, spellings of one
-word are made one, and what is left must be an entry of the table: all of it, so that ``perceptual_loss`` is not taken for the loss.
+A column name is split into words: ``train/loss_G_adv`` is {loss, g, adv}. Words about phase or averaging are dropped, and spellings
+of a word are unified. All remaining words must match an entry of the table, so that ``perceptual_loss`` is not read as the loss.
 """
 
 import re
@@ -79,7 +79,7 @@ TOGETHER = {
 }
 PHRASES = (("learning rate", "lr"), ("grad penalty", "gp"), ("kl divergence", "kl"), ("kl div", "kl"))
 
-# signal: the sets of words that mean it
+# signal: the sets of words that denote it
 TRAINING = {
     "discriminator/loss": "d loss, d, d adv loss, d gan loss",
     "discriminator/real": "d real loss, d real, critic real, critic real loss",
@@ -110,8 +110,8 @@ HELD = {
     "validation/reconstruction": TRAINING["reconstruction/weighted"].removesuffix(", g l1, g l1 loss"),
     "validation/kl": TRAINING["kl/raw"],
 }
-# further signals that shared symptoms and causes ask for, and beginnings of names with a free last part;
-# what only one family has, that family declares
+# further signals that shared symptoms and causes read, and prefixes of names with a free last part;
+# a family declares its own signals
 KNOWN = _set(
     """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train data/std discriminator/gradient_norm
     discriminator/score_spread discriminator/term generator/adversarial kl/nats kl/nats_heldout
@@ -135,7 +135,7 @@ _TRAINING, _HELD = _table(TRAINING), _table(HELD)
 
 
 def words(column: str) -> frozenset[str]:
-    """The words of a column name, spellings made one: ``Loss_D``, ``loss/D``, ``dLoss`` and ``errD`` are {loss, d}."""
+    """Return the words of a column name with unified spelling: ``Loss_D``, ``loss/D``, ``dLoss`` and ``errD`` are {loss, d}."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", column)
     parts = re.sub(r"[^a-z0-9]+", " ", apart.lower()).split()
     parts = " ".join(TOGETHER.get(w, w) for w in parts).split()
@@ -146,7 +146,7 @@ def words(column: str) -> frozenset[str]:
 
 
 def recognise(column: str) -> str | None:
-    """The signal that a column of a log holds, or None."""
+    """Return the signal that a column of a log holds, or None."""
     if is_signal(column):
         return column
     name = column.rpartition(" - ")[2]  # "run name - column": how W&B exports charts
@@ -155,19 +155,19 @@ def recognise(column: str) -> str | None:
     known = words(TAGGED.sub("", name))
     held, rest = known & HELD_OUT, known - HELD_OUT - NOISE
     if {"grad", "norm"} <= rest:
-        rest -= {"2", "0", "l2", "global"}  # of which norm, and over everything
+        rest -= {"2", "0", "l2", "global"}  # the order of the norm, and "global"
     return (_HELD if held else _TRAINING).get(rest)
 
 
 def is_signal(name: str) -> bool:
-    """Tell if a symptom, a cause or a chart knows a signal of this name."""
+    """True if a symptom, a cause or a chart uses a signal of this name."""
     if name in KNOWN or OPEN.match(name):
         return True
     return any(s.matches(name) for s in plugins.signals().values())
 
 
 def step_column(columns: Iterable[str]) -> str | None:
-    """Which of the columns counts steps."""
+    """Return the column that counts steps, or None."""
     lower: dict[str, str] = {}
     for column in columns:
         lower.setdefault(column.strip().lower().rpartition("/")[2].replace(" ", "_"), column)
@@ -175,21 +175,21 @@ def step_column(columns: Iterable[str]) -> str | None:
 
 
 def epoch_column(columns: Iterable[str]) -> str | None:
-    """Which of the columns counts epochs."""
+    """Return the column that counts epochs, or None."""
     return next((c for c in columns if c.strip().lower().rpartition("/")[2] in EPOCH), None)
 
 
 def is_counter(column: str) -> bool:
-    """Whether a column is a step, an epoch or a time: not a signal, and nothing to wonder about."""
+    """True if a column is a step, an epoch or a time, and therefore not a signal."""
     name = column.strip().lower().rpartition("/")[2].replace(" ", "_")
     return name in STEP or name in CLOCK or name.startswith(("progress/", "speed/")) or column.startswith("monitor/")
 
 
 def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
-    """What a user said of columns.
+    """Check the pairs of columns and signals that a user gave.
 
     Raises:
-        UserError: there is no such column, or no such signal.
+        UserError: a column or a signal does not exist.
     """
     known = list(columns)
     for column, signal in given.items():
@@ -207,15 +207,15 @@ def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
 def mapping(
     columns: Iterable[str], given: Mapping[str, str], readings: Mapping[str, int] | None = None
 ) -> dict[str, str]:
-    """Column -> signal, the given pairs first.
+    """Map columns to signals, the given pairs first.
 
     Args:
         columns: names of columns.
-        given: column -> signal as a user says.
-        readings: how many values each column has; of two columns for one signal the fuller one is taken, else the first.
+        given: column -> signal, given by the user.
+        readings: number of values of each column; of two columns for one signal the longer one is used, else the first.
 
     Raises:
-        UserError: a given pair names a column that is not there.
+        UserError: a given pair names a column that does not exist.
     """
     known = list(columns)
     for column in given:
@@ -229,7 +229,7 @@ def mapping(
     for column in sorted(known, key=lambda c: -many.get(c, 0)):
         signal = recognise(column) if column not in found else None
         if signal == "grad_norm/all" and "critic/penalty" in map(recognise, known) and "gradient" in column.lower():
-            continue  # beside a gradient penalty "gradient_norm" may be the critic's slope
+            continue  # with a gradient penalty, "gradient_norm" may be the norm at the critic's input
         if signal is not None and signal not in taken:
             found[column] = signal
             taken.add(signal)
@@ -237,10 +237,10 @@ def mapping(
 
 
 def derive(history: History) -> History:
-    """Adds what follows from the signals of a foreign log: the kind of game, cross-entropy a term, KL in nats where that is sure.
+    """Add derived signals to a foreign log: kind of adversarial loss, cross-entropy per term, KL in nats.
 
-    What is not sure is left out, so that symptoms that need it say "unknown". Columns that look like losses on real and fake
-    data by their name and are scores by their numbers are taken away.
+    Uncertain quantities are not added, so that symptoms that need them report "unknown". Columns whose names suggest losses on real
+    and fake data are removed if their values show that they hold scores.
     """
     signals, facts = dict(history.signals), dict(history.facts)
     found = infer_adversarial_loss(signals, facts.get("adversarial"))

@@ -1,4 +1,4 @@
-"""The doctor in anyone's training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it."""
+"""The doctor in any training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it."""
 
 import time
 from collections import defaultdict
@@ -18,26 +18,28 @@ from trainwright.errors import UserError
 from trainwright.metrics.reference_split import shuffled
 from trainwright.runs.folder import append_line
 
-DRAWN = 128  # samples of a look
+DRAWN = 128  # samples per probe
 EARLY = 0.9  # after a tenth of the run an eighth of the budget may be spent
 
 
 class Watch:
-    """Collects signals, looks at samples and weights within a share of the time, and says what is wrong as soon as it is sure.
+    """Monitor of a training loop: records signals, probes samples and weights, and reports symptoms.
+
+    Monitoring takes at most a given share of the loop's time.
 
     Args:
-        total: steps that the loop will take, if known; thresholds in shares of the budget need it.
-        folder: where signals and findings are written (``trainwright doctor FOLDER`` reads them again); None: nowhere.
-        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; must not touch training.
-        real: training data in the same form, with which samples are compared.
-        held_out: real data that are not trained on, for memorisation.
-        networks: by name, to see whether they move.
-        settings: the known part of the configuration (``lr_g``, ``max_beta``, ``n_critic``, ...): causes are ranked with it.
-        facts: see :class:`~trainwright.diagnosis.history.History`; ``adversarial`` is found out from the losses if not given.
-        names: your name -> signal, where the table of common names does not know yours.
-        every: steps between looks at samples; None: as often as the budget allows, at most 40 times.
-        budget: share of the loop's time that watching may take.
-        say: called with a sentence for each new finding; ``print`` by default, None for silence.
+        total: planned number of steps, if known; thresholds in shares of the budget need it.
+        folder: output folder for signals and findings, which ``trainwright doctor FOLDER`` reads; None writes nothing.
+        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; must not affect training.
+        real: training data in the same form, the reference for samples.
+        held_out: real data outside the training set, needed to detect memorisation.
+        networks: networks by name, to measure the updates of their weights.
+        settings: known settings (``lr_g``, ``max_beta``, ``n_critic``, ...), used to rank causes.
+        facts: see :class:`~trainwright.diagnosis.history.History`; ``adversarial`` is inferred from the losses if not given.
+        names: your name -> signal, for names that the table of common names does not contain.
+        every: steps between probes of samples; None: as often as the budget allows, at most 40 times.
+        budget: share of the loop's time that monitoring may take.
+        say: function that receives a sentence for each new finding; None prints nothing.
     """
 
     def __init__(
@@ -64,20 +66,20 @@ class Watch:
         self.sample, self.latest = sample, None
         self.probe: SampleProbe | None = None
         if real is not None and len(real) < 2:
-            raise UserError(f"watch: real holds {len(real)} samples; at least 2 are needed to hold others beside them.")
+            raise UserError(f"watch: real holds {len(real)} samples; at least 2 are needed for a comparison.")
         if real is not None:
             self.facts.setdefault("training", len(real))
             nothing = torch.empty(0, *real.shape[1:])
             chosen = shuffled(real, 256)
             self.probe = SampleProbe(chosen, nothing if held_out is None else held_out, shuffled(real, 4096))
-            self.probe.measure(chosen[:DRAWN])  # the first look pays for warm-up
+            self.probe.measure(chosen[:DRAWN])  # warm-up, so that the first probe is not slower
         warm_up()
         self.rows: list[dict[str, float]] = []
         self.window: defaultdict[str, list[float | Tensor]] = defaultdict(list)
         self.reported: set[str] = set()
-        self.began = time.perf_counter()
+        self.started = time.perf_counter()
         self.spent = 0.0
-        self._last = 0.0  # seconds of the latest look
+        self._last = 0.0  # seconds of the latest probe
         self._before: dict[str, Tensor] = {}
         self._looked, self._written, self._step = -1, -1, 0
         self._stride, self._due = max(1, (total or 0) // 120), every or max(1, (total or 400) // 40)
@@ -89,16 +91,16 @@ class Watch:
 
     @property
     def cost(self) -> float:
-        """Share of the time since the beginning that watching took."""
-        return self.spent / max(time.perf_counter() - self.began, 1e-9)
+        """Share of the time since the start that monitoring took."""
+        return self.spent / max(time.perf_counter() - self.started, 1e-9)
 
     def __call__(
         self, step: int, signals: Mapping[str, float | Tensor] | None = None, **more: float | Tensor
     ) -> Diagnosis | None:
-        """Records the signals of one step; looks at samples, weights and all signals when it is time.
+        """Record the signals of one step, and make a diagnosis when one is due.
 
         Returns:
-            The newest examination if one was made now, else None.
+            The new diagnosis if one was made at this step, else None.
         """
         begin = time.perf_counter()
         self._step = step = int(step)
@@ -116,7 +118,7 @@ class Watch:
         return found
 
     def diagnose(self) -> Diagnosis:
-        """Diagnose now, regardless of the budget, for example at the end of a loop."""
+        """Make a diagnosis now, regardless of the budget; for example at the end of a loop."""
         self._row(self._step)
         self.rows[-1].update(self._weights())
         if self.probe is not None and self.sample is not None and self._looked != self._step:
@@ -131,17 +133,20 @@ class Watch:
         return self.latest
 
     def history(self) -> History:
-        """Everything so far, as the doctor sees it."""
+        """Return all signals so far as the doctor's input."""
         return derive(History.of(self.rows, self.settings, self.facts, self.total))
 
     def _over(self) -> bool:
-        """Whether the budget so far is used up. Of a known length more of it goes to the beginning, where a finding saves most."""
+        """True if the budget so far is used up.
+
+        If the length is known, more of the budget is spent early, where a finding saves most.
+        """
         if self._looked < 0:
             return False
-        elapsed = time.perf_counter() - self.began
+        elapsed = time.perf_counter() - self.started
         if not self.total or self._step <= 0:
             return self.spent + self._last > self.budget * elapsed
-        done = min(1.0, self._step / self.total)  # towards the end there must be room for this look and a closing one
+        done = min(1.0, self._step / self.total)  # towards the end there must be time for this probe and a final one
         return self.spent + 2 * done * self._last > self.budget * elapsed / done * done**EARLY
 
     def _row(self, step: int) -> None:
@@ -161,7 +166,7 @@ class Watch:
         steps = max(1, self._step - max(self._looked, 0))
         for name, network in self.networks.items():
             now = nn.utils.parameters_to_vector(network.parameters()).detach().float().cpu()
-            if name in self._before and self._step > self._looked:  # nothing has moved since a look at this step
+            if name in self._before and self._step > self._looked:  # there is no update since a probe at this same step
                 moved = float((now - self._before[name]).norm() / self._before[name].norm().clamp_min(1e-12))
                 found[f"update_ratio/{name}"] = moved / steps
             self._before[name] = now
@@ -178,12 +183,12 @@ class Watch:
         if self.folder is not None:
             append_line(self.folder / "events.jsonl", {"step": found.step, "event": "finding", **finding.as_dict()})
         if self.say is not None:
-            causes = "; ".join(f"{r.cause.title} ({r.weight.because})" for r in finding.causes[:2])
+            causes = "; ".join(f"{r.cause.title} ({r.weight.reason})" for r in finding.causes[:2])
             self.say(f"trainwright: {finding.sentence()}" + (f". Likely: {causes}" if causes else ""))
 
 
 def watch(total: int | None = None, **options: Any) -> Watch:
-    """The doctor for your own loop; see :class:`Watch`.
+    """Return a monitor for your own training loop; see :class:`Watch`.
 
     Example::
 
@@ -196,7 +201,10 @@ def watch(total: int | None = None, **options: Any) -> Watch:
 
 
 def _kept(value: Tensor) -> float | Tensor:
-    """The value as it is now, without its graph; one that is not on the CPU stays where it is, so that no step waits for it."""
+    """Return the current value without its graph.
+
+    A tensor on an accelerator stays there, so that no step waits for a transfer.
+    """
     return value.item() if value.is_cpu else value.detach().clone()
 
 

@@ -43,7 +43,7 @@ def _diagnosis(finding: Finding, family: str | None) -> list[str]:
     if finding.follows or mark == "note":
         return lines
     for number, ranked in enumerate(finding.causes[:3], 1):
-        lines.append(f"  cause {number}: {ranked.cause.title} ({ranked.weight.because})")
+        lines.append(f"  cause {number}: {ranked.cause.title} ({ranked.weight.reason})")
     for remedy in first_remedies(finding, family)[:2]:
         lines.append(f"  try: {remedy_text(remedy, in_words=family is None)}")
     lines.append(f"  more: trainwright explain {finding.symptom.name}")

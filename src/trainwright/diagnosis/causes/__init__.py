@@ -1,6 +1,6 @@
-"""Causes that several families share, by theme: a list in each file; every file of this folder is registered.
+"""Causes that several families share: one list per theme and file; every file of this folder is registered.
 
-A cause that only one family has stands in the ``diagnostics.py`` of that family. Other packages register theirs by the entry
+A cause of a single family is declared in the ``diagnostics.py`` of that family. Other packages register causes by the entry
 point ``trainwright.causes``.
 """
 
@@ -9,5 +9,5 @@ from trainwright.diagnosis.definitions import Cause
 
 
 def causes() -> dict[str, Cause]:
-    """Every cause by name: shared ones, those of families and those of other packages."""
+    """Return every cause by name: shared ones, those of families and those of other packages."""
     return plugins.causes()

@@ -1,4 +1,4 @@
-"""Data: too few, out of range, and a batch that does not fit them."""
+"""Causes in the data: too few images, too many epochs, wrong range, strong augmentation."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def _long(h: History, observation: Observation) -> Assessment | None:
     if not n or not batch:
         return None
     passes = h.now * batch / n
-    return Assessment(0.45 if passes > 100 else 0.15, f"the training data have been passed {passes:.0f} times")
+    return Assessment(0.45 if passes > 100 else 0.15, f"training has run for {passes:.0f} epochs")
 
 
 def _range(h: History, observation: Observation) -> Assessment | None:
@@ -33,16 +33,17 @@ def _range(h: History, observation: Observation) -> Assessment | None:
             before, now = (float(np.median(spread.values[part])) for part in (~since, since))
             if max(before, now) > 1.5 * min(before, now):
                 return Assessment(
-                    0.9, f"batches spread {now:.3g} since step {observation.onset:.0f}, and {before:.3g} before"
+                    0.9,
+                    f"batches have a standard deviation of {now:.3g} since step {observation.onset:.0f}, before {before:.3g}",
                 )
     low, high = h.facts.get("data_range", (None, None))
     if low is None:
         return None
     if max(abs(low), abs(high)) > 1.5 or high - low < 0.5:
-        return Assessment(0.9, f"the data lie in [{low:.3g}, {high:.3g}], outputs in [-1, 1]")
+        return Assessment(0.9, f"the data lie in [{low:.3g}, {high:.3g}], the outputs in [-1, 1]")
     if low > -0.3 and observation.evidence and "samples/" in observation.evidence[0].signal:
         return Assessment(
-            0.88, f"the data lie in [{low:.3g}, {high:.3g}] and outputs in [-1, 1]: the two were not scaled alike"
+            0.88, f"the data lie in [{low:.3g}, {high:.3g}] and the outputs in [-1, 1]: the scaling differs"
         )
     return None
 
@@ -50,7 +51,7 @@ def _range(h: History, observation: Observation) -> Assessment | None:
 def _augmentation(h: History, observation: Observation) -> Assessment | None:
     jitter = h.setting("data.augment.color_jitter", "color_jitter")
     strong = bool(jitter) and max(jitter) > 0.15
-    return Assessment(0.7, f"color_jitter is {jitter}: the generator learns the jitter") if strong else None
+    return Assessment(0.7, f"color_jitter is {jitter}, so samples reproduce the jittered colours") if strong else None
 
 
 CAUSES = [
@@ -62,7 +63,7 @@ CAUSES = [
     ),
     Cause(
         name="trained_too_long",
-        title="the data have been passed too often",
+        title="training has run for too many epochs",
         of=("memorisation", "overfitting"),
         assess=_long,
     ),

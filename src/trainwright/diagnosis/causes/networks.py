@@ -1,4 +1,4 @@
-"""Networks: how they upsample, how they are averaged, how large they are, who is trained how often."""
+"""Causes in the networks: upsampling, weight averaging, size, and frequency of updates."""
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from trainwright.diagnosis.history import History
 def _transposed(h: History, observation: Observation) -> Assessment | None:
     kinds = h.facts.get("transposed")
     if kinds is None:
-        return Assessment(0.5, "how the generator upsamples is not known; transposed convolutions are the usual reason")
+        return Assessment(
+            0.5, "the upsampling of the generator is unknown; transposed convolutions are the usual reason"
+        )
     return Assessment(0.85, f"the generator upsamples by transposed convolutions ({kinds})") if kinds else None
 
 
@@ -19,8 +21,8 @@ def _critic_steps(h: History, observation: Observation) -> Assessment | None:
         return None
     batches = h.facts.get("batches_per_epoch")
     if n > 10:
-        many = f", and an epoch has {batches:.0f} batches" if batches else ""
-        return Assessment(0.93, f"n_critic = {n:.0f}{many}")
+        size = f", and an epoch has {batches:.0f} batches" if batches else ""
+        return Assessment(0.93, f"n_critic = {n:.0f} (usual: 5){size}")
     return Assessment(0.15, f"n_critic = {n:.0f}, which is usual")
 
 
@@ -29,7 +31,7 @@ def _few_critic_steps(h: History, observation: Observation) -> Assessment | None
     if n is None or kind != "wasserstein":
         return None
     return (
-        Assessment(0.4, f"n_critic = {n:.0f}: the estimate that the generator follows is poor")
+        Assessment(0.4, f"n_critic = {n:.0f}: with fewer than 2 critic updates the Wasserstein estimate is poor")
         if n < 2
         else Assessment(0.08, f"n_critic = {n:.0f}")
     )
@@ -39,7 +41,7 @@ def _blocks(h: History, observation: Observation) -> Assessment | None:
     for name, series in h.match("updates_per_epoch/"):
         most = series.values.max()
         if len(series) > 3 and most > 0 and np.mean(series.values < most / 2) > 0.2:
-            return Assessment(0.93, f"the {name} is updated in some epochs only, and stands still in others")
+            return Assessment(0.93, f"the {name} is updated in some epochs and not in others")
     return None
 
 
@@ -50,11 +52,11 @@ def _ema(h: History, observation: Observation) -> Assessment | None:
         left = decay**updates
         raw, averaged = h.get("raw/diversity_ratio"), h.get("samples/diversity_ratio")
         if raw is not None and averaged is not None and raw.last < 2 * averaged.last < 0.2:
-            return Assessment(0.1, f"ema_decay = {decay:g}, but samples without averaging are no more diverse")
+            return Assessment(0.1, f"ema_decay = {decay:g}, but samples of the raw weights are no more diverse")
         if left > 0.3:
             return Assessment(
                 0.93,
-                f"ema_decay = {decay:g}: after {updates:.0f} updates {left:.0%} of the average is still the first weights",
+                f"ema_decay = {decay:g}: after {updates:.0f} updates the initial weights still make up {left:.0%} of the average",
             )
         return Assessment(0.3, f"ema_decay = {decay:g}")
     return None
@@ -63,7 +65,7 @@ def _ema(h: History, observation: Observation) -> Assessment | None:
 def _ema_buffers(h: History, observation: Observation) -> Assessment | None:
     kept = h.facts.get("ema_buffers")
     return (
-        Assessment(0.97, "the averaged copy keeps the BatchNorm statistics of an untrained network")
+        Assessment(0.97, "the averaged copy still has the BatchNorm statistics of the untrained network")
         if kept is False
         else None
     )
@@ -72,37 +74,37 @@ def _ema_buffers(h: History, observation: Observation) -> Assessment | None:
 def _not_trained(h: History, observation: Observation) -> Assessment | None:
     frozen = h.facts.get("not_trained")
     if frozen:
-        return Assessment(0.96, f"{', '.join(frozen)}: parameters ask for no gradient")
+        return Assessment(0.96, f"{', '.join(frozen)}: parameters have requires_grad=False")
     rate = [s for n, s in h.match("lr/")]
     if rate and all(float(s.values.max()) > 0 for s in rate):
-        return Assessment(0.6, "its learning rate is not 0, so its gradient does not reach it")
-    return Assessment(0.35, "whether its parameters are to be trained is not known")
+        return Assessment(0.6, "its learning rate is above 0, so the gradient does not reach it")
+    return Assessment(0.35, "it is unknown whether its parameters require a gradient")
 
 
 def _dead_units(h: History, observation: Observation) -> Assessment | None:
     share = h.get("dead_units/critic", "dead_units/discriminator")
     if share is not None and share.last > 0.9:
-        return Assessment(0.9, f"{share.last:.0%} of its rectified units are never active")
-    return Assessment(0.35, "its units may be dead: a rate that was too high once is enough")
+        return Assessment(0.9, f"{share.last:.0%} of its ReLU units are never active")
+    return Assessment(0.35, "its units may be dead; a few updates with too high a learning rate are enough")
 
 
 def _capacity(h: History, observation: Observation) -> Assessment | None:
     ratio = h.facts.get("parameter_ratio")
     if ratio is None:
-        return Assessment(0.2, "the sizes of the networks are not known")
+        return Assessment(0.2, "the sizes of the networks are unknown")
     if ratio > 10:
-        return Assessment(0.75, f"the critic has {ratio:.0f} times as many parameters as the generator")
+        return Assessment(0.75, f"the critic has {ratio:.0f} times the parameters of the generator (usual: at most 10)")
     return Assessment(0.1, f"the critic has {ratio:.2g} times the generator's parameters")
 
 
 def _latent(h: History, observation: Observation) -> Assessment | None:
     size = h.number("latent_dim")
     if size is None:
-        return Assessment(0.15, "the length of the latent is not known")
+        return Assessment(0.15, "latent_dim is unknown")
     return (
-        Assessment(0.9, f"the latent has {size:.0f} numbers, so samples lie on a curve or sheet")
+        Assessment(0.9, f"latent_dim = {size:.0f}, so samples lie on a manifold of very low dimension")
         if size < 8
-        else Assessment(0.1, f"the latent has {size:.0f} numbers")
+        else Assessment(0.1, f"latent_dim = {size:.0f}, which is enough")
     )
 
 
@@ -111,10 +113,8 @@ def _short(h: History, observation: Observation) -> Assessment | None:
     n, batch = h.facts.get("training"), h.number("batch_size")
     passes = h.now * batch / n if n and batch else None
     if passes is not None and passes < 200:
-        return Assessment(
-            0.55, f"the data have been passed {passes:.0f} times; the WGAN-GP guide asks for 500 and more"
-        )
-    return Assessment(0.35, f"{share:.0%} of the run is done")
+        return Assessment(0.55, f"training has run for {passes:.0f} epochs; the WGAN-GP guide recommends at least 500")
+    return Assessment(0.35, f"{share:.0%} of the planned steps are done")
 
 
 def _small(h: History, observation: Observation) -> Assessment | None:
@@ -125,67 +125,71 @@ def _small(h: History, observation: Observation) -> Assessment | None:
             float(np.median(top.values[-2:])),
         )
         if now < 1.3 * middle:
-            return Assessment(0.6, "fine detail has not grown since the middle of the run: the network cannot make it")
-    return Assessment(0.3, "the network may be too small for such detail")
+            return Assessment(
+                0.6, "fine detail has not increased since the middle of the run, so the network may lack capacity"
+            )
+    return Assessment(0.3, "the network may be too small for this detail")
 
 
 def _overflow(h: History, observation: Observation) -> Assessment | None:
     precision = h.setting("precision")
     if precision is None:
-        return Assessment(0.15, "the precision is not known")
-    return Assessment(0.5, f"precision is {precision}") if "16" in str(precision) else None
+        return Assessment(0.15, "the numerical precision is unknown")
+    return (
+        Assessment(0.5, f"training uses {precision}, which has a small range or few digits")
+        if "16" in str(precision)
+        else None
+    )
 
 
 def _hangs(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.5, "the process hangs, or was killed so that it could not say so")
+    return Assessment(0.5, "the process hangs, or was killed before it could record its end")
 
 
 def _weak_discriminator(h: History, observation: Observation) -> Assessment | None:
     noise = h.number("instance_noise")
     if noise is not None and noise > 2:
-        return Assessment(
-            0.92, f"the noise on its input has a standard deviation of {noise:g}, and images lie in [-1, 1]"
-        )
+        return Assessment(0.92, f"its instance noise has a standard deviation of {noise:g}, but images lie in [-1, 1]")
     norms = {n: float(np.median(s.values[-10:])) for n, s in h.match("grad_norm/")}
     d = norms.get("discriminator", norms.get("critic"))
     if d is not None and d < 1e-3:
-        return Assessment(0.4, f"the discriminator's gradient norm is {d:.2g}")
-    return Assessment(0.12, "the discriminator may be too small, or regularised too strongly")
+        return Assessment(0.4, f"the discriminator's gradient norm is {d:.2g}, below 0.001")
+    return Assessment(0.12, "the discriminator may be too small or too strongly regularised")
 
 
 CAUSES = [
     Cause(name="transposed_conv", title="transposed convolutions", of=("checkerboard",), assess=_transposed),
     Cause(
         name="too_many_critic_steps",
-        title="too many critic updates for each of the generator",
+        title="too many critic updates per generator update",
         of=("generator_undertrained", "critic_dominance", "mode_collapse", "ema_lag", "colour_cast"),
         assess=_critic_steps,
     ),
     Cause(
         name="too_few_critic_steps",
-        title="too few critic updates",
+        title="too few critic updates per generator update",
         of=("mode_collapse", "mode_dropping", "generator_dominance", "oscillation"),
         assess=_few_critic_steps,
     ),
     Cause(
         name="uneven_updates",
-        title="networks take turns for whole stretches",
+        title="networks are trained in alternating blocks of epochs",
         of=("oscillation", "critic_dominance", "generator_dominance", "mode_collapse"),
         assess=_blocks,
     ),
     Cause(
         name="ema_too_slow",
-        title="the average of the weights is too slow",
+        title="the EMA decay is too high",
         of=("ema_lag", "mode_collapse", "colour_cast"),
         assess=_ema,
     ),
     Cause(
         name="ema_without_buffers",
-        title="the averaged copy lacks BatchNorm's statistics",
+        title="the averaged copy lacks the BatchNorm statistics",
         of=("ema_lag", "mode_collapse", "colour_cast"),
         assess=_ema_buffers,
     ),
-    Cause(name="not_trained", title="parameters that are not trained", of=("frozen_network",), assess=_not_trained),
+    Cause(name="not_trained", title="parameters do not receive gradients", of=("frozen_network",), assess=_not_trained),
     Cause(name="dead_units", title="dead units", of=("dead_critic", "frozen_network"), assess=_dead_units),
     Cause(name="latent_too_small", title="the latent is too small", of=("mode_dropping", "blur"), assess=_latent),
     Cause(
@@ -196,13 +200,13 @@ CAUSES = [
     ),
     Cause(
         name="trained_too_short",
-        title="it was not trained long enough",
+        title="training was too short",
         of=("blur", "slow", "checkerboard"),
         assess=_short,
     ),
     Cause(name="network_too_small", title="the network is too small", of=("blur", "plateau"), assess=_small),
     Cause(name="precision", title="the arithmetic overflows", of=("non_finite", "exploding"), assess=_overflow),
-    Cause(name="hanging", title="the process hangs or is gone", of=("stalled",), assess=_hangs),
+    Cause(name="hanging", title="the process hangs or was killed", of=("stalled",), assess=_hangs),
     Cause(
         name="discriminator_too_weak",
         title="the discriminator is too weak",

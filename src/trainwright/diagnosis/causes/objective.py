@@ -1,15 +1,16 @@
-"""What the loss says: KL weight and reduction, weights of groups, penalty."""
+"""Causes in the objective: KL weight and reduction, weights of terms, penalty, clipping, decay."""
 
 import numpy as np
 
 from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
+from trainwright.diagnosis.symptoms.loss_imbalance import NOT_LEARNED
 
 AVERAGED = ("mean", "group_mean", "channel_sum")
 
 
 def beta_in_force(h: History) -> float | None:
-    """The largest KL weight that was in force, else the configured one."""
+    """Return the largest logged KL weight, else the configured one."""
     for name, series in h.match("weight/"):
         if name.endswith("/kl"):
             return float(series.values.max())
@@ -17,7 +18,7 @@ def beta_in_force(h: History) -> float | None:
 
 
 def has_latent(h: History) -> bool:
-    """Whether the run has a KL at all."""
+    """True if the run logs a KL or a latent."""
     return any(True for prefix in ("kl/", "latent/") for _ in h.match(prefix))
 
 
@@ -28,11 +29,11 @@ def _reduction(h: History, observation: Observation) -> Assessment | None:
     if beta == 0:
         return None
     if reduction in AVERAGED and beta is not None and beta <= 2 and (limit is None or beta > 0.7 * limit):
-        times = f", so the likelihood reading has β = {effective:.0f}" if effective else ""
-        return Assessment(0.95, f"errors are averaged ({reduction}) and the KL is not: β = {beta:g}{times}")
+        times = f", so the effective β of the likelihood is {effective:.0f}" if effective else ""
+        return Assessment(0.95, f"errors are averaged ({reduction}) but the KL is summed: β = {beta:g}{times}")
     if reduction is None and beta is not None and 0.3 <= beta <= 2:
-        return Assessment(0.5, f"β = {beta:g} is usual for summed errors, and collapses averaged ones")
-    return Assessment(0.4, "the reduction of the loss is not known") if reduction is None and beta is None else None
+        return Assessment(0.5, f"β = {beta:g} is usual for summed errors, but causes collapse if errors are averaged")
+    return Assessment(0.4, "the reduction of the loss is unknown") if reduction is None and beta is None else None
 
 
 def _beta(h: History, observation: Observation) -> Assessment | None:
@@ -40,44 +41,44 @@ def _beta(h: History, observation: Observation) -> Assessment | None:
     if beta == 0 or (beta is None and not has_latent(h)):
         return None
     if beta is None:
-        return Assessment(0.35, "the KL weight is not known")
+        return Assessment(0.35, "the KL weight is unknown")
     if limit is None:
-        return Assessment(0.45 if beta > 2 else 0.3, f"β = {beta:g}; the data's threshold is not known")
+        return Assessment(0.45 if beta > 2 else 0.3, f"β = {beta:g}; the collapse threshold of the data is unknown")
     if beta > 0.7 * limit:
-        return Assessment(0.9, f"β = {beta:g}, and above {limit:.3g} nothing pays for its KL on these data")
-    return Assessment(0.15, f"β = {beta:g} is below the data's threshold of {limit:.3g}")
+        return Assessment(0.9, f"β = {beta:g}; on these data the posterior collapses above {limit:.3g}")
+    return Assessment(0.15, f"β = {beta:g} is below {limit:.3g}, the collapse threshold of the data")
 
 
 def _beta_small(h: History, observation: Observation) -> Assessment | None:
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
     if beta is None:
-        return Assessment(0.4, "the KL weight is not known")
+        return Assessment(0.4, "the KL weight is unknown")
     if beta == 0:
-        return Assessment(0.97, "β = 0: nothing pulls the codes towards the prior that samples are drawn from")
+        return Assessment(0.97, "β = 0: no term matches the codes to the prior from which samples are drawn")
     if limit is not None and beta < 1e-3 * limit:
-        return Assessment(0.9, f"β = {beta:g} is {limit / beta:.0f} times below the data's threshold")
+        return Assessment(0.9, f"β = {beta:g} is {limit / beta:.0f} times below the collapse threshold of the data")
     return Assessment(0.3, f"β = {beta:g}")
 
 
 def group_weight(h: History, observation: Observation) -> Assessment | None:
-    """Evidence that a group which is not learned weighs less than a tenth of the heaviest."""
+    """Return evidence that a group which is not learned has less than a tenth of the largest weight."""
     weights = {
         n.split("/", 1)[1]: float(np.median(s.values))
         for n, s in h.match("weight/")
         if "/" in n and not n.endswith("/kl")
     }
-    low = [e.signal.rpartition("/")[2] for e in observation.evidence if "not heard" in e.sentence]
+    low = [e.signal.rpartition("/")[2] for e in observation.evidence if NOT_LEARNED in e.sentence]
     if weights and low:
         heaviest = max(weights.values())
         for name in low:
             if name in weights and weights[name] < 0.1 * heaviest:
-                return Assessment(0.95, f"{name} has the weight {weights[name]:g}, others up to {heaviest:g}")
-        return Assessment(0.15, "the weights of the groups are of a size")
-    return Assessment(0.4, "the weights of the groups are not known")
+                return Assessment(0.95, f"{name} has weight {weights[name]:g}, others have up to {heaviest:g}")
+        return Assessment(0.15, "the weights of the groups are similar")
+    return Assessment(0.4, "the weights of the groups are unknown")
 
 
 def penalty(h: History) -> float | None:
-    """Weight of the gradient penalty."""
+    """Return the weight of the gradient penalty."""
     for name, series in h.match("weight/"):
         if name.endswith("/penalty"):
             return float(np.median(series.values))
@@ -93,9 +94,9 @@ def _penalty_off(h: History, observation: Observation) -> Assessment | None:
     if weight < 1:
         return Assessment(
             0.96 if weight == 0 else 0.85,
-            f"the gradient penalty has the weight {weight:g} (usual: 10), so the critic may be as steep as it likes",
+            f"the gradient penalty has weight {weight:g} (usual: 10), so the critic's gradient is hardly limited",
         )
-    return Assessment(0.2 if steep else 0.08, f"the gradient penalty has the weight {weight:g}, which is usual")
+    return Assessment(0.2 if steep else 0.08, f"the gradient penalty has weight {weight:g}, which is usual")
 
 
 def _penalty_large(h: History, observation: Observation) -> Assessment | None:
@@ -106,9 +107,10 @@ def _penalty_large(h: History, observation: Observation) -> Assessment | None:
     heavy = float(np.median(share.values[-10:])) if share is not None else 0.0
     if weight >= 100:
         return Assessment(
-            0.92, f"the gradient penalty has the weight {weight:g} (usual: 10) and {heavy:.0%} of the critic's loss"
+            0.92,
+            f"the gradient penalty has weight {weight:g} (usual: 10) and makes up {heavy:.0%} of the critic's loss",
         )
-    return Assessment(0.25 if heavy > 0.6 else 0.05, f"the gradient penalty is {heavy:.0%} of the critic's loss")
+    return Assessment(0.25 if heavy > 0.6 else 0.05, f"the gradient penalty makes up {heavy:.0%} of the critic's loss")
 
 
 def _clipped(h: History, observation: Observation) -> Assessment | None:
@@ -119,7 +121,7 @@ def _clipped(h: History, observation: Observation) -> Assessment | None:
             tight = limit is not None and limit < 0.05
             return Assessment(
                 0.9 if tight else 0.35,
-                f"{share:.0%} of the {name}'s gradients are clipped, to {limit:g}"
+                f"{share:.0%} of the {name}'s gradients are clipped, to a norm of {limit:g}"
                 if limit
                 else f"{share:.0%} of the {name}'s gradients are clipped",
             )
@@ -129,7 +131,7 @@ def _clipped(h: History, observation: Observation) -> Assessment | None:
 def _schedule(h: History, observation: Observation) -> Assessment | None:
     reach = h.facts.get("beta_reached")
     if reach is not None and reach < 0.5:
-        return Assessment(0.85, f"the KL weight reaches {reach:.0%} of its target within the run")
+        return Assessment(0.85, f"the KL weight reaches only {reach:.0%} of its target within the run")
     return None
 
 
@@ -137,29 +139,31 @@ def _decay(h: History, observation: Observation) -> Assessment | None:
     decay = h.number("weight_decay")
     if decay is None or decay < 0.5:
         return None
-    return Assessment(0.93, f"weight decay is {decay:g}: it pulls the weights to 0 faster than the loss moves them")
+    return Assessment(0.93, f"weight decay is {decay:g}, so it dominates the gradient of the loss")
 
 
 CAUSES = [
     Cause(
         name="reduction_mismatch",
-        title="errors are averaged and the KL is not",
+        title="errors are averaged but the KL is summed",
         of=("posterior_collapse", "variance_collapse", "plateau"),
         assess=_reduction,
     ),
     Cause(
         name="beta_above_threshold",
-        title="the KL weight is above what the data can pay",
+        title="the KL weight is above the collapse threshold of the data",
         of=("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
         assess=_beta,
     ),
     Cause(
         name="beta_too_small",
-        title="the KL weight is too small for the prior to matter",
+        title="the KL weight is too small to match the codes to the prior",
         of=("prior_hole", "overfitting", "mean_regression"),
         assess=_beta_small,
     ),
-    Cause(name="group_weight", title="a group weighs too little", of=("loss_imbalance",), assess=group_weight),
+    Cause(
+        name="group_weight", title="the weight of a loss term is too small", of=("loss_imbalance",), assess=group_weight
+    ),
     Cause(
         name="penalty_too_small",
         title="the gradient penalty is too weak",
@@ -168,13 +172,13 @@ CAUSES = [
     ),
     Cause(
         name="penalty_too_large",
-        title="the gradient penalty drowns the critic",
+        title="the gradient penalty dominates the critic's loss",
         of=("dead_critic", "oscillation", "generator_dominance", "mode_collapse", "plateau", "exploding"),
         assess=_penalty_large,
     ),
     Cause(
         name="clipping_too_tight",
-        title="gradients are clipped to next to nothing",
+        title="gradient clipping is too tight",
         of=("slow", "plateau"),
         assess=_clipped,
     ),
@@ -186,7 +190,7 @@ CAUSES = [
     ),
     Cause(
         name="weight_decay_too_high",
-        title="weight decay pulls the weights to 0",
+        title="weight decay is too high",
         of=("variance_collapse", "plateau", "posterior_collapse", "dead_critic", "frozen_network", "mode_collapse"),
         assess=_decay,
     ),

@@ -1,4 +1,4 @@
-"""Learning rates: too high, too low, out of proportion, zero."""
+"""Causes in the learning rates: too high, too low, out of proportion, zero; and Adam's momentum."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ ANY = (1e-5, 5e-3)
 
 
 def rates(h: History) -> dict[str, float]:
-    """Learning rate of each group: the largest in force, else the configured one."""
+    """Return the learning rate of each group: the largest logged value, else the configured one."""
     found = {name: float(series.values.max()) for name, series in h.match("lr/")}
     for group, keys in {"generator": ("lr_g", "learning_rate_gen"), "critic": ("lr_d", "learning_rate_disc")}.items():
         value = h.number(*keys)
@@ -32,7 +32,7 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
         chosen = {g: r for g, r in known.items() if groups is None or g in groups}
         if not chosen:
             return (
-                Assessment(0.3, "the learning rate is not known; it is the commonest reason")
+                Assessment(0.3, "the learning rate is unknown; too high a rate is the most common reason")
                 if not known and groups is None
                 else None
             )
@@ -40,11 +40,12 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
         over = _over(rate, group)
         if over <= 1:
             return Assessment(
-                0.12 if over > 0.3 else 0.05, f"the learning rate of the {group} is {rate:g}, which is usual"
+                0.12 if over > 0.3 else 0.05,
+                f"the learning rate of the {group} is {rate:g}, which is in the usual range",
             )
         return Assessment(
             min(0.95, 0.6 + 0.1 * over),
-            f"the learning rate of the {group} is {rate:g}, {over:.0f} times the usual upper end",
+            f"the learning rate of the {group} is {rate:g}, {over:.0f} times the usual maximum",
         )
 
     return assess
@@ -53,14 +54,14 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
 def _too_low(h: History, observation: Observation) -> Assessment | None:
     known = {g: r for g, r in rates(h).items() if r > 0}
     if not known:
-        return Assessment(0.3, "the learning rate is not known")
+        return Assessment(0.3, "the learning rate is unknown")
     group, rate = min(known.items(), key=lambda item: item[1] / USUAL.get(item[0], ANY)[0])
     under = USUAL.get(group, ANY)[0] / rate
     if under < 1:
-        return Assessment(0.1, f"the learning rate of the {group} is {rate:g}, which is usual")
+        return Assessment(0.1, f"the learning rate of the {group} is {rate:g}, which is in the usual range")
     return Assessment(
         min(0.95, 0.6 + 0.1 * under),
-        f"the learning rate of the {group} is {rate:g}, {under:.1f} times below the usual lower end",
+        f"the learning rate of the {group} is {rate:g}, {under:.1f} times below the usual minimum",
     )
 
 
@@ -72,7 +73,7 @@ def _zero(h: History, observation: Observation) -> Assessment | None:
 def _outruns(
     fast: str, slow: str, from_: float, score: float, most: float, why: str
 ) -> Callable[[History, Observation], Assessment | None]:
-    """Weighs that ``fast`` has so many times the learning rate of ``slow``; the critic's rate may be a discriminator's."""
+    """Make an assessment of the ratio of two learning rates; a discriminator counts as a critic."""
 
     def assess(h: History, observation: Observation) -> Assessment | None:
         known = rates(h)
@@ -96,14 +97,14 @@ def _momentum(h: History, observation: Observation) -> Assessment | None:
     if first is None:
         return None
     if first >= 0.8:
-        return Assessment(0.85, f"Adam's first beta is {first:g}; GANs are trained with 0 to 0.5")
-    return Assessment(0.05, f"Adam's first beta is {first:g}")
+        return Assessment(0.85, f"Adam's beta1 is {first:g}; GANs are usually trained with 0 to 0.5")
+    return Assessment(0.05, f"Adam's beta1 is {first:g}, which is usual for GANs")
 
 
 CAUSES = [
     Cause(
         name="momentum_too_high",
-        title="Adam's momentum is too high for adversarial training",
+        title="Adam's beta1 is too high for adversarial training",
         of=("mode_dropping", "mode_collapse", "oscillation", "exploding"),
         assess=_momentum,
     ),
@@ -156,14 +157,16 @@ CAUSES = [
     ),
     Cause(
         name="lr_ratio",
-        title="the critic learns too much faster than the generator",
+        title="the critic's learning rate is too high relative to the generator's",
         of=("critic_dominance", "mode_collapse", "mode_dropping", "colour_cast"),
-        assess=_outruns("critic", "generator", 8, 0.55, 0.93, "; the WGAN-GP guide's author took 10 back"),
+        assess=_outruns(
+            "critic", "generator", 8, 0.55, 0.93, "; the author of the WGAN-GP guide withdrew a ratio of 10"
+        ),
     ),
     Cause(
         name="generator_outruns",
-        title="the generator learns faster than the critic can follow",
+        title="the generator's learning rate is too high relative to the critic's",
         of=("mode_collapse", "mode_dropping", "generator_dominance"),
-        assess=_outruns("generator", "critic", 5, 0.7, 0.96, ", so it outruns it"),
+        assess=_outruns("generator", "critic", 5, 0.7, 0.96, ""),
     ),
 ]

@@ -1,7 +1,7 @@
-"""Logs of training runs that Trainwright did not make, as the doctor wants them: CSV, JSON, TensorBoard, W&B.
+"""Readers of logs that other programs wrote: CSV, JSON, TensorBoard, W&B.
 
-A reader for each kind makes series under the log's own column names; here they get the names that symptoms know, and
-what their numbers tell of the kind of game is added. Nothing is guessed: what is not recognised is listed.
+A reader for each kind returns series under the column names of the log. This module maps them to the signals that symptoms use and
+infers the kind of adversarial loss from their values. Nothing is guessed: columns that are not recognised are listed.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ SUFFIXES: Mapping[str, Reader] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), jsonl.read),
     ".wandb": wandb.read,
 }
-# names of logs in a folder, the surest first
+# usual names of logs in a folder, in order of preference
 USUAL = (
     "metrics.jsonl",
     "trainer_state.json",
@@ -35,14 +35,14 @@ DEEPER = ("checkpoint-*/trainer_state.json", "version_*/metrics.csv", "lightning
 
 @dataclass(frozen=True)
 class ForeignLog:
-    """A log and what was made of it.
+    """Log of another program, mapped to signals.
 
     Attributes:
-        history: signals under canonical names; settings are empty.
+        history: signals under their Trainwright names; settings are empty.
         columns: column -> signal.
-        unused: columns with numbers that were not recognised.
+        unused: numeric columns that were not recognised.
         kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``tensorboard`` or ``wandb``.
-        notes: sentences about choices: which run of several, how steps were found, columns that say the same.
+        notes: sentences about choices: which of several runs was read, how steps were found, duplicate columns.
     """
 
     history: History
@@ -53,15 +53,15 @@ class ForeignLog:
 
 
 def read(path: str | Path, given: Mapping[str, str] | None = None, step: str | None = None) -> ForeignLog:
-    """Reads a log of any known kind.
+    """Read a log of any known kind.
 
     Args:
         path: a file or a folder.
-        given: column -> signal, for columns that are not recognised or would be wrongly.
-        step: the column that counts steps; None: found by its name, else rows are counted.
+        given: column -> signal, for columns that are not recognised or are recognised wrongly.
+        step: the column that counts steps; None: it is found by its name, else rows are counted.
 
     Raises:
-        UserError: there is nothing to read, or ``given`` names a column or signal that does not exist.
+        UserError: the log cannot be read, or ``given`` names a column or signal that does not exist.
     """
     place = Path(path).expanduser()
     try:
@@ -77,7 +77,7 @@ def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
         c: s for c, s in log.columns.items() if c in given or not (is_counter(c) or c.startswith(SPEED))
     }  # a counter may be mapped by hand
     if not columns:
-        raise UserError(f"{place}: there is no column of numbers beside steps and times.")
+        raise UserError(f"{place}: there is no numeric column other than steps and times.")
     found = mapping(columns, given, {c: len(s) for c, s in columns.items()})
     history = derive(History({found[c]: columns[c] for c in found}, total=log.total))
     dropped = [
@@ -85,11 +85,13 @@ def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
     ]
     notes = list(log.notes)
     if dropped:
-        notes.append(f"{', '.join(dropped)}: by the numbers not the discriminator's losses, or not surely")
+        notes.append(
+            f"{', '.join(dropped)}: not used, since their values do not identify them as losses of the discriminator"
+        )
         found = {c: s for c, s in found.items() if c not in dropped}
     same = [c for c in columns if c not in found and c not in dropped and recognise(c) in found.values()]
     if same:
-        notes.append(f"another column was read in place of {', '.join(same[:8])}")
+        notes.append(f"not used, since another column holds the same signal: {', '.join(same[:8])}")
     unused = [c for c in columns if c not in found and c not in dropped and c not in same]
     return ForeignLog(history, found, unused, log.kind, tuple(notes))
 
@@ -115,7 +117,7 @@ def _file(place: Path) -> Reader:
         return wandb.read
     if b"\0" in start.rstrip(b"\0\r\n") and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(
-            f"{place} is a binary file that is not known here. CSV, JSON, JSONL, TensorBoard event files and W&B runs are read."
+            f"{place} is a binary file of an unknown kind. Supported: CSV, JSON, JSONL, TensorBoard event files and W&B runs."
         )
     if place.suffix.lower() in SUFFIXES:
         return SUFFIXES[place.suffix.lower()]
@@ -141,5 +143,5 @@ def _folder(place: Path) -> Callable[[str | None], Log]:
 
 
 def _number(file: Path) -> int:
-    """The number in the name of the folder: ``checkpoint-500``, ``version_3``."""
+    """Return the number in the name of the folder: ``checkpoint-500``, ``version_3``."""
     return int("".join(c for c in file.parent.name if c.isdigit()) or 0)

@@ -1,4 +1,4 @@
-"""What every kind of log is turned into before names are looked at, and how its rows are given steps."""
+"""Common form of all logs before names are mapped, and assignment of steps to rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from trainwright.errors import UserError, nearest
 
 @dataclass
 class Log:
-    """A log as it was found: a series for each column with numbers, under the column's own name.
+    """Log with a series for each numeric column, under the name of the column.
 
     Attributes:
         kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``tensorboard`` or ``wandb``.
         columns: name -> series.
-        notes: sentences about what was done to read it.
-        total: steps the run was to have, if the log says so.
+        notes: sentences about choices made while reading.
+        total: planned number of steps, if the log contains it.
     """
 
     kind: str
@@ -29,20 +29,20 @@ class Log:
 
 
 class NumberTable:
-    """Cells with numbers, by column and row; a cell that is empty is not there."""
+    """Sparse table of numeric cells by column and row."""
 
     def __init__(self) -> None:
         self.size = 0
         self._cells: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
 
     def put(self, column: str, rows: np.ndarray, values: np.ndarray) -> None:
-        """Adds cells of one column."""
+        """Add cells of one column."""
         parts = self._cells.setdefault(column, ([], []))
         parts[0].append(rows)
         parts[1].append(values)
 
     def extend(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Adds rows of names and numbers; numbers may be texts, anything else is passed over."""
+        """Add rows of names and numbers; numbers may be strings, other values are skipped."""
         found: dict[str, tuple[list[int], list[float]]] = {}
         for row in rows:
             for name, value in row.items():
@@ -56,7 +56,7 @@ class NumberTable:
             self.put(name, np.array(at), np.array(values, dtype=float))
 
     def columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Name -> (rows, values), rows rising."""
+        """Return name -> (rows, values), with increasing rows."""
         return {
             name: (np.concatenate(at), np.concatenate(values))
             for name, (at, values) in self._cells.items()
@@ -64,27 +64,27 @@ class NumberTable:
         }
 
     def log(self, kind: str, step: str | None, notes: Iterable[str] = ()) -> Log:
-        """Gives every cell the step of its row.
+        """Make a log in which every cell has the step of its row.
 
         Raises:
-            UserError: ``step`` is no column.
+            UserError: there is no column ``step``.
         """
         cells, said = self.columns(), list(notes)
         name = step or step_column(cells)
         if step is not None and step not in cells:
-            raise UserError(f"no column {step!r} with numbers to take steps from.{nearest(step, cells)}")
+            raise UserError(f"there is no numeric column {step!r} for the steps.{nearest(step, cells)}")
         steps = self._steps(cells, name, said)
         return Log(kind, {c: rising(steps[at], v) for c, (at, v) in cells.items() if c != name}, said)
 
     def _steps(self, cells: dict[str, tuple[np.ndarray, np.ndarray]], name: str | None, said: list[str]) -> np.ndarray:
         counted = np.arange(1, self.size + 1, dtype=float)
         if name is None:
-            said.append("no column counts steps: rows were counted")
+            said.append("no column counts steps, so rows were counted")
             return counted
         steps = self._filled(cells[name])
         fullest = max((at for c, (at, _) in cells.items() if c != name), key=len, default=np.arange(0))
         if name.strip().lower() in EPOCH and len(fullest) > 8 and len(np.unique(steps[fullest])) < 0.5 * len(fullest):
-            said.append(f"{name} stands still for several rows: rows were counted")
+            said.append(f"{name} is constant over several rows, so rows were counted")
             return counted
         back = np.flatnonzero(np.diff(steps) < 0) + 1
         if not len(back):
@@ -93,16 +93,18 @@ class NumberTable:
         if epochs is not None:
             number = self._filled(cells[epochs])
             if np.mean(number[back] > number[back - 1]) > 0.9:
-                said.append(f"{name} begins anew in every {epochs}: steps are {epochs} x rows of one + {name}")
+                said.append(f"{name} restarts in every {epochs}, so steps are {epochs} x rows per {epochs} + {name}")
                 return (number - number[0]) * (steps.max() - steps.min() + 1) + steps
         if len(back) > 2:
-            said.append(f"{name} goes back {len(back)} times: rows were counted")
+            said.append(f"{name} decreases {len(back)} times, so rows were counted")
             return counted
-        said.append(f"{name} goes back at row {back[0] + 1}: what a resumed run did again replaces what it did before")
+        said.append(
+            f"{name} decreases at row {back[0] + 1}: steps that a resumed run repeated replace the earlier ones"
+        )
         return steps
 
     def _filled(self, cells: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """A value for each row: an empty cell has that of the row before."""
+        """Return a value for each row; an empty cell takes the value of the previous row."""
         at, values = cells[0][np.isfinite(cells[1])], cells[1][np.isfinite(cells[1])]
         if not len(at):
             return np.arange(1, self.size + 1, dtype=float)
@@ -111,7 +113,7 @@ class NumberTable:
 
 
 def rising(steps: np.ndarray, values: np.ndarray) -> Series:
-    """A series with rising steps: of several readings of a step, and where steps go back, what was written last stays."""
+    """Make a series with increasing steps; of repeated steps the last written value is kept."""
     steps, values = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
     if len(steps) > 1:
         later = np.minimum.accumulate(steps[::-1])[::-1]
@@ -121,7 +123,7 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Series:
 
 
 def as_number(value: Any) -> float | None:
-    """A number, also as a text (``nan``, ``-inf``, ``tensor(0.5)``) or as StyleGAN's ``{"num": 4, "mean": 0.5}``; else None."""
+    """Return a number, also from a string (``nan``, ``-inf``, ``tensor(0.5)``); else None."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -141,7 +143,10 @@ def as_number(value: Any) -> float | None:
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values of nested objects, names joined by ``/``; a statistic with a mean is its mean."""
+    """Yield names and values of nested objects, names joined by ``/``.
+
+    A statistic such as StyleGAN's ``{"num": 4, "mean": 0.5}`` is read as its mean.
+    """
     for name, value in row.items():
         if isinstance(value, Mapping):
             if "mean" in value and set(value) <= {"num", "mean", "std", "min", "max", "count"}:

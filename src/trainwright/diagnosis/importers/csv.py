@@ -1,4 +1,4 @@
-"""CSV logs: any delimiter, byte-order marks, quotes, empty cells, no header, a torn last row."""
+"""CSV logs: any delimiter, byte-order marks, quotes, empty cells, no header, a truncated last row."""
 
 import csv
 import re
@@ -11,16 +11,16 @@ import numpy as np
 from trainwright.diagnosis.importers.columns import Log, NumberTable, as_number
 from trainwright.errors import UserError
 
-CHUNK = 50_000  # rows at a time: a long log does not have to fit as text
+CHUNK = 50_000  # rows at a time, so that a long log need not fit in memory as text
 DELIMITERS = (",", ";", "\t", "|", " ")
-EXPORT = {"wall time", "step", "value"}  # what TensorBoard's download button writes, the tag being in the file's name
+EXPORT = {"wall time", "step", "value"}  # columns of a TensorBoard download; the tag is in the file name
 
 
 def read(path: Path, step: str | None = None) -> Log:
-    """Reads a CSV file.
+    """Read a CSV file.
 
     Raises:
-        UserError: it is no table, or no column holds numbers.
+        UserError: it is not a table, or no column holds numbers.
     """
     try:
         return _read(path, step)
@@ -39,17 +39,17 @@ def _read(path: Path, step: str | None) -> Log:
         names, notes, table = _names(first, path, delimiter), [], NumberTable()
         if all(as_number(c) is not None for c in first if c):
             names = [str(i + 1) for i in range(len(first))]
-            notes.append("the file has no header: its columns are called 1, 2, ...")
+            notes.append("the file has no header, so its columns are named 1, 2, ...")
             _fill(table, names, [first], delimiter)
         while chunk := list(islice(rows, CHUNK)):
             _fill(table, names, chunk, delimiter)
     if not table.columns():
-        raise UserError(f"{path}: no column holds numbers. A CSV log has a line of names and rows of numbers.")
+        raise UserError(f"{path}: no column holds numbers. A CSV log has a header line and rows of numbers.")
     return table.log("csv", step, notes)
 
 
 def _names(first: list[str], path: Path, delimiter: str) -> list[str]:
-    """The names in a header: each once, the nameless first one (pandas) being an index."""
+    """Return unique names from a header; a first column without a name (pandas) is an index."""
     names = [c.strip().lstrip("#").strip() for c in first]
     if not names[0] and delimiter == " ":
         names = names[1:]  # "# step loss", as numpy.savetxt writes it
@@ -64,14 +64,14 @@ def _names(first: list[str], path: Path, delimiter: str) -> list[str]:
 
 
 def encoding(path: Path) -> str:
-    """The encoding that a file's first bytes tell."""
+    """Return the encoding that the first bytes of a file indicate."""
     with path.open("rb") as handle:
         start = handle.read(4)
     return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def delimiter_of(lines: list[str]) -> str:
-    """The delimiter that cuts most lines into the same number of cells; a comma if none does."""
+    """Return the delimiter that splits most lines into the same number of cells; a comma if none does."""
     best, score = ",", 0.0
     for mark in DELIMITERS:
         counts = [len(next(csv.reader([line.strip()], delimiter=mark, skipinitialspace=True), [])) for line in lines]
@@ -83,7 +83,7 @@ def delimiter_of(lines: list[str]) -> str:
 
 
 def _unbroken(lines: Iterator[str]) -> Iterator[str]:
-    """Lines without the NUL bytes that a crash may leave at the end of a file."""
+    """Yield lines without the NUL bytes that a crash may leave at the end of a file."""
     for line in lines:
         yield line.replace("\0", "") if "\0" in line else line
 
@@ -101,7 +101,7 @@ def _fill(table: NumberTable, names: list[str], rows: list[list[str]], delimiter
 
 
 def _sparse(table: NumberTable, name: str, column: tuple[str, ...], comma: bool) -> None:
-    """The cells of a column that hold numbers; a text, or a header written again after a restart, is passed over."""
+    """Add the numeric cells of a column; text, such as a header repeated after a restart, is skipped."""
     at, values = [], []
     for i, cell in enumerate(column):
         if not cell:

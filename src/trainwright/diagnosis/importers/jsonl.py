@@ -1,4 +1,4 @@
-"""JSON logs: lines of objects, a list of objects, a Trainer's ``trainer_state.json``, a Keras history (an object of lists)."""
+"""JSON logs: lines of objects, a list of objects, ``trainer_state.json`` of Hugging Face, a Keras history."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ CHUNK = 20_000  # lines at a time
 
 
 def read(path: Path, step: str | None = None) -> Log:
-    """Reads a file of JSON, whichever of these forms it has.
+    """Read a JSON file in any of these forms.
 
     Raises:
         UserError: it is not JSON, or no value in it is a number.
@@ -29,7 +29,7 @@ def read(path: Path, step: str | None = None) -> Log:
 
 
 def _whole(path: Path, step: str | None) -> Log | None:
-    """The file as one value; None if it is lines."""
+    """Read the file as one JSON value; None if it consists of lines."""
     with path.open(encoding=encoding(path), errors="replace") as handle:
         first = handle.readline().strip()
         if first.startswith("{") and _object(first):
@@ -69,12 +69,12 @@ def _lines(path: Path, step: str | None) -> Log:
             table.extend(_plain(rows))
     if not whole:
         raise UserError(f"{path} is not a JSON log: none of its lines is a JSON object.")
-    notes = [f"{broken} lines are not JSON objects and were passed over"] if broken else []
+    notes = [f"{broken} lines are not JSON objects and were skipped"] if broken else []
     return table.log("jsonl", step, notes)
 
 
 def _parse(lines: list[str]) -> list[Any]:
-    """All lines at once, which is faster; one by one if one of them is broken."""
+    """Parse all lines at once, which is faster; one by one if one of them is invalid."""
     try:
         values = json.loads("[" + ",".join(line for line in lines if line.strip()) + "]")
         return list(values)

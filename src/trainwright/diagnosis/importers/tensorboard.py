@@ -1,4 +1,7 @@
-"""TensorBoard folders, read from the record files themselves: every scalar, no sampling, a torn last record passed over."""
+"""TensorBoard folders, read directly from the event files: every scalar, without sampling.
+
+A truncated last record is skipped.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -26,13 +29,13 @@ Scalars = dict[str, tuple[list[float], list[float]]]
 
 
 def event_files(folder: Path) -> list[Path]:
-    """The event files in a folder and below, in the order of writing."""
+    """Return the event files in a folder and its subfolders, in the order of writing."""
     found = [folder] if folder.is_file() else list(folder.rglob("*tfevents*"))
     return sorted((f for f in found if f.is_file() and "profile-empty" not in f.name), key=lambda f: (f.parent, f.name))
 
 
 def read(path: Path, step: str | None = None) -> Log:
-    """Reads an event file, or the run with most scalars of a folder.
+    """Read an event file, or the run with the most scalars in a folder.
 
     Raises:
         UserError: there are no scalars.
@@ -51,12 +54,14 @@ def read(path: Path, step: str | None = None) -> Log:
     notes = []
     if len(runs) > 1:
         others = ", ".join(sorted(_called(root, path) for root in runs if root != chosen)[:6])
-        notes.append(f"several runs: {_called(chosen, path)} was read, which has most scalars (also there: {others})")
+        notes.append(
+            f"of several runs the one with the most scalars was read, {_called(chosen, path)} (others: {others})"
+        )
     return Log("tensorboard", runs[chosen], notes)
 
 
 def _runs(folders: dict[Path, Scalars]) -> dict[Path, dict[str, Series]]:
-    """Folders put together that are parts of one run: ``train`` beside ``validation``, and what ``add_scalars`` makes below a run."""
+    """Combine folders that are parts of one run: ``train`` and ``validation``, and subfolders that ``add_scalars`` makes."""
     runs: dict[Path, dict[str, Series]] = {}
     for folder in sorted(folders, key=lambda f: len(f.parts)):
         scalars, root, rename = folders[folder], folder, ""
@@ -79,7 +84,7 @@ def _called(root: Path, path: Path) -> str:
 
 
 def _take(file: Path, scalars: Scalars) -> None:
-    """Adds a file's scalars: ``simple_value`` as torch writes them, scalar tensors as TensorFlow does."""
+    """Add the scalars of a file: ``simple_value`` as PyTorch writes them, scalar tensors as TensorFlow does."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event
 
@@ -109,14 +114,14 @@ def _scalar(value: Any) -> float | None:
         return None
 
 
-# kept: an event file of 4.5 MB takes 0.5 s of CPU here, 2.8 s in TensorBoard's event_file_loader and 4.7 s in its EventAccumulator
+# faster than TensorBoard's readers: a file of 4.5 MB takes 0.5 s of CPU here, 2.8 s in event_file_loader, 4.7 s in EventAccumulator
 def _records(file: Path) -> Iterator[bytes]:
-    """The payloads of a TFRecord file: length (8 bytes), its checksum (4), data, its checksum (4)."""
+    """Yield the payloads of a TFRecord file: length (8 bytes), its checksum (4), data, its checksum (4)."""
     size = file.stat().st_size
     with file.open("rb") as handle:
         while len(head := handle.read(12)) == 12:
             (length,) = struct.unpack("<Q", head[:8])
             if length > size - handle.tell():
-                return  # torn, or not a record
+                return  # a truncated record, or none
             yield handle.read(length)
             handle.seek(4, 1)

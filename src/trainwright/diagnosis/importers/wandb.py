@@ -1,7 +1,7 @@
 """W&B runs from their ``.wandb`` file, without a network: LevelDB's log format around protobuf records.
 
-The file is ``:W&B``, a magic number and a version (7 bytes), then blocks of 32 KiB. A record in a block is a CRC-32 of type and data, a
-length, a type (1 whole, 2 first part, 3 middle, 4 last) and the data.
+The file starts with ``:W&B``, a magic number and a version (7 bytes), followed by blocks of 32 KiB. A record in a block has a CRC-32
+of type and data, a length, a type (1 whole, 2 first part, 3 middle, 4 last) and the data.
 """
 
 import json
@@ -22,7 +22,7 @@ OWN = ("_runtime", "_timestamp", "_wandb")
 
 
 def run_files(folder: Path) -> list[Path]:
-    """The ``.wandb`` files in a run folder, or in the folder that holds run folders; oldest first."""
+    """Return the ``.wandb`` files of a run folder, or of a folder of run folders; oldest first."""
     found = {
         f.resolve() for pattern in ("*.wandb", "*run-*/*.wandb", "wandb/*run-*/*.wandb") for f in folder.glob(pattern)
     }
@@ -30,16 +30,16 @@ def run_files(folder: Path) -> list[Path]:
 
 
 def read(path: Path, step: str | None = None) -> Log:
-    """Reads a ``.wandb`` file, or the newest in a folder.
+    """Read a ``.wandb`` file, or the newest in a folder.
 
     Raises:
-        UserError: W&B is not installed, or the file is not one of its.
+        UserError: W&B is not installed, or the file is not a W&B run.
     """
     files = [path] if path.is_file() else run_files(path)
     if not files:
         raise UserError(f"{path} holds no W&B run.")
     file = files[-1]
-    notes = [f"{len(files)} runs: the newest, {file.parent.name}, was read"] if len(files) > 1 else []
+    notes = [f"of {len(files)} runs the newest was read, {file.parent.name}"] if len(files) > 1 else []
     try:
         from google.protobuf.message import DecodeError
         from wandb.proto import wandb_internal_pb2
@@ -62,19 +62,19 @@ def read(path: Path, step: str | None = None) -> Log:
     if not table.columns():
         raise UserError(f"{file}: nothing was logged in this W&B run.")
     if damaged:
-        notes.append(f"{damaged} damaged records were passed over")
+        notes.append(f"{damaged} damaged records were skipped")
     return table.log("wandb", step, notes)
 
 
 def records(file: Path) -> Iterator[bytes | None]:
-    """Payloads in order; None for a damaged one. A record that a crash tore at the end is not there.
+    """Yield payloads in order; None for a damaged one. A truncated last record is skipped.
 
     Raises:
-        UserError: the file does not begin as it must.
+        UserError: the file does not start with the header of a W&B run.
     """
     with file.open("rb") as handle:
         if handle.read(4) != HEADER:
-            raise UserError(f"{file} is not a W&B run file: it does not begin with {HEADER.decode()}.")
+            raise UserError(f"{file} is not a W&B run file: it does not start with {HEADER.decode()}.")
         handle.seek(0)
         parts: list[bytes] | None = None
         start = HEAD
@@ -98,19 +98,19 @@ def records(file: Path) -> Iterator[bytes | None]:
 
 
 def _fragments(block: bytes, at: int) -> Iterator[tuple[int, bytes | None]]:
-    """(type, data) of the parts in a block; data is None where the checksum is wrong."""
+    """Yield (type, data) of the parts in a block; data is None if the checksum is wrong."""
     while at + HEAD <= len(block):
         crc, length, kind = struct.unpack_from("<IHB", block, at)
         end = at + HEAD + length
         if kind not in (WHOLE, FIRST, MIDDLE, LAST) or end > len(block):
-            return  # padding, or torn
+            return  # padding, or a truncated record
         good = zlib.crc32(memoryview(block)[at + 6 : end]) == crc
         yield kind, block[at + HEAD : end] if good else None
         at = end
 
 
 def _row(history: Any) -> dict[str, Any]:
-    """One call of ``wandb.log``: numbers by name."""
+    """Return the numbers of one call of ``wandb.log``, by name."""
     row: dict[str, Any] = {"_step": history.step.num}
     for item in history.item:
         name = item.key or "/".join(item.nested_key)

@@ -1,1 +1,1 @@
-"""Costlier measurements that produce signals every so often: of samples beside real images, and of weights."""
+"""Periodic, more expensive measurements: samples compared with real images."""

@@ -1,6 +1,6 @@
-"""Samples beside real images, in a space that costs next to nothing: pixels pooled to 8 x 8, whitened by the real data's scale.
+"""Comparison of samples with real images in a cheap feature space: pixels pooled to 8 x 8 and scaled by the real data.
 
-Every number is relative to real data, never an absolute. Definitions and sources stand at the functions.
+Every value is relative to real data. Definitions and sources are given at the functions.
 """
 
 import torch
@@ -10,22 +10,22 @@ from torch import Tensor
 from trainwright.metrics.neighbours import manifold_metrics, nearest_distance, radii
 from trainwright.metrics.reference_split import parts
 
-POOLED = 8  # side of the pooled image; 8 x 8 keeps what a thumbnail shows
+POOLED = 8  # side of the pooled image; 8 x 8 keeps the content of a thumbnail
 KEPT = 32  # principal components of the real images
 NEIGHBOURS = 5
 BINS = 20
-DUPLICATE = 0.25  # of the real images' median distance to their nearest: nearer than that is the same image again
+DUPLICATE = 0.25  # share of the real images' median nearest distance; a smaller distance counts as a duplicate
 ENERGY = 1e-12
 
 
 class SampleProbe:
-    """Signals of samples beside a fixed set of real images.
+    """Measurement of samples against a fixed set of real images.
 
     Args:
-        real: (n, C, H, W) in [-1, 1], training images with which samples are compared; vectors (n, D) do too, without texture.
-        held_out: (m, C, H, W), real images that training never sees; may be empty.
-        train: (N, C, H, W), the training images that copies are looked for among; by default ``real``.
-        appearance: whether texture and colour mean anything; not for drawings of something else.
+        real: (n, C, H, W) in [-1, 1], training images as the reference; vectors (n, D) are accepted, without texture.
+        held_out: (m, C, H, W), real images outside the training set; may be empty.
+        train: (N, C, H, W), the training images among which copies are searched; by default ``real``.
+        appearance: measure texture and colour; off for images that only visualise other data.
     """
 
     def __init__(self, real: Tensor, held_out: Tensor, train: Tensor | None = None, *, appearance: bool = True) -> None:
@@ -54,7 +54,10 @@ class SampleProbe:
         return torch.as_tensor(((_pool(images) - self.mean) / self.scale) @ self.axes)
 
     def ceiling(self, count: int) -> dict[str, float]:
-        """What some real images score beside others: the value of a perfect generator of which ``count`` samples are looked at."""
+        """Return the values that real images reach when compared with other real images.
+
+        They are the best values to expect from ``count`` samples of a perfect generator.
+        """
         first, second = parts(self.real, count, least=NEIGHBOURS + 1)
         if min(len(first), len(second)) <= NEIGHBOURS:
             return {}
@@ -62,7 +65,7 @@ class SampleProbe:
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
 
     def measure(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
-        """Signals of samples (n, C, H, W) in [-1, 1]; empty if a sample is not finite or there are too few."""
+        """Return signals of samples (n, C, H, W) in [-1, 1]; empty if one is not finite or there are too few."""
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
             return {}
@@ -78,7 +81,7 @@ class SampleProbe:
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
     def measure_diversity(self, fake: Tensor, prefix: str) -> dict[str, float]:
-        """Only diversity and coverage, for a second set of samples."""
+        """Return only diversity and coverage, for a second set of samples."""
         fake = fake.float().cpu()
         if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
             return {}
@@ -103,12 +106,13 @@ class SampleProbe:
 
 
 def texture(images: Tensor) -> dict[str, float]:
-    """Second moments of (n, C, H, W): means over images.
+    """Return second moments of images (n, C, H, W), averaged over images.
 
     Returns:
-        lattice: variance of the four 2 x 2 sub-lattices' means over the image's variance (photographs .002, white noise
-        3/(H W); transposed convolutions begin at about 0.3). nyquist: power at (N/2, 0), (0, N/2) and
-        (N/2, N/2) over that of the bins beside them (about 1). top_octave: power in frequencies above half of Nyquist.
+        lattice: variance of the means of the four 2 x 2 sub-lattices, over the variance of the image. Photographs have 0.002, white
+        noise 3/(H W), untrained transposed convolutions about 0.3.
+        nyquist: power at (N/2, 0), (0, N/2) and (N/2, N/2) over that of neighbouring bins; about 1 in photographs.
+        top_octave: power in frequencies above half the Nyquist frequency.
         contrast: standard deviation of the pixels of an image.
     """
     height, width = images.shape[2:]
@@ -120,13 +124,13 @@ def texture(images: Tensor) -> dict[str, float]:
     power = torch.fft.fft2(grey - grey.mean((1, 2), keepdim=True)).abs().square().mean(0)
     h, w = power.shape
     near = [(h // 2, 1), (h // 2, 2), (1, w // 2), (2, w // 2), (h // 2 - 1, w // 2), (h // 2 - 2, w // 2)]
-    beside = torch.stack([power[i % h, j % w] for i, j in near]).mean()
+    neighbours = torch.stack([power[i % h, j % w] for i, j in near]).mean()
     peaks = torch.stack([power[h // 2, 0], power[0, w // 2], power[h // 2, w // 2]]).mean()
     rows, columns = torch.fft.fftfreq(h).abs()[:, None], torch.fft.fftfreq(w).abs()[None]
     top = power[torch.maximum(rows, columns) > 0.25].mean() / (h * w)
     return {
         "lattice": lattice,
-        "nyquist": float(peaks / beside.clamp_min(ENERGY)),
+        "nyquist": float(peaks / neighbours.clamp_min(ENERGY)),
         "top_octave": float(top),
         "contrast": float(images.std((1, 2, 3)).mean()),
     }
@@ -140,7 +144,7 @@ def _pool(images: Tensor) -> Tensor:
 
 
 def _pairwise(points: Tensor) -> float:
-    """Mean squared distance of two different points: 2 n/(n-1) times the total variance."""
+    """Return the mean squared distance of two different points: twice the total unbiased variance."""
     return float(2 * points.var(0).sum())
 
 
@@ -151,7 +155,7 @@ def _nearest_other(points: Tensor) -> Tensor:
 
 
 def _means(points: Tensor, k: int, rounds: int = 10) -> Tensor:
-    """k-means from spread-out starts (farthest first), for NDB's bins; deterministic."""
+    """Compute the bins of NDB by deterministic k-means, started from farthest points."""
     chosen = [points[0]]
     nearest = torch.cdist(points, points[:1])[:, 0]
     for _ in range(min(k, len(points)) - 1):
@@ -170,7 +174,10 @@ def _share(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _different(p: Tensor, n: int, q: Tensor, m: int) -> float:
-    """NDB/K (Richardson & Weiss 2018): share of bins whose proportions differ by a two-proportion z-test at 5 %."""
+    """Compute NDB/K (Richardson & Weiss 2018): share of bins whose proportions differ.
+
+    The criterion is a two-proportion z-test at 5 %.
+    """
     pooled = (p * n + q * m) / (n + m)
     error = (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt().clamp_min(1e-9)
     return float(((p - q).abs() / error > 1.96).float().mean())

@@ -1,6 +1,6 @@
 """Symptoms that several families share, one file each; every file of this folder is registered.
 
-A symptom that only one family has stands in the ``diagnostics.py`` of that family. Other packages register theirs by the
+A symptom of a single family is declared in the ``diagnostics.py`` of that family. Other packages register symptoms by the
 entry point ``trainwright.symptoms``.
 """
 
@@ -9,5 +9,5 @@ from trainwright.diagnosis.definitions import Symptom
 
 
 def symptoms() -> dict[str, Symptom]:
-    """Every symptom by name: shared ones, those of families and those of other packages."""
+    """Return every symptom by name: shared ones, those of families and those of other packages."""
     return plugins.symptoms()

@@ -1,4 +1,4 @@
-"""Checkerboard: a regular grid of pixels in samples."""
+"""Checkerboard: a regular pixel grid in samples."""
 
 from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
@@ -6,29 +6,33 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "lattice": Bound(
         0.01,
-        "variance of the 2 x 2 sub-lattices' means over that of the images",
+        "variance of the means of the 2 x 2 sub-lattices, over that of the images",
         "ours, measured: real photographs 0.002, transposed convolutions at their start 0.3",
     ),
-    "lattice_ratio": Bound(5.0, "the same over the real images'", "ours, measured"),
+    "lattice_ratio": Bound(5.0, "that share over the share in real images", "ours, measured"),
     "nyquist_ratio": Bound(
         1.2,
-        "power at the Nyquist frequencies over their neighbours, over the real images': below it fine detail is noise without a grid",
+        "power at the Nyquist frequencies over that of neighbouring ones, relative to real images: below it fine detail is noise",
         "ours, measured: white noise 0.7 to 1.1, transposed convolutions 1.3 to 40",
     ),
-    "warm_up": Bound(0.2, "share of the budget in which a fresh generator may show its stride", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "warm_up": Bound(
+        0.2,
+        "share of the budget before the first judgement: an untrained generator may show the stride of its layers",
+        "ours",
+    ),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Samples have a lattice or Nyquist peaks that real images have not."""
+    """Detect a lattice and Nyquist peaks that real images do not have."""
     lattice, ratio, peaks = (
         h.get("samples/lattice_share"),
         h.get("samples/lattice_ratio"),
         h.get("samples/nyquist_ratio"),
     )
     if lattice is None or ratio is None or peaks is None:
-        return Unknown("samples beside real images: sub-lattice means and Nyquist peaks")
+        return Unknown("samples and real images, to compare sub-lattice means and Nyquist peaks")
     grid = (lattice.values > BOUNDS["lattice"].value) & (ratio.values > BOUNDS["lattice_ratio"].value)
     grid &= peaks.at(lattice.steps) > BOUNDS["nyquist_ratio"].value
     bad = grid & (lattice.steps > BOUNDS["warm_up"].value * h.budget)
@@ -43,24 +47,24 @@ def detect(h: History) -> Judgement:
             peaks,
             stretch,
             BOUNDS["nyquist_ratio"].value,
-            "peaks at the pixel grid are {value} times those of real images",
+            "spectral peaks at the pixel grid are {value} times those of real images (healthy: below {against})",
         ),
         evidence(
             "samples/lattice_share",
             lattice,
             stretch,
             BOUNDS["lattice"].value,
-            "{value} of a sample's variance is a fixed lattice (real images: about 0.002)",
+            "a share of {value} of the variance of samples is a fixed pixel grid (real images: about 0.002)",
         ),
     )
 
 
 SYMPTOM = Symptom(
     name="checkerboard",
-    title="checkerboard",
-    what="Samples carry a regular pixel grid that real images have not.",
-    measured="Variance of the four sub-lattices' means, and power at the Nyquist frequencies over their neighbours, "
-    "both compared with real images.",
+    title="checkerboard artefacts",
+    what="Samples show a regular pixel grid that real images do not have.",
+    measured="Variance of the means of the four sub-lattices, and power at the Nyquist frequencies over that of neighbouring ones. "
+    "Both are compared with real images.",
     bounds=BOUNDS,
     detect=detect,
 )

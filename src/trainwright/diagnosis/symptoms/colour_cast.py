@@ -1,4 +1,4 @@
-"""Colour cast: samples have another tint than real images."""
+"""Colour cast: samples have a different tint or brightness than real images."""
 
 from trainwright.diagnosis.definitions import (
     Bound,
@@ -16,37 +16,37 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "shift": Bound(
         0.8,
-        "shift of a channel's mean, in standard deviations of that mean over real images",
+        "shift of the mean of a channel, in standard deviations of that mean over real images",
         "ours",
     ),
     "fading": Bound(
-        0.9, "the shift over what it was two readings ago: below it samples are taking on the right tint", "ours"
+        0.9, "ratio of the shift to its value two readings earlier: below it the shift is decreasing", "ours"
     ),
-    "warm_up": Bound(0.2, "share of the budget before it is judged", "ours"),
-    "readings": Bound(3, "readings in a row", "ours"),
+    "warm_up": Bound(0.2, "share of the budget before the first judgement", "ours"),
+    "readings": Bound(3, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """The mean of a channel lies far from the real images'."""
+    """Detect a channel whose mean is far from that of real images."""
     shift = h.get("samples/channel_shift")
     if shift is None:
-        return Unknown("samples beside real images: the mean of each channel")
+        return Unknown("samples and real images, to compare the mean of each channel")
     level = smooth(shift.values, 2)
     bad = (level > BOUNDS["shift"].value) & (level > BOUNDS["fading"].value * earlier(level, 2))
     bad &= shift.steps > BOUNDS["warm_up"].value * h.budget
     stretch = persistent(shift.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "a channel's mean is off by {value} standard deviations of the real images' (healthy: below {against})"
+    said = "the mean of a colour channel differs from real images by {value} standard deviations (healthy: below {against})"
     return observation(stretch, "sick", evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said))
 
 
 SYMPTOM = Symptom(
     name="colour_cast",
     title="a colour cast",
-    what="Samples are tinted, too dark or too light.",
-    measured="Distance of each channel's mean from the real images', over its spread from image to image.",
+    what="Samples are tinted, too dark or too bright.",
+    measured="Difference of the mean of each channel from real images, over the standard deviation of that mean over real images.",
     bounds=BOUNDS,
     detect=detect,
 )

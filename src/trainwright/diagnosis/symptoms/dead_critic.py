@@ -1,4 +1,4 @@
-"""A dead critic: it gives every image the same score."""
+"""Dead critic: every image gets the same score."""
 
 import numpy as np
 
@@ -15,26 +15,31 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
-    "gradient_norm": Bound(0.01, "norm of the critic's gradient at its input; the penalty asks for 1", "ours"),
+    "gradient_norm": Bound(0.01, "norm of the critic's gradient at its input; the penalty pulls it to 1", "ours"),
     "spread": Bound(1e-4, "standard deviation of scores over images", "ours"),
-    "readings": Bound(3, "readings in a row", "ours"),
+    "readings": Bound(3, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """The critic's slope at its input, or the spread of its scores, is as good as 0."""
+    """Detect a critic whose input gradient, or spread of scores, is practically 0."""
     slope = h.get("critic/gradient_norm", "discriminator/gradient_norm", least=3)
     spread = h.get("critic/score_spread", "discriminator/score_spread", least=2)
     if slope is None and spread is None:
-        return Unknown("the critic's gradient at its input, or the spread of its scores over images")
+        return Unknown("the norm of the critic's gradient at its input, or the spread of its scores over images")
     for name, series, bound, said in (
         (
             "critic/gradient_norm",
             slope,
             BOUNDS["gradient_norm"].value,
-            "the critic's slope at its input is {value} (the penalty asks for 1)",
+            "the norm of the critic's gradient at its input is {value} (the penalty pulls it to 1)",
         ),
-        ("critic/score_spread", spread, BOUNDS["spread"].value, "its scores of different images differ by {value}"),
+        (
+            "critic/score_spread",
+            spread,
+            BOUNDS["spread"].value,
+            "the standard deviation of the critic's scores over images is {value} (healthy: above {against})",
+        ),
     ):
         if series is None:
             continue
@@ -50,7 +55,7 @@ SYMPTOM = Symptom(
     name="dead_critic",
     title="a dead critic",
     what="The critic gives every image the same score, so neither it nor the generator can learn.",
-    measured="Norm of its gradient at its input, which the penalty wants to be 1; spread of its scores over images.",
+    measured="Norm of its gradient at its input, which the penalty pulls to 1, and spread of its scores over images.",
     bounds=BOUNDS,
     detect=detect,
     speed="fast",

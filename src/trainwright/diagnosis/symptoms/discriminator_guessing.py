@@ -1,4 +1,4 @@
-"""A discriminator that guesses: its cross-entropy stays at ln 2."""
+"""Discriminator at chance level: its cross-entropy stays at ln 2."""
 
 import math
 
@@ -19,21 +19,23 @@ from trainwright.diagnosis.history import History
 
 LN2 = math.log(2)
 BOUNDS = {
-    "within": Bound(0.04, "relative distance from ln 2 a term", "the video VAE-GAN guide: stays at about 0.69"),
+    "within": Bound(
+        0.04, "relative distance from ln 2 per term", "the video VAE-GAN guide: the loss stays at about 0.69"
+    ),
     "coverage": Bound(
         0.35,
-        "coverage over what real images reach: above it guessing is what an equilibrium looks like",
+        "coverage relative to real images: above it chance level is the expected equilibrium",
         "Goodfellow et al. 2014",
     ),
-    "held": Bound(0.08, "share of the budget for which it must stay there", "ours"),
+    "held": Bound(0.08, "share of the budget over which the loss must stay at chance level", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Within 4 % of ln 2 for long, while samples are bad or nobody knows how good they are."""
+    """Detect a loss within 4 % of ln 2 for long, while samples are bad or not measured."""
     d = h.get("discriminator/term", least=10)
     if d is None or h.facts.get("adversarial", "bce") != "bce":
-        return Unknown("the discriminator's cross-entropy a term")
+        return Unknown("the discriminator's cross-entropy per term")
     d = thin(d)
     bad = np.abs(smooth(d.values, 8) - LN2) < BOUNDS["within"].value * LN2
     coverage, ceiling = h.get("samples/coverage"), h.get("real/coverage")
@@ -42,16 +44,17 @@ def detect(h: History) -> Judgement:
     stretch = persistent(d.steps, bad, 5)
     if stretch is None or stretch.end - stretch.onset < BOUNDS["held"].value * h.budget:
         return None
-    said = "the discriminator's cross-entropy stays at {value} a term, which is a guess (ln 2 = {against})"
+    said = "the discriminator's cross-entropy stays at {value} per term, the level of guessing (ln 2 = {against})"
     known = coverage is not None
     return observation(stretch, "sick" if known else "suspect", evidence("discriminator/term", d, stretch, LN2, said))
 
 
 SYMPTOM = Symptom(
     name="discriminator_guessing",
-    title="the discriminator guesses",
-    what="The discriminator cannot tell real from fake and teaches nothing; at an equilibrium of good samples that would be success.",
-    measured="Cross-entropy a term within 4 % of ln 2 for long, together with low coverage.",
+    title="the discriminator is at chance level",
+    what="The discriminator cannot separate real from generated images, so the generator gets no useful gradient. "
+    "With good samples the same value would be the desired equilibrium.",
+    measured="Cross-entropy per term within 4 % of ln 2 for long, together with low coverage.",
     bounds=BOUNDS,
     detect=detect,
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),

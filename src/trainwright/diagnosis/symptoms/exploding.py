@@ -1,4 +1,4 @@
-"""Exploding: a loss or gradient grows by orders of magnitude and does not come back."""
+"""Exploding: a loss or gradient grows by orders of magnitude and does not recover."""
 
 import numpy as np
 
@@ -17,23 +17,23 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "factor": Bound(30.0, "magnitude over the run's own level", "ours"),
-    "gradient": Bound(100.0, "the same for a gradient norm", "ours"),
-    "level": Bound(8, "first readings that make the level", "ours"),
+    "factor": Bound(30.0, "magnitude over the early level of the run", "ours"),
+    "gradient": Bound(100.0, "the same ratio for a gradient norm", "ours"),
+    "level": Bound(8, "first readings that define the early level", "ours"),
     "slope": Bound(
         5.0,
-        "norm of a Wasserstein critic's gradient between real and fake; the penalty asks for 1",
+        "norm of a Wasserstein critic's gradient between real and generated images; the penalty pulls it to 1",
         "Gulrajani et al. 2017",
     ),
-    "readings": Bound(3, "readings in a row", "ours"),
-    "absolute": Bound(1e6, "a loss of this size is taken for one without a level", "ours"),
+    "readings": Bound(3, "consecutive readings", "ours"),
+    "absolute": Bound(1e6, "magnitude that counts as exploding at any early level", "ours"),
 }
 
 HUGE = 1e30  # stands for infinity, so that medians stay numbers
 
 
 def detect(h: History) -> Judgement:
-    """A loss or gradient norm far above the run's own early level, for several readings, and not falling."""
+    """Detect a loss or gradient norm far above its early level, for several readings, and not falling."""
     names = [n for n in h.signals if _is_loss(n)]
     if not names:
         return Unknown("a loss or a gradient norm")
@@ -42,14 +42,14 @@ def detect(h: History) -> Judgement:
 
 
 def _steep(h: History) -> list[Observation]:
-    """A critic that is to be 1-Lipschitz and is not."""
+    """Detect a Wasserstein critic that is far from 1-Lipschitz."""
     slope = h.get("critic/gradient_norm", least=6)
     if slope is None or h.facts.get("adversarial") != "wasserstein":
         return []
     slope = thin(slope)
     bad = (slope.values > BOUNDS["slope"].value) & (slope.steps > h.first + 0.05 * h.budget)
     stretch = persistent(slope.steps, bad, int(BOUNDS["readings"].value))
-    said = "the critic's slope is {value} (the penalty asks for 1), so its losses have no bound"
+    said = "the norm of the critic's gradient is {value} (the penalty pulls it to 1), so its loss is not bounded"
     return (
         [observation(stretch, "sick", evidence("critic/gradient_norm", slope, stretch, BOUNDS["slope"].value, said))]
         if stretch
@@ -79,16 +79,16 @@ def _grown(name: str, series: Series) -> Observation | None:
         return None
     inside = size[stretch.first : stretch.last + 1]
     if len(inside) > 6 and np.median(inside[-3:]) < 0.3 * np.max(inside[:-3]):
-        return None  # it comes down again
-    said = f"{name} has grown to {{value}}, more than {factor:.0f} times its level of {level:.3g}"
+        return None  # it is falling again
+    said = f"{name} has grown to {{value}}, more than {factor:.0f} times its early level of {level:.3g}"
     return observation(stretch, "sick", evidence(name, series, stretch, factor * level, said))
 
 
 SYMPTOM = Symptom(
     name="exploding",
-    title="exploding losses",
-    what="A loss or gradient grows by orders of magnitude and does not come back; numbers that are not finite follow.",
-    measured="Magnitude over the run's own early level, for several readings. A spike that recovers does not count.",
+    title="exploding loss or gradient",
+    what="A loss or gradient grows by orders of magnitude and does not recover. NaN or infinite values often follow.",
+    measured="Magnitude over the early level of the run, for several readings. A spike that recovers does not count.",
     bounds=BOUNDS,
     detect=detect,
     speed="fast",

@@ -1,4 +1,4 @@
-"""A network whose weights do not move."""
+"""Frozen network: weights that do not change."""
 
 import numpy as np
 
@@ -17,21 +17,23 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "ratio": Bound(
         1e-12,
-        "length of an update over the norm of the weights",
+        "norm of an update over the norm of the weights",
         "SageMaker: UnchangedTensor, WeightUpdateRatio 1e-8",
     ),
-    "done": Bound(1e-3, "loss over its first value below which standing still is being done", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "done": Bound(
+        1e-3, "loss over its first value: below it the run has converged and small updates are expected", "ours"
+    ),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Weights stand still between two looks, or the gradient or the rate of a group is 0."""
+    """Detect weights that do not change between two readings, or a gradient or learning rate of 0."""
     looked = [(f"update_ratio/{n}", s) for n, s in h.match("update_ratio/")]
     looked += [(f"grad_norm/{n}", s) for n, s in h.match("grad_norm/")]
     looked += [(f"lr/{n}", s) for n, s in h.match("lr/")]
     if not looked:
-        return Unknown("the length of an update of each network over the norm of its weights, or its gradient norm")
+        return Unknown("the relative size of the updates of each network, or its gradient norm")
     if _done(h):
         return None
     for name, series in looked:
@@ -43,13 +45,13 @@ def detect(h: History) -> Judgement:
         certain = name.startswith("update_ratio/") and len(series) and series.last == 0.0
         stretch = persistent(series.steps, bad, 1 if certain else int(BOUNDS["readings"].value))
         if stretch is not None:
-            said = f"{name} is {{value}}: the network stands still"
+            said = f"{name} is {{value}}, so the weights do not change (healthy: above {{against}})"
             return observation(stretch, "sick", evidence(name, series, stretch, bound, said))
     return None
 
 
 def _done(h: History) -> bool:
-    """A loss that has all but vanished moves nothing any more."""
+    """True if the loss has fallen to almost 0, so that no update is expected."""
     loss = h.get("loss", "vae/loss", least=8)
     return loss is not None and abs(loss.last) < BOUNDS["done"].value * abs(float(loss.values[0]))
 
@@ -57,8 +59,8 @@ def _done(h: History) -> bool:
 SYMPTOM = Symptom(
     name="frozen_network",
     title="a frozen network",
-    what="The weights of a network do not move although it is to be trained.",
-    measured="Length of an update over the norm of the weights; gradient norm and learning rate in force.",
+    what="The weights of a network do not change although it should be trained.",
+    measured="Norm of an update over the norm of the weights, gradient norm, and current learning rate.",
     bounds=BOUNDS,
     detect=detect,
     speed="fast",

@@ -1,4 +1,4 @@
-"""The generator wins: the critic scores its samples as well as real images although they are not."""
+"""Generator dominance: the critic scores bad samples like real images."""
 
 import numpy as np
 
@@ -16,23 +16,19 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
-    "g_term": Bound(
-        0.05, "cross-entropy of the generator's samples taken for real", "the video VAE-GAN guide: it goes to zero"
-    ),
-    "g_ahead": Bound(0.45, "the same, when the discriminator is worse than a guess", "ours; a guess is 0.69"),
-    "d_behind": Bound(0.75, "cross-entropy of the discriminator a term", "ours; a guess is 0.69"),
-    "estimate": Bound(0.0, "Wasserstein estimate: below it samples score higher than real images", "definition"),
-    "share": Bound(0.7, "share of the recent readings below it", "ours"),
-    "coverage": Bound(
-        0.5, "coverage over what real images reach: above it the samples may really be that good", "ours"
-    ),
-    "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
-    "window": Bound(10, "recent readings that are looked at", "ours"),
+    "g_term": Bound(0.05, "the generator's cross-entropy", "the video VAE-GAN guide: the loss goes to zero"),
+    "g_ahead": Bound(0.45, "the same, if the discriminator is worse than chance level", "ours; chance level is 0.69"),
+    "d_behind": Bound(0.75, "cross-entropy of the discriminator per term", "ours; chance level is 0.69"),
+    "estimate": Bound(0.0, "Wasserstein estimate below which samples score higher than real images", "definition"),
+    "share": Bound(0.7, "share of the recent readings with an estimate below that", "ours"),
+    "coverage": Bound(0.5, "coverage: above it the samples may really be good", "ours"),
+    "warm_up": Bound(0.1, "share of the budget before the first judgement", "ours"),
+    "window": Bound(10, "number of recent readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """BCE: the generator's loss near 0. Wasserstein: samples score above real images for long, and are not as good."""
+    """Detect a generator loss near 0 (BCE), or samples that score above real images without being good."""
     g = h.get("generator/adversarial", least=8)
     if g is not None and h.facts.get("adversarial", "bce") == "bce" and h.get("discriminator/term") is not None:
         g = thin(g)
@@ -41,7 +37,7 @@ def detect(h: History) -> Judgement:
         won = (level < BOUNDS["g_term"].value) | ((level < BOUNDS["g_ahead"].value) & behind)
         bad = won & (g.steps > BOUNDS["warm_up"].value * h.budget)
         stretch = persistent(g.steps, bad, 4)
-        said = "the generator's cross-entropy is {value}: its samples are taken for real (healthy: above {against})"
+        said = "the generator's cross-entropy is {value}: the discriminator classifies its samples as real (healthy: above {against})"
         return (
             observation(stretch, "sick", evidence("generator/adversarial", g, stretch, BOUNDS["g_term"].value, said))
             if stretch
@@ -61,15 +57,15 @@ def detect(h: History) -> Judgement:
     stretch = persistent(estimate.steps, bad, 3)
     if stretch is None:
         return None
-    said = "the critic scores samples above real images: its estimate is {value}"
+    said = "the critic scores samples above real images: its Wasserstein estimate is {value} (healthy: above {against})"
     return observation(stretch, "sick", evidence("critic/wasserstein", estimate, stretch, 0.0, said))
 
 
 SYMPTOM = Symptom(
     name="generator_dominance",
-    title="the generator wins",
-    what="The critic takes samples for real although they are not, so it teaches nothing.",
-    measured="Cross-entropy: the generator's near 0. Wasserstein: an estimate below 0 for most of the recent readings, "
+    title="the generator dominates the critic",
+    what="The critic scores bad samples like real images, so the generator gets no useful gradient.",
+    measured="Cross-entropy: a generator loss near 0. Wasserstein: an estimate below 0 for most of the recent readings, "
     "and low coverage.",
     bounds=BOUNDS,
     detect=detect,

@@ -1,4 +1,4 @@
-"""A starved generator: it gets hardly any update."""
+"""Undertrained generator: it gets very few updates."""
 
 import numpy as np
 
@@ -8,33 +8,33 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "ratio": Bound(
         0.06,
-        "generator updates over critic updates: 1/5 is the paper's, 1/10 already slow",
+        "generator updates over critic updates: 1/5 in the WGAN-GP paper, 1/10 is already slow",
         "Gulrajani et al. 2017; the WGAN-GP guide",
     ),
-    "readings": Bound(2, "epochs in a row", "ours"),
+    "readings": Bound(2, "consecutive epochs", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Hardly any generator update, counted over epochs or over the run."""
+    """Detect a generator with very few updates relative to the critic."""
     g, d = h.get("updates_per_epoch/generator"), h.get("updates_per_epoch/critic", "updates_per_epoch/discriminator")
     if g is None or d is None:
-        return Unknown("updates of generator and critic in each epoch")
+        return Unknown("the updates of generator and critic in each epoch")
     n = min(len(g), len(d))
     total = np.cumsum(g.values[:n]) / np.maximum(np.cumsum(d.values[:n]), 1)
     stretch = persistent(g.steps[:n], total <= BOUNDS["ratio"].value, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
     value = float(total[-1])
-    said = f"the generator has had {g.values[:n].sum():.0f} updates while the critic had {d.values[:n].sum():.0f}"
+    said = f"the generator got {g.values[:n].sum():.0f} updates, the critic {d.values[:n].sum():.0f} (usual: 1 per 5)"
     seen = Evidence("updates_per_epoch/generator", value, BOUNDS["ratio"].value, said, stretch.onset, stretch.end)
     return Observation(stretch.onset, stretch.alarm, "sick" if value == 0 else "suspect", (seen,))
 
 
 SYMPTOM = Symptom(
     name="generator_undertrained",
-    title="a starved generator",
-    what="The generator is updated so seldom that it cannot follow the critic.",
+    title="too few generator updates",
+    what="The generator is updated so rarely that it cannot follow the critic.",
     measured="Generator updates over critic updates since the start of the run.",
     bounds=BOUNDS,
     detect=detect,

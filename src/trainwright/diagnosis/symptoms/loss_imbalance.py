@@ -1,35 +1,34 @@
-"""Loss-term imbalance: some group of the reconstruction is not learned."""
+"""Loss imbalance: one group of the reconstruction is not learned."""
 
 import numpy as np
 
 from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History, Series
 
+NOT_LEARNED = "is not learned"  # a cause recognises the groups by this phrase of the evidence
 BOUNDS = {
     "unlearned": Bound(
         0.1,
-        "explained share of the group's variance beyond a constant output",
-        "the Gaussian VAE guide; ours: an error of 0.9 of the variance is as good as the mean",
+        "explained share of the variance of the group, beyond a constant output: below it the group is not learned",
+        "the Gaussian VAE guide; ours: an error of 0.9 of the variance is like predicting the mean",
     ),
-    "learned": Bound(0.35, "explained share of the group that is learned best", "ours"),
-    "ratio": Bound(
-        0.25, "explained share over that of the group that is learned best", "GradNorm's idea of relative rates"
-    ),
+    "learned": Bound(0.35, "explained share of the best group", "ours"),
+    "ratio": Bound(0.25, "explained share over that of the best group", "ours, after the relative rates of GradNorm"),
     "gradient": Bound(
         0.05,
-        "share of the group's gradient at the last layer: below it the optimizer neglects the group",
-        "GradNorm's idea; ours",
+        "share of the gradient at the last layer that comes from the group: below it the group hardly affects the update",
+        "ours, after GradNorm",
     ),
-    "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """One group is learned and another stays at the level of its mean."""
+    """Detect a group that stays at predicting its mean while another is learned."""
     groups = {n: s for n, s in h.match("r2_beyond_mean/") if len(s) >= 2}
     if len(groups) < 2:
-        return Unknown("what each term's group explains of its variance on held-out data")
+        return Unknown("the explained variance of each loss term on held-out data")
     steps = next(iter(groups.values())).steps
     table = np.stack([s.at(steps) for s in groups.values()])
     best, worst = table.max(0), table.min(0)
@@ -52,18 +51,24 @@ def detect(h: History) -> Judgement:
             groups[n],
             stretch,
             BOUNDS["unlearned"].value,
-            f"{{value}} of {n} is explained: it is not learned",
+            f"a share of {{value}} of the variance of {n} is explained, so it {NOT_LEARNED} (healthy: above {{against}})",
         )
         for n in low
     ]
     reported.append(
-        evidence(f"r2_beyond_mean/{high}", groups[high], stretch, BOUNDS["learned"].value, f"{{value}} of {high} is")
+        evidence(
+            f"r2_beyond_mean/{high}",
+            groups[high],
+            stretch,
+            BOUNDS["learned"].value,
+            f"for {high} the share is {{value}}",
+        )
     )
     return observation(stretch, "sick", *reported)
 
 
 def _quiet(h: History, groups: dict[str, Series]) -> list[str] | None:
-    """Groups whose gradient is a small share of all groups' together; None if gradients were not measured."""
+    """Return groups with a small share of the total gradient; None if gradients were not measured."""
     shares = {n.rpartition("/")[2]: float(np.median(s.values)) for n, s in h.match("gradient_share/")}
     known = {n: shares[n] for n in groups if n in shares}
     if len(known) < 2:
@@ -74,9 +79,9 @@ def _quiet(h: History, groups: dict[str, Series]) -> list[str] | None:
 
 SYMPTOM = Symptom(
     name="loss_imbalance",
-    title="a loss term that the optimizer neglects",
-    what="The optimizer follows the heavy terms, and a light one stays at the level of predicting its mean although the total falls.",
-    measured="Explained share of each group's variance beyond what a constant output explains, on held-out data, "
+    title="a loss term that is not learned",
+    what="Terms with a large weight dominate the update. A light term stays at predicting its mean although the total loss falls.",
+    measured="Explained share of the variance of each group on held-out data, beyond a constant output, "
     "and its share of the gradient.",
     bounds=BOUNDS,
     detect=detect,

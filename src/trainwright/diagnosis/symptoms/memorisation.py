@@ -1,27 +1,29 @@
-"""Memorisation: samples are training images."""
+"""Memorisation: samples are copies of training images."""
 
 from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
     "ratio": Bound(
-        0.5, "median distance of samples to the nearest training image over that of unseen real images", "ours"
+        0.5, "median distance of samples to the nearest training image, over that of held-out images", "ours"
     ),
-    "diversity": Bound(0.05, "below it the run has collapsed, which is another thing", "ours"),
-    "plain": Bound(0.35, "the same: so low that one reading is enough", "ours"),
+    "diversity": Bound(0.05, "diversity ratio: below it the run has collapsed, which is a different fault", "ours"),
+    "plain": Bound(0.35, "a ratio so low that one reading is enough", "ours"),
     "warm_up": Bound(
-        0.12, "share of the budget before it is judged: the mean of all images is near each of them", "ours"
+        0.12,
+        "share of the budget before the first judgement: early samples resemble the mean image, which is near every image",
+        "ours",
     ),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Samples lie far nearer to training images than unseen real images do."""
+    """Detect samples that are far nearer to training images than held-out images are."""
     if h.facts.get("few_on_purpose"):
         return None
     if h.facts.get("continues_training"):
-        return Unknown("samples that do not begin with a training image; how held-out clips are continued says more")
+        return Unknown("samples that do not start with a training image; predictions of held-out clips show more")
     ratio, diversity = h.get("samples/nearest_training_ratio"), h.get("samples/diversity_ratio")
     if ratio is None or diversity is None:
         return Unknown("held-out images, and distances of samples to the nearest training image")
@@ -30,7 +32,7 @@ def detect(h: History) -> Judgement:
     stretch = persistent(ratio.steps, bad, 1 if ratio.last < BOUNDS["plain"].value else int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "samples lie {value} times as far from training images as unseen real ones do (copying: below {against})"
+    said = "the distance of samples to the nearest training image is {value} times that of held-out images (copying: below {against})"
     return observation(
         stretch, "sick", evidence("samples/nearest_training_ratio", ratio, stretch, BOUNDS["ratio"].value, said)
     )
@@ -39,8 +41,8 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="memorisation",
     title="memorisation",
-    what="The model gives training images back instead of new ones.",
-    measured="Median distance of samples to the nearest training image, over the same for real images that training never saw.",
+    what="The model reproduces training images instead of generating new ones.",
+    measured="Median distance of samples to the nearest training image, over that of held-out images.",
     bounds=BOUNDS,
     detect=detect,
     explains=("mode_dropping", "critic_dominance", "overfitting"),

@@ -9,21 +9,23 @@ BOUNDS = {
     "diversity_ratio": Bound(
         0.1,
         "mean squared distance of two samples over that of two real images",
-        "the latent diffusion guide without a number; ours",
+        "ours; the latent diffusion guide uses the distance without a threshold",
     ),
-    "recovered": Bound(0.3, "a ratio above which samples have been diverse once", "ours"),
-    "warm_up": Bound(0.12, "share of the budget in which an untrained generator may give one image", "ours"),
-    "rising": Bound(1.3, "growth over two readings from which on samples are becoming diverse", "ours"),
-    "begun": Bound(0.02, "a ratio below which growth does not count yet", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "recovered": Bound(0.3, "a ratio above which samples count as having been diverse", "ours"),
+    "warm_up": Bound(
+        0.12, "share of the budget before the first judgement: an untrained generator gives similar images", "ours"
+    ),
+    "rising": Bound(1.3, "growth over two readings: above it samples are becoming diverse", "ours"),
+    "begun": Bound(0.02, "a ratio below which growth is ignored", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Diversity below its bound, after it was higher or once the run is past its warm-up."""
+    """Detect diversity below its bound, after it was higher or after the warm-up."""
     ratio = h.get("samples/diversity_ratio")
     if ratio is None:
-        return Unknown("samples beside real images: the ratio of their pairwise distances")
+        return Unknown("samples and real images, to compare their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
     late = ratio.steps > BOUNDS["warm_up"].value * h.budget
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
@@ -32,7 +34,9 @@ def detect(h: History) -> Judgement:
     stretch = persistent(ratio.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "two samples differ {value} times as much as two real images (healthy: above {against})"
+    said = (
+        "the mean squared distance between samples is {value} times that between real images (healthy: above {against})"
+    )
     return observation(
         stretch, "sick", evidence("samples/diversity_ratio", ratio, stretch, BOUNDS["diversity_ratio"].value, said)
     )
@@ -41,9 +45,9 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="mode_collapse",
     title="total mode collapse",
-    what="The generator gives one image, or nearly so, for any noise.",
-    measured="Mean squared distance of two samples over that of two real images. An absolute distance says nothing: "
-    "noise scores high.",
+    what="The generator returns almost the same image for every noise vector.",
+    measured="Mean squared distance of two samples over that of two real images. An absolute distance is no measure, "
+    "because pure noise has a large one.",
     bounds=BOUNDS,
     detect=detect,
     explains=(

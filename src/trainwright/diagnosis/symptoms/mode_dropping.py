@@ -1,4 +1,4 @@
-"""Partial mode collapse: samples look real but come from a part of the data only."""
+"""Partial mode collapse: samples look real but cover only a part of the data."""
 
 import numpy as np
 
@@ -18,34 +18,38 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "coverage": Bound(
         0.35,
-        "share of real images with a sample in their neighbourhood, over what real images reach",
+        "share of real images with a sample in their neighbourhood, relative to real images",
         "ours; Naeem et al. 2020 reach 0.97 with equal distributions",
     ),
-    "spread": Bound(0.6, "diversity ratio: what is missing makes samples less diverse than real images", "ours"),
+    "spread": Bound(0.6, "diversity ratio: missing modes make samples less diverse than real images", "ours"),
     "precision": Bound(
-        0.5, "samples that lie among real ones, over what real images reach: below it they are merely bad", "ours"
+        0.5,
+        "share of samples that lie among real images, relative to real images: below it samples are only of low quality",
+        "ours",
     ),
     "duplicates": Bound(
         0.5,
-        "share of samples with a near copy among 128: above it only few distinct images are generated",
+        "share of samples with a near copy among 128: above it the generator has only few distinct images",
         "birthday test, Arora & Zhang 2018",
     ),
     "falling": Bound(
-        0.75, "that share over what it was two readings ago: below it samples are becoming diverse", "ours"
+        0.75, "ratio of that share to its value two readings earlier: below it samples are becoming diverse", "ours"
     ),
-    "rising": Bound(1.25, "coverage over what it was two readings ago: above it samples are reaching out", "ours"),
-    "fallen": Bound(0.5, "coverage over the run's own best", "ours"),
-    "warm_up": Bound(0.15, "share of the budget before it is judged", "ours"),
-    "readings": Bound(3, "readings in a row", "ours"),
+    "rising": Bound(
+        1.25, "ratio of the coverage to its value two readings earlier: above it coverage is improving", "ours"
+    ),
+    "fallen": Bound(0.5, "coverage over the best value of the run", "ours"),
+    "warm_up": Bound(0.15, "share of the budget before the first judgement", "ours"),
+    "readings": Bound(3, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Few real images are covered although samples are good, or coverage has fallen far below the run's own best."""
+    """Detect low coverage with good samples, many duplicates, or coverage far below the best of the run."""
     coverage, precision = h.get("samples/coverage"), h.get("samples/precision")
     diversity = h.get("samples/diversity_ratio")
     if coverage is None or precision is None or diversity is None:
-        return Unknown("samples beside real images: coverage and precision in a feature space")
+        return Unknown("samples and real images, to measure coverage and precision in a feature space")
     best_possible, real_precision = h.get("real/coverage"), h.get("real/precision")
     ceiling = best_possible.last if best_possible else 0.95
     top = real_precision.last if real_precision else 0.9
@@ -66,10 +70,10 @@ def detect(h: History) -> Judgement:
     )
     if stretch is None:
         return None
-    said = "samples reach {value} of the real images' neighbourhoods (real images themselves: " + f"{ceiling:.2f})"
+    said = "samples cover a share of {value} of the real images (other real images: " + f"{ceiling:.2f})"
     extra = []
     if copies is not None and copies.last > BOUNDS["duplicates"].value:
-        reported = "{value} of the samples have a near copy among 128"
+        reported = "a share of {value} of the samples has a near copy among 128 samples (healthy: below {against})"
         extra = [evidence("samples/duplicate_share", copies, stretch, BOUNDS["duplicates"].value, reported)]
     return observation(
         stretch,
@@ -81,7 +85,7 @@ def detect(h: History) -> Judgement:
             precision,
             stretch,
             BOUNDS["precision"].value * top,
-            "{value} of them lie among real ones",
+            "a share of {value} of the samples lies among real images",
         ),
     )
 
@@ -89,9 +93,9 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="mode_dropping",
     title="partial mode collapse",
-    what="Samples look real, but whole kinds of images are never generated.",
-    measured="Coverage (Naeem et al. 2020) far below that of real images together with high precision, or far below the run's own "
-    "best. Pairwise distances alone are blind to it.",
+    what="Samples look real, but some modes of the data never appear.",
+    measured="Coverage (Naeem et al. 2020) far below that of real images while precision is high, or far below the best value of "
+    "the run. Pairwise distances alone do not detect it.",
     bounds=BOUNDS,
     detect=detect,
 )

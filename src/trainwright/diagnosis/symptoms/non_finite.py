@@ -1,4 +1,4 @@
-"""A number that is not finite: certain, at once."""
+"""Non-finite number: NaN or infinity in a signal, certain from one reading."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observ
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.symptoms.exploding import SYMPTOM as EXPLODING
 
-BOUNDS = {"count": Bound(1, "one is enough", "definition")}
+BOUNDS = {"count": Bound(1, "non-finite readings", "definition")}
 
 
 def detect(h: History) -> Judgement:
-    """An event of the run says so, or a signal holds a NaN or an infinity."""
+    """Detect a recorded non-finite event, or a NaN or infinity in a signal."""
     event = h.facts.get("non_finite")
     if event:
         step = float(event.get("step", h.now))
@@ -18,7 +18,16 @@ def detect(h: History) -> Judgement:
             step,
             step,
             "sick",
-            (Evidence("non_finite", 1.0, 0.0, str(event.get("message", "a number is not finite")), step, step),),
+            (
+                Evidence(
+                    "non_finite",
+                    1.0,
+                    0.0,
+                    str(event.get("message", "a loss, gradient or weight is NaN or infinite")),
+                    step,
+                    step,
+                ),
+            ),
         )
     if not h.signals:
         return Unknown("any signal")
@@ -30,16 +39,16 @@ def detect(h: History) -> Judgement:
                 step,
                 step,
                 "sick",
-                (Evidence(name, 1.0, 0.0, f"{name} is not finite from step {step:.0f} on", step, h.now),),
+                (Evidence(name, 1.0, 0.0, f"{name} is NaN or infinite from step {step:.0f} on", step, h.now),),
             )
     return None
 
 
 SYMPTOM = Symptom(
     name="non_finite",
-    title="a number that is not finite",
-    what="A loss, gradient or weight is NaN or infinite. The update was not made, and the checkpoint before it is kept.",
-    measured="Every loss and gradient norm is looked at before the optimizer steps.",
+    title="a NaN or infinite value",
+    what="A loss, gradient or weight is NaN or infinite. The update was skipped, and the last checkpoint is from before it.",
+    measured="Every loss and gradient norm is checked before the optimizer step.",
     bounds=BOUNDS,
     detect=detect,
     speed="fast",

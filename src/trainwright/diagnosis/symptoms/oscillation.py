@@ -1,4 +1,4 @@
-"""Oscillation: the loss swings back and forth with an amplitude that does not shrink, and nothing gets better."""
+"""Oscillation: a loss oscillates with constant amplitude and quality does not improve."""
 
 import numpy as np
 
@@ -16,18 +16,20 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "crossings": Bound(4, "times that the smoothed loss crosses its own median within the window", "ours"),
-    "swing": Bound(0.8, "10-90 % swing of the smoothed loss over its level", "ours"),
-    "window": Bound(40, "readings", "ours"),
-    "warm_up": Bound(0.1, "share of the budget before it is judged", "ours"),
-    "gain": Bound(0.1, "coverage that was gained over the window: above it something gets better", "ours"),
-    "coverage": Bound(0.35, "coverage over what real images reach: above it samples are good all the same", "ours"),
+    "crossings": Bound(4, "number of crossings of the smoothed loss and its median within the window", "ours"),
+    "swing": Bound(0.8, "10-90 % range of the smoothed loss over its median", "ours"),
+    "window": Bound(40, "readings in the window", "ours"),
+    "warm_up": Bound(0.1, "share of the budget before the first judgement", "ours"),
+    "gain": Bound(0.1, "gain of coverage over a fifth of the budget: above it quality improves", "ours"),
+    "coverage": Bound(
+        0.35, "coverage relative to real images: above it samples are good despite the oscillation", "ours"
+    ),
 }
 LOSSES = ("critic/loss", "discriminator/term", "discriminator/loss", "generator/adversarial", "vae/loss", "loss")
 
 
 def detect(h: History) -> Judgement:
-    """A loss that swings widely about a level while the quality of samples stays flat."""
+    """Detect a loss with a wide oscillation while the quality of samples does not improve."""
     judged = False
     for name in LOSSES:
         series = h.get(name, least=int(BOUNDS["window"].value))
@@ -45,7 +47,7 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     if len(series) <= n + 4:
         return None
     level = smooth(series.values, 3)
-    newest = min(len(level) - n, 24)  # windows: enough for persistence
+    newest = min(len(level) - n, 24)  # windows, enough to test persistence
     parts = np.lib.stride_tricks.sliding_window_view(level[-(n + newest) :], n + 1)
     low, middle, high = np.percentile(parts, [10, 50, 90], axis=1)
     above = parts > middle[:, None]
@@ -69,15 +71,15 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     stretch = persistent(series.steps, bad, 4)
     if stretch is None:
         return None
-    said = f"{name} swings about {{value}} by more than its own level, and samples do not get better"
+    said = f"{name} oscillates around {{value}} with a range above {{against}} times its level, and quality does not improve"
     return observation(stretch, "sick", evidence(name, series, stretch, BOUNDS["swing"].value, said))
 
 
 SYMPTOM = Symptom(
     name="oscillation",
     title="oscillation",
-    what="Losses swing back and forth without shrinking, and quality stays flat. Losses of healthy GANs swing too, but by less.",
-    measured="Share of turns and the 10-90 % swing of the smoothed loss over its level, with coverage not rising.",
+    what="Losses oscillate with constant amplitude, and quality does not improve. Losses of healthy GANs oscillate too, but less.",
+    measured="Crossings of the median and 10-90 % range of the smoothed loss over its level, while coverage does not rise.",
     bounds=BOUNDS,
     detect=detect,
 )

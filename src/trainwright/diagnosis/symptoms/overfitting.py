@@ -1,4 +1,4 @@
-"""Overfitting: held-out data get worse while training data get better."""
+"""Overfitting: the held-out loss rises while the training loss falls."""
 
 import numpy as np
 
@@ -19,22 +19,22 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "worse": Bound(
         0.1,
-        "held-out loss over its own best, relative to what had been learned",
+        "rise of the held-out loss above its best value, relative to the improvement up to then",
         "SageMaker: (val - train)/train > 0.1",
     ),
-    "readings": Bound(3, "readings in a row", "ours"),
-    "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
+    "readings": Bound(3, "consecutive readings", "ours"),
+    "warm_up": Bound(0.05, "share of the budget before the first judgement", "ours"),
 }
 PAIRS = (
     ("validation/reconstruction", "reconstruction/weighted"),
     ("validation/loss_at_full_beta", "vae/loss"),
     ("validation/loss", "loss"),
     ("validation/loss", "vae/loss"),
-)  # held out, training; families declare further ones, see Signal.held_out
+)  # pairs of held-out and training loss; families declare further ones, see Signal.held_out
 
 
 def detect(h: History) -> Judgement:
-    """The held-out loss has risen well above its own best while the training loss went on falling."""
+    """Detect a held-out loss well above its best value while the training loss continued to fall."""
     if h.facts.get("few_on_purpose"):
         return None
     declared = ((s.held_out, s.name) for s in plugins.signals().values() if s.held_out)
@@ -54,7 +54,7 @@ def detect(h: History) -> Judgement:
         stretch = persistent(v.steps, bad, int(BOUNDS["readings"].value))
         if stretch is None:
             return None
-        said = f"{held} is {{value}}, its best was {best[-1]:.3g}; {trained} fell on to {training[-1]:.3g}"
+        said = f"{held} has risen to {{value}} (best: {{against}}), while {trained} continued to fall, to {training[-1]:.3g}"
         return observation(stretch, "sick", evidence(held, v, stretch, float(best[-1]), said))
     return Unknown("the same loss on held-out and on training data")
 
@@ -62,8 +62,8 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="overfitting",
     title="overfitting",
-    what="The model memorises the training images: losses on held-out images rise while those on training images fall.",
-    measured="Held-out loss over its own best, relative to what had been learned, while the training loss falls on.",
+    what="The model memorises the training data: the held-out loss rises while the training loss falls.",
+    measured="Rise of the held-out loss above its best value, relative to the improvement up to then, while the training loss falls.",
     bounds=BOUNDS,
     detect=detect,
 )

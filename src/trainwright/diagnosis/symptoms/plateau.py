@@ -1,4 +1,4 @@
-"""Plateau: the run stopped improving long before it learned anything."""
+"""Plateau: the run stopped improving before it learned anything useful."""
 
 import numpy as np
 
@@ -16,19 +16,19 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "gain": Bound(0.02, "relative improvement over the window", "Ax: 0.1 of the inter-quartile range; ours"),
-    "window": Bound(0.2, "share of the budget over which nothing improves", "ours"),
+    "gain": Bound(0.02, "relative improvement over the window", "ours; Ax uses 0.1 of the inter-quartile range"),
+    "window": Bound(0.2, "share of the budget without improvement", "ours"),
     "learned": Bound(
         0.1,
-        "explained share, or share of the first loss, that counts as having learned something",
-        "ours: an error of 0.9 of the variance is as good as the mean",
+        "explained share of the variance: above it the model has learned something",
+        "ours: an error of 0.9 of the variance is like predicting the mean",
     ),
-    "diversity": Bound(0.02, "diversity ratio of a generator that moved at all", "ours"),
+    "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """Held-out quality is flat at the level of knowing nothing."""
+    """Detect held-out quality that is flat at the level of predicting the mean."""
     groups = [s for _, s in h.match("r2_beyond_mean/") if len(s) >= 3]
     if groups:
         steps = groups[0].steps
@@ -38,7 +38,7 @@ def detect(h: History) -> Judgement:
             "r2_beyond_mean",
             Series(steps, best),
             BOUNDS["learned"].value,
-            "at most {value} of any group is explained, and that has been so for long",
+            "at most a share of {value} of the variance of any group is explained, without improvement (healthy: above {against})",
         )
     loss = h.get("validation/loss", "vae/loss", "loss", least=12)
     if loss is not None and "discriminator/term" not in h.signals and "critic/loss" not in h.signals:
@@ -47,8 +47,14 @@ def detect(h: History) -> Judgement:
         if start <= 0:
             return None
         gained = Series(loss.steps, 1 - smooth(loss.values, 3) / start)
-        return _flat(h, "loss", gained, 0.05, "the loss has fallen by {value} of its first value only, and is flat")
-    return Unknown("what a reconstruction explains, or a held-out loss")
+        return _flat(
+            h,
+            "loss",
+            gained,
+            0.05,
+            "the loss has fallen by only {value} of its first value and has stopped falling (healthy: above {against})",
+        )
+    return Unknown("the explained variance of reconstructions, or a held-out loss")
 
 
 def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Judgement:
@@ -61,9 +67,9 @@ def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Ju
 
 SYMPTOM = Symptom(
     name="plateau",
-    title="it learns nothing more, and knows little",
-    what="Quality is flat at the level of predicting the mean. A run that is flat because it is done is not this.",
-    measured="Explained share of held-out data (or the loss over its first value) and its gain over a fifth of the budget.",
+    title="plateau near the level of predicting the mean",
+    what="Quality has stopped improving at the level of predicting the mean. A run that has converged does not count.",
+    measured="Explained variance of held-out data, or the loss over its first value, and its gain over a fifth of the budget.",
     bounds=BOUNDS,
     detect=detect,
 )

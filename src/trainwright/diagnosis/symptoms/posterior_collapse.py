@@ -1,4 +1,4 @@
-"""Posterior collapse: z says nothing of the image."""
+"""Posterior collapse: z carries no information about the image."""
 
 import numpy as np
 
@@ -18,47 +18,49 @@ from trainwright.diagnosis.history import History
 
 BOUNDS = {
     "active_share": Bound(
-        0.02, "dimensions whose posterior mean varies with the image (variance > 0.01)", "Burda et al. 2016"
+        0.02,
+        "share of dimensions whose posterior mean varies with the image (variance above 0.01)",
+        "Burda et al. 2016",
     ),
     "nats": Bound(
-        0.1, "KL in nats an image, in all", "the Gaussian VAE guide reports 0.06, as a mean over dimensions; ours"
+        0.1, "total KL in nats per image", "ours; the Gaussian VAE guide reports 0.06, which is a mean over dimensions"
     ),
-    "shuffled": Bound(1.05, "error with another image's z over that with its own", "ours"),
-    "warm_up": Bound(0.05, "share of the budget before it is judged", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "shuffled": Bound(1.05, "error with the z of another image over the error with its own z", "ours"),
+    "warm_up": Bound(0.05, "share of the budget before the first judgement", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def detect(h: History) -> Judgement:
-    """No active unit or next to no KL, and a decoder that does as well with another image's z.
+    """Detect a KL near 0 or no active units, with a decoder that does as well with the z of another image.
 
-    Where the decoder sees all that the encoder saw it is a suspicion: one answer to it may be all there is to say.
+    If the decoder receives all inputs of the encoder, it is only a suspicion: the output may not need z.
     """
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
     if nats is None and active is None:
-        return Unknown("the KL in nats an image, or the active units")
+        return Unknown("the KL in nats per image, or the number of active units")
     base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
     late = base.steps > h.first + BOUNDS["warm_up"].value * h.budget
     name = "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats"
     bad = np.ones(len(base), dtype=bool)
-    reported = []  # what speaks for it at the newest reading
+    reported = []  # evidence at the newest reading
     if nats is not None:
         low = smooth(nats.at(base.steps), 2) < BOUNDS["nats"].value
         bad &= low
         if low[-1]:
             reported.append(
-                (name, nats, BOUNDS["nats"].value, "z carries {value} nats an image (collapsed: below {against})")
+                (name, nats, BOUNDS["nats"].value, "the KL is {value} nats per image (collapsed: below {against})")
             )
     if active is not None:
         few = active.at(base.steps) <= BOUNDS["active_share"].value
         bad = (bad | few) if shuffled is not None else (bad & few)
         if few[-1]:
-            said = "{value} of the latent dimensions are active (healthy: above {against})"
+            said = "a share of {value} of the latent dimensions is active (healthy: above {against})"
             reported.append(("latent/active_share", active, BOUNDS["active_share"].value, said))
     if shuffled is not None:
         bad &= np.nan_to_num(shuffled.at(base.steps), nan=1.0) < BOUNDS["shuffled"].value
-        said = "another image's z does as well: error ratio {value}"
+        said = "the error with the z of another image is {value} times the error with its own z (collapsed: below {against})"
         reported.append(("latent/shuffled_error_ratio", shuffled, BOUNDS["shuffled"].value, said))
     stretch = persistent(base.steps, bad & late, int(BOUNDS["readings"].value))
     if stretch is None:
@@ -70,10 +72,10 @@ def detect(h: History) -> Judgement:
 SYMPTOM = Symptom(
     name="posterior_collapse",
     title="posterior collapse",
-    what="The posterior equals the prior for every image, so the latent says nothing and the decoder gives one answer. "
-    "A suspicion only where the decoder gets all that the encoder gets, as in the prediction of next frames: "
-    "one answer may be all there is.",
-    measured="KL in nats per image (regardless of the loss's reduction), active units, and the error with shuffled z.",
+    what="The posterior equals the prior for every image, so z carries no information and the decoder ignores it. "
+    "If the decoder receives all inputs of the encoder, as in next-frame prediction, it is only a suspicion: "
+    "the output may not need z.",
+    measured="KL in nats per image (independent of the reduction of the loss), active units, and the error with shuffled z.",
     bounds=BOUNDS,
     detect=detect,
     explains=(

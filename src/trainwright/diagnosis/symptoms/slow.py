@@ -1,4 +1,4 @@
-"""Too slow: it is learning all the time, but at this pace the run ends long before it is done."""
+"""Slow training: the run improves steadily, but will end long before convergence."""
 
 import numpy as np
 
@@ -17,26 +17,26 @@ from trainwright.diagnosis.definitions import (
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
-    "judged": Bound(0.3, "share of the budget from which on it is judged", "ours"),
+    "judged": Bound(0.3, "share of the budget before the first judgement", "ours"),
     "even": Bound(
         0.6,
-        "gain of the last third of the run so far over that of the first: 1 is a straight line",
-        "Playbook: best in the last quarter means train longer",
+        "improvement in the last third of the run so far, over that in the first third: 1 is a straight line",
+        "ours; Deep Learning Tuning Playbook: train longer if the best step is in the last quarter",
     ),
-    "kept": Bound(0.5, "share of the first loss that is still there", "ours"),
+    "kept": Bound(0.5, "loss over its first value: above it little has been learned", "ours"),
     "moved": Bound(
         1.5e-4,
-        "relative movement of the weights a step; healthy runs move about 1e-3 early",
-        "ours; about 1e-3 is the common rule of thumb",
+        "relative size of an update per step; in healthy runs about 1e-3 early",
+        "ours; 1e-3 is a common rule of thumb",
     ),
 }
 
 
 def detect(h: History) -> Judgement:
-    """A loss that falls in a nearly straight line at a third of the budget, or weights that hardly move."""
+    """Detect a loss that still falls in a nearly straight line, or weights that hardly change."""
     loss = h.get("validation/reconstruction", "reconstruction/weighted", "validation/loss", "vae/loss", "loss", least=9)
     if loss is None:
-        return Unknown("a loss that should fall, over a third of the budget")
+        return Unknown("a loss over at least a third of the budget")
     loss = thin(loss)
     values = smooth(loss.values, 3)
     even = np.zeros(len(loss))
@@ -52,14 +52,17 @@ def detect(h: History) -> Judgement:
     stretch = persistent(loss.steps, bad, 3)
     if stretch is None:
         return None
-    said = "the last third of the run gained {value} times as much as the first: it is far from done"
+    said = (
+        "the last third of the run improved the loss by {value} times as much as the first third, "
+        "so it is far from convergence (healthy: below {against})"
+    )
     return observation(
         stretch, "suspect", evidence("loss", Series(loss.steps, even), stretch, BOUNDS["even"].value, said)
     )
 
 
 def _crawls(h: History, loss: Series) -> Observation | None:
-    """Weights that hardly move while the loss has kept more than half of its first value."""
+    """Detect weights that hardly change while the loss is above half of its first value."""
     ratios = [s for _, s in h.match("update_ratio/") if len(s) >= 2]
     if not ratios:
         return None
@@ -68,7 +71,7 @@ def _crawls(h: History, loss: Series) -> Observation | None:
     kept = loss.at(steps) > BOUNDS["kept"].value * abs(float(loss.values[0]))
     bad = (most.values < BOUNDS["moved"].value) & (most.values > 0) & kept
     stretch = persistent(steps, bad, 2)
-    said = "an update changes the weights by {value} of their size (healthy early on: about 1e-3)"
+    said = "an update changes the weights by only {value} of their norm (healthy early in training: about 1e-3)"
     return (
         observation(stretch, "suspect", evidence("update_ratio", most, stretch, BOUNDS["moved"].value, said))
         if stretch
@@ -78,9 +81,9 @@ def _crawls(h: History, loss: Series) -> Observation | None:
 
 SYMPTOM = Symptom(
     name="slow",
-    title="too slow",
-    what="The loss falls in a nearly straight line: the run will end before it has learned what it could.",
-    measured="Gain of the last third of the run so far over the gain of the first third.",
+    title="training is too slow",
+    what="The loss falls in a nearly straight line, so the run will end before it has converged.",
+    measured="Improvement in the last third of the run so far, over that in the first third; relative size of the updates.",
     bounds=BOUNDS,
     detect=detect,
     explains=("posterior_collapse", "variance_collapse", "plateau", "mode_collapse", "mode_dropping"),

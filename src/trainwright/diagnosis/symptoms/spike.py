@@ -1,4 +1,4 @@
-"""A spike: a loss jumps far out of its band. Told, but no alarm while it heals."""
+"""Spike: a loss jumps far out of its usual range. It is no alarm if the loss recovers."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ from trainwright.diagnosis.history import History
 BOUNDS = {
     "deviations": Bound(
         8.0,
-        "distance from the median of the readings before, in their median absolute deviations",
-        "OLMo-core takes 6 standard deviations",
+        "distance from the median of the previous readings, in median absolute deviations",
+        "ours; OLMo-core uses 6 standard deviations",
     ),
-    "window": Bound(24, "readings before", "ours"),
-    "heals": Bound(0.1, "share of the budget within which it must come back", "ours"),
+    "window": Bound(24, "number of previous readings", "ours"),
+    "heals": Bound(0.1, "share of the budget within which a spike recovers", "ours"),
 }
 LOSSES = ("critic/loss", "discriminator/loss", "vae/loss", "loss")
 
 
 def detect(h: History) -> Judgement:
-    """The newest jump out of the band of the readings before it: a note if it came back, suspicious while it has not."""
+    """Detect the newest jump of a loss: a note if it recovered, suspect otherwise."""
     judged = False
     newest: Observation | None = None
     for name in LOSSES:
@@ -40,7 +40,7 @@ def detect(h: History) -> Judgement:
                 recovered = bool(len(back))
                 long = series.steps[end] - series.steps[i] > BOUNDS["heals"].value * h.budget
                 if not (long and recovered):
-                    word = "and came back" if recovered else "and has not come back"
+                    word = "and recovered" if recovered else "and has not recovered"
                     reported = (
                         f"{name} jumped to {values[i]:.3g} from about {middle:.3g} at step {series.steps[i]:.0f} {word}"
                     )
@@ -64,9 +64,9 @@ def detect(h: History) -> Judgement:
 
 SYMPTOM = Symptom(
     name="spike",
-    title="a spike",
-    what="A loss jumps far out of its band. Most spikes heal by themselves within a hundred steps: do not roll those back.",
-    measured="Distance of a reading from the median of those before it, in median absolute deviations; whether it came back.",
+    title="a loss spike",
+    what="A loss jumps far out of its usual range. Most spikes recover within a hundred steps without a rollback.",
+    measured="Distance of a reading from the median of the previous ones, in median absolute deviations, and the time to recover.",
     bounds=BOUNDS,
     detect=detect,
 )

@@ -165,7 +165,7 @@ class DiagnosisCallback(Callback):
         severity, policy = finding.observation.severity, view.config.train.on_failure
         requests: list[Request] = [Note(f"{severity}: {finding.sentence()}")]
         for ranked in finding.causes[:2]:
-            requests.append(Note(f"  cause: {ranked.cause.title} ({ranked.weight.because})"))
+            requests.append(Note(f"  cause: {ranked.cause.title} ({ranked.weight.reason})"))
         if self._final or policy == "continue":
             return requests
         if finding.certain or (policy == "stop" and severity == "sick"):

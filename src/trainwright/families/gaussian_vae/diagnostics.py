@@ -1,4 +1,4 @@
-"""What only a Gaussian VAE can show: a cause in how its data are written, the curves of its report, and its row of a table."""
+"""Diagnostics of the Gaussian VAE: a cause in the representation of its data, curves of its report, and its table row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,17 +17,17 @@ def _representation(h: History, observation: Observation) -> Assessment | None:
     if form == "raw" and (weights is None or weights.score < 0.5):
         return Assessment(
             0.9,
-            f"form={form}, order={order}: one Gaussian has many descriptions and the order jumps, so no weight can help",
+            f"form={form}, order={order}: one Gaussian has several descriptions and the order is unstable, so weights cannot help",
         )
     pooled = h.setting("architecture") in ("conv1d", "resnet_conv1d")
     if pooled and (weights is None or weights.score < 0.5):
-        return Assessment(0.7, "the encoder averages over all places before the latent")
+        return Assessment(0.7, "the encoder averages over all positions before the latent")
     return None
 
 
 REPRESENTATION = Cause(
     name="representation",
-    title="the data are written so that the group cannot be learned",
+    title="the representation of the data prevents learning of the group",
     of=("loss_imbalance", "plateau"),
     assess=_representation,
 )
@@ -39,7 +39,7 @@ GROUPS = (("places", "xy"), ("scales", "scale"), ("rotation", "rot"), ("colour",
 CHARTS = (
     Chart(
         "Objective",
-        "Training and held-out should fall together. While the KL weight warms up the total may rise: look at the last line.",
+        "Training and held-out should fall together. While the KL weight warms up, the total may rise; the last curve is comparable.",
         (
             ("training", "vae/loss"),
             ("held out", "validation/loss"),
@@ -48,28 +48,28 @@ CHARTS = (
     ),
     Chart(
         "Squared error of each group",
-        "With errors averaged over normalised data, 1.0 means that the group's mean is predicted: nothing learned.",
+        "With errors averaged over normalised data, 1.0 means that the mean of the group is predicted and nothing is learned.",
         [(label, f"vae/{name}") for label, name in GROUPS],
     ),
     Chart(
         "Explained variance on held-out images",
-        "Beyond what each place's mean explains; near 0 the group is not learned, even if its loss is small.",
+        "Beyond the mean of each place. Near 0 the group is not learned, even if its loss is small.",
         [(label, f"r2_beyond_mean/{name}") for label, name in GROUPS],
     ),
     Chart(
         "Spread of the output over that of the data",
-        "1 is right; near 0 the output is the mean.",
+        "1 is ideal; near 0 the output is the mean.",
         [(label, f"std_ratio/{name}") for label, name in GROUPS],
     ),
     Chart(
         "KL in nats per image",
-        "What z says of an image. Near 0 the posterior has collapsed.",
+        "Information of z about an image. Near 0 the posterior has collapsed.",
         (("training", "kl/nats"), ("held out", "kl/nats_heldout"), ("largest dimension", "kl/largest_dimension")),
         log=True,
     ),
     Chart(
         "Latent dimensions by their KL",
-        "Share of dimensions; all below 0.01 nats is collapse, a few far above 1 carry everything.",
+        "Share of dimensions. If all are below 0.01 nats the posterior has collapsed; a few far above 1 may carry all information.",
         (
             ("below 0.001", "kl_histogram/below_0.001"),
             ("0.001 to 0.01", "kl_histogram/0.001_to_0.01"),
@@ -80,12 +80,12 @@ CHARTS = (
     ),
     Chart(
         "Active units and mutual information",
-        "Dimensions that vary with the image; nats that z tells of which image it is, at most ln of the number looked at.",
+        "Dimensions that vary with the image, and mutual information of z and image in nats, at most ln of the number of images.",
         (("active units", "latent/active_units"), ("mutual information", "latent/mutual_information")),
     ),
     Chart(
         "Rendered reconstructions of held-out images",
-        "In dB, against the original images.",
+        "In dB, compared with the original images.",
         (("PSNR", "rendered/psnr"),),
     ),
 )
@@ -97,9 +97,9 @@ LEARNED, NOTHING = (
     0.5,
     0.1,
 )  # explained variance beyond each place's mean; 0.1 is the trivial level of 0.9 of the variance
-COLLAPSED_NATS = 0.1  # per image in all
-COLLAPSED_SHARE = 0.1  # active units below this share are a severe collapse (Burda et al.)
-UNHEARD = 1.05  # error with another image's z over that with its own: z is as good as not used
+COLLAPSED_NATS = 0.1  # per image, over all dimensions
+COLLAPSED_SHARE = 0.1  # a smaller share of active units is a severe collapse (Burda et al. 2016)
+UNUSED = 1.05  # error with another image's z over that with its own; below it z is hardly used
 
 
 def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -114,7 +114,7 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
     """
     last = _last(rows)
     if "reconstruction/weighted" not in last:
-        return {"what happened": "not trained long enough to say"}
+        return {"what happened": "too short to judge"}
     terms = [f"{last[f'validation/{g}']:0.2f}" for g in NAMES if f"validation/{g}" in last]
     return {
         "epochs": f"{last['epoch']:0.0f}",
@@ -150,7 +150,7 @@ def what_happened(last: dict[str, Any], events: Sequence[dict[str, Any]]) -> str
 def _latent(last: dict[str, Any]) -> str:
     nats = last.get("kl/nats_heldout")
     if nats is None:
-        return "nothing was held out, so nothing can be said of unseen images"
+        return "no images were held out, so unseen images cannot be judged"
     active, share = last["latent/active_units"], last["latent/active_share"]
     if nats < COLLAPSED_NATS or active == 0:
         return (
@@ -158,7 +158,7 @@ def _latent(last: dict[str, Any]) -> str:
             if active == 0
             else f"the posterior collapsed: {nats:0.2g} nats"
         )
-    if last["latent/shuffled_error_ratio"] < UNHEARD:
+    if last["latent/shuffled_error_ratio"] < UNUSED:
         return f"z carries {nats:0.0f} nats that the decoder hardly uses"
     if share < COLLAPSED_SHARE:
         return f"most of the posterior collapsed: {active:0.0f} active units carry {nats:0.0f} nats"
@@ -166,7 +166,7 @@ def _latent(last: dict[str, Any]) -> str:
 
 
 def _last(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The newest value of each signal."""
+    """Return the newest value of each signal."""
     newest: dict[str, Any] = {}
     for row in rows:
         newest.update(row)

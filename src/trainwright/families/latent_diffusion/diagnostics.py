@@ -1,4 +1,4 @@
-"""What only latent diffusion can show: signals, symptoms, causes, preflight checks, and the curves of its report."""
+"""Diagnostics of latent diffusion: symptoms, causes, preflight checks, and curves of its report."""
 
 from trainwright.diagnosis.checks import Check, PlannedRun
 from trainwright.diagnosis.definitions import (
@@ -22,21 +22,21 @@ SCHEDULE_MISMATCH_BOUNDS = {
     "distance": Bound(
         0.05,
         "largest difference of the signal share over time between the two schedules",
-        "what the latent diffusion guide's authors found three days later",
+        "ours; the authors of the latent diffusion guide found this fault after writing it",
     ),
-    "readings": Bound(1, "readings", "it is a fact of the config, not a trend"),
+    "readings": Bound(1, "readings", "definition: a property of the configuration, not a trend"),
 }
 
 
 def _schedule_mismatch(h: History) -> Judgement:
-    """The signal share that the sampler assumes differs from the one that training used."""
+    """Detect a sampler that assumes another signal share than training used."""
     distance = h.get("schedule/train_sample_distance")
     if distance is None:
-        return Unknown("the noise schedules of training and sampling, as the family reports them")
+        return Unknown("the noise schedules of training and sampling")
     stretch = persistent(distance.steps, distance.values > SCHEDULE_MISMATCH_BOUNDS["distance"].value, 1)
     if stretch is None:
         return None
-    said = "the sampler's schedule is off by {value} of the signal from the one that was trained (healthy: 0)"
+    said = "the signal shares of the sampler's and the training noise schedule differ by up to {value} (healthy: 0)"
     return observation(
         stretch,
         "sick",
@@ -46,9 +46,9 @@ def _schedule_mismatch(h: History) -> Judgement:
 
 SCHEDULE_MISMATCH = Symptom(
     name="schedule_mismatch",
-    title="sampling on another schedule than training",
-    what="The sampler removes noise on a schedule that the network was not trained on, so a falling loss gives collapsed samples.",
-    measured="Largest distance over time between the signal shares of both schedules.",
+    title="training and sampling use different noise schedules",
+    what="The sampler uses a noise schedule that the network was not trained on. Samples collapse although the loss falls.",
+    measured="Largest difference over time between the signal shares of both schedules.",
     bounds=SCHEDULE_MISMATCH_BOUNDS,
     detect=_schedule_mismatch,
     speed="fast",
@@ -56,13 +56,15 @@ SCHEDULE_MISMATCH = Symptom(
 
 
 LATENT_SCALE_BOUNDS = {
-    "low": Bound(0.5, "standard deviation of the scaled latents", "Rombach et al. 2022 scale them to 1"),
-    "high": Bound(2.0, "the same", "Rombach et al. 2022"),
+    "low": Bound(
+        0.5, "smallest healthy standard deviation of the scaled latents", "Rombach et al. 2022 scale them to 1"
+    ),
+    "high": Bound(2.0, "largest healthy standard deviation of the scaled latents", "Rombach et al. 2022"),
 }
 
 
 def _latent_scale(h: History) -> Judgement:
-    """The standard deviation of the scaled latents is far from 1."""
+    """Detect scaled latents whose standard deviation is far from 1."""
     scale = h.get("latent/scaled_std")
     if scale is None:
         return Unknown("the standard deviation of the latents that the diffusion model is trained on")
@@ -70,14 +72,14 @@ def _latent_scale(h: History) -> Judgement:
     stretch = persistent(scale.steps, bad, 1)
     if stretch is None:
         return None
-    said = "scaled latents have a standard deviation of {value} (the schedule assumes 1)"
+    said = "the standard deviation of the scaled latents is {value} (the noise schedule assumes 1)"
     return observation(stretch, "sick", evidence("latent/scaled_std", scale, stretch, 1.0, said))
 
 
 LATENT_SCALE = Symptom(
     name="latent_scale",
-    title="latents off their scale",
-    what="The noise schedule assumes latents of unit variance, and these are not.",
+    title="latents without unit variance",
+    what="The noise schedule assumes latents of unit variance, but these have another.",
     measured="Standard deviation of the latents after scaling.",
     bounds=LATENT_SCALE_BOUNDS,
     detect=_latent_scale,
@@ -89,26 +91,28 @@ OVER_DISPERSION_BOUNDS = {
     "ratio": Bound(
         1.3,
         "mean squared distance of two samples' latents over that of two real ones",
-        "2 v for independent latents of variance v; sixteen samples scatter by about 5 % (ours)",
+        "ours: the distance is 2 v for independent latents of variance v, and varies by about 5 % over sixteen samples",
     ),
-    "plain": Bound(2.6, "the same: so far off that one reading is enough, and half of the warm-up", "ours"),
-    "warm_up": Bound(0.3, "share of the budget before it is judged: an untrained sampler gives back noise", "ours"),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "plain": Bound(2.6, "the same ratio, from which one reading and half of the warm-up are enough", "ours"),
+    "warm_up": Bound(0.3, "share of the budget before the first judgement: an untrained sampler returns noise", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def _over_dispersion(h: History) -> Judgement:
-    """Two samples differ by far more than two real latents do, which a bare distance would praise as diversity."""
+    """Detect samples that differ far more from each other than real latents do."""
     ratio = h.get("sample_diversity/ratio")
     if ratio is None:
-        return Unknown("distances between samples' latents, and those between real ones")
+        return Unknown("distances between latents of samples, and between real latents")
     warm_up = OVER_DISPERSION_BOUNDS["warm_up"].value * h.budget
     plain = (ratio.values > OVER_DISPERSION_BOUNDS["plain"].value) & (ratio.steps > 0.5 * warm_up)
     bad = plain | ((ratio.values > OVER_DISPERSION_BOUNDS["ratio"].value) & (ratio.steps > warm_up))
     stretch = persistent(ratio.steps, bad, 1 if plain[-1] else int(OVER_DISPERSION_BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "two samples differ {value} times as much as two real latents do (healthy: 1)"
+    said = (
+        "the mean squared distance between latents of samples is {value} times that between real latents (healthy: 1)"
+    )
     return observation(
         stretch, "sick", evidence("sample_diversity/ratio", ratio, stretch, OVER_DISPERSION_BOUNDS["ratio"].value, said)
     )
@@ -116,8 +120,8 @@ def _over_dispersion(h: History) -> Judgement:
 
 OVER_DISPERSION = Symptom(
     name="over_dispersion",
-    title="samples that spread too far",
-    what="Samples differ from each other more than real data do: what a bare distance praises as diversity is too much noise.",
+    title="samples more diverse than real data",
+    what="Samples differ from each other more than real data do. A high distance alone looks like diversity, but is left-over noise.",
     measured="Mean squared distance of two samples' latents over that of two real latents.",
     bounds=OVER_DISPERSION_BOUNDS,
     detect=_over_dispersion,
@@ -132,47 +136,43 @@ def _sampler(h: History, observation: Observation) -> Assessment | None:
     distance = h.get("schedule/train_sample_distance")
     if distance is not None and distance.last < 1e-3:
         return None
-    kept = " (training keeps the whole signal next to the noise)" if h.setting("keep_signal") else ""
-    return Assessment(0.9, f"the sampler undoes other noise than training adds{kept}")
+    kept = " (training adds noise without scaling the signal down)" if h.setting("keep_signal") else ""
+    return Assessment(0.9, f"the sampler assumes another noise schedule than training used{kept}")
 
 
 def _temperature(h: History, observation: Observation) -> Assessment | None:
     temperature = h.number("temperature")
     if temperature is None:
-        return Assessment(0.2, "the size of the noise that sampling begins with is not known")
+        return Assessment(0.2, "the standard deviation of the initial noise is unknown")
     if temperature > 1:
-        return Assessment(
-            0.9, f"sampling begins with noise of standard deviation {temperature:g}, training ends with 1"
-        )
+        return Assessment(0.9, f"sampling starts from noise of standard deviation {temperature:g}; training ends at 1")
     return None
 
 
 def _noise_predicted(h: History, observation: Observation) -> Assessment | None:
     if h.setting("prediction") != "epsilon":
         return None
-    said = (
-        "the network predicts noise: where there is almost nothing else, the clean latent is off by its error times σ/α"
-    )
+    said = "the network predicts noise: at high noise levels its error is multiplied by σ/α in the clean latent"
     return Assessment(0.7, said)
 
 
 def _scale_factor(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.9, "the latents were not scaled by one over their standard deviation")
+    return Assessment(0.9, "the latents were not divided by their standard deviation")
 
 
 CAUSES = (
     Cause(
         name="sampler_schedule",
-        title="the sampler uses another schedule",
+        title="the sampler uses another noise schedule",
         of=("schedule_mismatch", "over_dispersion"),
         assess=_sampler,
     ),
     Cause(
-        name="temperature", title="sampling begins with too much noise", of=("over_dispersion",), assess=_temperature
+        name="temperature", title="sampling starts from too much noise", of=("over_dispersion",), assess=_temperature
     ),
     Cause(
         name="noise_predicted",
-        title="errors of the predicted noise are magnified",
+        title="errors of the predicted noise are amplified",
         of=("over_dispersion",),
         assess=_noise_predicted,
     ),
@@ -192,15 +192,15 @@ def _pair(p: PlannedRun) -> list[Check]:
     proof = ""
     if mean is not None and variance is not None:
         made = f"{mean:.2f} of its mean and {variance:.2f} of its variance"
-        proof = f"; of a Gaussian, an ideal network and this sampler make {made}"
+        proof = f"; on Gaussian data, an ideal network with this sampler reproduces {made}"
     if distance > 0.05:
-        said = f"training and sampling use noise schedules that differ by {distance:.2g}{proof}"
+        said = f"the noise schedules of training and sampling differ by {distance:.2g} in signal share{proof}"
         return [Check("schedule_pair", "stop", said, "noise.keep_signal=false sampler_schedule=same")]
     if variance is not None and mean is not None and not (0.75 < variance < 1.33 and 0.85 < mean < 1.15):
         steps = next((n for n in DIVISORS if n > (p.number("sampler_steps") or 0)), 1000)
-        said = f"the sampler is too coarse{proof}"
+        said = f"the sampler has too few steps{proof}"
         return [Check("schedule_pair", "warn", said, f"sampler_steps={steps}")]
-    return [Check("schedule_pair", "ok", f"training and sampling use one noise schedule{proof}")]
+    return [Check("schedule_pair", "ok", f"training and sampling use the same noise schedule{proof}")]
 
 
 def _scale_of_latents(p: PlannedRun) -> list[Check]:
@@ -208,9 +208,9 @@ def _scale_of_latents(p: PlannedRun) -> list[Check]:
     if scaled is None:
         return []
     if not 0.5 < scaled < 2:
-        said = f"scaled latents have a standard deviation of {scaled:.2g}, and the noise schedule assumes 1"
+        said = f"the standard deviation of the scaled latents is {scaled:.2g}, but the noise schedule assumes 1"
         return [Check("latent_scale", "stop", said, "latent_scale=null, which measures it")]
-    return [Check("latent_scale", "ok", f"scaled latents have a standard deviation of {scaled:.2f}")]
+    return [Check("latent_scale", "ok", f"the standard deviation of the scaled latents is {scaled:.2f}")]
 
 
 CHECKS = (_pair, _scale_of_latents)
@@ -220,33 +220,33 @@ CHECKS = (_pair, _scale_of_latents)
 CHARTS = (
     Chart(
         "Loss",
-        "Mean squared error of what the network predicts. It says little about samples; held out rising while training "
-        "falls is overfitting.",
+        "Mean squared error of the network's prediction. It says little about samples. If held-out rises while training falls, the "
+        "network overfits.",
         (("training", "unet/loss"), ("held out", "validation/loss")),
     ),
     Chart(
         "Held-out loss by time",
-        "From little noise (0) to almost nothing but noise (3). One of them alone that stays high: that part of sampling is untrained.",
+        "By noise level, from little (0) to almost pure noise (3). If only one curve stays high, that part of sampling is untrained.",
         tuple((f"stretch {i}", f"loss_bin/heldout_{i}") for i in range(4)),
     ),
     Chart(
         "Distance of samples over that of real latents",
-        "1 is right. Below: samples are alike. Above: they spread further than real ones, which the bare distance praises.",
+        "1 is ideal. Below it samples are too similar. Above it they differ more than real data; the plain distance hides this.",
         (("ratio", "sample_diversity/ratio"),),
     ),
     Chart(
         "Mean squared distance of two latents",
-        "The latent diffusion guide's number, and the same for real latents.",
+        "The number that the latent diffusion guide uses, and the same for real latents.",
         (("samples", "sample_diversity/pairwise_mse_mean"), ("real", "real_diversity/pairwise_mse_mean")),
     ),
     Chart(
         "Reconstructions of held-out images",
-        "What the autoencoder loses, no sample of stage two can have.",
+        "Detail that the autoencoder loses cannot appear in samples of stage two.",
         (("PSNR in dB", "reconstructions/psnr"),),
     ),
     Chart(
         "Autoencoder",
-        "L1 over all numbers of an image.",
+        "Mean absolute error over all values of an image.",
         (("L1", "autoencoder/l1"), ("held out", "validation/l1")),
     ),
 )

@@ -1,4 +1,4 @@
-"""What only a sequence VAE can show: causes in its decoder, preflight checks, the curves of its report, and its row of a table."""
+"""Diagnostics of the sequence VAE: causes in its decoder, preflight checks, curves of its report, and its table row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,14 @@ from trainwright.engine.charts import Chart
 def _averaging(h: History, observation: Observation) -> Assessment | None:
     likelihood, decoder = h.setting("likelihood"), h.setting("model.decoder")
     if likelihood == "gaussian":
-        alone = " of its own, without the steps before" if decoder == "repeat" else ""
+        alone = ", without the previous steps" if decoder == "repeat" else ""
         return Assessment(
-            0.92, f"the likelihood is one Gaussian a step, so each step gives the mean of what is possible{alone}"
+            0.92,
+            f"the likelihood is one Gaussian per step, so each step predicts the mean of all possible points{alone}",
         )
     if decoder == "repeat":
-        return Assessment(0.85, "steps are drawn without knowing each other: each may choose another possibility")
-    return Assessment(0.3, "the likelihood is not known") if likelihood is None else None
+        return Assessment(0.85, "steps are drawn independently, so each may follow a different mode")
+    return Assessment(0.3, "the likelihood is unknown") if likelihood is None else None
 
 
 def _strong(h: History, observation: Observation) -> Assessment | None:
@@ -29,18 +30,18 @@ def _strong(h: History, observation: Observation) -> Assessment | None:
     dropped = h.number("word_dropout") or 0.0
     return Assessment(
         0.75 if dropped < 0.2 else 0.4,
-        f"the decoder sees what came before and can do without z (word dropout: {dropped:g})",
+        f"the decoder receives the previous steps and can ignore z (word dropout: {dropped:g})",
     )
 
 
 CAUSES = (
     Cause(
         name="averaging_decoder",
-        title="the decoder cannot choose among possibilities",
+        title="the decoder averages over modes",
         of=("mean_regression",),
         assess=_averaging,
     ),
-    Cause(name="strong_decoder", title="the decoder does without z", of=("posterior_collapse",), assess=_strong),
+    Cause(name="strong_decoder", title="the decoder can ignore z", of=("posterior_collapse",), assess=_strong),
 )
 
 # ---- preflight checks ------------------------------------------------------------------------------------------------
@@ -50,8 +51,10 @@ def _sides(p: PlannedRun) -> list[Check]:
     differing = p.facts.get("asymmetric")
     if not differing:
         return []
-    said = f"encoder and decoder differ ({differing}); the sequence VAE guide found that worse than equal sides"
-    return [Check("sides", "warn", said, "the same for both, or compare the two in a plan")]
+    said = (
+        f"encoder and decoder differ ({differing}); the sequence VAE guide reports worse results than with equal sizes"
+    )
+    return [Check("sides", "warn", said, "equal sizes, or a plan that compares both")]
 
 
 def _canvas(p: PlannedRun) -> list[Check]:
@@ -69,18 +72,18 @@ CHECKS = (_sides, _canvas)
 CHARTS = (
     Chart(
         "Objective",
-        "Training and held-out should fall together. While the KL weight grows the total may rise.",
+        "Training and held-out should fall together. While the KL weight increases, the total may rise.",
         (("training", "vae/loss"), ("held out", "validation/loss")),
     ),
     Chart(
         "Reconstruction",
-        "In the recipe's reduction. A small error says nothing about samples: look at the next panel.",
+        "In the reduction of the recipe. A small error says nothing about samples; see the next chart.",
         (("training", "vae/reconstruction"), ("held out", "validation/reconstruction")),
     ),
     Chart(
         "Two-sample ratio",
-        "How far samples are from real levels, over how far other real levels are: 1 is as good as real. If reconstructions are near 1 "
-        "and samples are not, the prior is not where the codes are; if both are far, the decoder averages.",
+        "Distance of samples from real levels, over the distance between two sets of real levels: 1 is as good as real. If "
+        "reconstructions are near 1 and samples are not, the prior does not match the codes. If both are high, the decoder averages.",
         (("samples", "prior/two_sample_ratio"), ("reconstructions", "reconstructions/two_sample_ratio")),
         log=True,
     ),
@@ -106,12 +109,12 @@ CHARTS = (
     ),
     Chart(
         "Explained variance on held-out levels",
-        "Beyond what each step's mean explains; near 0 that axis is not learned.",
+        "Beyond the mean of each step. Near 0, that axis is not learned.",
         (("x", "r2_beyond_mean/x"), ("y", "r2_beyond_mean/y")),
     ),
     Chart(
         "KL in nats per level",
-        "What z says of a level. Near 0 the posterior has collapsed.",
+        "Information of z about a level. Near 0 the posterior has collapsed.",
         (("training", "kl/nats"), ("held out", "kl/nats_heldout"), ("largest dimension", "kl/largest_dimension")),
         log=True,
     ),
@@ -142,7 +145,7 @@ def read(rows: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> di
     for row in rows:
         last.update(row)
     if "kl/nats_heldout" not in last:
-        return {"what happened": "not trained long enough to say"}
+        return {"what happened": "too short to judge"}
     return {
         "epochs": f"{last['epoch']:0.1f}",
         "reconstruction": _number(last.get("validation/element")),
@@ -171,7 +174,7 @@ def what_happened(last: dict[str, Any]) -> str:
             if again is None
             else "; reconstructions too: the decoder averages"
             if again > LIKE_REAL * 1.5
-            else "; reconstructions are: the prior is not where the codes are"
+            else "; reconstructions are: the prior does not match the codes"
         )
         reported.append(f"samples are {samples:0.1f} times as far from real levels as other real levels{why}")
     if "prior/valid_share" in last:

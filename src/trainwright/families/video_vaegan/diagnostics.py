@@ -1,4 +1,4 @@
-"""What only the video VAE-GAN can show: points at the boundary of a hyperbolic ball, and the curves of its report."""
+"""Diagnostics of the video VAE-GAN: points at the boundary of a hyperbolic ball, and the curves of its report."""
 
 from trainwright.diagnosis.definitions import (
     Assessment,
@@ -19,14 +19,14 @@ BALL_BOUNDARY_BOUNDS = {
     "share": Bound(
         0.05,
         "share of points clamped to the boundary",
-        "ours; the video VAE-GAN guide: check inputs to hyperbolic functions",
+        "ours; the video VAE-GAN guide advises to check inputs of hyperbolic functions",
     ),
-    "readings": Bound(2, "readings in a row", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
 }
 
 
 def _ball_boundary(h: History) -> Judgement:
-    """Many points had to be clamped."""
+    """Detect that many points were clamped to the boundary."""
     share = h.get("hyperbolic/boundary_share")
     if share is None:
         return Unknown("the share of points at the boundary of the ball")
@@ -35,7 +35,7 @@ def _ball_boundary(h: History) -> Judgement:
     )
     if stretch is None:
         return None
-    said = "{value} of the points are at the boundary of the ball, where gradients vanish (healthy: below {against})"
+    said = "a share of {value} of the latent points is at the boundary of the ball, where gradients vanish (healthy: below {against})"
     return observation(
         stretch,
         "sick",
@@ -45,31 +45,34 @@ def _ball_boundary(h: History) -> Judgement:
 
 BALL_BOUNDARY = Symptom(
     name="ball_boundary",
-    title="points at the ball's boundary",
+    title="latent points at the boundary of the hyperbolic ball",
     what="Points of a hyperbolic latent are clamped to the boundary, where distances explode and gradients vanish.",
-    measured="Share of points that had to be clamped.",
+    measured="Share of points that were clamped.",
     bounds=BALL_BOUNDARY_BOUNDS,
     detect=_ball_boundary,
 )
 
 
 def _curvature(h: History, observation: Observation) -> Assessment | None:
-    return Assessment(0.5, "curvatures or inputs of the hyperbolic maps are too large")
+    return Assessment(0.5, "the curvature or the inputs of the hyperbolic maps are probably too large")
 
 
 CURVATURE = Cause(
-    name="curvature", title="curvature or inputs of hyperbolic maps", of=("ball_boundary",), assess=_curvature
+    name="curvature",
+    title="too large curvature or inputs of the hyperbolic maps",
+    of=("ball_boundary",),
+    assess=_curvature,
 )
 
 CHARTS = (
     Chart(
         "Predictions of held-out windows",
-        "PSNR in dB over all of them, and that of copying the last given frame: below it the network is worse than nothing.",
+        "PSNR in dB over all windows, and that of copying the last given frame. Below that curve the network is worse than copying.",
         (("prediction", "prediction/psnr"), ("copied last frame", "prediction/copy_psnr")),
     ),
     Chart(
         "Sharpness of predictions",
-        "Squared distance of packaged features from the truth's: blurred predictions are far, even with a high PSNR.",
+        "Squared distance of features from those of the true frames. Blurred predictions are far, even with a high PSNR.",
         (
             ("prediction", "prediction/feature_distance"),
             ("copied last frame", "prediction/copy_feature_distance"),
@@ -82,17 +85,17 @@ CHARTS = (
     ),
     Chart(
         "KL and its weight",
-        "Nats that the latent says of a clip; its weight rises in phases.",
+        "Information of the latent about a clip in nats; the weight increases in phases.",
         (("KL, nats", "kl/nats"), ("weight", "weight/generator/kl")),
     ),
     Chart(
         "Discriminator and generator",
-        "Cross-entropies: 0.69 is a guess. The discriminator's is usually between 0.3 and 0.65.",
+        "Cross-entropies: 0.69 is chance level. The discriminator's is usually between 0.3 and 0.65.",
         (("discriminator", "discriminator/term"), ("generator", "generator/adversarial")),
     ),
     Chart(
         "Points at the boundary",
-        "Share of the nesting's points in the outermost hundredth of their ball, where gradients vanish.",
+        "Share of latent points in the outermost hundredth of their ball, where gradients vanish.",
         (("share", "hyperbolic/boundary_share"),),
     ),
 )

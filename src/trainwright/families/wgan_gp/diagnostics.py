@@ -1,11 +1,11 @@
-"""The curves of a WGAN-GP report; its symptoms and causes are shared by all adversarial families."""
+"""Curves of a WGAN-GP report; its symptoms and causes are shared by all adversarial families."""
 
 from trainwright.engine.charts import Chart
 
 CHARTS = (
     Chart(
         "Wasserstein estimate, without the penalty",
-        "Should rise early and then fall: its trend is the progress of a WGAN. Held-out far below training: the critic "
+        "Should rise early and then fall: its trend shows the progress of a WGAN. If held-out is far below training, the critic "
         "memorises its images.",
         (
             ("training batches", "critic/wasserstein"),
@@ -15,7 +15,7 @@ CHARTS = (
     ),
     Chart(
         "Gradient norm at the interpolates",
-        "The penalty pulls it to 1; far off, its weight is too small or too large.",
+        "The penalty pulls it to 1. If it is far from 1, the weight of the penalty is too small or too large.",
         (("mean gradient norm", "critic/gradient_norm"), ("penalty", "critic/penalty")),
     ),
     Chart(
@@ -25,7 +25,7 @@ CHARTS = (
     ),
     Chart(
         "Updates per epoch",
-        "A generator near 0 is starved.",
+        "A generator near 0 hardly learns.",
         (("critic", "updates_per_epoch/critic"), ("generator", "updates_per_epoch/generator")),
     ),
 )
