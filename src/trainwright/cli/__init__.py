@@ -84,7 +84,7 @@ def main() -> None:
     except UserError as error:
         print(f"trainwright: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:  # before a verb began
+    except KeyboardInterrupt:  # before a verb starts
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
