@@ -171,7 +171,7 @@ def blind_spots(sound: Run, few: Run) -> list[dict[str, str]]:
         lines.append(
             {
                 "sampler": label, "pairwise MSE": f"{guide:.2f}",
-                "the guide says": "healthy" if guide > HEALTHY else "collapse",
+                "verdict by the LDM guide's threshold": "healthy" if guide > HEALTHY else "collapse",
                 "over that of real latents": f"{found['sample_diversity/ratio']:.2f}",
                 "coverage": f"{found['samples/coverage']:.2f}", "precision": f"{found['samples/precision']:.2f}",
                 "with a near copy": f"{found['samples/duplicate_share']:.2f}",

@@ -101,7 +101,7 @@ def beside_plain() -> list[dict]:
             ratios.append((end - middle) / (middle - begin))
             errors.append(abs(ours[-1] / plain[-1] - 1))
     return [
-        row("steps beside the plain optimisation, one thread", statistics.median(ratios), "x", 5.0, "higher", ROUNDS,
+        row("steps compared with the plain optimisation, one thread", statistics.median(ratios), "x", 5.0, "higher", ROUNDS,
             max(ratios) - min(ratios)),
         row(f"relative difference of the error after {BLOCK} steps", statistics.median(errors), "", 0.05, "lower", ROUNDS, None),
     ]  # fmt: skip

@@ -32,7 +32,7 @@ def line(made: dict[str, Any]) -> dict[str, str]:
     symptoms = ", ".join(made.get("symptoms", ()))
     verdict = made.get("verdict", "not run") + (f" ({symptoms})" if symptoms else "")
     return {
-        "experiment": made["name"], "change": changes(made), "the guide expected": made["hypothesis"],
+        "experiment": made["name"], "change": changes(made), "expected by the LDM guide": made["hypothesis"],
         "outcome": made["outcome"] if levels else f"{made['outcome']}: {made['because']}", "verdict": verdict, **cells,
     }  # fmt: skip
 
@@ -52,7 +52,7 @@ def by_hand(made: dict[str, Any]) -> dict[str, Any]:
     symptoms = {e["symptom"] for e in run.events() if e["event"] == "finding"}
     symptoms -= {e["symptom"] for e in run.events() if e["event"] == "recovered"}
     reported = {
-        "outcome": "left out by the plan, run by hand once",
+        "outcome": "skipped by the plan, run by hand once",
         "verdict": facts["verdict"],
         "symptoms": sorted(symptoms),
     }

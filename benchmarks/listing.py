@@ -40,7 +40,7 @@ def main() -> None:
         first, *rest = [timed(root) for _ in range(REPEATS + 1)]
     rows = [
         row(f"{COUNT:,} runs listed", statistics.median(rest), "s", 1.0, "lower", REPEATS, max(rest) - min(rest)),
-        row(f"{COUNT:,} runs listed, index made anew", first, "s", None, "lower", 1, None),
+        row(f"{COUNT:,} runs listed, index rebuilt", first, "s", None, "lower", 1, None),
     ]
     print(write("listing", COMMAND, rows))
 

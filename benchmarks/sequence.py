@@ -27,7 +27,7 @@ SAMPLES, DRAWS = 512, 36
 AIM = 1.2  # times what other real levels score
 REAL = "clusters, other real levels:"
 RECIPES = {
-    "gaussian_mixture": ("clusters, the guide's recipe:", None),
+    "gaussian_mixture": ("clusters, the sequence VAE guide's recipe:", None),
     "gaussian_mixture_sound": ("clusters, sound:", AIM),
     "gaussian_mixture_wide": ("clusters, sound and wide:", AIM),
     "sokoban": ("Sokoban", None),

@@ -26,7 +26,8 @@ def line(made: dict[str, Any]) -> dict[str, str]:
 
     changes = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in made["change"].items())
     return {
-        "the guide's claim": made["hypothesis"], "change": changes or "none", "error": beside(ERROR), "samples": beside(SAMPLES),
+        "claim of the sequence VAE guide": made["hypothesis"], "change": changes or "none",
+        "error": beside(ERROR), "samples": beside(SAMPLES),
         "nats": f"{made['levels'][NATS]:.0f}", "outcome": made["outcome"],
     }  # fmt: skip
 

@@ -29,11 +29,11 @@ from trainwright.runs.folder import open_run
 from trainwright.runs.naming import run_folder
 
 if TYPE_CHECKING:
-    from trainwright.conduct import ExecutorKind
     from trainwright.diagnosis.checks import Check
     from trainwright.engine.callbacks.base import Callback
     from trainwright.studies.study import Study as StudyFolder
     from trainwright.studies.treatment import Attempt
+    from trainwright.study_runner import ExecutorKind
 
 OnExists = Literal["resume", "new", "error"]
 ON_EXISTS = ("resume", "new", "error")
@@ -181,10 +181,10 @@ def treat(
         UserError: the folder is in use or holds another study; bad data; an experiment that could not be run.
         KeyboardInterrupt: after Ctrl-C, once every training has a checkpoint.
     """
-    from trainwright.conduct import Means, conduct
     from trainwright.studies.study import Study as StudyFolder
     from trainwright.studies.summary import of_treatment
     from trainwright.studies.treatment import Limits, Treatment
+    from trainwright.study_runner import StudyOptions, run_study
 
     limits = Limits(attempts, seconds=seconds(budget))
     place = (
@@ -195,7 +195,7 @@ def treat(
     family, study, means = (
         catalog.family(config.family),
         StudyFolder(place),
-        Means(workers, executor, address, progress),
+        StudyOptions(workers, executor, address, progress),
     )
     if not study.exists:
         for line in warnings(check(config, progress=progress)):
@@ -207,7 +207,7 @@ def treat(
     try:
         reported = _Decisions(study, means.say)
         treatment = Treatment(family, config.values, study.runs, limits, breadth=breadth, reported=reported)
-        done = conduct(treatment, study, of_treatment, means)
+        done = run_study(treatment, study, of_treatment, means)
     finally:
         study.close()
     if not done.over:

@@ -336,9 +336,9 @@ class Diagnosis:
 
     def chart(self) -> str | None:
         """Return SVG text of the evidence as curves with each onset marked; None if there is nothing to draw."""
-        from trainwright.report.diagnosis import image
+        from trainwright.report.diagnosis import chart
 
-        return image(self._source.history, self._found)
+        return chart(self._source.history, self._found)
 
     def as_dict(self) -> DiagnosisJson:
         """Return plain values, for JSON."""
@@ -520,16 +520,20 @@ class Model:
         return [grid, *others, *images]
 
     def export(self, folder: str | Path) -> str:
-        """Write the model into a new folder in a form that other programs load.
+        """Write the model into a new folder, without what only training needs.
+
+        Latent diffusion models become folders that Hugging Face diffusers loads; the others become small run folders, which
+        :func:`trainwright.load` and ``trainwright sample`` read.
 
         Returns:
             How to load it.
 
         Raises:
-            UserError: the family has no such form, or the folder exists or cannot be written.
+            UserError: the folder exists or cannot be written.
         """
         from safetensors import SafetensorError
 
+        from trainwright.engine.inference import export
         from trainwright.files import atomic_folder
 
         target = Path(folder).expanduser().resolve()
@@ -537,7 +541,7 @@ class Model:
             raise UserError(f"{target} exists; give the name of a new folder.")
         try:
             with atomic_folder(target) as temporary:
-                how = self._trained.model.export(temporary, averaged=self.weights != "raw")
+                how = export(self._trained, self.run._folder, temporary, self.weights != "raw")
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise UserError(f"{target} cannot be written: {reason.lower()}.") from None
@@ -620,7 +624,7 @@ class Evaluation:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Two or more runs side by side; runs that differ in their seed only count as one group.
+    """Comparison of two or more runs; runs that differ only in their seed form one group.
 
     Attributes:
         rows: one row of named cells a run: what happened in it, read off its signals.

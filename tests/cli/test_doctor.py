@@ -85,7 +85,7 @@ def test_a_test_decides_between_causes(collapsed):
     folder, _ = collapsed
     said = run("doctor", str(folder), "--test-causes", "--test-steps", "150")
     assert said.returncode == 11, said.stderr
-    assert "Does z come back without the KL?" in said.stdout
+    assert "Does z carry information again without the KL term?" in said.stdout
     assert "(without_kl)" in said.stdout  # the answer weighs on the causes
     again = json.loads(run("doctor", str(folder), "--json").stdout)
     assert any("(without_kl)" in c["because"] for c in again["findings"][0]["causes"])
@@ -99,6 +99,9 @@ def test_doctor_reads_a_log_of_another_program(tmp_path):
     said = run("doctor", str(log))
     assert said.returncode == 12
     assert "not finite" in said.stdout
+    tried = [line for line in said.stdout.splitlines() if line.startswith("  try: ")]
+    assert tried
+    assert not [line for line in tried if "=" in line.partition(" (")[0]]  # advice, since its settings have other names
 
 
 @pytest.mark.parametrize(

@@ -287,10 +287,10 @@ def test_a_loss_of_nothing_but_nan_says_nothing():
 
 
 def test_the_page_lists_exactly_what_is_recognised():
-    page = (Path(__file__).parents[2] / "docs" / "foreign-logs.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "diagnose-a-log.md").read_text()
     rows = [f"| {words} | `{signal}` |" for signal, words in TRAINING.items()]
     rows += [f"| held-out: {words} | `{signal}` |" for signal, words in HELD.items()]
-    listed = page.split("| words that are left | signal |\n|---|---|\n")[1].split("\n\n")[0]
+    listed = page.split("| remaining words | signal |\n|---|---|\n")[1].split("\n\n")[0]
     assert listed.splitlines() == rows
     assert all(
         is_signal(signal) for signal in ("discriminator/term", "kl/nats", "latent/active_share", "update_ratio/x")

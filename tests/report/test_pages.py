@@ -74,7 +74,7 @@ def test_a_comparison_in_a_browser(quick, tmp_path):
         for s, r in ((0, 1e-4), (1, 1e-4), (0, 1e-5))
     ]
     found = compare(runs)
-    assert [sorted(g.runs) for g in found.groups] == [[0, 1], [0]]
+    assert [sorted(g.runs) for g in found.run_sets] == [[0, 1], [0]]
     assert ("optim.lr_g", ["0.0001", "1e-05"]) in found.differences
     with Page(build_comparison(found, tmp_path / "page.html"), 390, 800, phone=True) as page:
         assert page.complaints == [] and page.requests == [] and page.fits()

@@ -1,4 +1,4 @@
-"""The timeline of phases says when each began, with what weights, and why it ended or was passed over."""
+"""The timeline of phases says when each began, with what weights, and why it ended or was skipped."""
 
 import json
 
@@ -17,8 +17,8 @@ EVENTS = [
 def test_timeline() -> None:
     a, b, c = timeline(PHASES, EVENTS, 17)
     assert (a.begin, a.end, a.because, a.settings) == (0, 10, "gate passed", {"lr_g": 1})
-    assert (b.begin, b.steps, b.because) == (None, 0, "passed over: x > 20 (is 15)")
-    assert (c.begin, c.end, c.because, c.notes) == (10, 17, "runs", ["weights of step 8", "critic begun anew"])
+    assert (b.begin, b.steps, b.because) == (None, 0, "skipped: x > 20 (is 15)")
+    assert (c.begin, c.end, c.because, c.notes) == (10, 17, "runs", ["weights of step 8", "critic reinitialised"])
     assert [s.name for s in timeline(PHASES, EVENTS[:1], 3)] == ["a"]
 
 

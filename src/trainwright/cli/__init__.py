@@ -2,9 +2,10 @@
 
 import sys
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from trainwright import __version__
 from trainwright.cli import (
@@ -29,7 +30,21 @@ from trainwright.cli import (
 from trainwright.errors import UserError
 from trainwright.shims import leave_the_compiler_out
 
+
+class Verbs(TyperGroup):
+    """The verbs. An interruption is printed with its advice; click would replace it by an exit code without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            print(f"trainwright: {interruption or 'interrupted'}", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Verbs,
     name="trainwright",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -69,8 +84,7 @@ def main() -> None:
     except UserError as error:
         print(f"trainwright: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt as interruption:
-        print(f"trainwright: {interruption or 'interrupted'}", file=sys.stderr)
+    except KeyboardInterrupt:  # before a verb starts
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

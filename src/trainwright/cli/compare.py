@@ -9,7 +9,7 @@ import typer
 from trainwright.cli.tables import print_table
 from trainwright.cli.words import Json
 
-EPILOG = "Runs that differ in their seed only are one group; over two or more seeds an effect has an interval."
+EPILOG = "Runs that differ only in their seed are one group; over two or more seeds an effect has an interval."
 Runs = Annotated[list[Path], typer.Argument(help="Two or more run folders.")]
 
 

@@ -14,12 +14,12 @@ def register(app: typer.Typer, group: str) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder of a latent diffusion model.")],
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
     folder: Annotated[Path, typer.Argument(help="New folder for the exported model.")],
     raw: Raw = False,
     best: Best = False,
 ) -> None:
-    """Write a trained model as a folder that Hugging Face diffusers loads."""
+    """Write a trained model into a new folder: for diffusers if it is a latent diffusion model, else for `trainwright sample`."""
     from trainwright import api
 
     model = api.load(run, weights_of(raw, best))

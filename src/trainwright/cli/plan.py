@@ -8,8 +8,8 @@ import typer
 
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, ended
 from trainwright.cli.tables import print_table
-from trainwright.conduct import Means, conduct
 from trainwright.runs.naming import run_folder
+from trainwright.study_runner import StudyOptions, run_study
 
 if TYPE_CHECKING:
     from trainwright.studies.plan import Plan
@@ -98,7 +98,7 @@ def run_plan(
     try:
         write_text(folder.folder / "plan.yaml", text)
         runner = PlanRunner(made, folder.runs)
-        done = conduct(runner, folder, of_plan, Means(workers, executor, address))
+        done = run_study(runner, folder, of_plan, StudyOptions(workers, executor, address))
     finally:
         folder.close()
     table = ended(done, folder.folder)

@@ -8,8 +8,8 @@ import typer
 
 from trainwright.cli.study import Address, Folder, Kind, Root, Workers, ended
 from trainwright.cli.tables import print_table
-from trainwright.conduct import Means, conduct
 from trainwright.runs.naming import run_folder
+from trainwright.study_runner import StudyOptions, run_study
 
 EPILOG = """A sick trial stops early and is recorded as infeasible with its cause, not as a bad number. The same command
 continues. docs/how-to/search.md says what stands in the file. Exit codes: 0 the search is over, 2 bad input, 130 interrupted."""
@@ -50,7 +50,7 @@ def search(
     folder.open("search", identity)
     try:
         source = Search(head, family, base, folder.runs, started(folder.events()))
-        done = conduct(source, folder, of_search, Means(workers, executor, address))
+        done = run_study(source, folder, of_search, StudyOptions(workers, executor, address))
     finally:
         folder.close()
     table = ended(done, folder.folder)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trainwright.conduct import Conducted, ExecutorKind
+from trainwright.study_runner import ExecutorKind, StudyOutcome
 
 Workers = Annotated[int, typer.Option(min=1, help="Trainings at the same time; they share the CPU cores.")]
 Kind = Annotated[ExecutorKind, typer.Option("--executor", help="Processes of this machine, or a Ray cluster.")]
@@ -14,7 +14,7 @@ Root = Annotated[Path, typer.Option(help="Folder in which studies are named.")]
 Folder = Annotated[Path | None, typer.Option("--study", help="Folder of the study; by default named after the input.")]
 
 
-def ended(done: Conducted, folder: Path) -> dict[str, Any]:
+def ended(done: StudyOutcome, folder: Path) -> dict[str, Any]:
     """Return the table of a study that is over.
 
     Raises:

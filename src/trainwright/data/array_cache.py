@@ -1,7 +1,7 @@
 """Arrays that are computed once and memory-mapped afterwards, by key: decoded images and videos, Gaussians, latents.
 
 An entry is a folder with one file for each array and an ``index.json`` with types, shapes, checksums and the maker's own facts. It
-appears under its name when it is complete. Of several processes that need one, one makes it and the others wait.
+appears under its name once it is complete. If several processes need the same entry, one makes it and the others wait.
 """
 
 import contextlib
@@ -19,7 +19,9 @@ from trainwright.errors import UserError
 from trainwright.files import atomic_folder, sha256
 
 INDEX = "index.json"
-CHECKED = 256 << 20  # bytes: of a larger array only the size is checked, or opening it would read all of it
+CHECKED = (
+    256 << 20
+)  # bytes: of a larger array only the size is checked, since a checksum would read all of it on opening
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Entry:
 
     Attributes:
         arrays: by name, memory-mapped, read only.
-        facts: whatever the maker keeps beside them, as JSON gives it back.
+        facts: further values that the maker stores with the arrays, as JSON returns them.
     """
 
     arrays: dict[str, np.ndarray]
@@ -86,14 +88,14 @@ class Writer:
 
 
 def cache_root() -> Path:
-    """``$TRAINWRIGHT_CACHE``, or ``trainwright`` in the user's cache folder."""
+    """Return ``$TRAINWRIGHT_CACHE``, or ``trainwright`` in the user's cache folder."""
     own = os.environ.get("TRAINWRIGHT_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainwright"
 
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock on the entry ``name`` while this process makes it; the lock of a process that is killed is released."""
+    """Hold a lock on the entry ``name`` while this process makes it; a killed process releases its lock."""
     locks = cache_root() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / name):
@@ -116,8 +118,8 @@ def cached(kind: str, key: str, make: Callable[[Writer], dict[str, Any]]) -> Ent
     """Return an entry of the cache, made now if it is missing.
 
     Args:
-        kind: the folder of the cache in which it lies.
-        key: a hash of everything that decides what is in it.
+        kind: subfolder of the cache.
+        key: a hash of everything that determines the content.
         make: appends the arrays and returns facts for JSON.
 
     Raises:

@@ -14,7 +14,7 @@ YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.
 
 
 def augment(images: Tensor, settings: Augment, background: Tensor) -> Tensor:
-    """A changed copy of ``images``.
+    """Return an augmented copy of ``images``.
 
     Args:
         images: (B, C, H, W) in [-1, 1].

@@ -1,7 +1,7 @@
 """Images decoded once, in parallel, into the array cache.
 
-The key is a hash of every file's name and content and of every setting that changes the pixels, so an edited folder or
-another size makes a new array and an unchanged one is found again.
+The key is a hash of every file's name and content and of every setting that changes the pixels. An edited folder or another size
+makes a new array; an unchanged folder is found again.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ class ImageSet:
     Attributes:
         pixels: (N, size, size, channels) uint8, memory-mapped, read only.
         digests: one SHA-256 in hex for each image, of its decoded pixels.
-        names: where each came from.
-        skipped: (name, reason) of files that ``on_error: skip`` passed over.
+        names: source of each image.
+        skipped: (name, reason) of files that ``on_error: skip`` skipped.
         identity: hash over all digests: two runs with the same identity saw the same data.
     """
 
@@ -47,10 +47,10 @@ class ImageSet:
 
 
 def load(config: Images, progress: Progress | None = None) -> ImageSet:
-    """The decoded images of ``config.source``, from the cache or made now.
+    """Return the decoded images of ``config.source``, from the cache or decoded now.
 
     Raises:
-        UserError: no such folder, no images, or (with ``on_error: fail``) a file that is no image, by name.
+        UserError: no such folder, no images, or (with ``on_error: fail``) a file that is not an image, by name.
     """
     found = items(config.source)
     with writing("the decoded images"):
@@ -77,9 +77,7 @@ def _decode_all(found: list[Item], config: Images, writer: Writer, progress: Pro
     for done, (item, result) in enumerate(_in_parallel(found, config), 1):
         if isinstance(result, ValueError):
             if config.on_error == "fail":
-                raise UserError(
-                    f"data: {item.name} {result}. Remove it, or leave such files out with data.on_error=skip."
-                )
+                raise UserError(f"data: {item.name} {result}. Remove it, or skip such files with data.on_error=skip.")
             skipped.append((item.name, str(result)))
         else:
             assert result.shape == shape
@@ -93,7 +91,7 @@ def _decode_all(found: list[Item], config: Images, writer: Writer, progress: Pro
 
 
 def _in_parallel(found: Iterable[Item], config: Images) -> Iterator[tuple[Item, Any]]:
-    """Decodes in threads (PIL releases the interpreter lock), in order, with a bounded number in flight."""
+    """Decode in threads, in order, with a bounded number in flight; PIL releases the interpreter lock."""
     workers = config.workers or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
     waiting: deque[tuple[Item, Future[Any]]] = deque()

@@ -12,13 +12,13 @@ MAX_PIXELS = 200_000_000  # a decompression bomb is a broken file, not a reason 
 
 
 def decode(item: Item, config: Images) -> np.ndarray:
-    """Reads the first frame, honours EXIF rotation, makes it square, and converts it.
+    """Read the first frame, apply its EXIF rotation, make it square, and convert it.
 
     Returns:
         uint8 array of shape (size, size, channels); channels last, transparency laid on ``background`` unless kept.
 
     Raises:
-        ValueError: the file is no readable image; the message says why in a few words.
+        ValueError: the file cannot be read as an image; the message gives the reason in a few words.
     """
     try:
         with warnings.catch_warnings():
@@ -63,7 +63,7 @@ def _square(image: Image.Image, config: Images) -> Image.Image:
         image = canvas
     if image.size == (config.size, config.size):
         return image
-    # Smooth resampling mixes colours across edges of transparency; premultiplied alpha ("RGBa") keeps them apart.
+    # Smooth resampling mixes colours across edges of transparency; premultiplied alpha ("RGBa") avoids that.
     if _nearest(image, config):
         return image.resize((config.size, config.size), Image.Resampling.NEAREST)
     return image.convert("RGBa").resize((config.size, config.size), Image.Resampling.LANCZOS).convert("RGBA")

@@ -10,9 +10,9 @@ from trainwright.files import sha256, write_json
 
 
 def fingerprints(found: list[Item], source: str, root: Path) -> list[str]:
-    """One hash for each item, in order; remembered under ``root`` for the next time.
+    """Return one hash for each item, in order; they are cached under ``root``.
 
-    A file that cannot be read gets the hash of its name: decoding will say what is wrong with it.
+    A file that cannot be read gets the hash of its name: decoding reports the reason.
     """
     memory = root / "manifests" / f"{hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:32]}.json"
     known: dict[str, list[str]] = {}

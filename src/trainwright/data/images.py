@@ -1,4 +1,4 @@
-"""The images of a run as the loop sees them: training batches by position, held-out images, [-1, 1] tensors."""
+"""Images as the training loop uses them: training batches by position, held-out images, [-1, 1] tensors."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +27,7 @@ class Images:
 
     @classmethod
     def open(cls, config: ImageData, progress: Progress | None = None) -> "Images":
-        """Decodes (or finds in the cache) and splits; see :func:`trainwright.data.cache.load` for errors."""
+        """Decode the images, or read them from the cache, and split them; see :func:`trainwright.data.cache.load` for errors."""
         images = load(config, progress)
         train, held_out = split(images.digests, config.held_out)
         if len(train) < 2:
@@ -44,7 +44,7 @@ class Images:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of every file that ``on_error: skip`` passed over."""
+        """(name, reason) of every file that ``on_error: skip`` skipped."""
         return self.stored.skipped
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
@@ -59,7 +59,7 @@ class Images:
 
     @property
     def background(self) -> Tensor:
-        """(C,) in [-1, 1]: what the border is filled with; transparent where there is an alpha channel."""
+        """Colour (C,) in [-1, 1] of the border; transparent where there is an alpha channel."""
         red, green, blue = ImageColor.getrgb(self.config.background)[:3]
         grey = [round(0.299 * red + 0.587 * green + 0.114 * blue)]
         values = {1: grey, 3: [red, green, blue], 4: [red, green, blue, 0]}[self.config.channels]
@@ -74,7 +74,7 @@ class Images:
         return np.sort(self._by_content[part][:count])
 
     def images(self, part: str, count: int) -> Tensor:
-        """The same as :meth:`some`: the samples are images."""
+        """Return the same as :meth:`some`: the samples are images."""
         return self.some(part, count)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where images come from: a folder tree of image files, or the sprites, emoji and photographs that ship with the package."""
+"""Sources of images: a folder tree of image files, or the packaged sprites, emoji and photographs."""
 
 import csv
 import functools
@@ -25,19 +25,19 @@ PATCH_SIDE = 64
 
 @dataclass(frozen=True)
 class Item:
-    """One image that may not have been read yet: its name for messages, and how to open it."""
+    """One image that may not have been read yet: its name for messages, and a function that opens it."""
 
     name: str
     open: Callable[[], Image.Image]
-    stamp: str  # size and time of the file: while they stay, its content hash is not computed again
+    stamp: str  # size and time of the file: while they are unchanged, its content hash is not computed again
     path: Path | None = None  # None for a packaged image, whose stamp is a content hash already
 
 
 def items(source: str) -> list[Item]:
-    """Every image of a source in a stable order.
+    """Return every image of a source in a stable order.
 
-    Files that are plainly not images by name (``.txt``, hidden files) are items too: whether they stop the run or are
-    listed as left out is the caller's ``on_error``.
+    Files whose names are not those of images (``.txt``, hidden files) are items too. The caller's ``on_error`` decides whether
+    they stop the run or are skipped and listed.
 
     Raises:
         UserError: the folder is missing, is not a folder, cannot be read, or holds no files.
@@ -58,7 +58,7 @@ def items(source: str) -> list[Item]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder in a stable order, hidden ones left out; a UserError if a folder cannot be read."""
+    """Return every file below a folder in a stable order, without hidden ones; a UserError if a folder cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise UserError(f"data: {error.filename} cannot be read ({error.strerror}).")
@@ -71,7 +71,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def file_stamp(path: Path) -> str:
-    """Size and time of a file: while they stay, its content is taken to be the same."""
+    """Return size and time of a file: while they are unchanged, its content is taken to be the same."""
     try:
         stat = path.stat()
     except OSError:
@@ -84,7 +84,7 @@ def _file_item(path: Path, folder: Path) -> Item:
 
 
 def _sheet(name: str) -> Iterator[Item]:
-    """The tiles of a packaged sheet, row by row; its table has their names in the same order."""
+    """Return the tiles of a packaged sheet, row by row; its table has their names in the same order."""
     folder = files("trainwright.data") / "builtin"
     data = (folder / f"{name}_sheet.png").read_bytes()
     stamp = hashlib.sha256(data).hexdigest()[:16]
@@ -98,7 +98,7 @@ def _sheet(name: str) -> Iterator[Item]:
 
 
 def _photos() -> Iterator[Item]:
-    """Patches side by side from the top left corner of each packaged photograph; what is left at the edges is not used."""
+    """Return adjacent patches of each packaged photograph, from the top left; the remainder at the edges is not used."""
     folder = files("trainwright.data") / "builtin" / "photos"
     for name in sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".jpg")):
         data = (folder / name).read_bytes()

@@ -1,14 +1,14 @@
-"""Which images are held out: decided by each image's own content, so that a copy never sits on both sides."""
+"""Split into training and held-out images by each image's own content, so that copies are on one side."""
 
 import numpy as np
 
 
 def split(digests: list[str], held_out: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the held-out images.
+    """Return the indices of the training and of the held-out images.
 
     Args:
         digests: hex SHA-256 of each image's pixels; equal images share one.
-        held_out: wanted share in [0, 1).
+        held_out: requested share in [0, 1).
 
     Returns:
         (train, held_out), int64 and sorted. An image's side does not change when others come or go. If the hash puts

@@ -1,4 +1,4 @@
-"""Batches addressed by how many samples came before: an endless row of shuffled epochs, derived, never stored."""
+"""Batches addressed by the number of samples before them, in an endless sequence of shuffled epochs that is never stored."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def batch_indices(seed: int, start: int, size: int, count: int) -> np.ndarray:
-    """Positions of a batch among ``count`` samples when ``start`` samples were used before it.
+    """Return the positions of a batch among ``count`` samples when ``start`` samples were used before it.
 
     Every sample comes once in each stretch of ``count``; batches run across the border of epochs, so that none is dropped.
 
@@ -30,7 +30,7 @@ def batch_indices(seed: int, start: int, size: int, count: int) -> np.ndarray:
 
 
 class Prefetcher:
-    """Fetches the next batch in a thread while the current one is trained on.
+    """Fetch the next batch in a thread while the current one is trained on.
 
     ``fetch(start, size)`` must be a pure function; the prefetcher only guesses what will be asked for next.
     """
@@ -41,7 +41,7 @@ class Prefetcher:
         self._next: tuple[tuple[int, int], Future[np.ndarray]] | None = None
 
     def get(self, start: int, size: int) -> np.ndarray:
-        """The batch at ``start``; begins to fetch the one after it."""
+        """Return the batch at ``start`` and start to fetch the one after it."""
         if self._next is not None and self._next[0] == (start, size):
             batch = self._next[1].result()
         else:
@@ -51,5 +51,5 @@ class Prefetcher:
         return batch
 
     def close(self) -> None:
-        """Stops the thread."""
+        """Stop the thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -92,7 +92,7 @@ def mean(fabric: "Fabric", values: Tensor) -> Tensor:
 
 
 def any_true(fabric: "Fabric", flag: bool) -> bool:
-    """Whether any process says yes; all get the same answer at the same step."""
+    """Return true if any process has the flag set; all get the same answer at the same step."""
     if fabric.world_size == 1:
         return flag
     return bool(mean(fabric, torch.tensor(float(flag))) > 0)

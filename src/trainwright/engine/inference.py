@@ -1,9 +1,13 @@
 """A trained model for sampling: built from a run's config, with the weights of its newest good checkpoint."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from trainwright.engine import checkpoint as checkpoints
@@ -13,6 +17,7 @@ from trainwright.engine.model import GenerativeModel, build
 from trainwright.engine.phases import effective
 from trainwright.engine.session import read_config
 from trainwright.errors import UserError
+from trainwright.files import sha256, write_json
 from trainwright.randomness import derive
 from trainwright.runs import legacy
 from trainwright.runs.folder import Run
@@ -28,6 +33,7 @@ class Trained:
     model: GenerativeModel
     step: int
     has_average: bool
+    phases: dict[str, Any] | None = None
 
     def samples(self, count: int, seed: int, averaged: bool = True) -> Iterator[Tensor]:
         """Yield ``count`` samples in parts (n, C, H, W) in [-1, 1], n up to 64.
@@ -79,4 +85,26 @@ def load(family: Family, run: Run, best: bool = False) -> Trained:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for network in (*model.networks.values(), *model.averaged.values()):
         network.to(device).eval()
-    return Trained(model, checkpoint.step, bool(model.averaged))
+    return Trained(model, checkpoint.step, bool(model.averaged), schedule)
+
+
+def export(trained: Trained, run: Run, folder: Path, averaged: bool) -> str:
+    """Write a trained model into an empty folder: in the family's own form, else as a small run folder without optimizer state.
+
+    Returns:
+        How to load it; ``{folder}`` stands for the final folder.
+    """
+    model = trained.model
+    how = model.export(folder, averaged)
+    if how:
+        return how
+    networks = {name: model.network(name, averaged) for name in model.networks}
+    tensors = {f"network.{n}.{k}": t.contiguous() for n, net in networks.items() for k, t in net.state_dict().items()}
+    kept = folder / "checkpoints" / f"step_{trained.step:08d}"
+    kept.mkdir(parents=True)
+    save_file(tensors, kept / checkpoints.TENSORS)
+    state = {"step": trained.step, "healthy": True, "phases": trained.phases, "callbacks": {}, "optimizers": {}}
+    write_json(kept / checkpoints.STATE, {**state, "sha256": sha256(kept / checkpoints.TENSORS)})
+    shutil.copyfile(run.config, folder / "config.yaml")
+    write_json(folder / "run.json", {**run.read(), "step": trained.step})
+    return 'tw.load("{folder}").sample(64), or: trainwright sample {folder} -n 64'

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from trainwright.config.schedules import Schedule, value
 from trainwright.engine.config import RunConfig
 from trainwright.engine.distributed import same_everywhere
-from trainwright.errors import UserError
 from trainwright.randomness import derive
 
 if TYPE_CHECKING:
@@ -149,15 +148,14 @@ class GenerativeModel(ABC):
         return {}
 
     def export(self, folder: Path, averaged: bool = True) -> str:
-        """Write the trained model into an empty folder in a format that other programs load.
+        """Write the trained model into an empty folder in a format that other programs load, if the family has one.
+
+        Without one, :func:`trainwright.engine.inference.export` writes a small run folder instead.
 
         Returns:
-            How to load it; ``{folder}`` stands for the final folder.
-
-        Raises:
-            UserError: the family has no such format.
+            How to load it; ``{folder}`` stands for the final folder. Empty, with nothing written, if the family has no such format.
         """
-        raise UserError(f"the family of this run ({self.config.family}) has no export format for other programs.")
+        return ""
 
     def adapt_to_data(self, data: Data) -> None:
         """Set buffers that depend on the training data before the first step, such as a normalisation."""

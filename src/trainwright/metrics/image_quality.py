@@ -1,4 +1,7 @@
-"""PSNR and SSIM of images, by torchmetrics, which is imported when they are first measured: that takes over a second."""
+"""PSNR and SSIM of images, by torchmetrics.
+
+It is imported when they are first measured, since the import takes over a second.
+"""
 
 from collections.abc import Sequence
 

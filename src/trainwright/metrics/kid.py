@@ -9,14 +9,14 @@ from trainwright.errors import UserError
 
 
 class _AsTheyAre(nn.Module):
-    """torchmetrics asks for a network; ours has been run already."""
+    """Stand-in for the network that torchmetrics requires; the features are computed before."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.num_features = width
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in, features out."""
+        """Return the features unchanged."""
         return features
 
 
@@ -50,7 +50,7 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 50, subset_size: int = 500, s
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
-    """The same of all of (N, D) and (M, D) features at once, without subsets: quick enough for a look at a running training."""
+    """KID of all of (N, D) and (M, D) features at once, without subsets: fast enough for monitoring."""
     x, y = real.double(), fake.double()
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:

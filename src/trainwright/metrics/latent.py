@@ -1,4 +1,4 @@
-"""What a latent space carries: KL in nats for each dimension, active units, mutual information.
+"""Information in a latent space: KL in nats for each dimension, active units, mutual information.
 
 All functions take the mean and log-variance (B, L) of a diagonal Gaussian posterior; the prior is N(0, I).
 """
@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-ACTIVE = 0.01  # variance over data of the posterior mean from which on a dimension is active (Burda et al. 2016)
+ACTIVE = 0.01  # variance of the posterior mean over the data above which a dimension is active (Burda et al. 2016)
 BINS = (0.001, 0.01, 0.1, 1.0)  # edges in nats of the histogram over dimensions
 
 
@@ -18,13 +18,13 @@ def kl_per_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def posterior_draw(mean: Tensor, log_variance: Tensor, seed: int) -> Tensor:
-    """(B, L): one draw from each posterior, always the same for the same seed; torch's global generator is left alone."""
+    """(B, L): one draw from each posterior, always the same for the same seed; torch's global generator is not used."""
     own = torch.Generator().manual_seed(seed)
     return mean + torch.randn(mean.shape, generator=own).to(mean) * torch.exp(0.5 * log_variance)
 
 
 def active_units(mean: Tensor) -> int:
-    """Dimensions whose posterior mean varies by more than :data:`ACTIVE` over the data (Burda et al. 2016)."""
+    """Number of dimensions whose posterior mean varies by more than :data:`ACTIVE` over the data (Burda et al. 2016)."""
     return int((mean.var(0) > ACTIVE).sum()) if len(mean) > 1 else 0
 
 
@@ -37,7 +37,8 @@ def mutual_information(mean: Tensor, log_variance: Tensor, z: Tensor) -> float:
         z: (B, L), one draw from each posterior.
 
     Returns:
-        log q(z|x) - log q(z), averaged, with q(z) the mixture of the B posteriors: at most ln B, and about 0 if z says nothing.
+        log q(z|x) - log q(z), averaged, with q(z) the mixture of the B posteriors: at most ln B, and about 0 if z is not
+        informative.
     """
     precision = torch.exp(-log_variance)
     # Σ (z - μ)²/σ² for every pair, from three products
@@ -49,7 +50,7 @@ def mutual_information(mean: Tensor, log_variance: Tensor, z: Tensor) -> float:
 
 
 def prior_gap(mean: Tensor, log_variance: Tensor, centre: Tensor, variance: Tensor) -> float:
-    """Distance of the aggregate posterior from what samples are drawn from, in nats a dimension.
+    """Distance of the aggregate posterior from the prior of samples, in nats per dimension.
 
     Args:
         mean: (B, L).
@@ -59,7 +60,7 @@ def prior_gap(mean: Tensor, log_variance: Tensor, centre: Tensor, variance: Tens
 
     Returns:
         The mean over dimensions of KL(N(m, s) ‖ N(centre, variance)) with the mixture's own m and s: 0 if samples are drawn where codes
-        are, whatever the correlations; large for an autoencoder whose codes nothing pulls towards the prior.
+        are, for any correlations; large for an autoencoder without a term that pulls its codes towards the prior.
     """
     spread = mean.var(0) + log_variance.exp().mean(0)
     ratio = spread / variance.clamp_min(1e-12)
@@ -68,7 +69,7 @@ def prior_gap(mean: Tensor, log_variance: Tensor, centre: Tensor, variance: Tens
 
 
 def latent_signals(mean: Tensor, log_variance: Tensor, z: Tensor) -> dict[str, float]:
-    """All of them as signals: totals, the histogram of KL over dimensions, active units, mutual information and its ceiling."""
+    """Return all of these as signals: totals, the histogram of KL over dimensions, active units, mutual information and its ceiling."""
     each = kl_per_dimension(mean, log_variance).mean(0)
     edges = [-math.inf, *BINS, math.inf]
     names = ["below_0.001", "0.001_to_0.01", "0.01_to_0.1", "0.1_to_1", "above_1"]

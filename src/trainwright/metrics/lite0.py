@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-excite), just enough to hold the packaged ImageNet weights.
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-excite) for the packaged ImageNet weights.
 
 BatchNorm epsilon 1e-3, ReLU6, TensorFlow's asymmetric "same" padding; attribute names are the checkpoint's.
 """
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """The whole network; :meth:`forward` stops at the pooled features, the classifier is there for the checkpoint's sake."""
+    """The whole network; :meth:`forward` stops at the pooled features, and only the checkpoint needs the classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Lite0(nn.Module):
         return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
 
     def maps(self, x: Tensor) -> Iterator[Tensor]:
-        """The same image after each block, coarser and coarser: (B, C, H', W')."""
+        """Return the feature map after each block, from fine to coarse: (B, C, H', W')."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)

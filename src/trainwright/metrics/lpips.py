@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al. 2018), for whoever has its network at hand: torchvision, and AlexNet's weights in PyTorch's own cache.
+"""LPIPS (Zhang et al. 2018), where torchvision is installed and AlexNet's weights are in PyTorch's own cache.
 
 Nothing is downloaded for it. The linear weights come with torchmetrics, which computes it.
 """
@@ -12,7 +12,7 @@ LEAST_SIDE = 32  # pixels; of smaller images AlexNet's second pooling has nothin
 
 
 def at_hand() -> bool:
-    """Whether torchvision loads and AlexNet's weights lie where it looks for them."""
+    """Return True if torchvision can be imported and AlexNet's weights are in its cache."""
     try:
         from torchvision.models import AlexNet_Weights
     except (ImportError, RuntimeError):  # RuntimeError: built for another PyTorch

@@ -14,13 +14,13 @@ def radii(points: Tensor, k: int = 5) -> Tensor:
 
 
 def manifold_metrics(real: Tensor, fake: Tensor, k: int = 5, real_radius: Tensor | None = None) -> dict[str, float]:
-    """Whether samples lie where real data lie, and whether they reach all of it.
+    """Return precision, recall, density and coverage of samples compared with real data.
 
     Args:
         real: (N, D) features.
         fake: (M, D) features.
         k: neighbours that make a point's ball; 5 as in Naeem et al.
-        real_radius: (N,) of the real points' balls if known from before.
+        real_radius: (N,) of the real points' balls, if already computed.
 
     Returns:
         precision: share of samples inside some real ball (1 is best). recall: share of real points inside some sample's ball.
@@ -49,7 +49,7 @@ def nearest_distance(points: Tensor, among: Tensor) -> Tensor:
 
 
 def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> dict[str, float]:
-    """How near samples are to training data, beside how near unseen real data are.
+    """Compare the distances of samples and of held-out data to the training data.
 
     Returns:
         Median nearest-neighbour distances of samples and of held-out data to the training data, and their ratio: about 1 or

@@ -1,4 +1,4 @@
-"""How different two images look, as a loss: distance of the feature network's maps, with gradients."""
+"""Perceptual distance of two images as a loss: distance of the feature network's maps, with gradients."""
 
 import torch
 from torch import Tensor

@@ -1,18 +1,19 @@
-"""What sets of points are like, whatever their order: nearness, clusters, and what their order should be."""
+"""Statistics of sets of points that do not depend on the order, and violations of the order."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TOGETHER = 0.08  # points nearer than that belong to one cluster; clusters of the mixture have a standard deviation of about .02
+TOGETHER = 0.08  # points nearer than that belong to one cluster; clusters of the mixture have a standard deviation of about 0.02
 MOST_CLUSTERS = 12
 NEAREST = 3
 SMALL = 0.005
 
 
 def nearness(points: Tensor) -> Tensor:
-    """(B, T, 2) -> (B, 3 T): logarithms of each level's distances to the first, second and third nearest point, sorted: how it is
-    clustered. Of logarithms, because else a single stray point would outweigh all others.
+    """Describe the clustering of levels: (B, T, 2) -> (B, 3 T) sorted log distances to the three nearest points.
+
+    They are logarithms, because otherwise a single outlying point would outweigh all others.
     """
     between = torch.cdist(points, points)
     between.diagonal(dim1=1, dim2=2).fill_(float("inf"))

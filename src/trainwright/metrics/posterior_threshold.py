@@ -1,10 +1,10 @@
-"""Will a VAE's posterior collapse? Known before the first step from the data's covariance and the loss.
+"""Prediction of posterior collapse before the first step, from the data's covariance and the loss.
 
-Near the collapsed state (z says nothing, the decoder gives the mean) one latent direction can pay for itself only if what it explains
-is worth more than its KL. For a loss Σ aᵢ(xᵢ - x̂ᵢ)² + k·KL[nats] the gain of a direction u is governed by the covariance C of √a·x: it
-pays exactly while k < 2·λ(u), so everything collapses once k > 2·λmax. The encoder may be any function: by Cauchy and Schwarz none
-gains more than the linear one. With summed squared errors this is the σ² > λmax of the phase-transition literature
-(arXiv 2510.01621), for β = 2σ².
+In the collapsed state z carries no information and the decoder gives the mean. Near it, a latent direction is learned only if the
+error that it explains is larger than its KL. For a loss Σ aᵢ(xᵢ - x̂ᵢ)² + k·KL[nats] the covariance C of √a·x gives the gain of a
+direction u: it exceeds the KL exactly while k < 2·λ(u), so everything collapses once k > 2·λmax. The encoder may be any function: by
+Cauchy and Schwarz none gains more than the linear one. With summed squared errors this is the σ² > λmax of the phase-transition
+literature (arXiv 2510.01621), for β = 2σ².
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Threshold:
-    """What the spectrum says.
+    """Threshold of the KL weight that the spectrum of the data gives.
 
     Attributes:
         beta: the KL weight, in the recipe's own units, above which nothing is learned.
-        dimensions: (n,) the weight above which the 1st, 2nd, ... direction is given up, falling.
+        dimensions: (n,) the weight above which the 1st, 2nd, ... direction is not learned, falling.
     """
 
     beta: float
@@ -36,7 +36,7 @@ class Threshold:
 
 
 def predict(data: Tensor, weights: Tensor, kl_per_nat: float) -> Threshold:
-    """The threshold of a data set under a loss.
+    """Return the threshold of a data set under a loss.
 
     Args:
         data: (n, D) training samples as the model sees them.

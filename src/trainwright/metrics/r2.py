@@ -1,4 +1,4 @@
-"""How much of each group of numbers a reconstruction explains."""
+"""Share of each group of numbers that a reconstruction explains."""
 
 from collections.abc import Mapping
 

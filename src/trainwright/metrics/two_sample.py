@@ -1,4 +1,4 @@
-"""Whether two sets of vectors could come from one distribution: the energy distance beside what two sets of real data score."""
+"""Two-sample statistics of vectors: the energy distance compared with that of two sets of real data."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from torch import Tensor
 def energy(a: Tensor, b: Tensor) -> float:
     """Energy distance 2 E|a - b| - E|a - a'| - E|b - b'| of (n, D) and (m, D) (Székely & Rizzo 2013), the biased estimate.
 
-    It is positive for two sets of one distribution, about (1/n + 1/m)·E|a - a'|, and that is what makes the ratio of two of them tell.
+    It is positive for two sets of one distribution, about (1/n + 1/m)·E|a - a'|, which is why the ratio of two of them is informative.
     """
     across, within_a, within_b = (torch.cdist(x.double(), y.double()).mean() for x, y in ((a, b), (a, a), (b, b)))
     return float(2 * across - within_a - within_b)
@@ -19,14 +19,14 @@ def energy_ratio(samples: Tensor, real: Tensor, other: Tensor) -> float:
     Args:
         samples: (n, D).
         real: (m, D).
-        other: (k, D), real too; as many of it are used as there are samples, and the other way round.
+        other: (k, D), real too; samples and ``other`` are cut to the smaller number of the two.
     """
     n = min(len(samples), len(other))
     return energy(samples[:n], real) / max(energy(other[:n], real), 1e-12)
 
 
 def nearest_neighbour_accuracy(a: Tensor, b: Tensor) -> float:
-    """Share of (n, D) and (n, D) whose nearest other vector is of their own set: .5 for one distribution (Lopez-Paz & Oquab 2017)."""
+    """Share of (n, D) and (n, D) whose nearest other vector is of their own set: 0.5 for one distribution (Lopez-Paz & Oquab 2017)."""
     both = torch.cat([a, b]).double()
     between = torch.cdist(both, both)
     between.fill_diagonal_(float("inf"))

@@ -1,1 +1,1 @@
-"""What a person looks at: one self-contained page for each run."""
+"""Pages and texts for people: one self-contained page for each run, study and comparison."""

@@ -1,6 +1,6 @@
-"""Two or more runs side by side: what differs in config, data and code, how large the effect is, curves and samples together.
+"""Comparison of runs: differences of config, data and code, effect sizes, curves and samples.
 
-Runs that differ in their seed only count as one set; over two or more seeds the effect has an interval.
+Runs that differ only in their seed form one set. Over two or more seeds the effect has an interval.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ IGNORED = ("train.seed", "hypothesis", "recipe", "train.threads", "train.on_fail
 
 @dataclass(frozen=True)
 class RunSet:
-    """Runs that differ in their seed only: results by seed."""
+    """Runs that differ only in their seed: results by seed."""
 
     name: str
     runs: dict[int, Run]
@@ -34,7 +34,7 @@ class RunSet:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, what differs between them, and the effect of each beside the first, by signal."""
+    """Sets of runs, their differences, and the effect of each compared with the first, by signal."""
 
     family: str
     run_sets: list[RunSet]
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Reads the runs and compares them.
+    """Read the runs and compare them.
 
     Raises:
         UserError: they are of different families.
@@ -68,7 +68,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         name = names[run.folder]
         run_set = run_sets.setdefault(key, RunSet(name, {}, {}, flat, facts))
         seed = flat["train.seed"]
-        if seed in run_set.runs:  # of the same seed it says nothing of chance
+        if seed in run_set.runs:  # another run of the same seed is no evidence on chance
             repeated.append(f"{name} repeats {names[run_set.runs[seed].folder]}")
             continue
         run_set.runs[seed], run_set.results[seed] = run, read(family, run)
@@ -80,12 +80,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
         effects[other.name] = {s: e for s, e in seen.items() if e is not None}
     differences = _differences(found)
     if repeated:
-        differences.append(("left out", ["; ".join(repeated), *[""] * (len(found) - 1)]))
+        differences.append(("skipped", ["; ".join(repeated), *[""] * (len(found) - 1)]))
     return Comparison(family.name, found, differences, effects)
 
 
 def distinct_names(folders: Sequence[Path]) -> dict[Path, str]:
-    """A name for each folder: as much of the end of its path as tells it from the others."""
+    """Return a name for each folder: the shortest end of its path that no other folder shares."""
     names: dict[Path, str] = {}
     for folder in folders:
         own = folder.resolve().parts
@@ -96,7 +96,7 @@ def distinct_names(folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def build_comparison(found: Comparison, file: Path) -> Path:
-    """Writes the page and returns its path."""
+    """Write the page and return its path."""
     rows = []
     for run_set in found.run_sets:
         results = {str(run.folder): run_set.results[seed] for seed, run in run_set.runs.items()}
@@ -112,12 +112,12 @@ def build_comparison(found: Comparison, file: Path) -> Path:
 
 
 def headline(found: Comparison) -> str:
-    """What can be said of quality, in a sentence for each group beside the first."""
+    """Return the verdict on quality, in a clause for each set compared with the first."""
     first = found.run_sets[0]
     if len(found.run_sets) == 1:
         scores = [r.score for r in first.results.values() if r.score is not None]
         spread = f"quality {min(scores):.3f} to {max(scores):.3f}" if scores else "quality was not measured"
-        return f"{len(first.runs)} runs that differ in their seed only: {spread}."
+        return f"{len(first.runs)} runs that differ only in their seed: {spread}."
     said = []
     for run_set in found.run_sets[1:]:
         seen = found.effects[run_set.name].get("score")
@@ -125,7 +125,7 @@ def headline(found: Comparison) -> str:
             said.append(f"{run_set.name}: quality was not measured")
         elif seen.n < 2:
             said.append(
-                f"{run_set.name}: quality {seen.mean:+.3f} beside {first.name}, of one seed, so chance is not ruled out"
+                f"{run_set.name}: quality {seen.mean:+.3f} compared with {first.name}, from one seed, so chance is not ruled out"
             )
         else:
             word = ("better" if seen.mean > 0 else "worse") if seen.clear else "not clearly different"

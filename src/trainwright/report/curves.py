@@ -20,7 +20,7 @@ LOOK: Any = {"svg.fonttype": "none", "svg.hashsalt": "trainwright", "font.family
 
 
 def draw(chart: Chart, rows: Sequence[dict[str, Any]]) -> str | None:
-    """SVG text of a panel, or None if the run has none of its signals."""
+    """Return SVG text of a panel, or None if the run has none of its signals."""
     series = [(label, _points(rows, signal)) for label, signal in chart.lines]
     series = [(label, points) for label, points in series if points]
     if not series:
@@ -36,7 +36,7 @@ def draw(chart: Chart, rows: Sequence[dict[str, Any]]) -> str | None:
 
 @dataclass(frozen=True)
 class Line:
-    """One run's curve of a signal: lines of one experiment share a ``colour`` number, the first has the ``label``."""
+    """Curve of one run's signal. Lines of one experiment share a ``colour`` number, and the first has the ``label``."""
 
     label: str | None
     colour: int
@@ -46,7 +46,10 @@ class Line:
 
 
 def overlay(lines: Sequence[Line], log: bool = False) -> str | None:
-    """SVG text of many runs together, with the onsets of findings and changes of phase marked; None if there is nothing to draw."""
+    """Return SVG text of many runs together, or None if there is nothing to draw.
+
+    The onsets of findings and the changes of phase are marked.
+    """
     lines = [line for line in lines if line.points]
     if not lines:
         return None

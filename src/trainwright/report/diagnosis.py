@@ -1,4 +1,4 @@
-"""What the doctor says, in words for a terminal and as an image: each finding's signal with its onset and what it is held against."""
+"""The doctor's diagnosis as text for a terminal, and as a chart of each finding's signal with onset and threshold."""
 
 import io
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ MOST = 4
 
 
 def text(title: str, found: Diagnosis, family: str | None, notes: Sequence[str] = ()) -> str:
-    """The examination in words: verdict, findings with evidence, causes and what to try first, and what could not be judged."""
+    """Return the diagnosis in words: verdict, findings with evidence, causes and first remedies, and unjudged symptoms."""
     lines = [f"{title}: {found.verdict} at step {found.step:.0f}", *(f"  {note}" for note in notes)]
     if not found.findings:
         lines.append(f"  {found.reason}")
     for finding in found.findings:
         lines += ["", *_diagnosis(finding, family)]
     if found.unknown and family is not None:
-        lines += ["", f"not judged, for want of signals: {', '.join(found.unknown)}"]
+        lines += ["", f"not judged, because signals are missing: {', '.join(found.unknown)}"]
     elif found.unknown:
         lines += ["", "not judged:"]
         by_probe: dict[str, list[str]] = {}
@@ -45,26 +45,33 @@ def _diagnosis(finding: Finding, family: str | None) -> list[str]:
     for number, ranked in enumerate(finding.causes[:3], 1):
         lines.append(f"  cause {number}: {ranked.cause.title} ({ranked.weight.reason})")
     for remedy in first_remedies(finding, family)[:2]:
-        lines.append(f"  try: {remedy_text(remedy)}")
+        lines.append(f"  try: {remedy_text(remedy, in_words=family is None)}")
     lines.append(f"  more: trainwright explain {finding.symptom.name}")
     return lines
 
 
 def first_remedies(finding: Finding, family: str | None) -> list[Remedy]:
-    """What to try, likeliest cause first; contradicted advice last."""
+    """Return the remedies to try, likeliest cause first; contradicted advice last."""
     return remedies_for(finding.symptom.name, [r.cause.name for r in finding.causes[:3]], family)
 
 
-def remedy_text(remedy: Remedy) -> str:
-    """One remedy in a line: the change or the advice, why, and where it comes from."""
-    change = ", ".join(f"{k}={v}" for k, v in remedy.change.items()) or remedy.advice or remedy.name
-    how = "in the running run" if remedy.apply == "hot" else "in a new run"
+def remedy_text(remedy: Remedy, in_words: bool = False) -> str:
+    """Return one remedy as a line: the change or the advice, the reason, and the source.
+
+    Args:
+        remedy: the remedy.
+        in_words: give the advice instead of settings, for a training loop that does not have Trainwright's settings.
+    """
+    change = ", ".join(f"{k}={v}" for k, v in remedy.change.items())
+    advice = remedy.advice.rstrip(".")
+    first = (advice or change if in_words else change or advice) or remedy.name
+    how = "from a checkpoint" if remedy.apply == "hot" else "in a new run"
     doubt = f" CONTRADICTED: {remedy.against}" if remedy.evidence == "contradicted" else ""
-    return f"{change} ({how}): {remedy.why} [{remedy.source}]{doubt}"
+    return f"{first} ({how}): {remedy.why} [{remedy.source}]{doubt}"
 
 
-def image(history: History, found: Diagnosis) -> str | None:
-    """SVG text: up to four pieces of evidence as curves, the onset marked; None if there is nothing to draw."""
+def chart(history: History, found: Diagnosis) -> str | None:
+    """Return SVG text of up to four pieces of evidence as curves with the onset marked, or None without evidence."""
     shown = [
         (d, e)
         for d in found.findings

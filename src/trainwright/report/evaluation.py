@@ -13,23 +13,23 @@ from trainwright.files import write_json
 from trainwright.metrics.evaluate import backend, evaluate_images
 from trainwright.runs.folder import Run, now
 
-MOST_REAL = 10_000  # images; more change the metrics little and cost much
+MOST_REAL = 10_000  # images; more cost much and hardly change the metrics
 
 
 def evaluate_run(family: Family, run: Run, count: int, seed: int, averaged: bool, best: bool = False) -> dict[str, Any]:
-    """Measures ``count`` samples of a run's newest checkpoint and writes ``evaluation.json``.
+    """Measure ``count`` samples of a run's newest checkpoint and write ``evaluation.json``.
 
     Raises:
         UserError: no checkpoint, no data, no feature network, or too few images.
     """
     trained = load(family, run, best)
     if not averaged:
-        trained.model.averaged.clear()  # then whatever asks for the average gets the last weights
+        trained.model.averaged.clear()  # a request for averaged weights then gets the last ones
     config = read_config(family, run)
     data = family.load(config).open_data(config)
     if data.identity != run.read()["data"]["identity"]:
         raise UserError(
-            f"the data of {run.folder} is not what it was trained on, so nothing can be measured beside it."
+            f"the data of {run.folder} is not what it was trained on, so samples cannot be compared with it."
         )
     train, held_out = (to_byte_tensor(data.images(part, MOST_REAL)) for part in ("train", "held_out"))
     if len(train) < 16:

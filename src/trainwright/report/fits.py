@@ -1,4 +1,4 @@
-"""The quality report of fitted images: a table, a page, fitted beside original."""
+"""Quality report of fitted images: a table, and a page of originals and fits."""
 
 import base64
 import csv
@@ -23,7 +23,7 @@ SHOWN = 24  # images on the page: the worst, and others spread over the ranks
 
 
 def summary(found: GaussianSets, count: int) -> str:
-    """One line: how many, how good."""
+    """Return one line: the number of images and the quality of their fits."""
     low, middle, high = np.percentile(found.psnr, [5, 50, 95])
     return (
         f"{len(found.names)} images as {count} Gaussians each: PSNR median {middle:.1f} dB (5 % below {low:.1f}, 5 % above "
@@ -32,7 +32,7 @@ def summary(found: GaussianSets, count: int) -> str:
 
 
 def write_report(folder: Path, found: GaussianSets, config: GaussianData) -> Path:
-    """Writes ``quality.csv`` and ``quality.html`` into ``folder``; returns the page's path."""
+    """Write ``quality.csv`` and ``quality.html`` into ``folder`` and return the page's path."""
     ranks = np.argsort(found.psnr)
     table = io.StringIO(newline="")
     writer = csv.writer(table)

@@ -22,7 +22,7 @@ from trainwright.engine.charts import Chart
 from trainwright.errors import UserError
 from trainwright.files import write_text
 from trainwright.report.curves import draw
-from trainwright.report.diagnosis import image, text
+from trainwright.report.diagnosis import chart, text
 from trainwright.report.timeline import timeline
 from trainwright.runs.folder import Run
 
@@ -32,10 +32,10 @@ SPEED = Chart("Samples per second", "", (("samples per second", "speed/samples_p
 
 
 def build_report(run: Run) -> Path:
-    """Writes ``report.html`` into the run's folder and returns its path.
+    """Write ``report.html`` into the run's folder and return its path.
 
     Raises:
-        UserError: the folder is no run, or cannot be written to.
+        UserError: the folder is not a run, or cannot be written to.
     """
     facts = run.read()
     rows = run.rows()
@@ -44,7 +44,7 @@ def build_report(run: Run) -> Path:
     page = template("page.html.j2").render(
         style=style(),
         finding=text(run.name, found, source.family),
-        diagnosis_chart=Markup(image(source.history, found) or ""),
+        diagnosis_chart=Markup(chart(source.history, found) or ""),
         facts=facts,
         name=run.name,
         facts_shown=_shown(facts, rows),
@@ -67,12 +67,12 @@ def build_report(run: Run) -> Path:
 
 
 def style() -> Markup:
-    """What all pages look like."""
+    """Return the style sheet of all pages."""
     return Markup((files("trainwright.report") / "style.css").read_text(encoding="utf-8"))
 
 
 def template(name: str, **filters: Any) -> Any:
-    """A page's template; whatever is put into it is escaped."""
+    """Return a page's template; all inserted text is escaped."""
     source = (files("trainwright.report") / name).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(filters)
@@ -101,12 +101,12 @@ def _shown(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[
 
 
 def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Chart]:
-    """The family's own panels, then those of every group of networks."""
+    """Return the family's own panels, then those of all groups of networks."""
     known = families().get(facts["family"])
     groups = sorted({name.removeprefix("lr/") for row in rows for name in row if name.startswith("lr/")})
     norms = Chart(
         "Gradient norms",
-        "Before clipping." if len(groups) < 2 else "One far below the other for long: that network hardly learns.",
+        "Before clipping." if len(groups) < 2 else "If one stays far below the other, that network hardly learns.",
         [(group, f"grad_norm/{group}") for group in groups],
         log=True,
     )
@@ -115,18 +115,18 @@ def _panels(facts: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Chart
 
 
 def _views(run: Run) -> list[dict[str, str]]:
-    """The newest grid of each of the family's views."""
+    """Return the newest grid of each of the family's views."""
     found = [max(folder.glob("step_*.png"), default=None) for folder in sorted(run.views.glob("*"))]
     return [{"name": file.parent.name, "uri": data_uri(file)} for file in found if file is not None]
 
 
 def data_uri(file: Path) -> str:
-    """An image as text that stands in the page itself."""
+    """Return an image as a data URI."""
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
 def _grids(run: Run) -> list[dict[str, Any]]:
-    """Up to 16 grids spread over the run, the last one always among them, as data URIs."""
+    """Return up to 16 grids spread over the run, including the last one, as data URIs."""
     found = sorted(run.samples.glob("step_*.png"))
     if len(found) > MOST_GRIDS:
         picks = {round(i * (len(found) - 1) / (MOST_GRIDS - 1)) for i in range(MOST_GRIDS)}

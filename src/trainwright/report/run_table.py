@@ -1,4 +1,4 @@
-"""The experiment table of several runs: what their families read off their signals, and what the doctor says, as Markdown."""
+"""Table of several runs in Markdown: levels of their families' signals, and the doctor's diagnosis."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from trainwright.runs.folder import Run
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """One row of named cells for each run.
+    """Return one row of named cells for each run.
 
     Raises:
-        UserError: a folder is no run.
+        UserError: a folder is not a run.
     """
     found = []
     for run in runs:
@@ -25,7 +25,7 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def _doctor(run: Run) -> str:
-    """The verdict, with each alarm and its likeliest cause."""
+    """Return the verdict, with each alarm and its likeliest cause."""
     examined = examine(open_input(run.folder, {}).history)
     alarms = [
         f"{d.symptom.title}, because {d.causes[0].cause.title}" if d.causes else d.symptom.title
@@ -35,6 +35,6 @@ def _doctor(run: Run) -> str:
 
 
 def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """A table with every column that any row has, in the order of first use."""
+    """Return a table with every column that any row has, in the order of first use."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return tables.markdown(columns, [[row.get(name, "") for name in columns] for row in rows])

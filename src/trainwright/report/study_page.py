@@ -1,4 +1,4 @@
-"""The notebook of a study: verdict first, the experiments as a tree, hypotheses and outcomes, curves, samples, costs. One HTML file.
+"""The notebook of a study in one HTML file: verdict, tree of experiments, hypotheses, outcomes, curves, samples, costs.
 
 The page loads nothing and holds no script, so that no name or hypothesis can be executed; it works from a disk without a network.
 """
@@ -24,7 +24,7 @@ MOST_PANELS = 10
 
 
 def build_notebook(folder: Path) -> Path:
-    """Writes ``notebook.html`` into a study's folder and returns its path.
+    """Write ``notebook.html`` into a study's folder and return its path.
 
     Raises:
         UserError: the folder is not a study, or cannot be written to.
@@ -50,7 +50,7 @@ def build_notebook(folder: Path) -> Path:
 
 
 def read_table(folder: Path) -> dict[str, Any]:
-    """``table.json``; an empty one if nothing has ended yet."""
+    """Return ``table.json``; an empty one if nothing has ended yet."""
     try:
         found = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def read_table(folder: Path) -> dict[str, Any]:
 
 
 def render(file: Path, **parts: Any) -> Path:
-    """Writes a page of the study's form; parts that are empty are left out."""
+    """Write a page in the form of a study's; empty parts are omitted."""
     names = (
         ("tree", "Experiments"), ("rows", "What happened"), ("differences", "What differs"), ("curves", "Curves"),
         ("strips", "Samples"), ("costs", "Costs"), ("journal", "Journal"),
@@ -80,7 +80,7 @@ def render(file: Path, **parts: Any) -> Path:
 def curves(
     family: str | None, runs: Sequence[tuple[str, Sequence[Run]]], show: Sequence[str]
 ) -> list[tuple[str, Markup]]:
-    """(signal, drawing) of quality, of what the study shows, and of the family's panels; all experiments together."""
+    """Return (signal, drawing) of quality, of the study's signals and of the family's panels, with all experiments in each."""
     known = families().get(family or "")
     signals = dict.fromkeys(show)
     if known is not None:
@@ -106,14 +106,14 @@ def _points(rows: Sequence[Mapping[str, Any]], signal: str) -> list[tuple[float,
 
 
 def _marks(run: Run) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Steps at which findings began, and at which phases changed."""
+    """Return the steps of the onsets of findings, and those of the changes of phase."""
     events = run.events()
     onsets = tuple(float(e.get("onset", e["step"])) for e in events if e["event"] == "finding")
     return onsets, tuple(float(e["step"]) for e in events if e["event"] == "phase")
 
 
 def strips(runs: Sequence[tuple[str, Sequence[Run]]]) -> list[dict[str, Any]]:
-    """Sample grids of each experiment's first run, spread over it; fewer of each the more experiments there are."""
+    """Return sample grids of each experiment's first run, spread over it; fewer of each for more experiments."""
     each = max(1, min(MOST_STRIP, MOST_GRIDS // max(1, len(runs))))
     found = []
     for name, group in runs[:MOST_GRIDS]:

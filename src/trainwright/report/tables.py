@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows under their heads in aligned columns, two spaces apart; None is an empty cell."""
+    """Return rows under their heads in aligned columns, separated by two spaces; None is an empty cell."""
     from tabulate import tabulate
 
     text = tabulate(rows, heads, tablefmt="plain", disable_numparse=True, missingval="")

@@ -1,4 +1,4 @@
-"""The phases of a run as its page shows them: when each began and ended, with what settings, and why it ended."""
+"""Phases of a run as its page shows them: start, end, settings, and the reason for the end."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass
 class PhaseStretch:
-    """One phase. ``end`` is the newest step while it lasts; one that was passed over has neither."""
+    """One phase. ``end`` is the newest step while it lasts; a skipped one has neither."""
 
     name: str
     settings: Mapping[str, Any]
@@ -18,17 +18,17 @@ class PhaseStretch:
 
     @property
     def steps(self) -> int:
-        """How long it took."""
+        """Number of steps that it took."""
         return (self.end or 0) - (self.begin or 0)
 
 
 def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], step: int) -> list[PhaseStretch]:
-    """Every phase of the recipe that has begun or was passed over.
+    """Return every phase of the recipe that has started or was skipped.
 
     Args:
         phases: ``phases`` of the run's config.
         events: of the run, oldest first.
-        step: at which the run is.
+        step: the run's current step.
     """
     found = [PhaseStretch(str(p["name"]), p.get("settings") or {}) for p in phases]
     by_name = {stretch.name: stretch for stretch in found}
@@ -41,11 +41,11 @@ def timeline(phases: Sequence[Mapping[str, Any]], events: Iterable[Mapping[str, 
         if event["event"] == "phase_started":
             stretch.begin, stretch.end, stretch.because = event["step"], None, ""
             stretch.notes = [f"weights of step {event['weights_of_step']}"]
-            stretch.notes += [f"{name} begun anew" for name in event["reinitialized"]]
+            stretch.notes += [f"{name} reinitialised" for name in event["reinitialized"]]
         elif event["event"] == "phase_ended":
             stretch.end, stretch.because = event["step"], event["because"]
         elif event["event"] == "phase_skipped":
-            stretch.because = f"passed over: {event['because']}"
+            stretch.because = f"skipped: {event['because']}"
     for stretch in found:
         if stretch.begin is not None and stretch.end is None:
             stretch.end, stretch.because = step, "runs"

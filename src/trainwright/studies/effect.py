@@ -19,7 +19,7 @@ class Effect:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval does not hold 0."""
+        """True if the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:

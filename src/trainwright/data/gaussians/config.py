@@ -9,13 +9,13 @@ from trainwright.data.config import Images
 
 
 class Fit(Config):
-    """How an image is turned into Gaussians. A change of any of these means another fit."""
+    """Configuration of the fit of Gaussians to an image. Changing any of these requires a new fit."""
 
     count: int = setting(512, "Gaussians for each image.", ge=4, le=16384)
     layout: Literal["adaptive", "slots"] = setting(
         "adaptive",
-        "`adaptive`: begin where the image's gradient is large, as Image-GS does; `slots`: begin on a fixed lattice and "
-        "stay near it, so that the n-th Gaussian of every image means the same place.",
+        "`adaptive`: start where the image's gradient is large, as Image-GS does; `slots`: start on a fixed lattice and "
+        "stay near it, so that the n-th Gaussian of every image has about the same place.",
     )
     variables: Literal["inverse_scale", "log_covariance"] = setting(
         "inverse_scale",
@@ -26,30 +26,33 @@ class Fit(Config):
         "normalised",
         "`normalised`: weighted mean of the strongest Gaussians (Image-GS); `sum`: plain sum (GaussianImage).",
     )
-    top_k: int = setting(10, "With `normalised`: the strongest Gaussians that count at a pixel.", ge=1, le=256)
-    max_steps: int = setting(
-        500, "Most optimizer steps for an image; it stops earlier when it no longer improves.", ge=20
+    top_k: int = setting(
+        10, "With `normalised`: number of the strongest Gaussians that contribute to a pixel.", ge=1, le=256
     )
-    enough: float = setting(40.0, "PSNR in dB from which on an image counts as nearly done.", gt=0, le=99)
+    max_steps: int = setting(
+        500, "Largest number of optimizer steps for an image; a fit stops earlier when it no longer improves.", ge=20
+    )
+    enough: float = setting(40.0, "PSNR in dB above which an image counts as nearly done.", gt=0, le=99)
     progressive: bool = setting(
-        True, "With `adaptive`: begin with half the Gaussians and add an eighth four times where the error is largest."
+        True,
+        "With `adaptive`: start with half of the Gaussians and add an eighth four times where the error is largest.",
     )
     loss: Literal["l2", "l1_ssim"] = setting(
         "l2", "`l2`: squared error, which is what PSNR measures; `l1_ssim`: L1 + 0.1 (1 - SSIM), as Image-GS does."
     )
-    places_seed: int = setting(0, "Of the random places.", ge=0, lt=2**31)
+    places_seed: int = setting(0, "Seed of the random places.", ge=0, lt=2**31)
 
 
 class GaussianData(Images):
-    """Images, fitted."""
+    """Images that are fitted with Gaussians."""
 
     workers: int | None = setting(
-        None, "Threads for decoding and processes for fitting; null: one a core.", hot=True, ge=1, le=256
+        None, "Threads for decoding and processes for fitting; null: one per core.", hot=True, ge=1, le=256
     )
     fitting: Fit = Fit()
     form: Literal["raw", "canonical"] = setting(
         "canonical",
-        "`raw`: x, y, inverse scales, angle, colour, as the guide has them; `canonical`: x, y, logarithms of the larger and "
+        "`raw`: x, y, inverse scales, angle, colour, as in the Gaussian VAE guide; `canonical`: x, y, logarithms of the larger and "
         "the smaller scale, the doubled angle's cosine and sine (fading to 0 for round Gaussians), colour.",
     )
     order: Literal["morton", "fitted"] = setting(

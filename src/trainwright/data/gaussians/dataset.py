@@ -1,4 +1,4 @@
-"""Fitted images as the loop sees them: ordered, in one form, normalised, in batches by position."""
+"""Fitted images as the training loop uses them: ordered, in one form, normalised, in batches by position."""
 
 import hashlib
 import json
@@ -31,11 +31,11 @@ class FittedImages:
     """A data set of Gaussian sets, split, ready for training.
 
     Attributes:
-        config: what it was opened with.
+        config: the settings of the data.
         fits: the images and their Gaussians.
         values: (P, width, N) float32 in the config's form and order, not normalised; memory-mapped.
         train: indices of training images.
-        held_out: indices of images kept from training.
+        held_out: indices of held-out images.
         mean: (width, 1) or (width, N), over the training images.
         std: (width, 1), over the training images.
         slot_mean: (width, N), the training images' mean at each place, in normalised units.
@@ -52,7 +52,7 @@ class FittedImages:
 
     @classmethod
     def open(cls, config: GaussianData, progress: Progress | None = None) -> "FittedImages":
-        """Fits the images (or finds the fits), splits by content, and measures the normalisation on the training part."""
+        """Fit the images (or find the fits), split by content, and measure the normalisation on the training part."""
         fits = load(config, progress)
         train, held_out = split(fits.digests, config.held_out)
         if len(train) < 2:
@@ -71,7 +71,7 @@ class FittedImages:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of every image that ``on_error: skip`` passed over."""
+        """(name, reason) of every image that ``on_error: skip`` skipped."""
         return self.fits.skipped
 
     @property
@@ -81,7 +81,7 @@ class FittedImages:
 
     @property
     def canvas(self) -> Canvas:
-        """What sets are rendered to."""
+        """Canvas that sets are rendered to."""
         return Canvas(self.config.size, self.config.size)
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
@@ -97,7 +97,7 @@ class FittedImages:
         return self.prepare(torch.from_numpy(self.values[self._first(part, count)]))
 
     def images(self, part: str, count: int) -> Tensor:
-        """The images that :meth:`some` has the sets of: (n, C, H, W) in [-1, 1]."""
+        """Return the images of the sets of :meth:`some`: (n, C, H, W) in [-1, 1]."""
         return to_signed(torch.from_numpy(self.fits.pixels[self._first(part, count)]))
 
     def _first(self, part: str, count: int) -> np.ndarray:
@@ -130,8 +130,8 @@ def _normalisation(values: np.ndarray, train: np.ndarray, kind: str) -> tuple[Te
     """Mean and standard deviation over the training images, in float64, in two passes.
 
     Returns:
-        (mean, std, mean of each place): the mean is (width, 1) for ``parameter`` and (width, N) for ``slot``; std (width, 1) is
-        the deviation from it, pooled over the places, so that a place that never changes does not have its noise blown up.
+        (mean, std, mean of each place): the mean is (width, 1) for ``parameter`` and (width, N) for ``slot``. std (width, 1) is
+        the deviation from it, pooled over the places, so that the noise of a place that never changes is not amplified.
     """
     width, count = values.shape[1:]
     total, squares = np.zeros((width, count)), np.zeros((width, 1))

@@ -2,7 +2,7 @@
 
 Adaptive fits follow Image-GS: 30 % of the places uniformly at random, 70 % by squared Sobel gradient, half of the Gaussians first and
 an eighth more four times where the error is largest. Fits in slots begin on a lattice and are held near it by a quadratic prior,
-which makes each slot's Gaussian a smooth function of the image. Every image of a batch has its own learning rate: when it no longer
+which makes each slot's Gaussian a smooth function of the image. Every image of a batch has its own learning rate. When it no longer
 improves the rate falls to a tenth, and when it stops again the image leaves the batch.
 """
 
@@ -20,9 +20,9 @@ from trainwright.data.gaussians.order import morton
 from trainwright.data.gaussians.render import Canvas, largest, paint, reaching, render, weigh
 from trainwright.metrics.image_quality import psnr, ssim
 
-CHECK = 25  # steps between looks at the error, and between finding anew which Gaussians reach which tile
-PATIENCE = 2  # looks without a gain after which a rate falls
-GAIN = 0.1  # dB that count as one; Image-GS's
+CHECK = 25  # steps between checks of the error, and between updates of which Gaussians reach which tile
+PATIENCE = 2  # checks without a gain after which a rate falls
+GAIN = 0.1  # dB that count as a gain; Image-GS's
 ADD_AT = (
     0.1,
     0.2,
@@ -35,7 +35,7 @@ MOST = 96  # Gaussians that may take part in a tile during a fit; the final imag
 NOISE = 0.08  # standard deviation of a pixel's error that the prior of slots is weighed against
 PRIOR = (0.2, 0.2, 0.2, 0.3, 0.3)  # standard deviations of place (in halves of the mean distance), l, p and q in slots
 # Both found by fitting real images twice, once with noise of 0.02 on them: with these, 85 % or more of the variance of every group
-# comes out again; with a prior four times wider rotation comes out as pure chance (LOG.md).
+# is reproduced; with a prior four times wider rotation is pure noise (LOG.md).
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Fitted:
 
 
 def fit(images: Tensor, settings: Fit, names: list[str] | None = None) -> list[Fitted]:
-    """Fits ``settings.count`` Gaussians to each image.
+    """Fit ``settings.count`` Gaussians to each image.
 
     Args:
         images: (B, C, H, W) in [0, 1], on the device to compute on.
@@ -64,7 +64,7 @@ def fit(images: Tensor, settings: Fit, names: list[str] | None = None) -> list[F
         names: the images' own random streams; by default their position. The same name gives the same places.
 
     Returns:
-        One :class:`Fitted` for each image. A fit that went wrong has a non-finite set; the caller names the image.
+        One :class:`Fitted` for each image. A failed fit has a non-finite set; the caller names the image.
     """
     canvas = Canvas(*images.shape[2:])
     work = Work(images, settings, canvas, names or [str(i) for i in range(len(images))])
@@ -82,7 +82,7 @@ def spacing(canvas: Canvas, count: int) -> float:
 
 
 class Work:
-    """The state of one batch: variables, Adam's moments, and for each image its rate, best error and whether it is done."""
+    """State of one batch: variables, Adam's moments, and each image's rate, best error and completion."""
 
     def __init__(self, images: Tensor, settings: Fit, canvas: Canvas, names: list[str]) -> None:
         self.settings, self.canvas = settings, canvas
@@ -110,7 +110,7 @@ class Work:
         self._restart()
 
     def run(self) -> tuple[Tensor, list[int]]:
-        """All images to their end: variables (B, N, 5 + C) and steps taken by each."""
+        """Fit all images to the end: return variables (B, N, 5 + C) and the steps of each."""
         total, batch = self.settings.max_steps, len(self.values)
         alive = torch.arange(batch)
         done: dict[int, tuple[Tensor, int]] = {}
@@ -156,7 +156,7 @@ class Work:
         return error
 
     def _adam(self, gradient: Tensor) -> None:
-        """Adam (betas .9, .99) with a rate for each image and variable; images come and go, so the state is plain tensors."""
+        """Adam (betas 0.9, 0.99) with a rate for each image and variable; images come and go, so the state is plain tensors."""
         self.age += 1
         with torch.no_grad():
             self.first.lerp_(gradient, 0.1)
@@ -183,7 +183,7 @@ class Work:
 
     @torch.no_grad()
     def measure(self) -> None:
-        """Finds which Gaussians reach which tile and, for the normalised rule, which are strongest at each pixel.
+        """Find which Gaussians reach which tile and, for the normalised rule, which are strongest at each pixel.
 
         At the full rate all weights count: a mask that is some steps old would hold Gaussians back from where they move.
         """
@@ -196,7 +196,7 @@ class Work:
             self.mask = torch.where(late.repeat_interleave(self.index.shape[1])[:, None, None], mask, 1.0)
 
     def _judge(self, error: Tensor, late: bool) -> Tensor:
-        """Lowers rates of images that stopped improving; returns which images go on."""
+        """Lower the rates of images that stopped improving; return which images continue."""
         gained = 10 * torch.log10(self.best / error.clamp_min(1e-12)) >= GAIN
         self.waited = torch.where(gained, 0, self.waited + 1)
         self.best = torch.where(gained, error, self.best)
@@ -209,7 +209,7 @@ class Work:
         return full | ~stopped
 
     def _keep(self, stay: Tensor) -> None:
-        """Takes finished images out of the batch."""
+        """Remove finished images from the batch."""
         if bool(stay.all()):
             return
         pick = torch.nonzero(stay).flatten()
@@ -230,21 +230,21 @@ class Work:
 
     @torch.no_grad()
     def _grow(self, count: int) -> None:
-        """Adds ``count`` Gaussians to each image, at places drawn by squared error."""
+        """Add ``count`` Gaussians to each image, at places drawn by squared error."""
         self.measure()
         shapes = variables.shapes(self.settings.variables, self.values)
         colours = self.values[..., 5:]
         shown = paint(shapes, colours, self.index, self.canvas, self.settings.blend, keep=self.mask)
         missing = self.canvas.assemble(self.target - shown)
         places, _ = self._draw(missing.square().sum(1), count, uniform=0.0)
-        narrow = torch.full_like(places[..., 0], self.sigma / 2)  # they are there for what the wide ones missed
+        narrow = torch.full_like(places[..., 0], self.sigma / 2)  # they cover what the wide ones missed
         source = missing if self.settings.blend == "sum" else self.images
         fresh = variables.begin(self.settings.variables, places, narrow, self._colours(source, places))
         self.values = torch.cat([self.values.detach(), fresh], 1)
         self._restart()
 
     def _draw(self, density: Tensor, count: int, uniform: float) -> tuple[Tensor, Tensor]:
-        """Places drawn without repetition from ``density`` (B, H, W) and a uniform share.
+        """Draw places without repetition from ``density`` (B, H, W) and a uniform share.
 
         Returns:
             (B, count, 2) places and (B, count) half their expected distances, both in pixels: where places are rare, a
@@ -288,7 +288,7 @@ def lattice(count: int, canvas: Canvas) -> Tensor:
 
 
 def _shares(count: int, waves: int) -> list[int]:
-    """How many Gaussians each wave brings: half and four eighths, or all at once."""
+    """Return the number of Gaussians that each wave adds: half and four eighths, or all at once."""
     if waves == 1:
         return [count]
     eighth = count // 8

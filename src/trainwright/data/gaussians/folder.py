@@ -21,12 +21,12 @@ FORMAT = 1
 
 
 def is_fit_folder(folder: Path) -> bool:
-    """Whether :func:`write_folder` made it."""
+    """Return True for a folder that :func:`write_folder` wrote."""
     return (folder / INDEX).is_file()
 
 
 def write_folder(folder: Path, found: GaussianSets, config: GaussianData) -> None:
-    """Writes the two files, the index last, each all or nothing."""
+    """Write the two files atomically, the index last."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     with atomic_path(folder / TENSORS) as temporary:
@@ -44,13 +44,13 @@ def write_folder(folder: Path, found: GaussianSets, config: GaussianData) -> Non
 
 
 def settings_of(config: GaussianData) -> dict[str, object]:
-    """What a fit depends on, as flat names."""
+    """Return the settings that a fit depends on, as flat names."""
     fit = {f"fitting.{key}": value for key, value in config.fitting.model_dump(mode="json").items()}
     return {"size": config.size, "channels": config.channels, **fit}
 
 
 def read_folder(folder: Path, config: GaussianData) -> GaussianSets:
-    """The fits of a folder.
+    """Return the fits of a folder.
 
     Raises:
         UserError: a damaged file, or fits made with other settings than ``config`` asks for: the message gives the overrides.
@@ -66,12 +66,12 @@ def read_folder(folder: Path, config: GaussianData) -> GaussianSets:
         )  # fmt: skip
         whole = len(sets) == len(pixels) == len(found.names) == len(found.digests) == len(found.psnr)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"data: {folder} holds damaged fits ({type(error).__name__}); make them anew.") from None
+        raise UserError(f"data: {folder} holds damaged fits ({type(error).__name__}); fit the images again.") from None
     if not whole:
-        raise UserError(f"data: {folder} holds damaged fits (their numbers differ); make them anew.")
+        raise UserError(f"data: {folder} holds damaged fits (their numbers differ); fit the images again.")
     other = [f"{key}={made[key]}" for key, value in wanted.items() if made.get(key) != value and key in made]
     if other:
         raise UserError(
-            f"data: {folder} was fitted with other settings. Add {' '.join(other)}, or fit the images anew."
+            f"data: {folder} was fitted with other settings. Add {' '.join(other)}, or fit the images again."
         )
     return found

@@ -1,7 +1,8 @@
-"""The numbers that a model is trained on for each Gaussian, in named groups, and the way back to a set that renders.
+"""Forms of Gaussians that a model is trained on, in named groups, and their conversion back to renderable sets.
 
-``raw`` is the guide's: xy (2), inverse scale in pixel⁻¹ (2), angle in radians (1), colour (C). One and the same Gaussian has many
-descriptions: the angle has period π, the scales can be swapped with a quarter turn, and a round Gaussian's angle means nothing.
+``raw`` is the form of the Gaussian VAE guide (docs/sources.md): xy (2), inverse scale in pixel⁻¹ (2), angle in radians (1), colour (C).
+One Gaussian has many descriptions in it: the angle has period π, the scales can be swapped with a quarter turn, and a round
+Gaussian's angle has no meaning.
 
 ``canonical`` has one description: xy (2), ln of the larger and of the smaller scale (2), rotation (2), colour (C). The rotation is
 tanh(ln(σ₁/σ₂)/0.5)·(cos 2θ, sin 2θ): the doubled angle takes away the period, the order of the scales the swap, and the factor, which
@@ -23,14 +24,14 @@ NARROWEST = 0.2  # pixels; a decoded σ is held between this and the image's sid
 
 @dataclass(frozen=True)
 class Form:
-    """One of the two forms, for images of so many colour channels."""
+    """One of the two forms, for images with a given number of colour channels."""
 
     kind: Literal["raw", "canonical"]
     channels: int
 
     @property
     def groups(self) -> dict[str, slice]:
-        """Where each group lies among the numbers; the names are the guide's."""
+        """Slice of each group within the numbers; the names are those of the Gaussian VAE guide."""
         turn = 1 if self.kind == "raw" else 2
         return {
             "xy": slice(0, 2),
@@ -57,7 +58,7 @@ class Form:
         return torch.cat([sets[..., :2], shape, sets[..., 5:]], -1)
 
     def decode(self, values: Tensor, canvas: Canvas) -> Tensor:
-        """(..., N, width) -> (..., N, 5 + C) sets that can be rendered, whatever the values."""
+        """(..., N, width) -> (..., N, 5 + C) sets that can be rendered, for any values."""
         low, high = math.log(NARROWEST), math.log(max(canvas.width, canvas.height))
         if self.kind == "raw":
             logs = -values[..., 2:4].abs().clamp_min(1e-6).log()

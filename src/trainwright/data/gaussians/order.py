@@ -7,7 +7,7 @@ BITS = 16
 
 
 def codes(places: Tensor) -> Tensor:
-    """(..., 2) places in [0, 1] -> (...) int64 codes: the bits of x and y in turn, y's above x's, 16 of each."""
+    """(..., 2) places in [0, 1] -> (...) int64 codes: the bits of x and y interleaved, y's above x's, 16 of each."""
     cells = (places.double().clamp(0, 1) * (2**BITS - 1)).round().long()
     code = torch.zeros_like(cells[..., 0])
     for bit in range(BITS):

@@ -1,4 +1,4 @@
-"""Fitting many groups of images: on a GPU in this process, on a CPU in one process of one thread a core.
+"""Fitting many groups of images: on a GPU in this process, on a CPU in one single-threaded process per core.
 
 Two processes of one thread do nearly twice the work of one; one process of two threads does not.
 """
@@ -25,14 +25,14 @@ Plain = tuple[np.ndarray, float, float, int]  # a fit without tensors
 
 
 def fit_groups(jobs: Iterable[Job], config: GaussianData) -> Iterator[tuple[list[str], list[Fitted]]]:
-    """Fits each job and yields (its digests, its fits) in order.
+    """Fit each job and yield (its digests, its fits) in order.
 
     Args:
         jobs: (images (B, H, W, C) uint8, their digests).
-        config: ``workers`` processes, by default one a core; 1 fits in this process.
+        config: ``workers`` processes, by default one per core; 1 fits in this process.
 
     Raises:
-        UserError: a worker was killed, as a machine short of memory does.
+        UserError: a worker was killed, for example because memory ran out.
     """
     if torch.cuda.is_available():
         for pixels, digests in jobs:
@@ -47,7 +47,7 @@ def fit_groups(jobs: Iterable[Job], config: GaussianData) -> Iterator[tuple[list
 
 
 def fit_pixels(pixels: np.ndarray, settings: Fit, digests: list[str], device: str = "cpu") -> list[Fitted]:
-    """Fits (B, H, W, C) bytes; each image's random places come from its own digest."""
+    """Fit (B, H, W, C) bytes; each image's random places come from its own digest."""
     images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
     return fit(images, settings, digests)
 
@@ -67,15 +67,18 @@ def _in_processes(jobs: Iterable[Job], settings: Fit, workers: int) -> Iterator[
             yield first, _fitted(future.result())
     except BrokenProcessPool:
         raise UserError(
-            "a fitting process was ended from outside, perhaps for want of memory. Run the same command again: it goes on "
-            "with the images that are left; data.workers=1 needs less memory."
+            "a fitting process was killed, perhaps because memory ran out. Run the same command again: it resumes "
+            "with the remaining images; data.workers=1 needs less memory."
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _fit_plainly(pixels: np.ndarray, settings: Fit, digests: list[str]) -> list[Plain]:
-    """Fits for another process, as arrays: tensors would go through a socket on which a worker waits when its parent is killed."""
+    """Fit for another process and return arrays.
+
+    Tensors would go through a socket, on which a worker waits forever when its parent is killed.
+    """
     return [(one.set.numpy(), one.psnr, one.ssim, one.steps) for one in fit_pixels(pixels, settings, digests)]
 
 
@@ -84,7 +87,7 @@ def _fitted(plain: list[Plain]) -> list[Fitted]:
 
 
 def _begin(parent: int) -> None:
-    """A worker has one thread, leaves Ctrl-C to its parent, and ends when the parent is gone."""
+    """Set up a worker: one thread, Ctrl-C handled by the parent, and an end when the parent is gone."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

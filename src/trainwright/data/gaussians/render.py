@@ -34,12 +34,12 @@ class Canvas:
 
     @property
     def rows(self) -> int:
-        """Tiles from top to bottom; the last may hang over."""
+        """Number of tiles from top to bottom; the last may extend beyond the image."""
         return math.ceil(self.height / TILE)
 
     @property
     def columns(self) -> int:
-        """Tiles from left to right."""
+        """Number of tiles from left to right."""
         return math.ceil(self.width / TILE)
 
     def centres(self, like: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Canvas:
         return whole[:, :, : self.height, : self.width]
 
     def cut(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, T, PIXELS, C); what hangs over repeats the border."""
+        """(B, C, H, W) -> (B, T, PIXELS, C); pixels beyond the image repeat the border."""
         batch, channels = images.shape[:2]
         over = (0, self.columns * TILE - self.width, 0, self.rows * TILE - self.height)
         if any(over):
@@ -79,7 +79,7 @@ def geometry(sets: Tensor, canvas: Canvas) -> Tensor:
 
 @torch.no_grad()
 def reaching(shapes: Tensor, canvas: Canvas, most: int | None = None) -> Tensor:
-    """Which Gaussians reach which tile: (B, T, K) indices into the set, padded with N.
+    """Return which Gaussians reach which tile: (B, T, K) indices into the set, padded with N.
 
     Args:
         shapes: (B, N, 5) of :func:`geometry`.
@@ -107,7 +107,7 @@ def paint(
     top_k: int | None = None,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """Colours of every tile's pixels, differentiable in shapes and colours.
+    """Return the colours of every tile's pixels, differentiable in shapes and colours.
 
     Args:
         shapes: (B, N, 5) of :func:`geometry`.
@@ -115,8 +115,8 @@ def paint(
         index: of :func:`reaching`; may be a few optimizer steps old.
         canvas: the image.
         blend: the rule.
-        top_k: of ``normalised``: how many weights count at a pixel; None: all.
-        keep: a mask (B·T, PIXELS, K) from :func:`largest` that stands in for ``top_k``.
+        top_k: of ``normalised``: number of weights that count at a pixel; None: all.
+        keep: a mask (B·T, PIXELS, K) from :func:`largest` that replaces ``top_k``.
 
     Returns:
         (B, T, PIXELS, C).
@@ -168,7 +168,7 @@ class _Exponential(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the terms."""
+        """Return the gradient of the terms."""
         weights, places = ctx.saved_tensors
         return torch.matmul(places.T, gradients[0] * weights), None
 

@@ -1,4 +1,4 @@
-"""A data set of fitted images, and how good the fits are."""
+"""A data set of fitted images with the quality of each fit."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class GaussianSets:
         sets: (P, N, 5 + C) float32, as :mod:`trainwright.data.gaussians.render` defines; may be memory-mapped.
         pixels: (P, H, W, C) uint8, the images that were fitted.
         digests: SHA-256 of each image's pixels.
-        names: where each came from.
-        skipped: (name, reason) of what was passed over.
+        names: source of each image.
+        skipped: (name, reason) of what was skipped.
         psnr: (P,) dB of each fit, rendered exactly.
         ssim: (P,) structural similarity of each fit.
         steps: (P,) optimizer steps of each fit.

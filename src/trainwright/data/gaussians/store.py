@@ -1,7 +1,7 @@
-"""Fitted images on disk: each fit is kept under its image's content and the fit's settings, so that nothing is fitted twice.
+"""Fitted images on disk, stored by image content and fit settings, so that nothing is fitted twice.
 
-An interrupted fit continues where it was: every finished group of images is written at once. The fits of a data set are put together
-in one entry of the array cache.
+An interrupted fit resumes where it stopped, because every finished group of images is written at once. The fits of a data set are
+stored together in one entry of the array cache.
 """
 
 import hashlib
@@ -38,17 +38,17 @@ class _Kept:
     folder: Path
 
     def file(self, digest: str) -> Path:
-        """Where the fit of an image lies or will lie."""
+        """Return the file of an image's fit, whether it exists or not."""
         return self.folder / digest[:2] / f"{digest}.safetensors"
 
     def write(self, digest: str, found: Fitted) -> None:
-        """Keeps one fit, all or nothing."""
+        """Write one fit atomically."""
         facts = {"psnr": repr(found.psnr), "ssim": repr(found.ssim), "steps": str(found.steps)}
         with atomic_path(self.file(digest)) as temporary:
             save_file({"set": found.set.contiguous()}, temporary, metadata=facts)
 
     def read(self, digest: str) -> Fitted | None:
-        """A kept fit, or None if there is none or the file is damaged."""
+        """Return a stored fit, or None if there is none or the file is damaged."""
         try:
             with safe_open(self.file(digest), framework="pt") as handle:
                 facts = handle.metadata()
@@ -58,14 +58,14 @@ class _Kept:
 
 
 def load(config: GaussianData, progress: Progress | None = None) -> GaussianSets:
-    """The fits of every image of ``config.source``: from a folder of fits, from the cache, or made now.
+    """Return the fits of every image of ``config.source``: from a folder of fits, from the cache, or fitted now.
 
     Args:
         config: the images and how to fit them.
         progress: called with (done, total) images.
 
     Raises:
-        UserError: no such folder, a file that is no image, an image that cannot be fitted (by name), or a folder of fits
+        UserError: no such folder, a file that is not an image, an image that cannot be fitted (by name), or a folder of fits
             that were made with other settings.
     """
     source = Path(config.source).expanduser()
@@ -94,7 +94,7 @@ def _hash(value: Any) -> str:
 
 
 def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: Progress) -> None:
-    """Fits every content that has no fit yet, a group at a time, in content order."""
+    """Fit every image content that has no fit yet, a group at a time, in content order."""
     first = {digest: i for i, digest in reversed(list(enumerate(images.digests)))}
     missing = sorted(digest for digest in first if kept.read(digest) is None)
     groups = [missing[i : i + GROUP] for i in range(0, len(missing), GROUP)]
@@ -111,7 +111,7 @@ def _fit_missing(images: ImageSet, kept: _Kept, config: GaussianData, progress: 
                 name = images.names[first[digest]]
                 if config.on_error == "fail":
                     raise UserError(
-                        f"data: {name} cannot be fitted: its Gaussians became infinite. Remove it, leave such images out "
+                        f"data: {name} cannot be fitted: its Gaussians became infinite. Remove it, skip such images "
                         "with data.on_error=skip, or try fitting.variables=log_covariance."
                     )
             kept.write(digest, found)

@@ -1,8 +1,8 @@
-"""The numbers that a fit moves for each Gaussian, in two parameterisations, and what they mean as shapes and as sets.
+"""Optimised variables of each Gaussian in two parameterisations, and their conversion to shapes and sets.
 
 Both hold x, y in pixels, three shape numbers and the colour:
 
-* ``inverse_scale`` (Image-GS): 1/σ₁, 1/σ₂ in pixel⁻¹ and θ, which begins at 0 and is not bounded. The same Gaussian has many
+* ``inverse_scale`` (Image-GS): 1/σ₁, 1/σ₂ in pixel⁻¹ and θ, which starts at 0 and is not bounded. The same Gaussian has many
   descriptions: θ + π, and the two scales swapped with θ + π/2; a round one has any θ.
 * ``log_covariance``: l = ln √(σ₁σ₂) and (p, q) = ln(σ₁/σ₂)·(cos 2θ, sin 2θ), so that ln Σ = 2l·I + [[p, q], [q, -p]]. Each Gaussian has
   one description, and near-round ones have p and q near 0: nothing jumps.
@@ -52,7 +52,7 @@ def shapes(kind: Variables, values: Tensor) -> Tensor:
 
 
 def bound(kind: Variables, values: Tensor, widest: float) -> Tensor:
-    """Keeps σ below ``widest`` pixels: Gaussians that cover everything would take part in every tile and mean nothing."""
+    """Keep σ below ``widest`` pixels, since a Gaussian that covers everything would be part of every tile."""
     values = values.clone()
     if kind == "inverse_scale":
         values[..., 2:4] = values[..., 2:4].clamp_min(1 / widest)

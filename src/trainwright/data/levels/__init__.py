@@ -1,1 +1,1 @@
-"""Tile levels as data: text files of levels, boards of symbol numbers, and what makes a Sokoban board playable."""
+"""Levels as data: points, text files of tiles, boards of symbol numbers, and the checks of a playable Sokoban board."""

@@ -7,28 +7,28 @@ from pydantic import Field, model_validator
 from trainwright.config.base import Config, setting
 
 SYMBOLS = "# $.*@+"  # XSB: wall, floor, box, goal, box on goal, player, player on goal
-ALPHABET = SYMBOLS + "_"  # with what lies outside of the walls as it is printed
+ALPHABET = SYMBOLS + "_"  # with the symbol that is printed for what lies outside the walls
 KINDS = ("uniform", "gaussian_mixture", "links", "half", "polygon", "diagonal")
 
 
 class LevelData(Config):
-    """Where levels come from and how they become sequences."""
+    """Source of the levels, and the sequences they are converted to."""
 
     shorthand: ClassVar[str | None] = "source"
 
     source: str = setting(
         "uniform",
-        "Points made on the fly: `uniform`, `gaussian_mixture`, `links`, `half` (of the first two), `polygon`, `diagonal`; points "
-        "of your own, a .npy file of (levels, points, 2); `sokoban`, 921 levels that come along; or text levels, a file or folder "
+        "Points generated on the fly: `uniform`, `gaussian_mixture`, `links`, `half` (of the first two), `polygon`, `diagonal`; your "
+        "own points, a .npy file of (levels, points, 2); `sokoban`, 921 packaged levels; or text levels, a file or folder "
         "(.txt, .sok, .xsb).",
         aliases=("distribution",),
     )
-    points: int = setting(50, "Points of a level that is made on the fly.", ge=4, le=4096)
+    points: int = setting(50, "Points of a level that is generated on the fly.", ge=4, le=4096)
     epoch_size: int = setting(
-        2**16, "Levels that are made on the fly and called an epoch; each epoch draws new ones.", ge=2, le=2**30
+        2**16, "Levels generated on the fly per epoch; each epoch draws new ones.", ge=2, le=2**30
     )
     clusters: Annotated[tuple[int, int], Field(strict=False)] = setting(
-        (3, 6), "`gaussian_mixture`: fewest and most clusters."
+        (3, 6), "`gaussian_mixture`: smallest and largest number of clusters."
     )
     cluster_distance: float = setting(
         50.0, "`gaussian_mixture`: side of the square of the centres, in standard deviations of a cluster.", gt=0
@@ -36,20 +36,20 @@ class LevelData(Config):
     order: Literal["x", "clusters", "drawn"] = setting(
         "x",
         "Points: `x`, sorted by their first coordinate; `clusters`, one group of neighbours after the other, the leftmost first; "
-        "`drawn`, as they come.",
+        "`drawn`, in the order of the source.",
     )
     size: Annotated[
         tuple[Annotated[int, Field(ge=3, le=128)], Annotated[int, Field(ge=3, le=128)]], Field(strict=False)
-    ] = setting((10, 10), "Tiles: rows and columns of the canvas; levels that do not fit are left out.")
+    ] = setting((10, 10), "Tiles: rows and columns of the canvas; levels that do not fit are skipped.")
     symbols: str | None = setting(
         None, "Tiles: the alphabet of levels that are not Sokoban, one character a tile; the first is the padding."
     )
-    symmetries: bool = setting(True, "Tiles: train on the mirrored and turned copies of each level too.")
-    held_out: float = setting(0.1, "Share of levels kept from training, a level with all its copies.", ge=0, lt=1)
+    symmetries: bool = setting(True, "Tiles: train on the mirrored and rotated copies of each level too.")
+    held_out: float = setting(0.1, "Share of levels held out from training, a level with all its copies.", ge=0, lt=1)
 
     @property
     def sokoban(self) -> bool:
-        """Whether tiles are Sokoban's."""
+        """True if tiles are Sokoban's."""
         return self.symbols in (None, SYMBOLS, ALPHABET)
 
     @property
@@ -59,7 +59,7 @@ class LevelData(Config):
 
     @property
     def of_points(self) -> bool:
-        """Whether levels are points; tiles otherwise."""
+        """True if levels are points, False for tiles."""
         return self.source in KINDS or self.source.endswith(".npy")
 
     @model_validator(mode="after")

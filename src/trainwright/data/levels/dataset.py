@@ -1,4 +1,4 @@
-"""Levels as the loop sees them: training batches by position, held-out levels, images."""
+"""Levels as the training loop uses them: training batches by position, held-out levels, images."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ from trainwright.errors import UserError
 
 STREAMS = {"train": 1, "held_out": 2}  # of the random table; 0 is what batches are drawn from
 FIXED = 0x5EED
-MOST_PICTURES = 4096  # of levels that there is no end of
+MOST_IMAGES = 4096  # drawn of levels that are generated without end
 
 
 def open_levels(config: LevelData) -> "MadePoints | Kept":
-    """The levels of a config.
+    """Return the levels of a config.
 
     Raises:
         UserError: no such source, no levels, or none that fits.
@@ -37,7 +37,7 @@ def open_levels(config: LevelData) -> "MadePoints | Kept":
 
 
 class Levels(ABC):
-    """What both kinds of levels have."""
+    """Interface of both kinds of levels."""
 
     def __init__(self, config: LevelData, symbols: str) -> None:
         self.config, self.symbols = config, symbols
@@ -48,12 +48,12 @@ class Levels(ABC):
         """Fixed levels of ``train`` or ``held_out``."""
 
     def images(self, part: str, count: int) -> Tensor:
-        """The same as :meth:`some` as images: (n, C, h, w) in [-1, 1]."""
-        return draw_levels(self.some(part, min(count, MOST_PICTURES)), self.config)
+        """Return the levels of :meth:`some` as images: (n, C, h, w) in [-1, 1]."""
+        return draw_levels(self.some(part, min(count, MOST_IMAGES)), self.config)
 
 
 class MadePoints(Levels):
-    """Levels that are made when they are asked for; no two batches of a run hold the same."""
+    """Levels that are generated on request; no two batches of a run hold the same level."""
 
     def __init__(self, config: LevelData) -> None:
         super().__init__(config, "")
@@ -63,7 +63,7 @@ class MadePoints(Levels):
 
     @property
     def identity(self) -> str:
-        """Hash of what is made."""
+        """Hash of the settings that determine the levels."""
         kept = self.config.model_dump(
             mode="json", include={"source", "points", "clusters", "cluster_distance", "order"}
         )
@@ -75,21 +75,29 @@ class MadePoints(Levels):
         return made.ordered(found, c.order)
 
     def fetch(self, seed: int, start: int, size: int) -> np.ndarray:
-        """Levels ``start`` to ``start + size`` of the run's own endless row: (size, T, 2)."""
+        """Levels ``start`` to ``start + size`` of the run's own endless sequence: (size, T, 2)."""
         return self._make(seed, 0, start, size)
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """(B, T, 2) as they are."""
+        """Return (B, T, 2) unchanged."""
         return raw
 
     def some(self, part: str, count: int) -> Tensor:
-        """(count, T, 2) that are the same in every run and in no batch."""
+        """Return (count, T, 2) levels that are the same in every run and in no batch."""
         return torch.from_numpy(self._make(FIXED, STREAMS[part], 0, count))
 
 
 @dataclass
-class Table:
-    """(N, ...) levels with the two sides of the split, in an order that does not depend on files; ``fit``: so many, of so many."""
+class LevelTable:
+    """Stored levels and their split, in an order that does not depend on files.
+
+    Attributes:
+        levels: (N, ...).
+        digests: hash of each level; symmetric copies share one.
+        train: indices of the training levels.
+        held_out: indices of the held-out levels.
+        fit: number of distinct levels that fit the canvas, and number of levels in the source.
+    """
 
     levels: np.ndarray
     digests: list[str]
@@ -99,9 +107,9 @@ class Table:
 
 
 class Kept(Levels):
-    """Levels that are there: of files, or of the package."""
+    """Levels that are stored, in files or in the package."""
 
-    def __init__(self, config: LevelData, symbols: str, table: Table) -> None:
+    def __init__(self, config: LevelData, symbols: str, table: LevelTable) -> None:
         super().__init__(config, symbols)
         self.table = table
 
@@ -118,7 +126,7 @@ class Kept(Levels):
         return self.table.levels[self.table.train[batch_indices(seed, start, size, len(self))]]
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Points as they are, symbols as long."""
+        """Return points unchanged and symbols as int64."""
         return raw if not self.symbols else raw.long()
 
     def some(self, part: str, count: int) -> Tensor:
@@ -139,7 +147,9 @@ def _own_points(config: LevelData) -> Kept:
     except FileNotFoundError:
         raise UserError(f"data: no file {config.source!r}.") from None
     except (OSError, ValueError, EOFError):
-        raise UserError(f"data: {config.source} is no .npy file of plain numbers; save one with numpy.save.") from None
+        raise UserError(
+            f"data: {config.source} is not a .npy file of plain numbers; save one with numpy.save."
+        ) from None
     if found.ndim != 3 or found.shape[2] != 2 or len(found) < 4 or not np.issubdtype(found.dtype, np.number):
         raise UserError(
             f"data: {config.source} has the shape {found.shape}; points are (levels, points, 2), at least 4 levels."
@@ -153,7 +163,7 @@ def _own_points(config: LevelData) -> Kept:
     order = sorted(range(len(levels)), key=digests.__getitem__)  # a file may be sorted by kind
     levels, digests = levels[order], [digests[i] for i in order]
     train, held_out = split(digests, config.held_out)
-    return Kept(config, "", Table(levels, digests, train, held_out, (len(levels), len(levels))))
+    return Kept(config, "", LevelTable(levels, digests, train, held_out, (len(levels), len(levels))))
 
 
 def _tiles(config: LevelData) -> Kept:
@@ -174,7 +184,7 @@ def _tiles(config: LevelData) -> Kept:
     copies = [(digest, copy) for digest in sorted(boards) for copy in _copies(boards[digest], config.symmetries)]
     digests = [digest for digest, _ in copies]
     train, held_out = split(digests, config.held_out)
-    table = Table(np.stack([c for _, c in copies]), digests, train, held_out, (len(boards), len(levels)))
+    table = LevelTable(np.stack([c for _, c in copies]), digests, train, held_out, (len(boards), len(levels)))
     return Kept(config, symbols, table)
 
 

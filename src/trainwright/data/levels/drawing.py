@@ -18,7 +18,7 @@ SOKOBAN = (
 
 
 def draw_levels(levels: Tensor, config: LevelData) -> Tensor:
-    """(B, T, 2) points or (B, H, W) symbols, whichever the config has, -> (B, C, h, w) in [-1, 1]."""
+    """(B, T, 2) points or (B, H, W) symbols, as the config says, -> (B, C, h, w) in [-1, 1]."""
     if config.of_points:
         return draw_points(levels)
     return draw_tiles(levels, len(config.alphabet), config.sokoban)
@@ -27,7 +27,7 @@ def draw_levels(levels: Tensor, config: LevelData) -> Tensor:
 def draw_points(points: Tensor, side: int = SIDE) -> Tensor:
     """(B, T, 2) in the unit square -> (B, 1, side, side) in [-1, 1]: dark dots on white, the y axis upwards.
 
-    Points that lie outside are not drawn; what is not finite is left out.
+    Points outside the square and points that are not finite are not drawn.
     """
     where = torch.nan_to_num(points.float(), nan=-9.0, posinf=-9.0, neginf=-9.0) * (side - 1)
     x, y = where[..., 0], (side - 1) - where[..., 1]

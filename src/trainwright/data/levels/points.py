@@ -1,6 +1,6 @@
-"""Levels of points in the unit square, made on the fly: every level is a pure function of (seed, position), whatever the batches are.
+"""Levels of points in the unit square: every level is a pure function of (seed, position), for any batch size.
 
-Source of the distributions: the sequence VAE guide and the program that it describes.
+Source of the distributions: the sequence VAE guide (docs/sources.md) and the program that it describes.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from trainwright.metrics.point_sets import components
 LINKS = (1, 5, 10, 15)
 LINK_REACH = 0.05
 NOISE = 0.05
-TOGETHER = 0.08  # clusters of the mixture have a standard deviation of about .02
+TOGETHER = 0.08  # clusters of the mixture have a standard deviation of about 0.02
 CORNERS = (3, 8)
 
 Uniforms = np.ndarray  # (B, K) in [0, 1)
@@ -96,7 +96,7 @@ def draw(
     kind: str, seed: int, stream: int, start: int, size: int, points: int, clusters: tuple[int, int], distance: float
 ) -> np.ndarray:
     """Levels ``start`` to ``start + size`` of a distribution: (size, points, 2) float32 in [0, 1], as drawn."""
-    each = 2 + 2 * clusters[1] + 5 * points  # as many as the hungriest distribution needs
+    each = 2 + 2 * clusters[1] + 5 * points  # enough for the distribution that needs most
     u = uniforms(seed, stream, start, size, each)
     more = (clusters, distance) if kind in MIXED else ()
     return KINDS[kind](u, points, *more).astype(np.float32)

@@ -1,6 +1,6 @@
-"""What makes a Sokoban board playable, and how far a set of boards is from another in its tile patterns.
+"""Checks that a Sokoban board is playable, and the distance of two sets of boards in their tile patterns.
 
-The checks look at whole arrays of boards. The solver looks at one and is a best-first search over pushes.
+The checks take whole arrays of boards. The solver takes one board and is a best-first search over pushes.
 """
 
 import heapq
@@ -19,7 +19,7 @@ GREED = 5
 
 
 def checks(boards: np.ndarray) -> dict[str, np.ndarray]:
-    """Which boards meet the rules of the game.
+    """Return which boards satisfy the rules of Sokoban.
 
     Args:
         boards: (N, H, W) numbers of symbols.
@@ -28,8 +28,8 @@ def checks(boards: np.ndarray) -> dict[str, np.ndarray]:
         (N,) bool for each of
 
         - ``one_player``: exactly one player;
-        - ``boxes_match``: as many boxes as goals, and at least one;
-        - ``closed``: nothing but walls lies beside ``OUTSIDE`` or the edge of the canvas (4-neighbourhood);
+        - ``boxes_match``: the numbers of boxes and goals are equal and not 0;
+        - ``closed``: only walls are adjacent to ``OUTSIDE`` or the edge of the canvas (4-neighbourhood);
         - ``valid``: all of these;
         - ``reachable``: every box and goal lies where the player could walk if there were no boxes. It is not part of
           ``valid``, as authors also draw finished boxes behind walls.
@@ -93,23 +93,23 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def solvable(board: np.ndarray, nodes: int = 200_000) -> bool | None:
-    """Whether the player can push every box onto a goal.
+    """Return True if the player can push every box onto a goal.
 
-    A best-first search over (boxes, region the player can walk to), one push a step. Left out are boxes on squares from
+    A best-first search over (boxes, region the player can walk to), one push a step. It discards boxes on squares from
     which no goal can be reached, found by pulling from the goals, and boxes that are stuck in a 2 x 2 block of boxes and
-    walls. The order of search is pushes so far + ``GREED`` * distance to the nearest goals, so a solution found need not be
-    a short one; ``False`` is a proof, as what is left out can never be solved.
+    walls. The order of search is pushes so far + ``GREED`` * distance to the nearest goals, so a solution need not be a
+    short one. ``False`` is a proof, since no discarded position can be solved.
 
     ``OUTSIDE`` is a wall to the player, and boxes and goals beyond the walls count only as finished or not. A board
-    whose boxes are all on goals at the start is solved: True. One without exactly one player, or whose boxes are not as
-    many as its goals and at least one, is False.
+    whose boxes are all on goals at the start is solved: True. One without exactly one player, without boxes, or
+    with unequal numbers of boxes and goals is False.
 
     Args:
         board: (H, W) numbers of symbols.
-        nodes: positions to look at before giving up.
+        nodes: largest number of positions to expand.
 
     Returns:
-        True or False, or None if ``nodes`` positions were looked at without an answer.
+        True or False, or None if ``nodes`` positions gave no answer.
     """
     board = np.asarray(board)
     met = checks(board[None])
@@ -117,14 +117,17 @@ def solvable(board: np.ndarray, nodes: int = 200_000) -> bool | None:
         return False
     room = flood(np.isin(board, PLAYERS), (board != WALL) & (board != OUTSIDE))
     boxes, goals = np.isin(board, BOXES), np.isin(board, GOALS)
-    if ((boxes != goals) & ~room).any():  # a box or goal that nobody can get to
+    if ((boxes != goals) & ~room).any():  # a box or goal that cannot be reached
         return False
     search = _Search(room, goals & room)
     return search.run(search.bits(boxes & room), search.bits(np.isin(board, PLAYERS)), nodes)
 
 
 class _Search:
-    """A room as bits of one integer, row by row with a border of one cell: a step is a shift, a set of cells a number."""
+    """A room as bits of one integer, row by row with a border of one cell.
+
+    A step is a shift, and a set of cells is a number.
+    """
 
     def __init__(self, room: np.ndarray, goals: np.ndarray) -> None:
         self.stride = room.shape[1] + 2
@@ -140,7 +143,7 @@ class _Search:
         return int.from_bytes(packed.tobytes(), "little")
 
     def run(self, boxes: int, player: int, nodes: int) -> bool | None:
-        """Whether every box reaches a goal from there; None if ``nodes`` states did not decide it."""
+        """Return True if every box reaches a goal from there, and None if ``nodes`` states did not decide it."""
         if boxes & ~self.alive:
             return False
         estimate = sum(self.distance[box] for box in _each(boxes))
@@ -173,7 +176,7 @@ class _Search:
                     yield box, target
 
     def _stuck(self, square: int, boxes: int) -> bool:
-        """Whether the box on ``square`` is in a 2 x 2 block without a free cell, in which a box is not on a goal."""
+        """Return True if the box on ``square`` is in a full 2 x 2 block with a box that is not on a goal."""
         full, off_goal = boxes | ~self.room, boxes & ~self.goals
         return any(block & ~full == 0 and block & off_goal for block in self.blocks[square])
 

@@ -1,4 +1,4 @@
-"""Text levels into boards: arrays of symbol numbers on a canvas of one size, with a digest that symmetric copies share.
+"""Reading of text levels as boards: arrays of symbol numbers on one canvas size, with a digest that symmetric copies share.
 
 Sokoban levels are read in the XSB alphabet. What lies outside of the walls is made a symbol of its own, since floor the
 player can never see would otherwise be most of a padded board. With other symbols (platform games, mazes) rows are
@@ -43,7 +43,7 @@ class Level:
 
 
 def read(source: str, symbols: str = SYMBOLS) -> list[Level]:
-    """Every level of a source, in the order of files and lines.
+    """Return every level of a source, in the order of files and lines.
 
     Levels are separated by blank lines. Lines that start with ``;`` are comments, and the first before a level names it.
     Files are UTF-8 text, or that in gzip.
@@ -118,7 +118,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _text(file: str, data: bytes) -> str:
     try:
-        if data.startswith(b"\x1f\x8b"):  # gzip, whatever its name
+        if data.startswith(b"\x1f\x8b"):  # gzip, under any name
             data = gzip.decompress(data)
         text = data.decode("utf-8-sig")
     except (UnicodeDecodeError, OSError, EOFError, zlib.error):
@@ -149,7 +149,7 @@ def _blocks(text: str, sokoban: bool, space_is_symbol: bool) -> Iterator[tuple[s
 
 
 def _without_prose(rows: list[Row]) -> list[Row]:
-    """The rows from the first to the last that may be a level's: those with a wall or with nothing but known symbols."""
+    """Return the rows of a level: from the first to the last with a wall or with only known symbols."""
     known = set(SYMBOLS + "-_")
     plausible = [i for i, (_, line) in enumerate(rows) if "#" in line or set(line) <= known]
     if not any("#" in line for _, line in rows):
@@ -207,7 +207,9 @@ def _crop(rows: np.ndarray, pad: int) -> np.ndarray:
 
 
 def place(level: Level, height: int, width: int, pad: int = OUTSIDE) -> np.ndarray | None:
-    """The level in the middle of a canvas (an odd cell of room goes to the bottom or right), or None if it does not fit.
+    """Return the level in the middle of a canvas, or None if it does not fit.
+
+    An odd cell of room goes to the bottom or right.
 
     Args:
         level: its rows are (h, w).

@@ -1,4 +1,4 @@
-"""Videos as the loop sees them: windows of frames with the flow between them."""
+"""Videos as the training loop uses them: windows of frames with the flow between them."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Clips:
 
     @classmethod
     def open(cls, config: VideoData, progress: Progress | None = None) -> "Clips":
-        """Decodes (or finds in the cache) and splits; see :func:`trainwright.data.video.store.load` for errors."""
+        """Decode the videos, or read them from the cache, and split them; see :func:`trainwright.data.video.store.load` for errors."""
         footage = load(config, progress)
         train, held_out = split_windows(footage, config)
         if len(train) < 2:
@@ -48,7 +48,7 @@ class Clips:
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of files that were passed over."""
+        """(name, reason) of files that were skipped."""
         return self.footage.skipped
 
     def windows(self, starts: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ class Clips:
         return self.windows(self.train[batch_indices(seed, start, size, len(self.train))])
 
     def prepare(self, raw: Tensor) -> Tensor:
-        """Bytes of windows on any device -> (B, frames, 5, S, S) float (red, green, blue, flow), some of them mirrored or turned."""
+        """Bytes of windows on any device -> (B, frames, 5, S, S) float (red, green, blue, flow), some of them mirrored or rotated."""
         clips = unpacked(raw)
         if self.config.turn:
             turned, quarters = uniform(len(clips)) < self.config.turn, 1 + (3 * uniform(len(clips))).long()
@@ -101,7 +101,7 @@ def unpacked(raw: Tensor) -> Tensor:
 
 
 def turn(clips: Tensor, quarters: int) -> Tensor:
-    """Turned by so many quarters to the left: what moved to the right moves up."""
+    """Rotate by ``quarters`` quarter turns to the left: motion to the right becomes motion upwards."""
     turned = clips.rot90(quarters, (-2, -1))
     right, down = turned[..., 3, :, :], turned[..., 4, :, :]
     for _ in range(quarters):

@@ -9,12 +9,12 @@ import numpy as np
 
 from trainwright.data.video.sources import SQUARE_FRAMES, Video, square
 
-NO_VIDEO = {"tty": "a text", "image2": "an image"}  # what FFmpeg would take for one
-WHOLE = 0.9  # of the frames that a file says it has: some say a few too many
+NO_VIDEO = {"tty": "a text", "image2": "an image"}  # files that FFmpeg would accept as a video
+WHOLE = 0.9  # of the frames that a file declares: some declare a few too many
 
 
 def length(video: Video) -> int:
-    """About how many frames a video has, for progress; 1 if it does not say."""
+    """Return the approximate number of frames of a video, for progress; 1 if unknown."""
     if video.path is None:
         return SQUARE_FRAMES
     import av
@@ -33,7 +33,7 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
     """(size, size, 3) uint8 frames in order.
 
     Raises:
-        ValueError: it is no video, or breaks off with an error; the text goes after its name.
+        ValueError: it is not a video, or is truncated; the text follows the file's name in a message.
     """
     if video.path is None:
         yield from square(size)
@@ -79,7 +79,7 @@ def decode(video: Video, size: int, fit: str) -> Iterator[np.ndarray]:
 
 
 def _seconds(container: Any, stream: Any) -> float:
-    """How long the images of a video last by its own account; 0 if it does not say (the whole may be longer: its sound)."""
+    """Return the duration of a video's images by its own metadata, 0 if unknown; its sound may be longer."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     reported = str(stream.metadata.get("DURATION", ""))  # Matroska: 00:00:04.000000000

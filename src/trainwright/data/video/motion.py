@@ -1,4 +1,4 @@
-"""What two frames in a row tell: whether there is a cut between them, and the optical flow."""
+"""Comparison of two consecutive frames: detection of cuts, and optical flow."""
 
 from functools import cache
 from typing import Any
@@ -17,9 +17,10 @@ def colours(frame: np.ndarray) -> np.ndarray:
 
 
 def is_cut(before: np.ndarray, after: np.ndarray, threshold: float | None) -> bool:
-    """Whether so large a share of the pixels changed their colour, whatever their place (half the distance of two histograms).
+    """Return True if the share of pixels that changed colour, at any place, exceeds the threshold.
 
-    Boxes of colour have borders, at which a plain image may go from one box to the next by a single level: that is none.
+    The share is half the distance of the two frames' colour histograms. A plain image may cross the border of a histogram box by a
+    single level, which is not a cut.
     """
     if threshold is None or float(np.abs(colours(after) - colours(before)).sum()) / 2 <= threshold:
         return False

@@ -1,4 +1,4 @@
-"""Where videos come from: files, or what comes along with the package."""
+"""Sources of videos: files, or the packaged ones."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from trainwright.errors import UserError, nearest
 
 BUILTIN = {
     "clips": "three videos of 192x108: a city (190 frames), a cartoon (132) and the turning Earth (301)",
-    "square": "a square that moves and changes its colour by a rule, 240 frames, made on the spot",
+    "square": "a square that moves and changes its colour by a rule, 240 frames, generated",
 }
 SQUARE_FRAMES = 240
 
@@ -28,7 +28,7 @@ class Video:
 
 
 def videos(source: str) -> list[Video]:
-    """Every file of a source in a stable order.
+    """Return every file of a source in a stable order.
 
     Raises:
         UserError: there is no such file or folder, or it is empty.
@@ -52,7 +52,10 @@ def videos(source: str) -> list[Video]:
 
 
 def square(size: int) -> Iterator[np.ndarray]:
-    """The guide's dummy video: black, a square of a quarter of the side at (5i, 3i) that is coloured (10i, 5i, 2i), all wrapped."""
+    """Return the dummy video of the video VAE-GAN guide: a moving square on black.
+
+    In frame i the square, a quarter of the side, is at (5i, 3i) and has the colour (10i, 5i, 2i), all wrapped.
+    """
     side = size // 4
     for i in range(SQUARE_FRAMES):
         frame = np.zeros((size, size, 3), np.uint8)

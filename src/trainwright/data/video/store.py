@@ -1,4 +1,4 @@
-"""Videos decoded once: frames and flow in the array cache, keyed by what is in the files and by the settings."""
+"""Videos decoded once: frames and flow in the array cache, keyed by file contents and settings."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ class Footage:
         shots: (first, end) of each stretch without a cut.
         video: which video each shot is of.
         names: of the videos.
-        skipped: (name, reason) of files that ``on_error: skip`` passed over.
+        skipped: (name, reason) of files that ``on_error: skip`` skipped.
         identity: hash of all frames.
     """
 
@@ -46,10 +46,10 @@ class Footage:
 
 
 def load(config: VideoData, progress: Progress | None = None) -> Footage:
-    """The decoded videos of ``config.source``, from the cache or made now.
+    """Return the decoded videos of ``config.source``, from the cache or decoded now.
 
     Raises:
-        UserError: no such source, or (with ``on_error: fail``) a file that is no video, by name.
+        UserError: no such source, or (with ``on_error: fail``) a file that is not a video, by name.
     """
     found = videos(config.source)
     settings = config.model_dump(mode="json", include=set(DECODED_BY))
@@ -85,10 +85,10 @@ def _decode_all(found: list[Video], config: VideoData, writer: Writer, progress:
         except ValueError as error:
             if config.on_error == "fail":
                 raise UserError(
-                    f"data: {video.name} {error}. Remove it, or leave such files out with data.on_error=skip."
+                    f"data: {video.name} {error}. Remove it, or skip such files with data.on_error=skip."
                 ) from None
             facts["skipped"].append([video.name, str(error)])
-            for name in ("frames", "flow"):  # a video that breaks off leaves nothing
+            for name in ("frames", "flow"):  # a truncated video adds nothing
                 writer.truncate(name, start)
             facts["shots"] = [shot for shot in facts["shots"] if shot[0] < start]
             done, identity = start, before
@@ -103,7 +103,7 @@ def _decode_all(found: list[Video], config: VideoData, writer: Writer, progress:
 def _written(
     decoded: Iterator[np.ndarray], config: VideoData, writer: Writer, first: int, shots: list[list[int]]
 ) -> Iterator[np.ndarray]:
-    """Write frames as they come, and the flow of each as soon as the frame that it leads to is there."""
+    """Write frames in order, and the flow of each once its target frame is read."""
     shot: deque[np.ndarray] = deque(maxlen=config.skip)  # the newest frames of this shot
     last: np.ndarray | None = None
     for at, frame in enumerate(decoded, first):

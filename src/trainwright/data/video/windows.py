@@ -1,4 +1,4 @@
-"""Which windows are trained on and which are held out, so that no frame is in both."""
+"""Split of windows into training and held-out ones, so that no frame is in both."""
 
 import hashlib
 
@@ -11,11 +11,11 @@ MANY = 4  # blocks of one video, so that one of them can be spared
 
 
 def split_windows(footage: Footage, config: VideoData) -> tuple[np.ndarray, np.ndarray]:
-    """First frames of the training and of the held-out windows, both sorted, int64.
+    """Return the first frames of the training and of the held-out windows, both sorted, int64.
 
-    Each shot is cut into blocks of ``block`` windows. Of each video of four blocks or more the blocks whose frames have the smallest
-    hashes are held out, as many as come nearest to the share that was asked for, and at least one; the blocks of all shorter videos
-    together are dealt with in the same way. Windows that reach from one kind of block into the other are in neither.
+    Each shot is cut into blocks of ``block`` windows. Of each video of at least four blocks, the blocks whose frames have the smallest
+    hashes are held out. Their number is the one nearest to the requested share, and at least one. All shorter videos are treated
+    together in the same way. Windows that reach from one kind of block into the other are in neither.
     """
     length = config.block + config.span - 1
     blocks: dict[int, list[tuple[str, int, int]]] = {}

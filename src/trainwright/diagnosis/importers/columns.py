@@ -28,7 +28,7 @@ class Log:
     total: int | None = None
 
 
-class Table:
+class NumberTable:
     """Sparse table of numeric cells by column and row."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainwright.diagnosis.importers.columns import Log, Table, as_number
+from trainwright.diagnosis.importers.columns import Log, NumberTable, as_number
 from trainwright.errors import UserError
 
 CHUNK = 50_000  # rows at a time, so that a long log need not fit in memory as text
@@ -36,7 +36,7 @@ def _read(path: Path, step: str | None) -> Log:
         first = next(rows, None)
         if first is None:
             raise UserError(f"{path} is empty.")
-        names, notes, table = _names(first, path, delimiter), [], Table()
+        names, notes, table = _names(first, path, delimiter), [], NumberTable()
         if all(as_number(c) is not None for c in first if c):
             names = [str(i + 1) for i in range(len(first))]
             notes.append("the file has no header, so its columns are named 1, 2, ...")
@@ -88,7 +88,7 @@ def _unbroken(lines: Iterator[str]) -> Iterator[str]:
         yield line.replace("\0", "") if "\0" in line else line
 
 
-def _fill(table: Table, names: list[str], rows: list[list[str]], delimiter: str) -> None:
+def _fill(table: NumberTable, names: list[str], rows: list[list[str]], delimiter: str) -> None:
     cells = zip_longest(*rows, fillvalue="")
     for name, column in zip(names, cells, strict=False):
         try:
@@ -100,7 +100,7 @@ def _fill(table: Table, names: list[str], rows: list[list[str]], delimiter: str)
     table.size += len(rows)
 
 
-def _sparse(table: Table, name: str, column: tuple[str, ...], comma: bool) -> None:
+def _sparse(table: NumberTable, name: str, column: tuple[str, ...], comma: bool) -> None:
     """Add the numeric cells of a column; text, such as a header repeated after a restart, is skipped."""
     at, values = [], []
     for i, cell in enumerate(column):

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trainwright.diagnosis.importers.columns import Log, Table, flat
+from trainwright.diagnosis.importers.columns import Log, NumberTable, flat
 from trainwright.diagnosis.importers.csv import encoding
 from trainwright.errors import UserError
 
@@ -60,7 +60,7 @@ def _whole(path: Path, step: str | None) -> Log | None:
 
 
 def _lines(path: Path, step: str | None) -> Log:
-    table, broken, whole = Table(), 0, 0
+    table, broken, whole = NumberTable(), 0, 0
     with path.open(encoding=encoding(path), errors="replace") as handle:
         while lines := list(islice(handle, CHUNK)):
             values = _parse(lines)
@@ -89,8 +89,8 @@ def _object(line: str) -> Any:
         return None
 
 
-def _table(rows: Iterable[Any]) -> Table:
-    table = Table()
+def _table(rows: Iterable[Any]) -> NumberTable:
+    table = NumberTable()
     table.extend(_plain(r for r in rows if isinstance(r, Mapping)))
     return table
 

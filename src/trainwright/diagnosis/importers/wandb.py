@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainwright.diagnosis.importers.columns import Log, Table, flat
+from trainwright.diagnosis.importers.columns import Log, NumberTable, flat
 from trainwright.errors import UserError
 
 HEADER = b":W&B"
@@ -47,7 +47,7 @@ def read(path: Path, step: str | None = None) -> Log:
         raise UserError(f"{file} is a W&B run: reading it needs `pip install trainwright[wandb]`.") from None
 
     parse: Any = wandb_internal_pb2.__dict__["Record"].FromString
-    table, damaged = Table(), 0
+    table, damaged = NumberTable(), 0
     rows: list[Mapping[str, Any]] = []
     for data in records(file):
         try:

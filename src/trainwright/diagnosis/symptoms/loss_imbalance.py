@@ -7,12 +7,12 @@ from trainwright.diagnosis.history import History, Series
 
 NOT_LEARNED = "is not learned"  # a cause recognises the groups by this phrase of the evidence
 BOUNDS = {
-    "unheard": Bound(
+    "unlearned": Bound(
         0.1,
         "explained share of the variance of the group, beyond a constant output: below it the group is not learned",
         "the Gaussian VAE guide; ours: an error of 0.9 of the variance is like predicting the mean",
     ),
-    "heard": Bound(0.35, "explained share of the best group", "ours"),
+    "learned": Bound(0.35, "explained share of the best group", "ours"),
     "ratio": Bound(0.25, "explained share over that of the best group", "ours, after the relative rates of GradNorm"),
     "gradient": Bound(
         0.05,
@@ -32,7 +32,9 @@ def detect(h: History) -> Judgement:
     steps = next(iter(groups.values())).steps
     table = np.stack([s.at(steps) for s in groups.values()])
     best, worst = table.max(0), table.min(0)
-    bad = (best > BOUNDS["heard"].value) & ((worst < BOUNDS["unheard"].value) | (worst < BOUNDS["ratio"].value * best))
+    bad = (best > BOUNDS["learned"].value) & (
+        (worst < BOUNDS["unlearned"].value) | (worst < BOUNDS["ratio"].value * best)
+    )
     bad &= steps > BOUNDS["warm_up"].value * h.budget
     quiet = _quiet(h, groups)
     if quiet is not None:
@@ -41,21 +43,25 @@ def detect(h: History) -> Judgement:
     stretch = persistent(steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    low = [n for n, s in groups.items() if s.last < max(BOUNDS["unheard"].value, BOUNDS["ratio"].value * best[-1])]
+    low = [n for n, s in groups.items() if s.last < max(BOUNDS["unlearned"].value, BOUNDS["ratio"].value * best[-1])]
     high = max(groups, key=lambda n: groups[n].last)
     reported = [
         evidence(
             f"r2_beyond_mean/{n}",
             groups[n],
             stretch,
-            BOUNDS["unheard"].value,
+            BOUNDS["unlearned"].value,
             f"a share of {{value}} of the variance of {n} is explained, so it {NOT_LEARNED} (healthy: above {{against}})",
         )
         for n in low
     ]
     reported.append(
         evidence(
-            f"r2_beyond_mean/{high}", groups[high], stretch, BOUNDS["heard"].value, f"for {high} the share is {{value}}"
+            f"r2_beyond_mean/{high}",
+            groups[high],
+            stretch,
+            BOUNDS["learned"].value,
+            f"for {high} the share is {{value}}",
         )
     )
     return observation(stretch, "sick", *reported)

@@ -1,4 +1,7 @@
-"""VAEs on images that are written as sets of 2-D Gaussians: the guide's Conv1D and ResNet models, and a sound one."""
+"""VAEs on images that are written as sets of 2-D Gaussians.
+
+Conv1D and ResNet Conv1D are the models of the Gaussian VAE guide (docs/sources.md); ``slots`` is a model without pooling.
+"""
 
 from trainwright.engine.family import Family, QualityPart
 from trainwright.families.gaussian_vae.diagnostics import CHARTS, REPRESENTATION

@@ -6,7 +6,7 @@ from trainwright.families.sequence_vae.signals import SIGNALS
 
 FAMILY = Family(
     name="sequence_vae",
-    summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the guide's) or one after the other",
+    summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the sequence VAE guide) or step by step",
     config_class="trainwright.families.sequence_vae.config:SequenceVaeConfig",
     model="trainwright.families.sequence_vae.model:SequenceVae",
     causes=CAUSES,

@@ -1,4 +1,7 @@
-"""Video VAE-GAN: what comes next in short clips; regions in golden ratio, hyperbolic nesting, motion and FiLM on request."""
+"""Video VAE-GAN: prediction of the next frames of short videos.
+
+Regions in golden ratio, hyperbolic nesting, motion and FiLM are optional.
+"""
 
 from trainwright.engine.family import Family, QualityPart
 from trainwright.families.video_vaegan.diagnostics import BALL_BOUNDARY, CHARTS, CURVATURE
@@ -6,7 +9,7 @@ from trainwright.families.video_vaegan.signals import SIGNALS
 
 FAMILY = Family(
     name="video_vaegan",
-    summary="VAE-GAN that predicts the next frames of short videos; golden regions, hyperbolic nesting, motion and FiLM on request",
+    summary="VAE-GAN that predicts the next frames of short videos; optional golden regions, hyperbolic nesting, motion and FiLM",
     config_class="trainwright.families.video_vaegan.config:VideoVaeGanConfig",
     model="trainwright.families.video_vaegan.loading:model",
     symptoms=(BALL_BOUNDARY,),

@@ -1,4 +1,4 @@
-"""Carry out a study: an executor, progress, Ctrl-C, and at the end its table and page."""
+"""Run a study to its end: an executor, progress, Ctrl-C, and at the end its table and page."""
 
 import contextlib
 import time
@@ -20,8 +20,8 @@ ExecutorKind = Literal["processes", "ray"]
 
 
 @dataclass(frozen=True)
-class Means:
-    """Place and manner in which the trainings of a study run.
+class StudyOptions:
+    """Options for running the trainings of a study.
 
     Attributes:
         workers: trainings at the same time.
@@ -42,7 +42,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Conducted:
+class StudyOutcome:
     """The end of a call: whether the study is over, its table, and its page."""
 
     over: bool
@@ -50,7 +50,7 @@ class Conducted:
     page: Path
 
 
-def conduct(source: S, study: "Study", table_of: Callable[[S], dict[str, Any]], means: Means) -> Conducted:
+def run_study(source: S, study: "Study", table_of: Callable[[S], dict[str, Any]], means: StudyOptions) -> StudyOutcome:
     """Run a source to its end, or until Ctrl-C; write table and page.
 
     Raises:
@@ -79,11 +79,11 @@ def conduct(source: S, study: "Study", table_of: Callable[[S], dict[str, Any]], 
         means.say(f"notebook: {page}")
         named = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
         raise UserError(f"could not be run: {named}. Fix it and give the same command again: it continues with that.")
-    return Conducted(over, table, page)
+    return StudyOutcome(over, table, page)
 
 
 @contextlib.contextmanager
-def _at_work(means: Means) -> Iterator[tuple["Executor", Callable[[], bool]]]:
+def _at_work(means: StudyOptions) -> Iterator[tuple["Executor", Callable[[], bool]]]:
     """Yield an executor, and a function that is true once Ctrl-C or SIGTERM has asked for an end."""
     with display(means.progress) as shown, stop_on_signal(shown.note) as stop:
         executor: Executor
@@ -116,7 +116,7 @@ def _ended(job: "Job", result: "Result") -> str:
 class _Lines:
     """Status of several trainings: a line for each every few seconds."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: StudyOptions) -> None:
         self._means = means
         self._last: dict[str, float] = {}
 
