@@ -19,7 +19,7 @@ def export(
     raw: Raw = False,
     best: Best = False,
 ) -> None:
-    """Write a trained model as a folder that Hugging Face diffusers loads."""
+    """Write a latent diffusion model as a folder that Hugging Face diffusers loads; other families have no such form."""
     from trainwright import api
 
     model = api.load(run, weights_of(raw, best))

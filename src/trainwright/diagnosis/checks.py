@@ -182,7 +182,11 @@ def _rates(p: PlannedRun) -> list[Check]:
             )
     if g and d and (d / g >= 8 or g / d >= 8):
         said = f"lr_d / lr_g = {d / g:.3g}: the two networks learn at very different paces"
-        found.append(Check("lr_ratio", "warn", said, f"lr_g={d / 2:g} (two to four times at most)"))
+        found.append(
+            Check(
+                "lr_ratio", "warn", said, f"lr_g={d / 2:g} (a critic rate of at most two to four times the generator's)"
+            )
+        )
     return found
 
 

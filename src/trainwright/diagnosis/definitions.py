@@ -203,10 +203,11 @@ def thin(series: Series, most: int = 200) -> Series:
 
 
 def evidence(signal: str, series: Series, stretch: Stretch, against: float, sentence: str) -> Evidence:
-    """Evidence from a stretch of a series: the median over it; ``{value}`` and ``{against}`` in the sentence are filled in."""
+    """Evidence from a stretch of a series: the median over it. ``{value}``, ``{percent}`` and the same of ``against`` are filled in."""
     inside = series.values[(series.steps >= stretch.onset) & (series.steps <= stretch.end)]
     value = float(np.median(inside)) if len(inside) else series.last
-    text = sentence.format(value=_short(value), against=_short(against))
+    percents = {"percent": _short(100 * value), "percent_against": _short(100 * against)}
+    text = sentence.format(value=_short(value), against=_short(against), **percents)
     return Evidence(signal, value, against, text, stretch.onset, stretch.end)
 
 

@@ -32,7 +32,10 @@ def detect(h: History) -> Judgement:
     stretch = persistent(ratio.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
-    said = "two samples differ {value} times as much as two real images (healthy: above {against})"
+    said = (
+        "samples are nearly identical: their mean squared difference is {percent} % of that between real images "
+        "(healthy: above {percent_against} %)"
+    )
     return observation(
         stretch, "sick", evidence("samples/diversity_ratio", ratio, stretch, BOUNDS["diversity_ratio"].value, said)
     )
