@@ -74,7 +74,7 @@ def test_the_script_of_the_tutorial(sprites, tmp_path, capsys):
     assert (run.status, run.step, mine.steps, mine.ends) == ("finished", 12, 12, 1)
     assert images.shape == (64, 3, 16, 16) and images.abs().max() <= 1
     assert study.best_run.status == "finished"
-    with pytest.raises(tw.UserError, match="no form that other programs load"):
+    with pytest.raises(tw.UserError, match="no export format for other programs"):
         model.export(tmp_path / "my_model")
 
 
