@@ -26,7 +26,41 @@ SELECTIONS = {
             "sequence_vae: speed ratio to the bare loop": "LSTM VAE on levels, its guide's full size",
             "unet_96: speed ratio to the bare loop": "diffusion UNet, 96 channels",
         },
-    )
+    ),
+    "wgan_gp_sprites": (
+        "diffusion",
+        {
+            "WGAN-GP small, one thread": "training time",
+            "WGAN-GP: KID x1000": "KID x1000",
+            "WGAN-GP: precision": "precision",
+            "WGAN-GP: recall": "recall",
+            "WGAN-GP: density": "density",
+            "WGAN-GP: coverage": "coverage",
+            "WGAN-GP: nearest training ratio": "nearest training ratio",
+            "two halves of the real pictures: KID x1000": "two halves of the real images: KID x1000",
+            "two halves of the real pictures: precision": "two halves of the real images: precision",
+            "two halves of the real pictures: recall": "two halves of the real images: recall",
+            "two halves of the real pictures: density": "two halves of the real images: density",
+            "two halves of the real pictures: coverage": "two halves of the real images: coverage",
+        },
+    ),
+    "wgan_gp_emoji": (
+        "diffusion_emoji",
+        {
+            "WGAN-GP small, one thread": "training time",
+            "WGAN-GP: KID x1000": "KID x1000",
+            "WGAN-GP: precision": "precision",
+            "WGAN-GP: recall": "recall",
+            "WGAN-GP: density": "density",
+            "WGAN-GP: coverage": "coverage",
+            "WGAN-GP: nearest training ratio": "nearest training ratio",
+            "two halves of the real pictures: KID x1000": "two halves of the real images: KID x1000",
+            "two halves of the real pictures: precision": "two halves of the real images: precision",
+            "two halves of the real pictures: recall": "two halves of the real images: recall",
+            "two halves of the real pictures: density": "two halves of the real images: density",
+            "two halves of the real pictures: coverage": "two halves of the real images: coverage",
+        },
+    ),
 }
 
 

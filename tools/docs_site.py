@@ -27,6 +27,7 @@ SECTIONS = {  # folder -> title in the navigation, in its order
 FIRST = {  # pages in the order in which they are read; the others follow by name
     "tutorial": ("first-run", "your-own-loop"),
     "how-to": (
+        "install",
         "train-on-your-images",
         "diagnose-your-loop",
         "diagnose-a-log",
@@ -54,6 +55,7 @@ FIRST = {  # pages in the order in which they are read; the others follow by nam
         "remedies",
         "events",
         "run-folder",
+        "glossary",
         "exit-codes",
         "json",
     ),

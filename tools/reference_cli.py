@@ -157,7 +157,7 @@ def _exit_codes() -> str:
             own.append((f"[`{name}`](cli.md#{_anchor(name)})", prose(found[1])))
     return page(
         "Exit codes",
-        "Codes from 10 on are verdicts: the command itself worked.",
+        "Codes from 10 to 13 are verdicts: the command itself worked.",
         table(("code", "meaning"), general),
         "## By verb",
         "Verbs that are not listed use only 0, 2 and 130.",

@@ -152,7 +152,7 @@ def diagnose(
 def treat(
     config: Config,
     budget: str | float = "2h",
-    attempts: int = 4,
+    attempts: int = 8,
     study_dir: str | Path | None = None,
     *,
     workers: int = 1,
@@ -166,7 +166,8 @@ def treat(
 
     Args:
         config: what to train.
-        budget: training time of all runs together: ``90s``, ``30m``, ``2h``, or seconds.
+        budget: training time of all runs together: ``90s``, ``30m``, ``2h``, or seconds. A remedy is tried only if the rest
+            pays for a full run with it. The best run is finished in any case.
         attempts: remedies that are tried at most.
         study_dir: folder of the study; by default ``studies/`` with a name made of the recipe and what differs from it.
         workers: trainings at the same time.

@@ -1,7 +1,9 @@
 """``trainwright.watch`` in plain PyTorch loops on real images: faults are told while they happen, healthy twins stay silent."""
 
 import json
+import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +92,37 @@ def test_watching_leaves_training_as_it_was():
         return net.weight.detach()
 
     assert torch.equal(last(True), last(False))
+
+
+def test_a_sample_function_that_draws_noise_leaves_training_as_it_was():
+    def trained_with(watched: bool) -> tuple[torch.Tensor, float, float]:
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        net = torch.nn.Linear(8, 8)
+        sgd = torch.optim.SGD(net.parameters(), 0.1)
+        real = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+        drawn = []
+
+        def sample(n: int) -> torch.Tensor:
+            drawn.append((np.random.rand(), random.random()))
+            with torch.no_grad():
+                return net(torch.randn(n, 8))
+
+        options = {"sample": sample, "real": real, "every": 5, "budget": 1.0, "say": None}
+        watch = trainwright.watch(total=40, **options) if watched else None
+        for step in range(40):
+            loss = (net(torch.randn(16, 8)) - 1).square().mean()
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            if watch is not None:
+                watch(step + 1, loss=loss)
+        assert bool(drawn) is watched
+        return net.weight.detach(), float(np.random.rand()), random.random()
+
+    with_watch, without = trained_with(True), trained_with(False)
+    assert torch.equal(with_watch[0], without[0]) and with_watch[1:] == without[1:]
 
 
 def test_names_can_be_given_and_a_half_given_pair_is_refused():

@@ -7,9 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-RUN = "<!-- run -->"
 _BLOCK = re.compile(
-    r"(?P<mark><!-- run -->\n\s*)?^(?P<indent> *)```(?P<kind>[\w-]*)[^\n]*\n(?P<text>.*?)^ *```",
+    r"(?P<mark><!-- run(?:, (?P<full>\w+) as (?P<smoke>\w+))? -->\n\s*)?^(?P<indent> *)```(?P<kind>[\w-]*)[^\n]*\n(?P<text>.*?)^ *```",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -41,6 +40,9 @@ def blocks(page: Path, *kinds: str) -> list[Block]:
     found = []
     for m in _BLOCK.finditer(text):
         body = re.sub(rf"^{m['indent']}", "", m["text"], flags=re.MULTILINE)
+        if m["full"]:  # `<!-- run, 1500 as 40 -->`: a number that would take long is replaced by a small one
+            assert m["full"] in body, f"{page}: no {m['full']} in the block"
+            body = re.sub(rf"\b{m['full']}\b", m["smoke"], body)
         found.append(Block(m["kind"], body, text.count("\n", 0, m.start("kind")) + 1, m["mark"] is not None))
     return [b for b in found if b.kind in kinds]
 

@@ -1,7 +1,7 @@
 """Python and commands on a page: blocks after ``<!-- run -->`` are carried out, the others name only what exists.
 
-All blocks of a page that are marked run in one folder and one namespace, in their order, with every training shrunk to seconds. The
-folder has ``my_images/`` with 40 real images.
+``<!-- run, 1500 as 40 -->`` replaces a number of the block. All blocks of a page that are marked run in one folder and one namespace,
+in their order, with every training shrunk to seconds. The folder has ``my_images/`` with 40 real images.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""``trainwright export RUN FOLDER``: a trained model in a form that other programs load."""
+"""``trainwright export RUN FOLDER``: a trained model without its training state."""
 
 from pathlib import Path
 from typing import Annotated

@@ -9,10 +9,13 @@ from trainwright.cli.train import conclude
 from trainwright.cli.words import RunFolder
 from trainwright.objects import Config
 
+EPILOG = """Exit codes: 0 finished, 3 crashed on a value that is not finite, 11 stopped by the doctor or a callback,
+2 bad input, 130 interrupted."""
+
 
 def register(app: typer.Typer, group: str) -> None:
     """Add the verb."""
-    app.command(rich_help_panel=group)(resume)
+    app.command(epilog=EPILOG, rich_help_panel=group)(resume)
 
 
 def resume(

@@ -13,7 +13,8 @@ from trainwright.runs.naming import run_folder
 
 CRASHED, SICK, INTERRUPTED = 3, 11, 130
 EPILOG = """Overrides are key=value in any order; a leaf name is enough where it is unique: lr_g=1e-5 n_critic=3 data=images/.
-Run the same command again to resume. Ctrl-C saves a checkpoint first."""
+Run the same command again to resume. Ctrl-C saves a checkpoint first. Exit codes: 0 finished, 3 crashed on a value that
+is not finite, 11 stopped by the doctor or a callback, 2 bad input, 130 interrupted."""
 
 
 def register(app: typer.Typer, group: str) -> None:

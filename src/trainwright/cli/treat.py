@@ -24,7 +24,7 @@ def register(app: typer.Typer, group: str) -> None:
 def treat(
     recipe: Recipe,
     overrides: Overrides = None,
-    budget: Annotated[str, typer.Option(help="Training time of all runs together, such as 30m or 2h.")] = "24h",
+    budget: Annotated[str, typer.Option(help="Training time of all runs together, such as 30m or 2h.")] = "2h",
     attempts: Annotated[int, typer.Option(help="Remedies that are tried at most.", min=0)] = 8,
     study: Folder = None,
     root: Root = Path("studies"),

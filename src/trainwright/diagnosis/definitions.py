@@ -185,11 +185,12 @@ def thin(series: Series, most: int = 200) -> Series:
 def evidence(signal: str, series: Series, stretch: Stretch, against: float, sentence: str) -> Evidence:
     """Make evidence from the median of a series over a stretch.
 
-    ``{value}`` and ``{against}`` in the sentence are filled in.
+    ``{value}`` and ``{against}`` in the sentence are filled in, ``{percent}`` and ``{percent_against}`` with the same in percent.
     """
     inside = series.values[(series.steps >= stretch.onset) & (series.steps <= stretch.end)]
     value = float(np.median(inside)) if len(inside) else series.last
-    text = sentence.format(value=_short(value), against=_short(against))
+    percents = {"percent": _short(100 * value), "percent_against": _short(100 * against)}
+    text = sentence.format(value=_short(value), against=_short(against), **percents)
     return Evidence(signal, value, against, text, stretch.onset, stretch.end)
 
 

@@ -1,8 +1,10 @@
 """The doctor in any training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it."""
 
+import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,8 @@ class Watch:
     Args:
         total: planned number of steps, if known; thresholds in shares of the budget need it.
         folder: output folder for signals and findings, which ``trainwright doctor FOLDER`` reads; None writes nothing.
-        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; must not affect training.
+        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; its random draws do not count,
+            and it must leave networks in the mode in which it found them.
         real: training data in the same form, the reference for samples.
         held_out: real data outside the training set, needed to detect memorisation.
         networks: networks by name, to measure the updates of their weights.
@@ -124,7 +127,9 @@ class Watch:
         if self.probe is not None and self.sample is not None and self._looked != self._step:
             if self._looked < 0:
                 self.rows[-1].update(self.probe.ceiling(DRAWN))
-            self.rows[-1].update(self.probe.measure(self.sample(DRAWN).detach().cpu()))
+            with _same_random_state():
+                samples = self.sample(DRAWN).detach().cpu()
+            self.rows[-1].update(self.probe.measure(samples))
         self._looked = self._step
         if self.folder is not None:
             append_line(self.folder / "metrics.jsonl", _finite(self.rows[-1]))
@@ -184,7 +189,8 @@ class Watch:
             append_line(self.folder / "events.jsonl", {"step": found.step, "event": "finding", **finding.as_dict()})
         if self.say is not None:
             causes = "; ".join(f"{r.cause.title} ({r.weight.reason})" for r in finding.causes[:2])
-            self.say(f"trainwright: {finding.sentence()}" + (f". Likely: {causes}" if causes else ""))
+            more = f". More: trainwright explain {finding.symptom.name}"
+            self.say(f"trainwright: {finding.sentence()}" + (f". Likely: {causes}" if causes else "") + more)
 
 
 def watch(total: int | None = None, **options: Any) -> Watch:
@@ -198,6 +204,19 @@ def watch(total: int | None = None, **options: Any) -> Watch:
             watch(step, loss_D=loss_d, loss_G=loss_g)
     """
     return Watch(total, **options)
+
+
+@contextmanager
+def _same_random_state() -> Iterator[None]:
+    """Restore the global random state of PyTorch (CPU and CUDA), NumPy and Python, which a ``sample`` function may advance."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
 
 
 def _kept(value: Tensor) -> float | Tensor:

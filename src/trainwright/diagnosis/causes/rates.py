@@ -59,10 +59,9 @@ def _too_low(h: History, observation: Observation) -> Assessment | None:
     under = USUAL.get(group, ANY)[0] / rate
     if under < 1:
         return Assessment(0.1, f"the learning rate of the {group} is {rate:g}, which is in the usual range")
-    return Assessment(
-        min(0.95, 0.6 + 0.1 * under),
-        f"the learning rate of the {group} is {rate:g}, {under:.1f} times below the usual minimum",
-    )
+    lowest = USUAL.get(group, ANY)[0]
+    where = "the lower end of the usual range" if under < 1.05 else f"and usual rates start at {lowest:g}"
+    return Assessment(min(0.95, 0.6 + 0.1 * under), f"the learning rate of the {group} is {rate:g}, {where}")
 
 
 def _zero(h: History, observation: Observation) -> Assessment | None:

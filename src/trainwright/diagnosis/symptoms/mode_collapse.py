@@ -37,7 +37,8 @@ def detect(h: History) -> Judgement:
     if stretch is None:
         return None
     said = (
-        "the mean squared distance between samples is {value} times that between real images (healthy: above {against})"
+        "samples are nearly identical: their mean squared difference is {percent} % of that between real images "
+        "(healthy: above {percent_against} %)"
     )
     return observation(
         stretch, "sick", evidence("samples/diversity_ratio", ratio, stretch, BOUNDS["diversity_ratio"].value, said)

@@ -166,6 +166,7 @@ class DiagnosisCallback(Callback):
         requests: list[Request] = [Note(f"{severity}: {finding.sentence()}")]
         for ranked in finding.causes[:2]:
             requests.append(Note(f"  cause: {ranked.cause.title} ({ranked.weight.reason})"))
+        requests.append(Note(f"  more: trainwright explain {finding.symptom.name}"))
         if self._final or policy == "continue":
             return requests
         if finding.certain or (policy == "stop" and severity == "sick"):
