@@ -75,7 +75,7 @@ class Symptom:
         bounds: its thresholds by name.
         speed: ``fast`` symptoms are checked from the first steps; ``slow`` ones only after a number of readings.
         detect: the detector, a function of the history; None means that the symptom was judged and is absent.
-        explains: symptoms that follow from this one, and raise no alarm of their own when it is present.
+        explains: symptoms that follow from this one; they raise no alarm of their own while it is more than a note.
         certain: if severe, the run cannot recover without intervention and training is stopped (``on_failure``).
         raw: also receives non-finite readings; they are removed for the other symptoms.
     """

@@ -199,7 +199,7 @@ def watch(total: int | None = None, **options: Any) -> Watch:
     Example::
 
         watch = trainwright.watch(total=10_000, sample=lambda n: G(torch.randn(n, 64)), real=images)
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(batches, 1):
             ...
             watch(step, loss_D=loss_d, loss_G=loss_g)
     """
