@@ -205,7 +205,7 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
     page = tmp_path / "page.html"
     said = run("compare", first, first, str(other), "--out", str(page))
     assert said.returncode == 0, said.stderr
-    assert "other/base-s0: quality" in said.stdout and "runs/base-s0, of one seed" in said.stdout
+    assert "other/base-s0: quality" in said.stdout and "runs/base-s0, from one seed" in said.stdout
     again = tmp_path / "again" / "base-s0"
     shutil.copytree(first, again)
     said = run("compare", first, str(again), str(other), "--out", str(page))
@@ -228,7 +228,7 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
         (("report", "."), "neither a run nor a study"),
         (("notebook", "."), "neither a run nor a study"),
         (("plan", "run", "wgan_gp/tuning_order", "data=nowhere/"), "nowhere"),
-        (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be made or written"),
+        (("plan", "run", "wgan_gp/tuning_order", "--study", "bad.yaml"), "cannot be created or written"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(words, reported, tmp_path):

@@ -157,7 +157,7 @@ def test_the_guides_schedule_is_remarked_upon_and_its_numbers_are_right():
     assert [round(v, 4) for v in at.values()] == [0.0067, 0.018, 0.0474, 0.5]
     found = preflight_of(family, config, family.load(config).open_data(config), seconds=0.2)
     said = next(c.message for c in found if c.name == "schedule")
-    assert "ends at 200 with 0.0474 of 1" in said
+    assert "ends at 200, at 0.0474 of 1" in said
 
 
 def test_free_bits_cost_nothing_below_the_bound():
@@ -200,6 +200,6 @@ def test_settings_that_do_not_fit_each_other_are_refused(words, said):
 def test_what_happened_tells_averages_from_a_prior_that_is_elsewhere():
     base = {"kl/nats_heldout": 30.0, "latent/active_units": 12.0, "prior/two_sample_ratio": 9.0}
     assert "averages" in what_happened({**base, "reconstructions/two_sample_ratio": 8.0})
-    assert "not where the codes are" in what_happened({**base, "reconstructions/two_sample_ratio": 1.1})
+    assert "the prior does not match the codes" in what_happened({**base, "reconstructions/two_sample_ratio": 1.1})
     assert "like real levels" in what_happened({**base, "prior/two_sample_ratio": 1.1})
     assert "collapsed" in what_happened({**base, "kl/nats_heldout": 0.0})

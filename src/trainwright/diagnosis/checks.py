@@ -149,7 +149,7 @@ def _where(schedule: Mapping[str, Any], length: float) -> str:
     there = (
         top * 0.5 * (math.tanh(length / float(schedule.get("scale", 200.0)) - float(schedule.get("shift", 2.5))) + 1)
     )
-    return f" at {there:.3g} of {top:g}"
+    return f", at {there:.3g} of {top:g}"
 
 
 def _end(schedule: Mapping[str, Any]) -> float | None:

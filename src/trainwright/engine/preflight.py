@@ -1,5 +1,6 @@
 """Preflight of a recipe: checks of settings and data, and of the untrained networks within a few seconds."""
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -49,6 +50,28 @@ def preflight(
         facts = facts_of(model, data)
         facts |= {**_untrained(model, data, "transposed" in facts), **_steps(model, data, fabric, seconds)}
     return run_checks(PlannedRun(flatten(config), facts, _length(config, data)), checks)
+
+
+def copied(model: GenerativeModel) -> GenerativeModel:
+    """Return an independent copy of a model with its optimizers.
+
+    ``copy.deepcopy`` keeps of an optimizer only what PyTorch pickles, so attributes of a subclass are copied here.
+    """
+    memo: dict[int, Any] = {}
+    for group in model.groups.values():
+        _copy_optimizer(group.optimizer, memo)
+    return copy.deepcopy(model, memo)
+
+
+def _copy_optimizer(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> torch.optim.Optimizer:
+    if id(optimizer) in memo:
+        return cast("torch.optim.Optimizer", memo[id(optimizer)])
+    new = copy.deepcopy(optimizer, memo)
+    for name, value in vars(optimizer).items():
+        if name not in vars(new):
+            inner = isinstance(value, torch.optim.Optimizer)
+            setattr(new, name, _copy_optimizer(value, memo) if inner else copy.deepcopy(value, memo))
+    return new
 
 
 def preflight_of(family: Family, config: RunConfig, data: Data, seconds: float = SECONDS) -> list[Check]:

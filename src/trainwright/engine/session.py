@@ -1,6 +1,5 @@
 """One call of training around the trainer: device, run folder, lock, data, model, resume, and how a run ends."""
 
-import copy
 import errno
 import shutil
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from trainwright.engine.distributed import make_fabric
 from trainwright.engine.family import Family
 from trainwright.engine.model import Data, GenerativeModel, Progress, build
 from trainwright.engine.phases import PhaseSchedule
-from trainwright.engine.preflight import preflight
+from trainwright.engine.preflight import copied, preflight
 from trainwright.engine.trainer import Trainer
 from trainwright.errors import NonFinite, UserError
 from trainwright.files import write_text
@@ -120,7 +119,7 @@ def _train(
     model = build(family, schedule.config() if schedule else config, fabric)
     model.adapt_to_data(data)
     if main and fresh and on_checks is not None:
-        on_checks(preflight(copy.deepcopy(model), data, family.checks))
+        on_checks(preflight(copied(model), data, family.checks))
     monitor = DiagnosisCallback()
     ordered = _in_order(model, schedule, monitor, display, callbacks)
     trainer = Trainer(
