@@ -1,6 +1,7 @@
 """One call of training around the trainer: device, run folder, lock, data, model, resume, and how a run ends."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ def train(
     Raises:
         UserError: the folder is in use or holds a run with other architecture or data; bad data; a full disk.
     """
+    shown = _until(stop, progress)
+    early = _open_before_launch(family, config, run, shown)
     fabric = make_fabric(config.train)
     main = fabric.is_global_zero
     folder = fabric.broadcast(run.folder, src=0)
@@ -88,12 +91,28 @@ def train(
     try:
         if main:
             run.acquire()
-        return _train(family, config, run, fabric, display, stop, progress, until, callbacks, on_checks)
+        return _train(family, config, run, fabric, display, stop, shown, until, callbacks, on_checks, early)
     except OSError as error:
         raise _disk_error(error, run) from error
     finally:
         if main:
             run.release()
+
+
+def _open_before_launch(family: Family, config: RunConfig, run: Run, progress: Progress) -> Data | None:
+    """Open the data on the main process before it starts others: what data need may be a training of its own.
+
+    A latent diffusion run trains its autoencoder first, which must not meet the process group of this run. The other processes find
+    the result in the cache.
+    """
+    if config.train.devices == 1 or int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return None
+    if run.exists:
+        _compare(family, config, run)
+    try:
+        return family.load(config).open_data(config, progress)
+    except OSError as error:
+        raise _disk_error(error, run) from error
 
 
 def _train(
@@ -103,15 +122,16 @@ def _train(
     fabric: "Fabric",
     display: Display,
     stop: Callable[[], bool],
-    progress: Progress | None,
+    progress: Progress,
     until: int | None,
     callbacks: Sequence[Callback],
     on_checks: Callable[[list[Check]], None] | None,
+    early: Data | None,
 ) -> Outcome:
     main, fresh = fabric.is_global_zero, not run.exists
     changes = [] if fresh else _compare(family, config, run)
     with fabric.rank_zero_first():
-        data = family.load(config).open_data(config, _until(stop, progress if main else None))
+        data = early if early is not None else family.load(config).open_data(config, progress)
     if main:
         _prepare(family, config, run, data, changes, display)
     fabric.barrier()
