@@ -210,7 +210,7 @@ def test_compare_tells_runs_of_one_name_apart_and_takes_a_repetition_for_no_chan
     shutil.copytree(first, again)
     said = run("compare", first, str(again), str(other), "--out", str(page))
     assert "again/base-s0 repeats runs/base-s0" in said.stdout and "seeds" in said.stdout
-    assert "of one seed" in said.stdout
+    assert "from one seed" in said.stdout
 
 
 @pytest.mark.parametrize(
