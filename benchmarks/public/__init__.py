@@ -1,0 +1,6 @@
+"""Training loops rebuilt from public reports of faults, each with its repaired twin, judged by a watch of two lines.
+
+``loops/`` holds one file a report, ``materials.py`` the data and small networks that they share, ``run.py`` trains them and
+writes down the verdicts, ``table.py`` makes the table. ``split.json`` says which sources are for tuning and which are frozen:
+thresholds and rules may be set on the former only.
+"""
