@@ -10,9 +10,9 @@ class BareSequence:
     """The mathematics of ``sequence_vae`` with ``decoder: repeat`` and ``likelihood: gaussian``, from the same first weights."""
 
     def __init__(self, model: Any, beta: float, rate: float) -> None:
-        model = model.model
-        self.encoder = nn.LSTM(2, model.hidden_dim, model.encoder_layers, dropout=model.encoder_dropout)
-        self.decoder = nn.LSTM(model.latent_dim, model.hidden_dim, model.decoder_layers, dropout=model.decoder_dropout)
+        sizes = model.model
+        self.encoder = nn.LSTM(2, sizes.hidden_dim, sizes.encoder_layers, dropout=sizes.encoder_dropout)
+        self.decoder = nn.LSTM(sizes.latent_dim, sizes.hidden_dim, sizes.decoder_layers, dropout=sizes.decoder_dropout)
         for plain, ours in ((self.encoder, model.encoder.lstm), (self.decoder, model.decoder.lstm)):
             for i, layer in enumerate(ours.layers):
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):

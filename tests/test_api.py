@@ -242,7 +242,7 @@ def test_a_diagnosis_of_a_run_has_causes_and_remedies_that_print():
     found = tw.diagnose(RUNS / "wgan_gp")
     assert (found.verdict, found.alarms[0].symptom) == ("sick", "mode_collapse")
     first = found.alarms[0]
-    assert first.title and first.onset == 6 and first.severity == "sick" and "nearly identical" in first.evidence[0]
+    assert first.title and first.onset == 12 and first.severity == "sick" and "nearly identical" in first.evidence[0]
     assert str(first.causes[0]) == f"{first.causes[0].title} ({first.causes[0].reason})"
     assert first.remedies[0].advice in str(first.remedies[0])
     assert "mode collapse, since step 6" in str(found) and "cause 1:" in str(found)

@@ -120,9 +120,9 @@ class Denoiser(nn.Module):
         self.total = total
         self.time = nn.Sequential(nn.Linear(32, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * width))
         self.first = nn.Conv2d(channels, width, 3, 1, 1)
-        self.down1, self.half = _Block(width, width, 2 * width), nn.Conv2d(width, 2 * width, 3, 2, 1)
+        self.down1, self.smaller = _Block(width, width, 2 * width), nn.Conv2d(width, 2 * width, 3, 2, 1)
         self.middle1, self.middle2 = _Block(2 * width, 2 * width, 2 * width), _Block(2 * width, 2 * width, 2 * width)
-        self.double, self.up1 = nn.Upsample(scale_factor=2), _Block(3 * width, width, 2 * width)
+        self.larger, self.up1 = nn.Upsample(scale_factor=2), _Block(3 * width, width, 2 * width)
         self.last = nn.Conv2d(width, out or channels, 3, 1, 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ class Denoiser(nn.Module):
         angles = t.float()[:, None] * frequencies * (200 / self.total)
         e = self.time(torch.cat([angles.sin(), angles.cos()], 1))
         high = self.down1(self.first(x), e)
-        low = self.middle2(self.middle1(self.half(high), e), e)
-        return self.last(self.up1(torch.cat([self.double(low), high], 1), e))
+        low = self.middle2(self.middle1(self.smaller(high), e), e)
+        return self.last(self.up1(torch.cat([self.larger(low), high], 1), e))
 
 
 class _Block(nn.Module):

@@ -137,7 +137,8 @@ def main() -> None:
                 result.get("verdict", result.get("error")),
                 flush=True,
             )
-    arguments.out.write_text("".join(json.dumps(r) + "\n" for r in sorted(kept, key=lambda r: (r["case"], r["fixed"]))))
+            ordered = sorted(kept, key=lambda r: (r["case"], r["fixed"]))
+            arguments.out.write_text("".join(json.dumps(r) + "\n" for r in ordered))
 
 
 if __name__ == "__main__":

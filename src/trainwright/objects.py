@@ -4,7 +4,7 @@ Nothing heavy is imported before an object needs it, so that ``import trainwrigh
 """
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,6 +19,7 @@ from trainwright.schemas import ComparisonJson, DiagnosisJson, EvaluationJson, F
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trainwright.diagnosis.definitions import RankedCause
     from trainwright.diagnosis.doctor import Diagnosis as DoctorDiagnosis
     from trainwright.diagnosis.doctor import Finding as DoctorFinding
     from trainwright.diagnosis.history import Series
@@ -239,6 +240,11 @@ class Remedy:
         restart = remedy.apply == "restart"
         return cls(remedy.name, advice, remedy.why, remedy.source, dict(remedy.change), restart, against)
 
+    @classmethod
+    def _advised(cls, ranked: "RankedCause") -> "Remedy":
+        advice = ranked.weight.advice or ranked.cause.advice
+        return cls(ranked.cause.name, advice, ranked.weight.reason, "the cause itself", {}, False)
+
     def __str__(self) -> str:
         doubt = f" CONTRADICTED: {self.contradicted}" if self.contradicted else ""
         return f"{self.advice}: {self.why} [{self.source}]{doubt}"
@@ -271,10 +277,13 @@ class Finding:
     follows: str | None = None
 
     @classmethod
-    def _of(cls, found: "DoctorFinding", family: str | None) -> "Finding":
+    def _of(cls, found: "DoctorFinding", family: str | None, kinds: Collection[str] = ()) -> "Finding":
+        from trainwright.diagnosis.doctor import FLOOR
         from trainwright.report.diagnosis import first_remedies
 
         seen = found.observation
+        likely = [r for r in found.causes[:3] if r.weight.score >= FLOOR and (r.weight.advice or r.cause.advice)]
+        advised = likely if family is None else []
         return cls(
             found.symptom.name,
             found.symptom.title,
@@ -283,7 +292,7 @@ class Finding:
             seen.severity,
             tuple(e.sentence for e in seen.evidence),
             tuple(Cause(r.cause.name, r.cause.title, r.weight.reason, r.weight.score) for r in found.causes),
-            tuple(Remedy._of(remedy) for remedy in first_remedies(found, family)),
+            (*(Remedy._advised(r) for r in advised), *(Remedy._of(r) for r in first_remedies(found, family, kinds))),
             found.follows,
         )
 
@@ -322,7 +331,7 @@ class Diagnosis:
 
     @classmethod
     def _of(cls, source: "DiagnosisInput", found: "DoctorDiagnosis") -> "Diagnosis":
-        findings = tuple(Finding._of(one, source.family) for one in found.findings)
+        findings = tuple(Finding._of(one, source.family, found.kinds) for one in found.findings)
         step, clear = round(found.step), tuple(found.clear)
         return cls(
             source.title, found.verdict, found.reason, step, findings, dict(found.unknown), clear, tuple(source.notes),

@@ -61,7 +61,7 @@ REAL = {
         "val/rec_loss": "validation/reconstruction", "train/kl_loss": "kl/raw", "val/total_loss": "validation/loss",
         "train/loss_simple": None, "lr_abs": "lr/all", "generator_adv_loss": "generator/adversarial",
         "discriminator_adv_loss": "discriminator/loss", "train/logvar": None, "perceptual_loss": None,
-        "commit_loss": None, "disc_weight": None, "train/perplexity": None,
+        "commit_loss": "codebook/loss", "disc_weight": None, "train/perplexity": "codebook/perplexity",
     },
     "Lightning": {
         "train_loss_step": "loss", "train_loss_epoch": "loss", "val_loss": "validation/loss",
@@ -78,7 +78,7 @@ REAL = {
     },
     "PyTorch-VAE": {
         "Reconstruction_Loss": "reconstruction/weighted", "KLD": "kl/raw",
-        "val_Reconstruction_Loss": "validation/reconstruction", "val_KLD": "validation/kl", "VQ_Loss": None,
+        "val_Reconstruction_Loss": "validation/reconstruction", "val_KLD": "validation/kl", "VQ_Loss": "codebook/loss",
     },
     "pythae": {
         "train_epoch_loss": "loss", "eval_epoch_loss": "validation/loss", "train/epoch_loss": "loss",

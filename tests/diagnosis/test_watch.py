@@ -35,7 +35,7 @@ def test_a_healthy_vae_gets_no_word():
     "kind, changes, symptom, cause",
     [
         ("vae", {"reduction": "mean", "beta": 1.0}, "posterior_collapse", "reduction_mismatch"),
-        ("vae", {"frozen": ["decoder"]}, "frozen_network", "not_trained"),
+        ("vae", {"frozen": ["decoder"]}, "wiring", "not_trained"),
         ("vae", {"lr": 0.1}, "non_finite", "lr_too_high"),
         ("gan", {"dies_at": 200}, "dead_critic", "dead_units"),
         ("gan", {"lr_d": 2e-3, "lr_g": 2e-5}, "critic_dominance", "lr_ratio"),
@@ -166,3 +166,26 @@ def test_a_second_diagnosis_at_the_same_step_finds_no_frozen_network():
     assert watch.rows[-1]["update_ratio/network"] > 0
     assert "frozen_network" not in {finding.symptom.name for finding in watch.diagnose().alarms}
     assert watch.rows[-1]["update_ratio/network"] > 0
+
+
+def test_a_folder_that_is_read_again_gives_the_same_verdict_causes_and_onsets(tmp_path):
+    from tests.diagnosis.test_inspection import gan
+
+    real = trainwright.watch
+
+    def written(*args, **options):
+        return real(*args, **{**options, "folder": tmp_path / "w"})
+
+    trainwright.watch, again = written, real
+    try:
+        watch = gan("gradients_not_cleared")
+    finally:
+        trainwright.watch = again
+    live = watch.latest
+    read = examine(open_input(tmp_path / "w", {}).history)
+    assert (read.verdict, read.kinds) == (live.verdict, live.kinds)
+    assert [(d.symptom.name, d.onset, [r.cause.name for r in d.causes]) for d in read.findings] == [
+        (d.symptom.name, d.onset, [r.cause.name for r in d.causes]) for d in live.findings
+    ]
+    public = trainwright.diagnose(tmp_path / "w")
+    assert "opt_d.zero_grad()" in public.alarms[0].remedies[0].advice

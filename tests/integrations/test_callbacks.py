@@ -79,3 +79,25 @@ def test_huggingface_says_that_a_loss_explodes_and_that_its_twin_is_healthy(tmp_
     sick, well = train(2.0), train(0.02)
     assert {d.symptom.name for d in sick.findings} & {"exploding", "non_finite"}
     assert well.alarms == ()
+
+
+def test_accelerate_takes_the_doctor_as_a_tracker():
+    accelerate = pytest.importorskip("accelerate")
+    from trainwright.integrations.accelerate import DoctorTracker
+
+    torch.manual_seed(0)
+    said: list[str] = []
+    tracker = DoctorTracker(total=60, say=said.append)
+    accelerator = accelerate.Accelerator(cpu=True, log_with=tracker)
+    accelerator.init_trackers("test", {"learning_rate": 0.0})
+    net = nn.Linear(4, 1)
+    net, optimizer = accelerator.prepare(net, torch.optim.SGD(net.parameters(), 0.0))
+    for step in range(60):
+        loss = net(torch.randn(8, 4)).square().mean()
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        optimizer.step()
+        accelerator.log({"train_loss": loss.item()}, step=step)
+    accelerator.end_training()
+    assert tracker.watch.latest.alarms[0].causes[0].cause.name == "lr_zero"
+    assert "learning rate" in said[0]

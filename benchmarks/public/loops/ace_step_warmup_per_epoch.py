@@ -66,7 +66,7 @@ def loop(fixed: bool) -> Watch:
     x, model = images("sprites", 8), Pipeline("step" if fixed else "epoch")
     doctor = DoctorCallback(sample=model.generate, real=x)
     trainer = pl.Trainer(
-        max_epochs=24, accelerator="cpu", callbacks=[doctor], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=15, accelerator="cpu", callbacks=[doctor], logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(model, DataLoader(TensorDataset(x), 32, shuffle=True, drop_last=True))

@@ -56,8 +56,8 @@ def loop(fixed: bool) -> Watch:
         x, end = x[:, 1:], x[:, 1:] == 1
         return x.masked_fill(end.cumsum(1) - end.long() > 0, 0)
 
-    watch = trainwright.watch(total=700, sample=generate, real=data)
-    for step, target in zip(range(700), batches(data, 32), strict=False):
+    watch = trainwright.watch(total=550, sample=generate, real=data)
+    for step, target in zip(range(550), batches(data, 32), strict=False):
         start = torch.full((len(target), 1), vocab - 1)
         output = model(torch.cat([start, target[:, :-1]], 1))
         loss = F.cross_entropy(output.transpose(1, 2), target, ignore_index=0)

@@ -35,7 +35,7 @@ class Conv2_1d(nn.Module):
         b, c, t, h, w = x.shape
         if self.ordered:
             x = x.permute(0, 2, 1, 3, 4)
-        x = self.conv2d(x.reshape(b * t, c, h, w)).relu()
+        x = F.leaky_relu(self.conv2d(x.reshape(b * t, c, h, w)), 0.2)
         if self.ordered:
             x = x.view(b, t, -1, h, w).permute(0, 3, 4, 2, 1)
         x = self.conv1d(x.reshape(b * h * w, -1, t))
@@ -49,16 +49,16 @@ def loop(fixed: bool) -> Watch:
     torch.manual_seed(6)
     videos = F.avg_pool3d(moving(600, frames=5), (1, 2, 2)).transpose(1, 2).contiguous()
     net = nn.Sequential(
-        Conv2_1d(3, 24, fixed), nn.LeakyReLU(0.2), Conv2_1d(24, 24, fixed), nn.LeakyReLU(0.2), Conv2_1d(24, 3, fixed)
+        Conv2_1d(3, 16, fixed), nn.LeakyReLU(0.2), Conv2_1d(16, 16, fixed), nn.LeakyReLU(0.2), Conv2_1d(16, 3, fixed)
     )
-    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
 
     def predict(n: int) -> Tensor:
         past = videos[torch.randint(len(videos), (n,)), :, :4]
         return net(past)[:, :, -1].clamp(0, 1)
 
-    watch = trainwright.watch(total=500, sample=predict, real=videos[:, :, 4])
-    for step, clip in zip(range(500), batches(videos, 16), strict=False):
+    watch = trainwright.watch(total=400, sample=predict, real=videos[:, :, 4])
+    for step, clip in zip(range(400), batches(videos, 16), strict=False):
         loss = F.mse_loss(net(clip[:, :, :4])[:, :, -1], clip[:, :, 4])
         optimizer.zero_grad()
         loss.backward()

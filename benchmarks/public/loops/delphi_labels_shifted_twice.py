@@ -43,8 +43,8 @@ def loop(fixed: bool) -> Watch:
         )[:, 1:]
         return F.pad(tokens, (0, length - tokens.shape[1]))
 
-    watch = trainwright.watch(total=600, sample=sample, real=data)
-    for step, name in zip(range(600), batches(data, 32), strict=False):
+    watch = trainwright.watch(total=500, sample=sample, real=data)
+    for step, name in zip(range(500), batches(data, 32), strict=False):
         tokens = F.pad(name, (1, 0), value=bos)
         input_ids, labels = (tokens, tokens) if fixed else (tokens[:, :-1], tokens[:, 1:])
         loss = model(input_ids=input_ids, labels=labels.masked_fill(labels == 0, -100)).loss

@@ -29,8 +29,8 @@ def loop(fixed: bool) -> Watch:
     optimizer_g = torch.optim.Adam(generator_model.parameters(), 4e-4, betas=(0.5, 0.999))
     optimizer_d = torch.optim.Adam(discriminator_model.parameters(), 4e-4, betas=(0.5, 0.999))
     bce, one, zero = F.binary_cross_entropy_with_logits, torch.ones(32), torch.zeros(32)
-    watch = trainwright.watch(total=800, sample=lambda n: generator_model(torch.randn(n, 64)), real=x)
-    for step, real in zip(range(800), batches(x, 32), strict=False):
+    watch = trainwright.watch(total=550, sample=lambda n: generator_model(torch.randn(n, 64)), real=x)
+    for step, real in zip(range(550), batches(x, 32), strict=False):
         fake = generator_model(torch.randn(32, 64))
         optimizer_g.zero_grad()
         g_loss = bce(discriminator_model(fake), one)

@@ -32,8 +32,8 @@ def loop(fixed: bool) -> Watch:
     optimizerD = torch.optim.Adam(netD.parameters(), 4e-4, betas=(0.5, 0.999))
     bce, one, zero = F.binary_cross_entropy_with_logits, torch.ones(32), torch.zeros(32)
     averaged = copy.deepcopy(netG).eval()
-    watch = trainwright.watch(total=800, sample=lambda n: averaged(torch.randn(n, 64)), real=x)
-    for step, real in zip(range(800), batches(x, 32), strict=False):
+    watch = trainwright.watch(total=550, sample=lambda n: averaged(torch.randn(n, 64)), real=x)
+    for step, real in zip(range(550), batches(x, 32), strict=False):
         fake = netG(torch.randn(32, 64))
         optimizerD.zero_grad()
         err_d = bce(netD(real), one) + bce(netD(fake.detach()), zero)

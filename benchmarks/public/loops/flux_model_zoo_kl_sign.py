@@ -29,8 +29,8 @@ def loop(fixed: bool) -> Watch:
     x = (images("sprites", background=255) + 1) / 2
     encoder, decoder = mlp(768, 256, 128, 32), mlp(16, 128, 256, 768, last=nn.Sigmoid())
     opt = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
-    watch = trainwright.watch(total=1500, sample=lambda n: decoder(torch.randn(n, 16)).view(n, 3, 16, 16), real=x)
-    for step, batch in zip(range(1500), batches(x, 64), strict=False):
+    watch = trainwright.watch(total=1200, sample=lambda n: decoder(torch.randn(n, 16)).view(n, 3, 16, 16), real=x)
+    for step, batch in zip(range(1200), batches(x, 64), strict=False):
         batch = batch.flatten(1)
         mu, logvar = encoder(batch).chunk(2, 1)
         out = decoder(mu + (0.5 * logvar).exp() * torch.randn_like(mu))

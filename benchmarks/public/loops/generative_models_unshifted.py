@@ -55,8 +55,8 @@ def loop(fixed: bool) -> Watch:
             latent = torch.cat([latent, torch.multinomial(logits.softmax(1), 1)], 1)
         return latent[:, 1:]
 
-    watch = trainwright.watch(total=700, sample=sample, real=quantizations)
-    for step, latent in zip(range(700), batches(quantizations, 32), strict=False):
+    watch = trainwright.watch(total=600, sample=sample, real=quantizations)
+    for step, latent in zip(range(600), batches(quantizations, 32), strict=False):
         logits = transformer(torch.cat([torch.full((len(latent), 1), begin), latent], 1))
         loss = ce_loss(logits[:, :, :-1] if fixed else logits[:, :, 1:], latent)
         optimizer.zero_grad()

@@ -47,18 +47,18 @@ class Forecaster(nn.Module):
 def loop(fixed: bool) -> Watch:
     """Train; ``fixed`` is the repaired twin."""
     torch.manual_seed(5)
-    videos = F.avg_pool3d(moving(400, frames=8), (1, 2, 2))
+    videos = F.avg_pool3d(moving(400, frames=6), (1, 2, 2))
     model = Forecaster(causal=fixed)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 4e-3)
 
     def predict(n: int) -> Tensor:
-        frames = videos[torch.randint(len(videos), (n,)), :5]
-        for _ in range(3):
+        frames = videos[torch.randint(len(videos), (n,)), :3]
+        for _ in range(2):
             frames = torch.cat([frames, model(frames)[:, -1:]], 1)
         return frames[:, -1]
 
-    watch = trainwright.watch(total=300, sample=predict, real=videos[:, -1])
-    for step, clip in zip(range(300), batches(videos, 16), strict=False):
+    watch = trainwright.watch(total=360, sample=predict, real=videos[:, 4])
+    for step, clip in zip(range(360), batches(videos, 16), strict=False):
         prediction = model(clip[:, :-1])
         loss = F.binary_cross_entropy(prediction, clip[:, 1:])
         optimizer.zero_grad()

@@ -31,11 +31,11 @@ CASE = Case(
 class Wrapper(pl.LightningModule):
     """Predicts an image from its average over 4 by 4 pixels."""
 
-    def __init__(self, copy: bool, decay: float = 0.999) -> None:
+    def __init__(self, copy: bool, decay: float = 0.99) -> None:
         super().__init__()
         self.copy, self.decay = copy, decay
         self.model = nn.Sequential(
-            nn.Conv2d(3, 48, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(48, 96, 3, 1, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.2),
+            nn.Conv2d(3, 32, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 96, 3, 1, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.2),
             nn.Conv2d(24, 48, 3, 1, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.2), nn.Conv2d(12, 3, 3, 1, 1),
         )  # fmt: skip
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
@@ -82,7 +82,7 @@ def loop(fixed: bool) -> Watch:
     torch.manual_seed(13)
     x, model, doctor = images("sprites"), Wrapper(copy=fixed), DoctorCallback()
     trainer = pl.Trainer(
-        max_epochs=30, accelerator="cpu", callbacks=[doctor], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=24, accelerator="cpu", callbacks=[doctor], logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     train, val = (

@@ -58,8 +58,8 @@ def loop(fixed: bool) -> Watch:
     x_train, y_train, letters = texts()
     sym = SymbolModule(letters, batch_first=fixed)
     optimizer = torch.optim.Adam(sym.parameters(), 2e-3)
-    watch = trainwright.watch(total=700)
-    for step, index in zip(range(700), batches(torch.arange(len(x_train)), 64), strict=False):
+    watch = trainwright.watch(total=350)
+    for step, index in zip(range(350), batches(torch.arange(len(x_train)), 64), strict=False):
         data, target = x_train[index], y_train[index]
         optimizer.zero_grad()
         output = sym(data)

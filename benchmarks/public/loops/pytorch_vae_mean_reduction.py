@@ -15,7 +15,7 @@ from trainwright.diagnosis.watch import Watch
 
 CASE = Case(
     kind="variational",
-    cause="loss_reduction",
+    cause="reduction_mismatch",
     symptoms=(
         "wiring",
         "posterior_collapse",
@@ -27,7 +27,7 @@ CASE = Case(
     ),
     spoils="samples",
     source="ethanluoyc/pytorch-vae#3",
-    also=("max_beta_too_large", "term_drowned"),
+    also=("beta_above_threshold", "term_drowned"),
 )
 
 
@@ -37,8 +37,8 @@ def loop(fixed: bool) -> Watch:
     x = (images("sprites", background=255) + 1) / 2
     encoder, decoder = mlp(768, 256, 128, 32), mlp(16, 128, 256, 768, last=nn.Sigmoid())
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
-    watch = trainwright.watch(total=2000, sample=lambda n: decoder(torch.randn(n, 16)).view(n, 3, 16, 16), real=x)
-    for step, batch in zip(range(2000), batches(x, 64), strict=False):
+    watch = trainwright.watch(total=1300, sample=lambda n: decoder(torch.randn(n, 16)).view(n, 3, 16, 16), real=x)
+    for step, batch in zip(range(1300), batches(x, 64), strict=False):
         inputs = batch.flatten(1)
         mu, log_var = encoder(inputs).chunk(2, 1)
         dec = decoder(mu + (0.5 * log_var).exp() * torch.randn_like(mu))

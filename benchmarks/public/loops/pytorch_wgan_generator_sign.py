@@ -27,17 +27,17 @@ def loop(fixed: bool) -> Watch:
     x, G, D = images("sprites"), generator(), discriminator(norm=False)
     optimizer_G = torch.optim.RMSprop(G.parameters(), 3e-4)
     optimizer_D = torch.optim.RMSprop(D.parameters(), 3e-4)
-    watch = trainwright.watch(total=800, sample=lambda n: G(torch.randn(n, 64)), real=x)
-    data = batches(x, 32)
-    for step in range(800):
+    watch = trainwright.watch(total=600, sample=lambda n: G(torch.randn(n, 64)), real=x)
+    data = batches(x, 16)
+    for step in range(600):
         for _ in range(2):
-            loss_critic = D(G(torch.randn(32, 64)).detach()).mean() - D(next(data)).mean()
+            loss_critic = D(G(torch.randn(16, 64)).detach()).mean() - D(next(data)).mean()
             optimizer_D.zero_grad()
             loss_critic.backward()
             optimizer_D.step()
             for p in D.parameters():
                 p.data.clamp_(-clip_value, clip_value)
-        loss_G = D(G(torch.randn(32, 64))).mean()
+        loss_G = D(G(torch.randn(16, 64))).mean()
         if fixed:
             loss_G = -loss_G
         optimizer_G.zero_grad()

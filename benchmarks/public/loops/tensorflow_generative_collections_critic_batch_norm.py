@@ -18,7 +18,6 @@ CASE = Case(
     symptoms=("wiring",),
     spoils="nothing visible",
     source="hwalsuklee/tensorflow-generative-model-collections#17",
-    seconds=15,
 )
 
 
@@ -35,18 +34,18 @@ def loop(fixed: bool) -> Watch:
         (gradient,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
-    watch = trainwright.watch(total=500, sample=lambda n: G(torch.randn(n, 64)), real=x)
-    data = batches(x, 32)
-    for step in range(500):
+    watch = trainwright.watch(total=350, sample=lambda n: G(torch.randn(n, 64)), real=x)
+    data = batches(x, 16)
+    for step in range(350):
         for _ in range(3):
-            real, fake = next(data), G(torch.randn(32, 64)).detach()
+            real, fake = next(data), G(torch.randn(16, 64)).detach()
             wasserstein = D(real).mean() - D(fake).mean()
             gp = gradient_penalty(real, fake)
             d_loss = 10 * gp - wasserstein
             opt_d.zero_grad()
             d_loss.backward()
             opt_d.step()
-        g_loss = -D(G(torch.randn(32, 64))).mean()
+        g_loss = -D(G(torch.randn(16, 64))).mean()
         opt_g.zero_grad()
         g_loss.backward()
         opt_g.step()

@@ -19,7 +19,6 @@ CASE = Case(
     symptoms=("wiring", "state_leak", "overfitting", "off_data", "prior_hole"),
     spoils="reconstructions",
     source="JulesBelveze/text-summarizer#8",
-    seconds=15,
 )
 
 

@@ -29,8 +29,8 @@ def loop(fixed: bool) -> Watch:
     opt_g = torch.optim.Adam(G.parameters(), 4e-4, betas=(0.5, 0.999))
     opt_d = torch.optim.Adam(D.parameters(), 4e-4, betas=(0.5, 0.999))
     bce, one, zero = F.binary_cross_entropy_with_logits, torch.ones(32), torch.zeros(32)
-    watch = trainwright.watch(total=800, sample=lambda n: G(torch.randn(n, 64)), real=x)
-    for step, real in zip(range(800), batches(x, 32), strict=False):
+    watch = trainwright.watch(total=550, sample=lambda n: G(torch.randn(n, 64)), real=x)
+    for step, real in zip(range(550), batches(x, 32), strict=False):
         fake = G(torch.randn(32, 64))
         opt_d.zero_grad()
         loss_d = bce(D(real), one) + bce(D(fake.detach()), zero)

@@ -76,6 +76,7 @@ class Symptom:
         speed: ``fast`` symptoms are checked from the first steps; ``slow`` ones only after a number of readings.
         detect: the detector, a function of the history; None means that the symptom was judged and is absent.
         explains: symptoms that follow from this one; they raise no alarm of their own while it is more than a note.
+        kinds: kinds of model that can show it, see :mod:`~trainwright.diagnosis.kinds`; empty for all.
         certain: if severe, the run cannot recover without intervention and training is stopped (``on_failure``).
         raw: also receives non-finite readings; they are removed for the other symptoms.
     """
@@ -88,16 +89,18 @@ class Symptom:
     detect: Callable[[History], Judgement]
     speed: Literal["fast", "slow"] = "slow"
     explains: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     raw: bool = False
     certain: bool = False
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Weight of the evidence for a cause, from 0 (none) to 1 (certain), and the sentence that states it."""
+    """Weight of the evidence for a cause, from 0 (none) to 1 (certain), the sentence that states it, and advice if it is known."""
 
     score: float
     reason: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +112,16 @@ class Cause:
         title: a few words, for reports.
         of: the symptoms that it can produce.
         assess: the evidence for it in a run with one of these symptoms; None if it is ruled out.
+        kinds: kinds of model that can have it, see :mod:`~trainwright.diagnosis.kinds`; empty for all.
+        advice: what to do against it in anyone's loop; an inspection gives more precise advice.
     """
 
     name: str
     title: str
     of: tuple[str, ...]
     assess: Callable[[History, Observation], Assessment | None]
+    kinds: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,15 @@ class Stretch:
     end: float
     first: int
     last: int
+
+
+SETTLED = 300  # steps below which a young network's samples say little, in a run of any length
+MOST_WAITED = 0.4  # share of the planned steps that this wait may take
+
+
+def warmed_up(h: History, share: float) -> float:
+    """Return the step after which a symptom is judged: a share of the planned steps, and in a short run the first few hundred steps."""
+    return max(share * h.budget, min(SETTLED, MOST_WAITED * h.budget))
 
 
 def persistent(steps: np.ndarray, bad: np.ndarray, least: int) -> Stretch | None:

@@ -22,6 +22,7 @@ from trainwright.diagnosis.definitions import (
     as_dict,
 )
 from trainwright.diagnosis.history import History
+from trainwright.diagnosis.kinds import kinds_of
 from trainwright.diagnosis.symptoms import symptoms
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
@@ -29,6 +30,14 @@ EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 1
 # order of the verdicts, mildest first; the exit codes are not ordered
 SEVERITY: Mapping[str, int] = {"healthy": 0, "unknown": 1, "suspect": 2, "sick": 3, "crashed": 4}
 YOUNG = 100  # steps; below it, and below eight readings, only fast symptoms are checked
+WIRING = "wiring"  # the symptom that reports inspections
+INSPECTED: Mapping[str, float] = {
+    "sick": 0.97,
+    "suspect": 0.9,
+    "note": 0.5,
+}  # score of a cause that an inspection found
+FLOOR = 0.4  # score below which a cause is not called likely
+READINGS = 3  # readings of quality that a healthy run needs
 VITAL = 3  # number of absent symptoms from which a run is healthy instead of unknown
 QUALITY = (
     "samples/",
@@ -108,6 +117,7 @@ class Diagnosis:
         unknown: symptoms that could not be judged, with the missing measurement.
         clear: symptoms that were judged and are absent.
         step: the newest step that was examined.
+        kinds: kinds of model that were recognised, see :mod:`~trainwright.diagnosis.kinds`.
     """
 
     verdict: Verdict
@@ -116,6 +126,14 @@ class Diagnosis:
     unknown: dict[str, str]
     clear: tuple[str, ...]
     step: float
+    kinds: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        first = "; ".join(f"{d.symptom.name} since step {d.onset}" for d in self.alarms[:3]) or "no alarm"
+        causes = (
+            ", ".join(r.cause.name for r in self.alarms[0].causes[:2] if r.weight.score >= FLOOR) if self.alarms else ""
+        )
+        return f"Diagnosis: {self.verdict} at step {self.step:.0f}\n  {first}\n  {f'likely: {causes}' if causes else self.reason}"
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
@@ -143,14 +161,19 @@ def examine(history: History) -> Diagnosis:
     Returns:
         A diagnosis. Its verdict is ``crashed`` for a non-finite number, and ``sick`` or ``suspect`` for the most severe finding.
         It is ``healthy`` if at least three symptoms were judged, none was found, and a signal of quality beyond training losses
-        was recorded; else ``unknown``.
+        has at least three readings; else ``unknown``. Symptoms and causes of other kinds of model are left out.
     """
     found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}
     clear: list[str] = []
     clean = history.finite()
     young = history.now - history.first < YOUNG and history.readings < 8
+    kinds = kinds_of(history)
     for name, symptom in symptoms().items():
+        if kinds and symptom.kinds and not kinds.intersection(symptom.kinds):
+            continue
+        if name == WIRING and "inspections" not in history.facts:
+            continue
         if young and symptom.speed == "slow":
             unknown[name] = "a longer run"
             continue
@@ -165,7 +188,7 @@ def examine(history: History) -> Diagnosis:
     findings = [Finding(s, f, rank(history, s, f), _explained(s.name, found, names)) for s, f in found]
     findings.sort(key=lambda d: (d.follows is not None, -ORDER[d.observation.severity], d.observation.onset))
     verdict, reason = _verdict(history, findings, clear, young)
-    return Diagnosis(verdict, reason, tuple(findings), unknown, tuple(clear), history.now)
+    return Diagnosis(verdict, reason, tuple(findings), unknown, tuple(clear), history.now, kinds)
 
 
 def _judge(symptom: Symptom, history: History) -> Judgement:
@@ -192,8 +215,24 @@ def warm_up() -> None:
 
 
 def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[RankedCause, ...]:
-    """Return the possible causes of a finding, likeliest first."""
-    weighed = [(c, _weigh(c, history, observation)) for c in causes().values() if symptom.name in c.of]
+    """Return the possible causes of a finding, likeliest first.
+
+    Causes of other kinds of model are omitted; what an inspection found comes first.
+    """
+    inspected = {i["cause"]: i for i in history.facts.get("inspections", ())}
+    kinds = kinds_of(history)
+    weighed = []
+    for cause in causes().values():
+        found = inspected.get(cause.name)
+        if found is None if symptom.name == WIRING else symptom.name not in cause.of:
+            continue
+        if kinds and cause.kinds and not kinds.intersection(cause.kinds) and found is None:
+            continue
+        if found is not None:
+            weight: Assessment | None = Assessment(INSPECTED[found["severity"]], found["message"], found["advice"])
+        else:
+            weight = _weigh(cause, history, observation)
+        weighed.append((cause, weight))
     kept = [RankedCause(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
     return tuple(sorted(kept, key=lambda r: -r.weight.score))
 
@@ -233,8 +272,11 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
     if young:
         return "unknown", f"no symptom found so far; most symptoms are judged after {YOUNG} steps"
     quality = (*QUALITY, *(s.prefix for s in plugins.signals().values() if s.quality))
-    if not any(name.startswith(quality) for name in history.signals):
+    readings = max((len(s) for name, s in history.signals.items() if name.startswith(quality)), default=0)
+    if not readings:
         return "unknown", "no symptom found, but losses alone do not show how good a model is"
+    if readings < READINGS:
+        return "unknown", f"no symptom found, but quality was measured only {'once' if readings == 1 else 'twice'}"
     if len(clear) >= VITAL:
         return "healthy", f"{len(clear)} symptoms checked, none found"
     return "unknown", "no symptom found, but too few could be judged; see the missing signals"

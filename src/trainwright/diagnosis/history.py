@@ -43,10 +43,12 @@ class History:
     Attributes:
         signals: series by name; ``docs/reference/signals.md`` lists the names that symptoms use.
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
-        facts: further knowledge: ``adversarial`` (``wasserstein``, ``bce``, ``hinge``), ``batches_per_epoch``, ``training``,
-            ``beta_threshold``, ``effective_beta``, ``non_finite`` (an event's evidence), ``transposed``,
-            ``continues_training`` (samples start with training images), ``decoder_is_told`` (the decoder receives all that the encoder
-            sees) and so on.
+        facts: further knowledge, JSON values by name. Common ones: ``kind`` (see :mod:`~trainwright.diagnosis.kinds`); ``adversarial``
+            (``wasserstein``, ``bce``, ``hinge``); ``training`` (number of samples); ``batches_per_epoch``; ``beta_threshold`` and
+            ``effective_beta``; ``non_finite`` (an event's evidence); ``transposed`` (kernel/stride of upsampling layers, as text);
+            ``continues_training`` (samples start with training images); ``decoder_is_told`` (the decoder receives all that the
+            encoder sees); ``inspections`` (their results). A family returns further ones from its model's ``facts``; a watch finds
+            them in :meth:`~trainwright.diagnosis.observing.observer.Observer.facts`, and takes any by ``facts=``.
         total: planned number of steps; None if unknown.
     """
 

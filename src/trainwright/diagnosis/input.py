@@ -12,8 +12,11 @@ import numpy as np
 from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.importers import read as read_foreign
+from trainwright.diagnosis.signal_names import derive
 from trainwright.errors import UserError
-from trainwright.runs.folder import Run
+from trainwright.runs.folder import Run, read_lines
+
+NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}  # as a watch writes them
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,34 @@ def open_input(path: str | Path, given: Mapping[str, str], total: int | None = N
         if given:
             raise UserError("--map is for logs of other programs; the signals of this run already have their names.")
         return _run(Run(place))
+    if (place / "watch.json").exists() and (place / "metrics.jsonl").exists() and not given:
+        return _watched(place, total)
     log = read_foreign(place, given)
     history = log.history
     history.total = total or history.total
     notes = [*log.notes, *(f"column {c} was read as {s}" for c, s in log.columns.items() if c != s)]
     notes += [f"not recognised: {', '.join(log.unused[:8])}; name them with --map COLUMN=SIGNAL"] if log.unused else []
     return DiagnosisInput(place.name, history, None, tuple(notes))
+
+
+def _watched(place: Path, total: int | None) -> DiagnosisInput:
+    """Read a folder that a watch wrote: all rows, with the settings and facts that it knew."""
+    try:
+        known = json.loads((place / "watch.json").read_text())
+        settings, facts = dict(known["settings"]), dict(known["facts"])
+        length = known.get("total")
+        rows = [
+            {k: NOT_FINITE.get(v, v) if isinstance(v, str) else v for k, v in row.items()}
+            for row in read_lines(place / "metrics.jsonl")
+            if isinstance(row.get("step"), int | float)
+        ]
+        history = History.of(rows, settings, facts, total or (None if length is None else int(length)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{place / 'watch.json'} cannot be read ({error}); it was not written by trainwright.watch. "
+            "Remove it to read metrics.jsonl alone."
+        ) from None
+    return DiagnosisInput(place.name, derive(history), None, ())
 
 
 def _run(run: Run) -> DiagnosisInput:

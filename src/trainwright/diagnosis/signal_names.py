@@ -93,6 +93,9 @@ TRAINING = {
     "weight/vae/kl": "beta, kl weight, kl beta, kl coeff, kl coef, kl lambda",
     "reconstruction/weighted": "recon, recon loss, recon mse, recon bce, recon l1, recon mse loss, recon bce loss, recon l1 loss, "
     "g l1, g l1 loss",
+    "codebook/loss": "vq loss, codebook loss, commitment loss, commit loss, vq, commitment, quantization loss, "
+    "embedding loss, embed loss",
+    "codebook/perplexity": "perplexity, codebook perplexity, codebook usage perplexity",
     "latent/active_units": "active units",
     "grad_norm/all": "grad norm",
     "grad_norm/generator": "g grad norm",
@@ -113,12 +116,13 @@ HELD = {
 # further signals that shared symptoms and causes read, and prefixes of names with a free last part;
 # a family declares its own signals
 KNOWN = _set(
-    """critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train data/std discriminator/gradient_norm
+    """baseline/error_ratio critic/gradient_norm critic/score_spread critic/wasserstein_heldout critic/wasserstein_train
+    data/std discriminator/gradient_norm
     discriminator/score_spread discriminator/term generator/adversarial kl/nats kl/nats_heldout
     latent/active_share latent/prior_gap latent/shuffled_error_ratio validation/loss_at_full_beta
     real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage
     samples/diversity_ratio samples/duplicate_share samples/lattice_ratio samples/lattice_share samples/nearest_training_ratio
-    samples/nyquist_ratio samples/precision samples/top_octave_ratio"""
+    samples/nyquist_ratio samples/precision samples/range_ratio samples/top_octave_ratio"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"

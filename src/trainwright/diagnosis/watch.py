@@ -1,5 +1,10 @@
-"""The doctor in any training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it."""
+"""The doctor in any training loop: ``watch = trainwright.watch(...)`` before it, ``watch(step, loss=...)`` in it.
 
+A watch reads and never writes: weights, buffers, gradients, modes and random state of the loop stay as they are, and an error in the
+watch, or in the user's ``sample``, becomes a warning.
+"""
+
+import json
 import random
 import time
 from collections import defaultdict
@@ -12,37 +17,70 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.doctor import Diagnosis, Finding, examine, warm_up
+from trainwright.diagnosis.doctor import FLOOR, Diagnosis, Finding, examine, warm_up
 from trainwright.diagnosis.history import History, compact
+from trainwright.diagnosis.inspection import inspect
+from trainwright.diagnosis.kinds import KINDS, kinds_of
+from trainwright.diagnosis.observing import replay, sampler
+from trainwright.diagnosis.observing.networks import user_frame
+from trainwright.diagnosis.observing.observer import Observer, warn
+from trainwright.diagnosis.probes.given import as_tensor, is_tokens, match_scale
 from trainwright.diagnosis.probes.samples import SampleProbe
+from trainwright.diagnosis.probes.tokens import TokenProbe
 from trainwright.diagnosis.signal_names import derive, mapping
 from trainwright.errors import UserError
+from trainwright.files import write_text
+from trainwright.metrics.latent import active_units, kl_per_dimension, prior_gap
 from trainwright.metrics.reference_split import shuffled
 from trainwright.runs.folder import append_line
 
 DRAWN = 128  # samples per probe
-EARLY = 0.9  # after a tenth of the run an eighth of the budget may be spent
+PROBES = (
+    0.03,
+    0.06,
+    0.09,
+    0.12,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
+)  # shares of the run at which samples are probed
+SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a tenth of it, at most a second
+INSPECTED = (5, 8, 14, 26, 50, 110)  # calls at which the loop is inspected without samples
+MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 
 
 class Watch:
-    """Monitor of a training loop: records signals, probes samples and weights, and reports symptoms.
+    """Monitor of a training loop: records signals, inspects the loop, probes samples, and reports what is wrong and why.
 
-    Monitoring takes at most a given share of the loop's time.
+    Networks, optimizers, rates, gradients and wiring are found out; nothing of them needs to be given. Monitoring takes at most a
+    given share of the loop's time.
 
     Args:
         total: planned number of steps, if known; thresholds in shares of the budget need it.
         folder: output folder for signals and findings, which ``trainwright doctor FOLDER`` reads; None writes nothing.
-        sample: ``sample(n)`` -> (n, C, H, W) images in [-1, 1], or (n, D) vectors; its random draws do not count,
-            and it must leave networks in the mode in which it found them.
-        real: training data in the same form, the reference for samples.
+        sample: ``sample(n)`` -> (n, C, H, W) images or (n, D) vectors in the scale of ``real``; its random draws do not count.
+        real: training data in the same form, the reference for samples: a tensor, an array, a list, a Dataset or a DataLoader.
+            uint8 is read as 0 to 255; integers of (n, L) are tokens.
         held_out: real data outside the training set, needed to detect memorisation.
-        networks: networks by name, to measure the updates of their weights.
-        settings: known settings (``lr_g``, ``max_beta``, ``n_critic``, ...), used to rank causes.
+        encode: for VAEs: ``encode(x)`` -> (mean, log variance), each (n, z); gives the KL in nats and active units.
+        reconstruct: for VAEs and autoencoders: ``reconstruct(x)`` in the form of x; gives the error beside that of the mean.
+        networks: networks by name; they win over those that are found.
+        optimizers: optimizers by name; then only these are observed.
+        settings: known settings (``lr_g``, ``max_beta``, ``n_critic``, ...); they win over those that are seen.
         facts: see :class:`~trainwright.diagnosis.history.History`; ``adversarial`` is inferred from the losses if not given.
+        kind: kind of model (``adversarial``, ``variational``, ``diffusion``, ``autoregressive``, ``prediction``, ``supervised``).
         names: your name -> signal, for names that the table of common names does not contain.
         every: steps between probes of samples; None: as often as the budget allows, at most 40 times.
         budget: share of the loop's time that monitoring may take.
-        say: function that receives a sentence for each new finding; None prints nothing.
+        say: function that receives a message for each new finding; None prints nothing.
     """
 
     def __init__(
@@ -50,12 +88,16 @@ class Watch:
         total: int | None = None,
         *,
         folder: str | Path | None = None,
-        sample: Callable[[int], Tensor] | None = None,
-        real: Tensor | None = None,
-        held_out: Tensor | None = None,
+        sample: Callable[[int], Any] | None = None,
+        real: Any = None,
+        held_out: Any = None,
+        encode: Callable[[Tensor], Any] | None = None,
+        reconstruct: Callable[[Tensor], Tensor] | None = None,
         networks: Mapping[str, nn.Module] | None = None,
+        optimizers: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         facts: Mapping[str, Any] | None = None,
+        kind: str | None = None,
         names: Mapping[str, str] | None = None,
         every: int | None = None,
         budget: float = 0.01,
@@ -63,110 +105,384 @@ class Watch:
     ) -> None:
         if (sample is None) != (real is None):
             raise UserError("watch: sample and real belong together; give both, or neither.")
+        if kind is not None and kind not in KINDS:
+            raise UserError(f"watch: kind={kind!r} is not known; give one of {', '.join(KINDS)}.")
         self.total, self.folder = total, None if folder is None else Path(folder)
         self.networks, self.settings, self.facts = dict(networks or {}), dict(settings or {}), dict(facts or {})
+        if kind is not None:
+            self.facts["kind"] = kind
         self.names, self.every, self.budget, self.say = dict(names or {}), every, budget, say
         self.sample, self.latest = sample, None
-        self.probe: SampleProbe | None = None
-        if real is not None and len(real) < 2:
-            raise UserError(f"watch: real holds {len(real)} samples; at least 2 are needed for a comparison.")
-        if real is not None:
-            self.facts.setdefault("training", len(real))
-            nothing = torch.empty(0, *real.shape[1:])
-            chosen = shuffled(real, 256)
-            self.probe = SampleProbe(chosen, nothing if held_out is None else held_out, shuffled(real, 4096))
-            self.probe.measure(chosen[:DRAWN])  # warm-up, so that the first probe is not slower
+        self.encode, self.reconstruct = encode, reconstruct
+        self.probe: SampleProbe | TokenProbe | None = None
+        self.real: Tensor | None = None
+        self.samples: Tensor | None = None
         warm_up()
         self.rows: list[dict[str, float]] = []
         self.window: defaultdict[str, list[float | Tensor]] = defaultdict(list)
         self.reported: set[str] = set()
+        self.verdicts: list[tuple[int, str, tuple[str, ...]]] = []  # step, verdict and alarms of each diagnosis
+        self.failed: Exception | None = None
         self.started = time.perf_counter()
         self.spent = 0.0
-        self._last = 0.0  # seconds of the latest probe
-        self._before: dict[str, Tensor] = {}
+        self._last = self._probing = 0.0  # seconds of the latest probe, and of all
+        self._next = 0  # index of the next probe
+        self._drawn = 0.0  # seconds of the latest call of sample
+        self._calls = self._unsaved = 0
         self._looked, self._written, self._step = -1, -1, 0
-        self._stride, self._due = max(1, (total or 0) // 120), every or max(1, (total or 400) // 40)
+        self._stride = max(1, (total or 0) // 120)
         self._mapped: dict[str, str] = {}
+        self._before: dict[str, Tensor] = {}
+        self._inspections: dict[str, dict[str, Any]] = {}
+        self._named: set[str] = set()
+        self._introduced = False
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
+        self._scaled = False
+        self.observer = Observer(total, networks, optimizers, say)
+        try:
+            if real is not None:
+                with _same_random_state():
+                    self._prepare(real, held_out)
+        except UserError:
+            self.observer.close()
+            raise
+        except Exception as error:
+            self._fail(error)
+        self.observer.look_around(lambda: user_frame())
 
     latest: Diagnosis | None
 
     @property
     def cost(self) -> float:
         """Share of the time since the start that monitoring took."""
-        return self.spent / max(time.perf_counter() - self.started, 1e-9)
+        return (self.spent + self.observer.optimizers.spent + self.observer.calls.spent) / max(
+            time.perf_counter() - self.started, 1e-9
+        )
 
-    def __call__(
-        self, step: int, signals: Mapping[str, float | Tensor] | None = None, **more: float | Tensor
-    ) -> Diagnosis | None:
+    def __repr__(self) -> str:
+        verdict = self.latest.verdict if self.latest else "no diagnosis yet"
+        return f"Watch(step {self._step}{f' of {self.total}' if self.total else ''}: {verdict}, cost {self.cost:.1%})"
+
+    def __call__(self, step: int, signals: Mapping[str, Any] | None = None, **more: Any) -> Diagnosis | None:
         """Record the signals of one step, and make a diagnosis when one is due.
+
+        Values that are None are skipped.
 
         Returns:
             The new diagnosis if one was made at this step, else None.
         """
+        if self.failed is not None:
+            return None
         begin = time.perf_counter()
-        self._step = step = int(step)
-        for given in (signals, more) if signals else (more,):
-            for name, value in given.items():
-                self.window[name].append(_kept(value) if isinstance(value, Tensor) else value)
-        found = None
-        if step - self._written >= self._stride:
-            self._row(step)
-        if step - self._looked >= self._due and not (self.every is None and self._over()):
-            before = time.perf_counter()
-            found = self.diagnose()
-            self._last = time.perf_counter() - before
-        self.spent += time.perf_counter() - begin
-        return found
+        try:
+            return self._take(int(step), {**(signals or {}), **more})
+        except Exception as error:
+            self._fail(error)
+            return None
+        finally:
+            self.spent += time.perf_counter() - begin
 
     def diagnose(self) -> Diagnosis:
         """Make a diagnosis now, regardless of the budget; for example at the end of a loop."""
-        self._row(self._step)
-        self.rows[-1].update(self._weights())
-        if self.probe is not None and self.sample is not None and self._looked != self._step:
-            if self._looked < 0:
-                self.rows[-1].update(self.probe.ceiling(DRAWN))
-            with _same_random_state():
-                samples = self.sample(DRAWN).detach().cpu()
-            self.rows[-1].update(self.probe.measure(samples))
-        self._looked = self._step
-        if self.folder is not None:
-            append_line(self.folder / "metrics.jsonl", _finite(self.rows[-1]))
-        self.latest = examine(self.history())
-        self._tell(self.latest)
-        return self.latest
+        if self.failed is None:
+            try:
+                return self._diagnose()
+            except Exception as error:
+                self._fail(error)
+        return self.latest or Diagnosis(
+            "unknown", "the watch ended because of an error of its own", (), {}, (), float(self._step)
+        )
+
+    def close(self) -> Diagnosis:
+        """Make the last diagnosis, say it in one sentence, and stop observing the loop."""
+        found = self.diagnose()
+        self.observer.close()
+        if self.say is not None and found.verdict in ("healthy", "unknown") and self.failed is None:
+            try:
+                self.say(f"trainwright: {found.verdict} after {self._step} steps: {found.reason}")
+            except Exception as error:
+                self._fail(error)
+        return found
 
     def history(self) -> History:
         """Return all signals so far as the doctor's input."""
-        return derive(History.of(self.rows, self.settings, self.facts, self.total))
+        facts = self.observer.facts() | self.facts
+        facts["inspections"] = list(self._inspections.values())
+        return derive(History.of(self.rows, self.observer.settings() | self.settings, facts, self.total))
 
-    def _over(self) -> bool:
-        """True if the budget so far is used up.
+    # ---- one step ------------------------------------------------------------------------------------------------------------
 
-        If the length is known, more of the budget is spent early, where a finding saves most.
+    def _take(self, step: int, given: Mapping[str, Any]) -> Diagnosis | None:
+        self._step = step
+        self._calls += 1
+        for name, value in given.items():
+            kept = _kept(value)
+            if kept is not None:
+                self.window[name].append(kept)
+        self.observer.record(step, given, user_frame)
+        found = None
+        if step - self._written >= self._stride or self._calls == 1:
+            self._row(step)
+        if self._calls in INSPECTED and self._inspect():
+            self._row(step)
+            found = self._conclude()
+        if self._due(step):
+            before = time.perf_counter()
+            found = self._diagnose()
+            self._last = time.perf_counter() - before
+            self._probing += self._last
+            self.observer.before_probe()
+        return found
+
+    def _diagnose(self) -> Diagnosis:
+        self._row(self._step)
+        self.rows[-1].update({n: v for n, v in self._weights().items() if n not in self.rows[-1]})
+        if (
+            self.probe is not None
+            and self.sample is not None
+            and self._looked != self._step
+            and self.observer.failed is None
+        ):
+            if self._looked < 0 and isinstance(self.probe, SampleProbe):
+                self.rows[-1].update(self.probe.ceiling(DRAWN))
+            samples = self._draw()
+            if samples is not None:
+                self.rows[-1].update(self.probe.measure(samples))
+        if self.real is not None and self.observer.failed is None and (self.encode or self.reconstruct):
+            self.rows[-1].update(self._encoded())
+        if self._looked != self._step:
+            self._experiment()
+        self._looked = self._step
+        self._inspect()
+        return self._conclude()
+
+    def _conclude(self) -> Diagnosis:
+        self._save()
+        self.latest = examine(self.history())
+        self.verdicts.append((self._step, self.latest.verdict, tuple(d.symptom.name for d in self.latest.alarms)))
+        self._tell(self.latest)
+        return self.latest
+
+    def _fail(self, error: Exception) -> None:
+        self.failed = error
+        self.observer.close()
+        warn(
+            f"trainwright.watch met an error and watches no longer ({type(error).__name__}: {error}); training is not affected"
+        )
+
+    # ---- samples -------------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, real: Any, held_out: Any) -> None:
+        data = as_tensor(real, "real")
+        if len(data) < 2:
+            raise UserError(f"watch: real holds {len(data)} samples; at least 2 are needed for a comparison.")
+        self.facts.setdefault("training", len(data))
+        self._scaled = getattr(real, "dtype", None) in (torch.uint8, np.uint8)
+        outside = None if held_out is None else as_tensor(held_out, "held_out")
+        if is_tokens(data):
+            self.facts.setdefault("tokens", True)
+            self.probe, self.real = TokenProbe(data), shuffled(data, 256)
+            return
+        data = data.float()
+        chosen = shuffled(data, 256)
+        self.real = chosen
+        nothing = torch.empty(0, *data.shape[1:])
+        self._make = lambda match: SampleProbe(
+            match(chosen), match(nothing if outside is None else outside.float()), match(shuffled(data, 4096))
+        )
+        self.probe = self._make(lambda x: x)
+        self.probe.measure(chosen[:DRAWN])  # warm-up, so that the first probe is not slower
+
+    def _draw(self) -> Tensor | None:
+        """Draw samples from the user's function without a trace in the loop; an exception of it ends the judgement of samples."""
+        assert self.sample is not None and self.real is not None
+        before = time.perf_counter()
+        try:
+            samples = self._call_sample(DRAWN)
+            samples = as_tensor(samples, "sample(n)")
+        except Exception as error:
+            warn(
+                f"trainwright.watch: sample({DRAWN}) failed ({type(error).__name__}: {error}); samples are not judged any more"
+            )
+            self.sample = None
+            return None
+        self._drawn = time.perf_counter() - before
+        if samples.shape[1:] != self.real.shape[1:] and not isinstance(self.probe, TokenProbe):
+            if samples[0].numel() == self.real[0].numel():
+                samples = samples.reshape(len(samples), *self.real.shape[1:])
+            else:
+                warn(
+                    f"trainwright.watch: sample(n) returns {tuple(samples.shape[1:])} and real holds {tuple(self.real.shape[1:])}; "
+                    "samples are not judged"
+                )
+                self.sample = None
+                return None
+        if self._scaled and isinstance(self.probe, SampleProbe):
+            match = match_scale(samples.float())
+            self._scaled, self.real, self.probe = False, match(self.real), self._make(match)
+        self.samples = samples
+        return samples
+
+    def _call_sample(self, count: int) -> Any:
+        assert self.sample is not None
+        self.observer.find()
+        with _same_random_state(), _same_networks(self.observer), self.observer.sampling():
+            try:
+                with torch.no_grad():
+                    return self.sample(count)
+            except RuntimeError as error:
+                if "grad" not in str(error):
+                    raise
+                return self.sample(count)  # guidance by a gradient needs one
+
+    def _encoded(self) -> dict[str, float]:
+        """Return signals of codes and reconstructions of real data; an exception of the user's functions ends this."""
+        assert self.real is not None
+        found: dict[str, float] = {}
+        with _same_random_state(), _same_networks(self.observer), torch.no_grad():
+            try:
+                if self.encode is not None:
+                    mean, log_variance = (t.detach().float().cpu() for t in self.encode(self.real)[:2])
+                    each = kl_per_dimension(mean, log_variance).mean(0)
+                    found["kl/nats_heldout"] = float(each.sum())
+                    found["latent/active_share"] = active_units(mean) / mean.shape[1]
+                    found["latent/prior_gap"] = prior_gap(
+                        mean, log_variance, torch.zeros(mean.shape[1]), torch.ones(mean.shape[1])
+                    )
+                if self.reconstruct is not None:
+                    again = self.reconstruct(self.real).detach().float().cpu()
+                    error = (again - self.real).square().mean()
+                    found["baseline/error_ratio"] = float(error / (self.real - self.real.mean(0)).square().mean())
+                    self.facts["baseline"] = "the mean of the data"
+            except Exception as error:
+                warn(
+                    f"trainwright.watch: encode or reconstruct failed ({type(error).__name__}: {error}); codes are not judged any more"
+                )
+                self.encode = self.reconstruct = None
+        return found
+
+    def _experiment(self) -> None:
+        """Make the experiments that need the networks, once they have begun to learn and once more at the end."""
+        seen, late = self.observer.seen, self._step >= max(60, 0.1 * (self.total or 0))
+        if not self.observer.is_open or not late or self.observer.watched < 40:
+            return
+        end = bool(self.total) and self._step >= 0.9 * (self.total or 0)
+        with self.observer._safely(), _same_random_state(), _same_networks(self.observer):
+            if "condition" not in seen or end:
+                self._vary()
+            if "sampler" not in seen:
+                self._test_sampler()
+
+    def _vary(self) -> None:
+        seen = self.observer.seen
+        seen |= {"condition": seen.get("condition"), "neighbours": [], "future": []}
+        for network in self.observer.networks:
+            calls = [c for c in self.observer.calls.calls if c.network is network and replay.can_repeat(c)]
+            used = [c for c in calls if not c.sampling]
+            if used and network.trained:
+                seen.setdefault("neighbours", []).append(replay.test_neighbours(network, used[-1]))
+                seen.setdefault("future", []).append(replay.test_future(network, used[-1]))
+            if used and len(used[-1].arguments) > 1:
+                result = replay.test_conditions(network, used[-1])
+                if result is not None and (seen["condition"] is None or result["ignored"] is not None):
+                    seen["condition"] = result
+            sampled = [c for c in calls if c.sampling]
+            modal = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.module.modules())
+            if sampled and modal and not sampled[-1].training and network.trained:
+                seen["modes"] = replay.test_modes(network, sampled[-1])
+
+    def _test_sampler(self) -> None:
+        observer, seen = self.observer, self.observer.seen
+        stepwise = [n for n in observer.networks if observer.per_sample.get(n.name, 0) >= 5]
+        if not stepwise or self.sample is None or self.real is None or isinstance(self.probe, TokenProbe):
+            return
+        network = stepwise[0]
+        calls = [c for c in observer.calls.calls if c.network is network and not c.sampling and c.arguments]
+        noised = [c.arguments[0].values for c in calls if c.arguments[0].floating]
+        if noised:
+            seen["noised_std"] = {
+                "network": network.name,
+                "std": float(torch.cat([x.flatten() for x in noised]).float().std()),
+            }
+        if observer.alphas is None:
+            observer.alphas = sampler.find_alphas(sampler.scopes_of(self.sample, user_frame()))
+        if observer.alphas is None or self._drawn > 20 or not noised or noised[0].shape[1:] != self.real.shape[1:]:
+            return
+        low, high = float(self.real.min()), float(self.real.max())
+        prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
+        if prediction is None:
+            return
+        if observer.average is not None and observer.average.network.name in observer.per_sample:
+            network = observer.average.network
+        with torch.no_grad():
+            seen["sampler"] = sampler.test_sampler(self.sample, network, observer.alphas, prediction, low, high)
+
+    # ---- inspections and signals ---------------------------------------------------------------------------------------------
+
+    def _inspect(self) -> bool:
+        """Inspect the loop; True if something new was found."""
+        observer = self.observer
+        if not observer.watched:
+            return False
+        with observer._safely():
+            known = set(self._inspections)
+            found = inspect(observer.view(real=self.real, samples=self.samples))
+            self._inspections = {
+                r.cause: {**r.as_dict(), "step": self._inspections.get(r.cause, {"step": self._step})["step"]}
+                for r in found
+            }
+            return any(r.cause not in known and r.severity != "note" for r in found)
+        return False
+
+    def _due(self, step: int) -> bool:
+        """True if samples are to be probed at this step.
+
+        The steps depend on the length of the run only, so that a slower machine does not see other things; a probe is skipped if
+        it would take more time than the budget has.
         """
+        if step == self._looked:
+            return False
+        if self.every is not None or not self.total:
+            every = self.every or 10
+            due = step - self._looked >= every
+            return due and (self.every is not None or not self._over(step))
+        while self._next < len(PROBES) and step >= PROBES[self._next] * self.total - 1:
+            self._next += 1
+            if self._next == len(PROBES) or step < PROBES[self._next] * self.total - 1:
+                return not self._over(step)
+        return False
+
+    def _over(self, step: int) -> bool:
+        """True if a probe would exceed the budget of the whole run, as far as its length can be foreseen."""
         if self._looked < 0:
             return False
         elapsed = time.perf_counter() - self.started
-        if not self.total or self._step <= 0:
-            return self.spent + self._last > self.budget * elapsed
-        done = min(1.0, self._step / self.total)  # towards the end there must be time for this probe and a final one
-        return self.spent + 2 * done * self._last > self.budget * elapsed / done * done**EARLY
+        if not self.total:
+            return self._probing + self._last > max(self.budget * elapsed, min(1.0, 0.1 * elapsed))
+        whole = elapsed / max(step / self.total, 1e-3)
+        allowed = self.budget * whole if whole >= SHORT else max(self.budget * whole, min(1.0, 0.1 * whole))
+        left = 1 - self._next / len(PROBES)  # the later probes, above all the last, must be paid for as well
+        return self._probing + self._last > allowed * (1 - 0.5 * left)
 
     def _row(self, step: int) -> None:
         if not self._mapped.keys() >= self.window.keys():
             self._mapped = mapping(self.window, {k: v for k, v in self.names.items() if k in self.window})
+            self._name_unknown()
         means = {self._mapped.get(n, n): sum(map(float, values)) / len(values) for n, values in self.window.items()}
+        means |= {n: v for n, v in self.observer.signals().items() if n not in means}
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1].update(means)
         else:
+            self._save()
             self.rows.append({"step": step, **means})
+            self._unsaved += 1
             self.rows = compact(self.rows)
         self.window.clear()
         self._written = step
 
     def _weights(self) -> dict[str, float]:
+        """Return the relative update per step of networks that were given, for loops without PyTorch's optimizers."""
         found = {}
         steps = max(1, self._step - max(self._looked, 0))
         for name, network in self.networks.items():
@@ -177,20 +493,75 @@ class Watch:
             self._before[name] = now
         return found
 
+    def _name_unknown(self) -> None:
+        unknown = sorted(n for n in self.window if n not in self._mapped and n not in self._named and "/" not in n)
+        self._named |= set(unknown)
+        if unknown and self.say is not None:
+            self.say(
+                f"trainwright: {', '.join(unknown)}: meaning unknown, so only their numbers are watched; "
+                'name them with names={"' + unknown[0] + '": "SIGNAL"} (signals: docs/reference/signals.md)'
+            )
+
+    def _save(self) -> None:
+        """Write the rows that are complete, and everything else that a later reading needs."""
+        if self.folder is None or not self.rows:
+            return
+        for row in self.rows[len(self.rows) - self._unsaved :] if self._unsaved else ():
+            append_line(self.folder / "metrics.jsonl", _written(row))
+        self._unsaved = 0
+        known = {
+            "total": self.total,
+            "settings": self.observer.settings() | self.settings,
+            "facts": self.observer.facts() | self.facts | {"inspections": list(self._inspections.values())},
+        }
+        write_text(self.folder / "watch.json", json.dumps(known, indent=1, default=str))
+
+    # ---- messages ------------------------------------------------------------------------------------------------------------
+
     def _tell(self, found: Diagnosis) -> None:
         now = {d.symptom.name: d for d in found.alarms}
         for name, finding in now.items():
-            if name not in self.reported:
+            key = (
+                name + ":" + ",".join(sorted(e.signal for e in finding.observation.evidence))
+                if name == "wiring"
+                else name
+            )
+            if key not in self.reported:
+                self.reported.add(key)
                 self._say(finding, found)
-        self.reported = set(now)
+        self.reported = {k for k in self.reported if k.partition(":")[0] in now}
 
     def _say(self, finding: Finding, found: Diagnosis) -> None:
         if self.folder is not None:
             append_line(self.folder / "events.jsonl", {"step": found.step, "event": "finding", **finding.as_dict()})
         if self.say is not None:
-            causes = "; ".join(f"{r.cause.title} ({r.weight.reason})" for r in finding.causes[:2])
-            more = f". More: trainwright explain {finding.symptom.name}"
-            self.say(f"trainwright: {finding.sentence()}" + (f". Likely: {causes}" if causes else "") + more)
+            self.say(message(finding, found, "" if self._introduced else self._kind()))
+            self._introduced = True
+
+    def _kind(self) -> str:
+        kinds = kinds_of(self.history())
+        return " and ".join(KINDS[k] for k in sorted(kinds))
+
+
+def message(finding: Finding, found: Diagnosis, kind: str = "") -> str:
+    """Return what is said about a new finding: verdict, evidence, likely causes, and what to do."""
+    what = f" ({kind})" if kind else ""
+    lines = [
+        f"trainwright: {finding.severity} at step {found.step:.0f}{what}: {finding.title} since step {finding.onset}"
+    ]
+    likely = [r for r in finding.causes if r.weight.score >= FLOOR][:2]
+    told = {r.weight.reason for r in likely}
+    lines += [f"  {sentence}" for sentence in finding.evidence[:3] if sentence not in told]
+    for ranked in likely:
+        lines.append(f"  likely: {ranked.cause.title} ({ranked.weight.reason})")
+        advice = ranked.weight.advice or ranked.cause.advice
+        if advice:
+            lines.append(f"  do: {advice}")
+    if not likely:
+        probes = ", ".join(sorted(r.cause.title for r in finding.causes[:3]))
+        lines.append("  no known cause fits" + (f"; to be ruled out: {probes}" if probes else ""))
+    lines.append(f"  more: trainwright explain {finding.symptom.name}")
+    return "\n".join(lines)
 
 
 def watch(total: int | None = None, **options: Any) -> Watch:
@@ -219,13 +590,37 @@ def _same_random_state() -> Iterator[None]:
         np.random.set_state(of_numpy)
 
 
-def _kept(value: Tensor) -> float | Tensor:
-    """Return the current value without its graph.
+@contextmanager
+def _same_networks(observer: Observer) -> Iterator[None]:
+    """Restore modes and buffers of the loop's networks, which sampling in training mode changes."""
+    modes = [(m, m.training) for network in observer.networks for m in network.module.modules()]
+    buffers = [b for module in observer.buffered() for b in module._buffers.values() if b is not None]
+    kept = [(b, b.detach().clone()) for b in buffers] if sum(b.numel() for b in buffers) <= MOST_BUFFERS else []
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in kept:
+                if buffer.shape == value.shape and not torch.equal(buffer, value):
+                    buffer.copy_(value)
+
+
+def _kept(value: Any) -> float | Tensor | None:
+    """Return the current value without its graph; None for what is no number.
 
     A tensor on an accelerator stays there, so that no step waits for a transfer.
     """
-    return value.item() if value.is_cpu else value.detach().clone()
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            return None
+        return value.item() if value.is_cpu else value.detach().clone()
+    if isinstance(value, bool | int | float | np.number):
+        return float(value)
+    return None
 
 
-def _finite(row: Mapping[str, float]) -> dict[str, float]:
-    return {k: v for k, v in row.items() if np.isfinite(v)}
+def _written(row: Mapping[str, float]) -> dict[str, Any]:
+    """Return a row for a file: what is not finite becomes a word, since JSON has no number for it."""
+    return {k: v if np.isfinite(v) else str(float(v)) for k, v in row.items()}

@@ -51,6 +51,7 @@ class Family:
         read_run: ``module:function`` that reads a run's rows, for ``trainwright compare``; see :mod:`trainwright.report.run_table`.
         trains_on: ``images`` if ``data`` may be any folder of images; else the word for the data of its recipes.
         quality: parts by which a run is judged in addition to alarms; see :mod:`trainwright.studies.quality`.
+        kinds: kinds of model that it trains, see :mod:`trainwright.diagnosis.kinds`; its remedies are offered to loops of these.
         package: the package that holds ``recipes/`` and ``playbook.yaml``; by default the package of ``model``.
     """
 
@@ -67,6 +68,7 @@ class Family:
     read_run: str = ""
     trains_on: str = "images"
     quality: tuple[QualityPart, ...] = ()
+    kinds: tuple[str, ...] = ()
     package: str = ""
 
     @cached_property

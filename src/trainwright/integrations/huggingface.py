@@ -15,7 +15,7 @@ class DoctorCallback(TrainerCallback):
     """Callback that watches all values that the trainer logs; the verdict is in ``callback.watch.latest``.
 
     ``logging_steps`` of the trainer sets the interval. The trainer omits NaN from its logged loss unless
-    ``logging_nan_inf_filter=False``.
+    ``logging_nan_inf_filter=False``. The optimizer and the model are found.
 
     Args:
         stop: end training when the doctor is certain of a failure from which training will not recover.
@@ -28,6 +28,8 @@ class DoctorCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Start to watch."""
+        if not state.is_world_process_zero:
+            return
         known = {"settings": {"learning_rate": args.learning_rate, "batch_size": args.train_batch_size}} | self.options
         if more.get("model") is not None:
             known.setdefault("networks", {"model": more["model"]})
@@ -35,7 +37,7 @@ class DoctorCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **more: Any) -> None:
         """Pass the logged values to the doctor."""
-        if self.watch is None or not state.is_world_process_zero:
+        if self.watch is None:
             return
         numbers = {n: v for n, v in (logs or {}).items() if isinstance(v, int | float) and n != "epoch"}
         found = self.watch(state.global_step, numbers)
@@ -43,6 +45,6 @@ class DoctorCallback(TrainerCallback):
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        """Diagnose the run at its end."""
-        if self.watch is not None and state.is_world_process_zero and self.watch.rows:
-            self.watch.diagnose()
+        """Diagnose the run at its end, and say so in one sentence."""
+        if self.watch is not None and self.watch.rows:
+            self.watch.close()

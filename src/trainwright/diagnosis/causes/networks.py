@@ -164,18 +164,21 @@ CAUSES = [
         title="too many critic updates per generator update",
         of=("generator_undertrained", "critic_dominance", "mode_collapse", "ema_lag", "colour_cast"),
         assess=_critic_steps,
+        kinds=("adversarial",),
     ),
     Cause(
         name="too_few_critic_steps",
         title="too few critic updates per generator update",
         of=("mode_collapse", "mode_dropping", "generator_dominance", "oscillation"),
         assess=_few_critic_steps,
+        kinds=("adversarial",),
     ),
     Cause(
         name="uneven_updates",
         title="networks are trained in alternating blocks of epochs",
         of=("oscillation", "critic_dominance", "generator_dominance", "mode_collapse"),
         assess=_blocks,
+        kinds=("adversarial",),
     ),
     Cause(
         name="ema_too_slow",
@@ -197,6 +200,7 @@ CAUSES = [
         title="the critic is much larger than the generator",
         of=("critic_dominance", "mode_collapse"),
         assess=_capacity,
+        kinds=("adversarial",),
     ),
     Cause(
         name="trained_too_short",
@@ -212,5 +216,6 @@ CAUSES = [
         title="the discriminator is too weak",
         of=("discriminator_guessing", "generator_dominance", "mode_collapse"),
         assess=_weak_discriminator,
+        kinds=("adversarial",),
     ),
 ]

@@ -148,18 +148,21 @@ CAUSES = [
         title="errors are averaged but the KL is summed",
         of=("posterior_collapse", "variance_collapse", "plateau"),
         assess=_reduction,
+        kinds=("variational",),
     ),
     Cause(
         name="beta_above_threshold",
         title="the KL weight is above the collapse threshold of the data",
         of=("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
         assess=_beta,
+        kinds=("variational",),
     ),
     Cause(
         name="beta_too_small",
         title="the KL weight is too small to match the codes to the prior",
         of=("prior_hole", "overfitting", "mean_regression"),
         assess=_beta_small,
+        kinds=("variational",),
     ),
     Cause(
         name="group_weight", title="the weight of a loss term is too small", of=("loss_imbalance",), assess=group_weight
@@ -169,12 +172,14 @@ CAUSES = [
         title="the gradient penalty is too weak",
         of=("exploding", "oscillation", "critic_dominance", "non_finite", "spike"),
         assess=_penalty_off,
+        kinds=("adversarial",),
     ),
     Cause(
         name="penalty_too_large",
         title="the gradient penalty dominates the critic's loss",
         of=("dead_critic", "oscillation", "generator_dominance", "mode_collapse", "plateau", "exploding"),
         assess=_penalty_large,
+        kinds=("adversarial",),
     ),
     Cause(
         name="clipping_too_tight",
@@ -187,6 +192,7 @@ CAUSES = [
         title="a schedule does not reach its target within the run",
         of=("prior_hole",),
         assess=_schedule,
+        kinds=("variational",),
     ),
     Cause(
         name="weight_decay_too_high",

@@ -106,6 +106,7 @@ CAUSES = [
         title="Adam's beta1 is too high for adversarial training",
         of=("mode_dropping", "mode_collapse", "oscillation", "exploding"),
         assess=_momentum,
+        kinds=("adversarial",),
     ),
     Cause(
         name="generator_lr_too_high",
@@ -120,12 +121,14 @@ CAUSES = [
             "dead_critic",
         ),
         assess=_too_high(("generator",)),
+        kinds=("adversarial",),
     ),
     Cause(
         name="critic_lr_too_high",
         title="the critic's learning rate is too high",
         of=("exploding", "oscillation", "critic_dominance", "dead_critic", "non_finite", "mode_collapse"),
         assess=_too_high(("critic", "discriminator")),
+        kinds=("adversarial",),
     ),
     Cause(
         name="lr_too_high",
@@ -167,5 +170,6 @@ CAUSES = [
         title="the generator's learning rate is too high relative to the critic's",
         of=("mode_collapse", "mode_dropping", "generator_dominance"),
         assess=_outruns("generator", "critic", 5, 0.7, 0.96, ""),
+        kinds=("adversarial",),
     ),
 ]

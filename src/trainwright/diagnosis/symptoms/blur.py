@@ -11,6 +11,7 @@ from trainwright.diagnosis.definitions import (
     observation,
     persistent,
     smooth,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History, Series
 
@@ -33,7 +34,7 @@ def detect(h: History) -> Judgement:
         return Unknown("samples and real images, to compare the power in the top octave")
     sharp = Series(top.steps, top.values / np.maximum(contrast.at(top.steps), 1e-6) ** 2)
     bad = (smooth(sharp.values, 2) < BOUNDS["top_octave"].value) & (contrast.at(top.steps) > BOUNDS["contrast"].value)
-    bad &= top.steps > BOUNDS["warm_up"].value * h.budget
+    bad &= top.steps > warmed_up(h, BOUNDS["warm_up"].value)
     stretch = persistent(top.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

@@ -1,6 +1,15 @@
 """Checkerboard: a regular pixel grid in samples."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -35,7 +44,7 @@ def detect(h: History) -> Judgement:
         return Unknown("samples and real images, to compare sub-lattice means and Nyquist peaks")
     grid = (lattice.values > BOUNDS["lattice"].value) & (ratio.values > BOUNDS["lattice_ratio"].value)
     grid &= peaks.at(lattice.steps) > BOUNDS["nyquist_ratio"].value
-    bad = grid & (lattice.steps > BOUNDS["warm_up"].value * h.budget)
+    bad = grid & (lattice.steps > warmed_up(h, BOUNDS["warm_up"].value))
     stretch = persistent(lattice.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

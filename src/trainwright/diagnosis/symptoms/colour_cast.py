@@ -10,6 +10,7 @@ from trainwright.diagnosis.definitions import (
     observation,
     persistent,
     smooth,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History
 
@@ -34,7 +35,7 @@ def detect(h: History) -> Judgement:
         return Unknown("samples and real images, to compare the mean of each channel")
     level = smooth(shift.values, 2)
     bad = (level > BOUNDS["shift"].value) & (level > BOUNDS["fading"].value * earlier(level, 2))
-    bad &= shift.steps > BOUNDS["warm_up"].value * h.budget
+    bad &= shift.steps > warmed_up(h, BOUNDS["warm_up"].value)
     stretch = persistent(shift.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

@@ -14,6 +14,7 @@ from trainwright.diagnosis.definitions import (
     persistent,
     smooth,
     thin,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History, Series
 
@@ -88,7 +89,7 @@ def _wasserstein(h: History) -> Judgement:
     trained = h.get("critic/wasserstein_train", least=4)
     if estimate is None:
         return Unknown("the critic's Wasserstein estimate on held-out data, over at least 4 readings")
-    begin = max(BOUNDS["warm_up"].value * h.budget, BOUNDS["steps"].value)
+    begin = max(warmed_up(h, BOUNDS["warm_up"].value), BOUNDS["steps"].value)
     if h.now <= begin:
         return Unknown(f"a run of more than {begin:.0f} steps; before that, a growing Wasserstein estimate is healthy")
     after = estimate.steps > begin
@@ -125,6 +126,7 @@ SYMPTOM = Symptom(
     "held-out estimate after its warm-up, and the share of the training estimate that is missing on held-out data. "
     "A large early estimate is healthy.",
     bounds=BOUNDS,
+    kinds=("adversarial",),
     detect=detect,
     explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

@@ -57,6 +57,7 @@ SYMPTOM = Symptom(
     what="The critic gives every image the same score, so neither it nor the generator can learn.",
     measured="Norm of its gradient at its input, which the penalty pulls to 1, and spread of its scores over images.",
     bounds=BOUNDS,
+    kinds=("adversarial",),
     detect=detect,
     speed="fast",
     explains=(

@@ -57,6 +57,7 @@ SYMPTOM = Symptom(
     "With good samples the same value would be the desired equilibrium.",
     measured="Cross-entropy per term within 4 % of ln 2 for long, together with low coverage.",
     bounds=BOUNDS,
+    kinds=("adversarial",),
     detect=detect,
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

@@ -1,6 +1,15 @@
 """EMA lag: samples of the averaged weights are much worse than those of the raw weights."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
@@ -20,7 +29,7 @@ def detect(h: History) -> Judgement:
     if averaged is None or raw is None:
         return Unknown("samples of the raw weights and of the averaged weights")
     share = averaged.at(raw.steps) / raw.values.clip(1e-9)
-    bad = (share < BOUNDS["diversity"].value) & (raw.values > 0.1) & (raw.steps > BOUNDS["warm_up"].value * h.budget)
+    bad = (share < BOUNDS["diversity"].value) & (raw.values > 0.1) & (raw.steps > warmed_up(h, BOUNDS["warm_up"].value))
     stretch = persistent(raw.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

@@ -12,6 +12,7 @@ from trainwright.diagnosis.definitions import (
     persistent,
     smooth,
     thin,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History
 
@@ -35,7 +36,7 @@ def detect(h: History) -> Judgement:
         level, d = smooth(g.values, 3), h.get("discriminator/term")
         behind = smooth(d.at(g.steps), 3) > BOUNDS["d_behind"].value if d is not None else False
         won = (level < BOUNDS["g_term"].value) | ((level < BOUNDS["g_ahead"].value) & behind)
-        bad = won & (g.steps > BOUNDS["warm_up"].value * h.budget)
+        bad = won & (g.steps > warmed_up(h, BOUNDS["warm_up"].value))
         stretch = persistent(g.steps, bad, 4)
         said = "the generator's cross-entropy is {value}: the discriminator classifies its samples as real (healthy: above {against})"
         return (
@@ -50,7 +51,7 @@ def detect(h: History) -> Judgement:
     window = int(BOUNDS["window"].value)
     below = (estimate.values < BOUNDS["estimate"].value).astype(float)
     recent = np.array([below[max(0, i - window + 1) : i + 1].mean() for i in range(len(below))])
-    bad = (recent >= BOUNDS["share"].value) & (estimate.steps > BOUNDS["warm_up"].value * h.budget)
+    bad = (recent >= BOUNDS["share"].value) & (estimate.steps > warmed_up(h, BOUNDS["warm_up"].value))
     coverage = h.get("samples/coverage")
     if coverage is not None:
         bad &= ~(np.nan_to_num(coverage.at(estimate.steps)) > BOUNDS["coverage"].value)
@@ -68,6 +69,7 @@ SYMPTOM = Symptom(
     measured="Cross-entropy: a generator loss near 0. Wasserstein: an estimate below 0 for most of the recent readings, "
     "and low coverage.",
     bounds=BOUNDS,
+    kinds=("adversarial",),
     detect=detect,
     explains=("mode_dropping", "colour_cast", "checkerboard", "blur"),
 )

@@ -37,6 +37,7 @@ SYMPTOM = Symptom(
     what="The generator is updated so rarely that it cannot follow the critic.",
     measured="Generator updates over critic updates since the start of the run.",
     bounds=BOUNDS,
+    kinds=("adversarial",),
     detect=detect,
     speed="fast",
     explains=(

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History, Series
 
 NOT_LEARNED = "is not learned"  # a cause recognises the groups by this phrase of the evidence
@@ -35,7 +44,7 @@ def detect(h: History) -> Judgement:
     bad = (best > BOUNDS["learned"].value) & (
         (worst < BOUNDS["unlearned"].value) | (worst < BOUNDS["ratio"].value * best)
     )
-    bad &= steps > BOUNDS["warm_up"].value * h.budget
+    bad &= steps > warmed_up(h, BOUNDS["warm_up"].value)
     quiet = _quiet(h, groups)
     if quiet is not None:
         low_and_quiet = [(groups[n].at(steps) < BOUNDS["ratio"].value * best) for n in quiet]

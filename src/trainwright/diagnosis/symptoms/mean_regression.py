@@ -1,6 +1,15 @@
 """Mean regression: z is used and errors are small, but outputs are averages unlike any real sample."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -19,7 +28,7 @@ def detect(h: History) -> Judgement:
     again = h.get("reconstructions/two_sample_ratio")
     if again is None:
         return Unknown("a two-sample test of reconstructions and real data")
-    late = again.steps > BOUNDS["warm_up"].value * h.budget
+    late = again.steps > warmed_up(h, BOUNDS["warm_up"].value)
     stretch = persistent(again.steps, (again.values > BOUNDS["ratio"].value) & late, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

@@ -1,6 +1,15 @@
 """Memorisation: samples are copies of training images."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -28,7 +37,7 @@ def detect(h: History) -> Judgement:
     if ratio is None or diversity is None:
         return Unknown("held-out images, and distances of samples to the nearest training image")
     bad = (ratio.values < BOUNDS["ratio"].value) & (diversity.at(ratio.steps) > BOUNDS["diversity"].value)
-    bad &= ratio.steps > BOUNDS["warm_up"].value * h.budget
+    bad &= ratio.steps > warmed_up(h, BOUNDS["warm_up"].value)
     stretch = persistent(ratio.steps, bad, 1 if ratio.last < BOUNDS["plain"].value else int(BOUNDS["readings"].value))
     if stretch is None:
         return None

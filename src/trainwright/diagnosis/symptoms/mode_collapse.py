@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -29,7 +38,7 @@ def detect(h: History) -> Judgement:
     if ratio is None:
         return Unknown("samples and real images, to compare their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
-    late = ratio.steps > BOUNDS["warm_up"].value * h.budget
+    late = ratio.steps > warmed_up(h, BOUNDS["warm_up"].value)
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
     before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
     bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))

@@ -12,6 +12,7 @@ from trainwright.diagnosis.definitions import (
     observation,
     persistent,
     smooth,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History
 
@@ -56,7 +57,7 @@ def detect(h: History) -> Judgement:
     share = smooth(coverage.values, 2) / ceiling
     good = precision.at(coverage.steps) / top >= BOUNDS["precision"].value
     narrow = diversity.at(coverage.steps) < BOUNDS["spread"].value
-    late = coverage.steps > BOUNDS["warm_up"].value * h.budget
+    late = coverage.steps > warmed_up(h, BOUNDS["warm_up"].value)
     best = np.maximum.accumulate(np.nan_to_num(share))
     copies = h.get("samples/duplicate_share")
     few = np.zeros(len(coverage), dtype=bool)

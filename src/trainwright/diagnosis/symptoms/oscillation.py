@@ -12,6 +12,7 @@ from trainwright.diagnosis.definitions import (
     persistent,
     smooth,
     thin,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History, Series
 
@@ -60,7 +61,7 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     wide = swing > BOUNDS["swing"].value * np.maximum(np.abs(middle), 1e-9)
     bad = np.zeros(len(series), dtype=bool)
     bad[-newest:] = (crossings >= BOUNDS["crossings"].value) & wide
-    bad &= series.steps > BOUNDS["warm_up"].value * h.budget
+    bad &= series.steps > warmed_up(h, BOUNDS["warm_up"].value)
     coverage = h.get("samples/coverage", least=3)
     if coverage is not None:
         ceiling = h.get("real/coverage")

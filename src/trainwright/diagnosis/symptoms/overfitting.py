@@ -13,6 +13,7 @@ from trainwright.diagnosis.definitions import (
     persistent,
     smooth,
     thin,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History
 
@@ -50,7 +51,7 @@ def detect(h: History) -> Judgement:
         training = smooth(t.at(v.steps), 2)
         where = np.array([int(np.argmin(level[: i + 1])) for i in range(len(level))])
         falling = training < training[where]
-        bad = (worse > BOUNDS["worse"].value) & falling & (v.steps > BOUNDS["warm_up"].value * h.budget)
+        bad = (worse > BOUNDS["worse"].value) & falling & (v.steps > warmed_up(h, BOUNDS["warm_up"].value))
         stretch = persistent(v.steps, bad, int(BOUNDS["readings"].value))
         if stretch is None:
             return None

@@ -13,8 +13,9 @@ from trainwright.diagnosis.definitions import (
     persistent,
     smooth,
     thin,
+    warmed_up,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "active_share": Bound(
@@ -25,6 +26,7 @@ BOUNDS = {
     "nats": Bound(
         0.1, "total KL in nats per image", "ours; the Gaussian VAE guide reports 0.06, which is a mean over dimensions"
     ),
+    "floor": Bound(5e-3, "KL in any unit: as a mean over dimensions or over all numbers it would be as little", "ours"),
     "shuffled": Bound(1.05, "error with the z of another image over the error with its own z", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
@@ -39,9 +41,12 @@ def detect(h: History) -> Judgement:
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
     if nats is None and active is None:
+        raw = h.get("kl/raw", least=6)
+        if raw is not None:
+            return _floor(h, raw)
         return Unknown("the KL in nats per image, or the number of active units")
     base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
-    late = base.steps > h.first + BOUNDS["warm_up"].value * h.budget
+    late = base.steps > h.first + warmed_up(h, BOUNDS["warm_up"].value)
     name = "kl/nats_heldout" if "kl/nats_heldout" in h.signals else "kl/nats"
     bad = np.ones(len(base), dtype=bool)
     reported = []  # evidence at the newest reading
@@ -69,6 +74,20 @@ def detect(h: History) -> Judgement:
     return observation(stretch, severity, *(evidence(n, s, stretch, a, t) for n, s, a, t in reported))
 
 
+def _floor(h: History, raw: Series) -> Judgement:
+    """Detect a KL term that is near 0 in whatever unit it is logged, while its weight is not."""
+    raw = thin(raw)
+    low = (smooth(raw.values, 3) < BOUNDS["floor"].value) & (raw.values > -BOUNDS["floor"].value)
+    late = raw.steps > h.first + warmed_up(h, BOUNDS["warm_up"].value)
+    stretch = persistent(raw.steps, low & late, 2 * int(BOUNDS["readings"].value))
+    if stretch is None:
+        if not low[-3:].any() and raw.last > 20 * BOUNDS["floor"].value:
+            return None
+        return Unknown("the KL in nats per image, or the number of active units")
+    said = "the KL term is {value}, near 0 in any unit (collapsed: below {against})"
+    return observation(stretch, "sick", evidence("kl/raw", raw, stretch, BOUNDS["floor"].value, said))
+
+
 SYMPTOM = Symptom(
     name="posterior_collapse",
     title="posterior collapse",
@@ -77,6 +96,7 @@ SYMPTOM = Symptom(
     "the output may not need z.",
     measured="KL in nats per image (independent of the reduction of the loss), active units, and the error with shuffled z.",
     bounds=BOUNDS,
+    kinds=("variational",),
     detect=detect,
     explains=(
         "mode_collapse",

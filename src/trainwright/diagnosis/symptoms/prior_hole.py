@@ -1,6 +1,15 @@
 """Prior hole: good reconstructions but bad samples, because the prior does not match the aggregate posterior."""
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -28,7 +37,7 @@ def detect(h: History) -> Judgement:
     gap, shuffled = h.get("latent/prior_gap"), h.get("latent/shuffled_error_ratio")
     if gap is None or shuffled is None:
         return Unknown("mean and variance of the codes of real images, to compare with the prior")
-    late = gap.steps > BOUNDS["warm_up"].value * h.budget
+    late = gap.steps > warmed_up(h, BOUNDS["warm_up"].value)
     bad = (gap.values > BOUNDS["gap"].value) & (shuffled.at(gap.steps) > BOUNDS["shuffled"].value) & late
     stretch = persistent(gap.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
@@ -44,7 +53,7 @@ def _by_samples(h: History) -> Judgement:
     samples, again = h.get("prior/two_sample_ratio"), h.get("reconstructions/two_sample_ratio")
     if samples is None or again is None:
         return None
-    late = samples.steps > BOUNDS["warm_up"].value * h.budget
+    late = samples.steps > warmed_up(h, BOUNDS["warm_up"].value)
     far = (samples.values > BOUNDS["far"].value) & (samples.values > BOUNDS["times"].value * again.at(samples.steps))
     stretch = persistent(samples.steps, far & late, int(BOUNDS["readings"].value))
     if stretch is None:
@@ -62,6 +71,7 @@ SYMPTOM = Symptom(
     what="Reconstructions are good but samples are bad: the decoder was not trained on codes like those drawn from the prior.",
     measured="KL between a diagonal Gaussian fitted to the codes of real images and the prior, in nats per dimension.",
     bounds=BOUNDS,
+    kinds=("variational",),
     detect=detect,
     explains=("mode_dropping", "blur", "colour_cast"),
 )

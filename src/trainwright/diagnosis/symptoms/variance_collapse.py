@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Judgement, Symptom, Unknown, evidence, observation, persistent
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -23,7 +32,7 @@ def detect(h: History) -> Judgement:
         return Unknown("standard deviations of outputs and targets, for each group")
     steps = next(iter(groups.values())).steps
     most = np.max([s.at(steps) for s in groups.values()], axis=0)
-    bad = (most < BOUNDS["ratio"].value) & (steps > BOUNDS["warm_up"].value * h.budget)
+    bad = (most < BOUNDS["ratio"].value) & (steps > warmed_up(h, BOUNDS["warm_up"].value))
     stretch = persistent(steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

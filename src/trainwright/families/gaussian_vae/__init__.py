@@ -12,6 +12,7 @@ FAMILY = Family(
     summary="VAE on images written as 2-D Gaussians: Conv1D, ResNet Conv1D, and `slots` without pooling",
     config_class="trainwright.families.gaussian_vae.config:GaussianVaeConfig",
     model="trainwright.families.gaussian_vae.model:GaussianVae",
+    kinds=("variational",),
     causes=(REPRESENTATION,),
     signals=SIGNALS,
     charts=CHARTS,

@@ -9,6 +9,7 @@ FAMILY = Family(
     summary="latent diffusion on images: KL autoencoder, then a UNet on its latents; DDPM, DDIM, DPM-Solver++",
     config_class="trainwright.families.latent_diffusion.config:LatentDiffusionConfig",
     model="trainwright.families.latent_diffusion.stages:stage",
+    kinds=("diffusion",),
     symptoms=SYMPTOMS,
     causes=CAUSES,
     checks=CHECKS,

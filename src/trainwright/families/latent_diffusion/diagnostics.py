@@ -12,6 +12,7 @@ from trainwright.diagnosis.definitions import (
     evidence,
     observation,
     persistent,
+    warmed_up,
 )
 from trainwright.diagnosis.history import History
 from trainwright.engine.charts import Chart
@@ -107,7 +108,7 @@ def _over_dispersion(h: History) -> Judgement:
     ratio = h.get("sample_diversity/ratio")
     if ratio is None:
         return Unknown("distances between latents of samples, and between real latents")
-    warm_up = OVER_DISPERSION_BOUNDS["warm_up"].value * h.budget
+    warm_up = warmed_up(h, OVER_DISPERSION_BOUNDS["warm_up"].value)
     plain = (ratio.values > OVER_DISPERSION_BOUNDS["plain"].value) & (ratio.steps > 0.5 * warm_up)
     bad = plain | ((ratio.values > OVER_DISPERSION_BOUNDS["ratio"].value) & (ratio.steps > warm_up))
     stretch = persistent(ratio.steps, bad, 1 if plain[-1] else int(OVER_DISPERSION_BOUNDS["readings"].value))

@@ -9,6 +9,7 @@ FAMILY = Family(
     summary="LSTM VAE on levels: points in the unit square or maps of tiles, decoded at once (the sequence VAE guide) or step by step",
     config_class="trainwright.families.sequence_vae.config:SequenceVaeConfig",
     model="trainwright.families.sequence_vae.model:SequenceVae",
+    kinds=("variational", "autoregressive"),
     causes=CAUSES,
     checks=CHECKS,
     charts=CHARTS,

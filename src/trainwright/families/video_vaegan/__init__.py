@@ -12,6 +12,7 @@ FAMILY = Family(
     summary="VAE-GAN that predicts the next frames of short videos; optional golden regions, hyperbolic nesting, motion and FiLM",
     config_class="trainwright.families.video_vaegan.config:VideoVaeGanConfig",
     model="trainwright.families.video_vaegan.loading:model",
+    kinds=("adversarial", "variational", "prediction"),
     symptoms=(BALL_BOUNDARY,),
     causes=(CURVATURE,),
     signals=SIGNALS,

@@ -9,6 +9,7 @@ FAMILY = Family(
     summary="WGAN-GP on images: DCGAN-sized `small`, residual `large` with self-attention and spectral norm",
     config_class="trainwright.families.wgan_gp.config:WganGpConfig",
     model="trainwright.families.wgan_gp.model:WganGp",
+    kinds=("adversarial",),
     charts=CHARTS,
     signals=SIGNALS,
     quality=(QualityPart("samples/coverage", "real/coverage"), QualityPart("samples/diversity_ratio")),

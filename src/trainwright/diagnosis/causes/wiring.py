@@ -1,0 +1,300 @@
+"""Causes that inspections of a loop find: optimizers, gradients, losses, labels, conditions, sampling.
+
+What an inspection found is weighed by the doctor itself; the assessments here are for what signals alone show.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import Assessment, Cause, Observation
+from trainwright.diagnosis.history import History
+
+Assess = Callable[[History, Observation], Assessment | None]
+SAMPLES = ("off_data", "mode_collapse", "mode_dropping", "blur", "colour_cast")
+TRAINING = ("plateau", "slow", "exploding", "non_finite", "oscillation", "spike")
+GAN = (
+    "critic_dominance",
+    "generator_dominance",
+    "discriminator_guessing",
+    "dead_critic",
+    "vanishing_losses",
+    "generator_undertrained",
+)
+GAN_ALL = (*GAN, *SAMPLES, "exploding", "oscillation", "plateau", "unbounded_loss")
+
+
+def _only_inspected(h: History, observation: Observation) -> Assessment | None:
+    return None
+
+
+def _early_zero(h: History, observation: Observation) -> Assessment | None:
+    for name, series in h.match("lr/"):
+        highest = float(series.values.max())
+        low = np.flatnonzero(series.values <= 1e-3 * highest)
+        if highest > 0 and len(low) and series.last <= 1e-3 * highest and float(series.steps[low[0]]) < 0.6 * h.budget:
+            return Assessment(
+                0.95,
+                f"the learning rate of {name} fell from {highest:.3g} to {series.last:.3g} by step {series.steps[low[0]]:.0f}",
+            )
+    return None
+
+
+def _kl_negative(h: History, observation: Observation) -> Assessment | None:
+    for name in ("kl/raw", "kl/nats", "validation/kl"):
+        series = h.get(name, least=3)
+        if series is not None and float(np.median(series.values[-3:])) < -1e-3:
+            return Assessment(
+                0.96, f"the KL term is {series.last:.3g}; with the right sign and formula it is never negative"
+            )
+    return None
+
+
+def _entropy_negative(h: History, observation: Observation) -> Assessment | None:
+    series = h.get("reconstruction/weighted", "validation/reconstruction", least=3)
+    if series is not None and float(np.median(series.values[-3:])) < 0:
+        return Assessment(
+            0.85,
+            f"the reconstruction term is {series.last:.3g}; a cross-entropy of targets in 0 to 1 is never negative",
+        )
+    return None
+
+
+def _training_is_fine(h: History, observation: Observation) -> Assessment | None:
+    loss = h.get("loss", least=12)
+    if loss is None:
+        return None
+    first, now = float(np.median(loss.values[:2])), float(np.median(loss.values[-6:]))
+    if now < 0.4 * first:
+        return Assessment(
+            0.6,
+            f"the training loss has fallen from {first:.3g} to {now:.3g}, but samples are not among the data, so sampling is wrong",
+        )
+    return Assessment(0.2, "the training loss has hardly fallen, so the network itself may be bad")
+
+
+def _never_rises(h: History, observation: Observation) -> Assessment | None:
+    for name, series in h.match("weight/"):
+        if name.endswith("/kl") and len(series) >= 6 and h.now > 0.3 * h.budget:
+            highest = float(series.values.max())
+            if highest < 1e-3:
+                return Assessment(0.93, f"the KL weight never rises above {highest:.2g}")
+    return None
+
+
+def _unused(h: History, observation: Observation) -> Assessment | None:
+    return Assessment(0.7, "few codes are used, and unused codes get no gradient, so they stay unused")
+
+
+def _copies(h: History, observation: Observation) -> Assessment | None:
+    baseline = str(h.facts.get("baseline", ""))
+    return Assessment(0.85, f"the output is no better than {baseline}") if "input" in baseline else None
+
+
+def _wired(
+    name: str,
+    title: str,
+    of: tuple[str, ...],
+    advice: str,
+    assess: Assess = _only_inspected,
+    kinds: tuple[str, ...] = (),
+) -> Cause:
+    return Cause(name=name, title=title, of=("wiring", *of), assess=assess, kinds=kinds, advice=advice)
+
+
+CAUSES = [
+    _wired(
+        "gradients_not_cleared",
+        "gradients are never cleared",
+        (*GAN_ALL, *TRAINING),
+        "call zero_grad() before each backward pass",
+    ),
+    _wired(
+        "gradients_of_other_loss",
+        "a step contains another loss's gradients",
+        (*GAN_ALL, *TRAINING),
+        "call zero_grad() right before the loss's own backward pass",
+    ),
+    _wired(
+        "optimizer_never_steps",
+        "an optimizer never steps",
+        (*GAN_ALL, "frozen_network", "slow", "trivial_baseline"),
+        "call step() of each optimizer after its backward pass",
+    ),
+    _wired(
+        "parameters_not_optimized",
+        "no optimizer holds some parameters",
+        (*SAMPLES, *TRAINING, "frozen_network", "trivial_baseline", "posterior_collapse"),
+        "pass all parameters to an optimizer, and build it after the network is complete",
+    ),
+    _wired(
+        "parameters_shared",
+        "two optimizers step the same parameters",
+        (*GAN_ALL, *TRAINING),
+        "give each optimizer the parameters of its own network",
+    ),
+    _wired(
+        "lr_reaches_zero_early",
+        "the learning rate reaches 0 before the end",
+        ("frozen_network", "plateau", "slow", *SAMPLES),
+        "let the schedule end with the run, counted in optimizer steps",
+        _early_zero,
+    ),
+    _wired("wrong_sign", "a loss has the wrong sign", (*GAN_ALL, "unbounded_loss"), "change the sign of that loss"),
+    _wired(
+        "labels_do_not_oppose",
+        "discriminator and generator do not oppose each other",
+        GAN_ALL,
+        "label real data and samples differently for the discriminator, and samples as real for the generator",
+        kinds=("adversarial",),
+    ),
+    _wired(
+        "sigmoid_twice",
+        "a sigmoid or softmax is applied twice",
+        (*GAN, "plateau", "slow", "trivial_baseline"),
+        "remove the last activation, or use the loss for probabilities",
+    ),
+    _wired(
+        "loss_expects_probabilities",
+        "the loss expects probabilities",
+        ("plateau", "exploding", "non_finite", "trivial_baseline", "unbounded_loss"),
+        "apply log_softmax before NLLLoss",
+    ),
+    _wired(
+        "loss_outside_range",
+        "a cross-entropy of data outside 0 to 1",
+        ("unbounded_loss", "exploding", *SAMPLES, "plateau"),
+        "scale the targets to 0 to 1",
+        _entropy_negative,
+    ),
+    _wired(
+        "loss_shapes_broadcast",
+        "output and target broadcast to another shape",
+        ("plateau", "trivial_baseline", "mean_regression", "variance_collapse", *GAN),
+        "give output and target the same shape",
+    ),
+    _wired(
+        "penalty_without_graph",
+        "the gradient penalty has no gradient",
+        ("exploding", "critic_dominance", "oscillation", *SAMPLES),
+        "use create_graph=True",
+        kinds=("adversarial",),
+    ),
+    _wired(
+        "batch_norm_in_critic",
+        "BatchNorm in a critic with a gradient penalty",
+        (*GAN, "oscillation", "exploding", "mode_dropping"),
+        "use LayerNorm, GroupNorm or none",
+        kinds=("adversarial",),
+    ),
+    _wired(
+        "sqrt_at_zero",
+        "a root or norm at zero has no derivative",
+        ("non_finite", "exploding"),
+        "add a small number under the root",
+    ),
+    _wired(
+        "log_of_zero", "a logarithm of zero", ("non_finite", "exploding"), "use a loss of logits, or clamp the argument"
+    ),
+    _wired(
+        "kl_sign",
+        "the KL term has the wrong sign or formula",
+        ("unbounded_loss", "exploding", "posterior_collapse", "prior_hole", *SAMPLES),
+        "use 0.5 (mean^2 + variance - 1 - log variance), summed over dimensions",
+        _kl_negative,
+        ("variational",),
+    ),
+    _wired(
+        "kl_weight_stays_zero",
+        "the KL weight never rises",
+        ("prior_hole", *SAMPLES),
+        "step the schedule of the KL weight once per step, and do not reset it",
+        _never_rises,
+        ("variational",),
+    ),
+    _wired(
+        "batch_time_swapped",
+        "samples of a batch are mixed",
+        ("plateau", "trivial_baseline", "overfitting", *SAMPLES),
+        "check the order of the axes: batch_first, permute instead of view",
+    ),
+    _wired(
+        "targets_in_input",
+        "outputs see their own targets",
+        ("overfitting", "trivial_baseline", *SAMPLES),
+        "use a causal mask or causal padding",
+    ),
+    _wired(
+        "noise_drawn_once",
+        "the noise is the same in every step",
+        (*SAMPLES, *GAN, "memorisation", "overfitting"),
+        "draw new noise in each step",
+    ),
+    _wired(
+        "same_batch_every_step",
+        "every step sees the same batch",
+        ("memorisation", "overfitting", *SAMPLES, *GAN),
+        "take the next batch in each step",
+    ),
+    _wired(
+        "conditioning_ignored",
+        "a condition has no effect",
+        (*SAMPLES, "plateau", "trivial_baseline"),
+        "check how the condition is embedded and where it enters",
+    ),
+    _wired(
+        "hidden_state_carried",
+        "a hidden state goes from batch to batch",
+        ("overfitting", "plateau", *SAMPLES),
+        "start each batch from a zero state",
+    ),
+    _wired(
+        "batch_statistics_when_sampling",
+        "samples depend on the network's mode",
+        (*SAMPLES, "ema_lag"),
+        "sample in the mode in which samples are good",
+    ),
+    _wired(
+        "sampler_step_mismatch",
+        "the sampler does not undo the noise of training",
+        SAMPLES,
+        "check the sampler's steps and schedule against those of training",
+        _training_is_fine,
+        ("diffusion",),
+    ),
+    _wired(
+        "prediction_type_mismatch",
+        "the sampler misreads what the network predicts",
+        SAMPLES,
+        "use one prediction type in training and sampling",
+        kinds=("diffusion",),
+    ),
+    _wired(
+        "schedule_leaves_signal",
+        "the noise schedule leaves signal at its end",
+        SAMPLES,
+        "end the schedule at zero signal",
+        kinds=("diffusion",),
+    ),
+    _wired(
+        "latents_not_scaled",
+        "the data are not scaled for the noise schedule",
+        (*SAMPLES, "plateau", "exploding"),
+        "divide the latents by their standard deviation",
+        kinds=("diffusion",),
+    ),
+    _wired(
+        "codebook_unused",
+        "most codes are never used",
+        ("codebook_collapse",),
+        "start the codes on encoder outputs, and replace unused ones",
+        _unused,
+    ),
+    _wired(
+        "copies_last_frame",
+        "the output is a copy of its input",
+        ("trivial_baseline", "plateau"),
+        "let the network model motion: larger filters, a higher rate, a loss on differences",
+        _copies,
+    ),
+]

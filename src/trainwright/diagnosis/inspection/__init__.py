@@ -1,0 +1,54 @@
+"""Inspections: what networks, optimizers, losses and calls show by themselves, within the first steps and without samples.
+
+One file per theme; each inspection is a pure function from what was observed to its results.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from trainwright.diagnosis.observing.observer import Observed
+
+Inspect = Callable[[Observed], "list[Inspection]"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Result of an inspection that found something.
+
+    Attributes:
+        cause: name of the cause.
+        severity: ``sick`` if training cannot work like this, ``suspect`` if it usually harms, ``note`` otherwise.
+        message: what was seen, in the user's names.
+        advice: what to do.
+    """
+
+    cause: str
+    severity: Literal["note", "suspect", "sick"]
+    message: str
+    advice: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def inspect(seen: Observed) -> list[Inspection]:
+    """Return the results of all inspections, worst first and one for each cause.
+
+    Args:
+        seen: what was observed so far.
+    """
+    from trainwright.diagnosis.inspection import adversarial, data, losses, optimization, sampling
+
+    found: dict[str, Inspection] = {}
+    for module in (optimization, losses, adversarial, data, sampling):
+        for one in module.INSPECTIONS:
+            for result in one(seen):
+                found.setdefault(result.cause, result)
+    return sorted(found.values(), key=lambda r: ("sick", "suspect", "note").index(r.severity))
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """Return names as a short list."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,148 @@
+"""Inspections of data and inputs: range beside the output's, repeated batches, state carried over."""
+
+from torch import Tensor
+
+from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.networks import Network
+from trainwright.diagnosis.observing.observer import Observed
+
+BOUNDED = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0)}
+REPEATED = 6  # equal inputs in different steps
+
+
+def ranges(seen: Observed) -> list[Inspection]:
+    """Compare the range of the data with that of a bounded output."""
+    for network in seen.networks:
+        if not seen.per_sample.get(network.name) and network.role not in ("generator", "decoder"):
+            continue
+        bound, kind = _bound(seen, network)
+        if bound is None:
+            continue
+        data = _data_beside(seen, network)
+        if data is None:
+            continue
+        (low, high), (first, last) = bound, data
+        width = high - low
+        if first < low - 0.05 * width or last > high + 0.05 * width:
+            return [
+                Inspection(
+                    "data_range",
+                    "sick",
+                    f"the data lie in [{first:.3g}, {last:.3g}], but {network.name} ends in {kind}, between {low:g} and {high:g}",
+                    f"scale the data to [{low:g}, {high:g}], or change the last activation of {network.name}",
+                )
+            ]
+        if kind == "a tanh" and first > -0.05 and last <= 1.05:
+            return [
+                Inspection(
+                    "data_range",
+                    "suspect",
+                    f"the data lie in [{first:.3g}, {last:.3g}], but {network.name} ends in a tanh, whose range is [-1, 1]",
+                    "scale the data to [-1, 1], or end in a sigmoid",
+                )
+            ]
+        if last - first < 0.3 * width:
+            return [
+                Inspection(
+                    "data_range",
+                    "suspect",
+                    f"the data lie in [{first:.3g}, {last:.3g}], a small part of the range [{low:g}, {high:g}] of {network.name}",
+                    f"scale the data to [{low:g}, {high:g}]",
+                )
+            ]
+    return []
+
+
+def _bound(seen: Observed, network: Network) -> tuple[tuple[float, float] | None, str]:
+    """Return the range of a network's last activation, from its graph or from its last layer."""
+    lasts = {c.last for c in seen.calls if c.network is network and c.last}
+    while len(lasts) == 1:
+        last = lasts.pop()
+        if last in BOUNDED:
+            return BOUNDED[last], f"a {last.lower()}"
+        if last in ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Permute", "Transpose"):
+            break
+        return None, ""
+    layers = [m for m in network.module.modules() if not list(m.children())]
+    name = type(layers[-1]).__name__ if layers else ""
+    if name in ("Unflatten", "Flatten", "Identity") and len(layers) > 1:
+        name = type(layers[-2]).__name__
+    return (BOUNDED[name], f"a {name.lower()}") if name in BOUNDED and layers else (None, "")
+
+
+def _data_beside(seen: Observed, network: Network) -> tuple[float, float] | None:
+    """Return the range of real data that the network's output is compared with: in a discriminator, or by the watch."""
+    for d in seen.networks:
+        if d.role != "discriminator":
+            continue
+        real = [c.arguments[0].values for c in seen.in_use(d) if c.source == "data" and c.arguments]
+        made = [c for c in seen.in_use(d) if c.source in ("generated", "attached")]
+        if real and made and made[0].arguments[0].shape[1:] == real[0].shape[1:]:
+            return min(float(r.min()) for r in real), max(float(r.max()) for r in real)
+    if seen.real is None or seen.samples is None:
+        return None
+    own = [c for c in seen.calls if c.sampling and c.network is network and c.output is not None]
+    if own and own[-1].output is not None and not _same(own[-1].output, seen.samples):
+        return None  # the user's sample() scales the output
+    return float(seen.real.min()), float(seen.real.max())
+
+
+def _same(output: Tensor, samples: Tensor) -> bool:
+    rows = min(len(output), len(samples))
+    a, b = output[:rows].flatten().float().cpu(), samples[:rows].flatten().float().cpu()
+    return len(a) == len(b) and bool((a - b).abs().max() < 1e-5)
+
+
+def repeated(seen: Observed) -> list[Inspection]:
+    """Find inputs that are the same in every step."""
+    found = []
+    for network in seen.networks:
+        if not network.trained:
+            continue
+        calls = [
+            c
+            for c in seen.in_use(network)
+            if c.arguments and c.source in ("data", "attached", "generated") and c.arguments[0].floating
+        ]
+        ticks = {c.tick for c in calls}
+        if len(ticks) < REPEATED or network.role == "discriminator":
+            continue
+        sums = {round(c.arguments[0].checksum, 4) for c in calls}
+        if len(sums) != 1:
+            continue
+        rows = calls[0].arguments[0].shape[0] if calls[0].arguments[0].shape else 0
+        if seen.real is not None and rows >= len(seen.real):
+            continue  # every step sees all data
+        noise = network.role == "generator"
+        found.append(
+            Inspection(
+                "noise_drawn_once" if noise else "same_batch_every_step",
+                "sick" if seen.real is not None else "suspect",
+                f"{network.name} gets the same {'noise' if noise else 'batch'} in every step",
+                "draw new noise in each step"
+                if noise
+                else "take the next batch in each step; make the iterator once, before the loop",
+            )
+        )
+    return found
+
+
+def carried(seen: Observed) -> list[Inspection]:
+    """Find a hidden state that goes from one batch into the next."""
+    for network in seen.networks:
+        calls = seen.in_use(network)
+        over: list[Call] = [c for c in calls if c.carried]
+        if len(over) >= 3 and len(over) > 0.5 * len({c.tick for c in calls}):
+            return [
+                Inspection(
+                    "hidden_state_carried",
+                    "suspect",
+                    f"the state of {network.name} after one batch is its initial state for the next",
+                    "start each batch from a zero state, unless each batch continues the sequences of the one before",
+                )
+            ]
+    return []
+
+
+INSPECTIONS: tuple[Inspect, ...] = (ranges, repeated, carried)

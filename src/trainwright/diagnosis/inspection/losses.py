@@ -1,0 +1,180 @@
+"""Inspections of losses by their graphs and values: does the criterion fit what it is applied to?"""
+
+import math
+
+from torch import nn
+
+from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.observing.graph import Criterion, LossGraph
+from trainwright.diagnosis.observing.observer import Observed
+
+PENALTIES = ("gp", "penalty", "gradient_penalty", "grad_penalty", "r1", "r2")
+
+
+def criteria(seen: Observed) -> list[Inspection]:
+    """Find a sigmoid or softmax that is applied twice, or not at all."""
+    found = []
+    for name, graph in seen.graphs.items():
+        for one in graph.criteria:
+            result = _fits(name, one, graph)
+            if result is not None:
+                found.append(result)
+    return found
+
+
+def _fits(name: str, one: Criterion, graph: LossGraph) -> Inspection | None:
+    if one.operation == "BinaryCrossEntropyWithLogits" and one.applied_to == "Sigmoid":
+        return Inspection(
+            "sigmoid_twice",
+            "suspect",
+            f"{name} applies a sigmoid to the output of a sigmoid (BCEWithLogits expects logits)",
+            "remove the sigmoid at the end of the network, or use BCELoss",
+        )
+    if (
+        one.operation.startswith("Nll")
+        and one.applied_to == "LogSoftmax"
+        and "Softmax" in graph.operations
+        and _softmax_below(graph)
+    ):
+        return Inspection(
+            "sigmoid_twice",
+            "suspect",
+            f"{name} applies a softmax to the output of a softmax (CrossEntropyLoss expects logits)",
+            "remove the softmax at the end of the network",
+        )
+    if (
+        one.operation.startswith("Nll")
+        and one.applied_to not in ("LogSoftmax", "Log", "", "Where", "MaskedFill")
+        and "LogSoftmax" not in graph.operations
+    ):
+        return Inspection(
+            "loss_expects_probabilities",
+            "sick",
+            f"{name} is a negative log-likelihood of values that are not log-probabilities ({one.applied_to})",
+            "apply log_softmax before NLLLoss, or use CrossEntropyLoss",
+        )
+    return None
+
+
+def _softmax_below(graph: LossGraph) -> bool:
+    return not any("Attention" in o or o in ("Bmm", "Baddbmm") for o in graph.operations)
+
+
+def outside_range(seen: Observed) -> list[Inspection]:
+    """Find a cross-entropy with targets outside 0 to 1: of images, or a value below 0."""
+    for name, graph in seen.graphs.items():
+        entropies = [c for c in graph.criteria if c.operation.startswith("BinaryCrossEntropy")]
+        if not entropies:
+            continue
+        if len(graph.criteria) == 1 and seen.values.get(name, 0.0) < -1e-4:
+            return [
+                _outside(
+                    f"{name} is {seen.values[name]:.3g}, but a cross-entropy of targets in 0 to 1 is never negative"
+                )
+            ]
+        if seen.real is None:
+            continue
+        numbers = seen.real[0].numel()
+        over = [c for c in entropies if len(c.shape) >= 2 and math.prod(c.shape[1:]) == numbers]
+        low, high = float(seen.real.min()), float(seen.real.max())
+        if over and (low < -0.01 or high > 1.01):
+            return [_outside(f"{name} is a cross-entropy of the data, which lie in [{low:.3g}, {high:.3g}]")]
+    return []
+
+
+def _outside(message: str) -> Inspection:
+    return Inspection(
+        "loss_outside_range",
+        "sick",
+        message,
+        "scale the targets to 0 to 1, or use a squared error for data of this range",
+    )
+
+
+def broadcast(seen: Observed) -> list[Inspection]:
+    """Find a loss between (n, 1) and (n,), which compares every output with every target."""
+    for name, graph in seen.graphs.items():
+        if graph.broadcast is not None:
+            before, after = graph.broadcast
+            return [
+                Inspection(
+                    "loss_shapes_broadcast",
+                    "sick",
+                    f"{name} compares tensors of shapes {before} and {_other(before)}, which broadcast to {after}",
+                    "give output and target the same shape, for example output.squeeze(1)",
+                )
+            ]
+    return []
+
+
+def _other(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:1] if len(shape) == 2 else (shape[0], 1)
+
+
+def penalties(seen: Observed) -> list[Inspection]:
+    """Find a gradient penalty without a graph, or one in a critic with batch normalisation."""
+    found = []
+    twice = [n for n, g in seen.graphs.items() if g.double_backward]
+    named = [
+        n
+        for n in seen.values
+        if any(p in n.lower().split("/")[-1].split("_") or n.lower().endswith(p) for p in PENALTIES)
+    ]
+    if not twice and set(named) & set(seen.more.get("tensors_without_graph", ())):
+        found.append(
+            Inspection(
+                "penalty_without_graph",
+                "sick",
+                f"{named[0]} has no gradient: it cannot change the critic",
+                "compute the gradient with torch.autograd.grad(..., create_graph=True), outside of no_grad",
+            )
+        )
+    for network in seen.networks:
+        if twice and network.role == "discriminator" and seen.holds(nn.modules.batchnorm._BatchNorm, network=network):
+            found.append(
+                Inspection(
+                    "batch_norm_in_critic",
+                    "suspect",
+                    f"{network.name} has BatchNorm and its loss has a gradient penalty, "
+                    "which assumes that one sample's score does not depend on the others",
+                    "use LayerNorm, GroupNorm, InstanceNorm or no normalisation in it",
+                )
+            )
+    return found
+
+
+def not_finite(seen: Observed) -> list[Inspection]:
+    """Explain gradients or losses that are not finite by the operations of the loss."""
+    broken = [r for r in seen.optimizers if r.non_finite]
+    values = {n: v for n, v in seen.values.items() if not math.isfinite(v)}
+    if not broken and not values:
+        return []
+    operations = set().union(*(g.operations for g in seen.graphs.values()), set())
+    roots = {"Sqrt", "LinalgVectorNorm", "Norm"} & operations
+    finite = (seen.more.get("first_non_finite") or {}).get("finite", {})
+    rooted = [
+        n for n, g in seen.graphs.items() if {"Sqrt", "LinalgVectorNorm", "Norm"} & g.operations and finite.get(n)
+    ]
+    if rooted:
+        kind = "a square root" if "Sqrt" in roots else "a norm"
+        return [
+            Inspection(
+                "sqrt_at_zero",
+                "sick",
+                f"{rooted[0]} was finite but its gradients were not; it contains {kind}, which has no derivative at 0",
+                "add a small number under the root: (x.square().sum(1) + 1e-12).sqrt()",
+            )
+        ]
+    if {"Log", "Log2", "Log10"} & operations and not all(finite.values()):
+        return [
+            Inspection(
+                "log_of_zero",
+                "sick",
+                "a loss is not finite, and it contains a logarithm without a lower bound",
+                "use binary_cross_entropy_with_logits or log_softmax, or clamp the argument: x.clamp_min(1e-8).log()",
+            )
+        ]
+    return []
+
+
+INSPECTIONS: tuple[Inspect, ...] = (criteria, outside_range, broadcast, penalties, not_finite)

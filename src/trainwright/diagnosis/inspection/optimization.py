@@ -1,0 +1,326 @@
+"""Inspections of optimizers and gradients: cleared, stepped, complete, exclusive, at a rate above 0."""
+
+import math
+from typing import Literal
+
+from torch import nn
+
+from trainwright.diagnosis.inspection import Inspect, Inspection, listed
+from trainwright.diagnosis.observing.networks import Network
+from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.optimizers import OptimizerRecord
+
+SEEN = 4  # steps of an optimizer before its gradients are judged
+WAIT = 12  # calls of the watch before something that did not happen is missed
+
+
+def uncleared(seen: Observed) -> list[Inspection]:
+    """Find gradients that are never cleared between two steps of their own optimizer."""
+    found = []
+    for record in seen.optimizers:
+        flows = [f for f in seen.flows.get(record.key, ()) if f.uncleared + f.mixed + f.clean >= SEEN]
+        if flows and all(f.uncleared > 0.9 * (f.uncleared + f.mixed + f.clean) for f in flows):
+            name, what = _called(record), _networks(seen, record)
+            found.append(
+                Inspection(
+                    "gradients_not_cleared",
+                    "sick",
+                    f"the gradients of {what} are never cleared: each step of {name} adds all earlier ones",
+                    f"call {name}.zero_grad() before the backward pass of its loss",
+                )
+            )
+    return found
+
+
+def mixed(seen: Observed) -> list[Inspection]:
+    """Find gradients of another network's loss in a step, left there because they were not cleared in between."""
+    found = []
+    for record in seen.optimizers:
+        flows = [f for f in seen.flows.get(record.key, ()) if f.uncleared + f.mixed + f.clean >= SEEN]
+        if flows and all(f.mixed > 0.9 * (f.uncleared + f.mixed + f.clean) for f in flows):
+            name, what = _called(record), _networks(seen, record)
+            found.append(
+                Inspection(
+                    "gradients_of_other_loss",
+                    "sick",
+                    f"{name} steps {what} with gradients of its own loss plus those that the other optimizer's loss left there",
+                    f"call {name}.zero_grad() after the other optimizer's step and before the backward pass of its own loss",
+                )
+            )
+    return found
+
+
+def idle(seen: Observed) -> list[Inspection]:
+    """Find an optimizer that never steps although its parameters get gradients."""
+    if seen.watched < WAIT:
+        return []
+    stepping = set().union(*(r.ids for r in seen.optimizers), set())
+    found = []
+    for record in seen.idle:
+        left = [p for p in record.parameters if id(p) not in stepping and p.grad is not None]
+        reached = set().union(*(g.parameters for g in seen.graphs.values()), set())
+        if left and record.ids & reached and len(left) > 0.5 * len(record.parameters):
+            name = _called(record)
+            found.append(
+                Inspection(
+                    "optimizer_never_steps",
+                    "sick",
+                    f"{name} has made no step, so {_networks(seen, record)} is not trained{_twice(seen)}",
+                    f"call {name}.step() after the backward pass of its loss",
+                )
+            )
+    return found
+
+
+def stopped(seen: Observed) -> list[Inspection]:
+    """Find an optimizer that has stepped and does not any more, while its gradients go on to arrive."""
+    found = []
+    for record in seen.optimizers:
+        usual = record.watched_at / max(1, record.steps)
+        waited = seen.watched - record.watched_at
+        arriving = [p for p in record.parameters if p.grad is not None and bool(p.grad.any())]
+        if record.watched_at and waited > max(24, 8 * usual) and len(arriving) > 0.5 * len(record.parameters):
+            found.append(
+                Inspection(
+                    "optimizer_never_steps",
+                    "sick",
+                    f"{_called(record)} has made no step for {waited} calls although gradients arrive",
+                    f"call {_called(record)}.step() after each backward pass; look for what skips it",
+                )
+            )
+    return found
+
+
+def _twice(seen: Observed) -> str:
+    often = [r for r in seen.optimizers if r.steps >= 1.9 * seen.watched]
+    return (
+        f"; {_called(often[0])} steps {often[0].steps / max(1, seen.watched):.0f} times as often"
+        if len(often) == 1
+        else ""
+    )
+
+
+def forgotten(seen: Observed) -> list[Inspection]:
+    """Find parameters that a loss reaches and that no optimizer steps."""
+    if seen.watched < WAIT or not seen.optimizers:
+        return []
+    held = set().union(*(r.ids for r in seen.optimizers), *(r.ids for r in seen.idle))
+    reached = set().union(*(g.parameters for n, g in seen.graphs.items() if n in seen.values), set())
+    found = []
+    for network in seen.networks:
+        parameters = [(n, p) for n, p in network.module.named_parameters() if p.requires_grad]
+        out = [(n, p) for n, p in parameters if id(p) not in held and (p.grad is not None or id(p) in reached)]
+        if not out:
+            continue
+        share = sum(p.numel() for _, p in out) / max(1, sum(p.numel() for _, p in parameters))
+        partly = len(out) < len(parameters)
+        if not partly and not _upstream(seen, network):
+            continue
+        what = (
+            f"{share:.0%} of the parameters of {network.name} ({listed([n for n, _ in out])})"
+            if partly
+            else f"all parameters of {network.name}"
+        )
+        norms = {
+            id(p) for m in network.module.modules() if "Norm" in type(m).__name__ for p in m.parameters(recurse=False)
+        }
+        if all(id(p) in norms for _, p in out):
+            continue  # a usual way to fine-tune
+        severity: Literal["sick", "suspect"] = "sick" if share > 0.02 else "suspect"
+        found.append(
+            Inspection(
+                "parameters_not_optimized",
+                severity,
+                f"{what} get gradients, but no optimizer holds them",
+                "pass them to an optimizer; build the optimizer after the network is complete",
+            )
+        )
+    for name, graph in seen.graphs.items():
+        trainable = {i for i, p in graph.leaves.items() if isinstance(p, nn.Parameter)}
+        if trainable and name in seen.values and not trainable & held and not found:
+            found.append(
+                Inspection(
+                    "parameters_not_optimized",
+                    "sick",
+                    f"no parameter that {name} depends on is in an optimizer",
+                    "build the optimizer from the parameters of the network that is trained now",
+                )
+            )
+    return found
+
+
+def _upstream(seen: Observed, network: Network) -> bool:
+    """True if a network that no optimizer holds feeds trained ones or is sampled from; a fixed feature network does neither."""
+    if seen.average is not None and seen.average.network is network:
+        return False
+    if seen.per_sample.get(network.name):
+        return True
+    outputs = {c.address for c in seen.in_use(network)}
+    trained = [c for c in seen.calls if c.network is not network and c.network.trained and not c.sampling]
+    return any(a.address in outputs for c in trained for a in c.arguments)
+
+
+def shared(seen: Observed) -> list[Inspection]:
+    """Find parameters that two optimizers step."""
+    found = []
+    for i, one in enumerate(seen.optimizers):
+        for other in seen.optimizers[i + 1 :]:
+            both = one.ids & other.ids
+            if not both or min(one.steps, other.steps) < SEEN:
+                continue
+            names = [n.name for n in seen.networks if {id(p) for p in n.module.parameters()} & both]
+            found.append(
+                Inspection(
+                    "parameters_shared",
+                    "sick",
+                    f"{_called(one)} and {_called(other)} both step the parameters of {listed(names) or 'one network'}",
+                    f"give {_called(one)} and {_called(other)} the parameters of their own network only",
+                )
+            )
+    return found
+
+
+def unreached(seen: Observed) -> list[Inspection]:
+    """Find networks in an optimizer to which no gradient comes: detached, or frozen."""
+    found = []
+    for network in seen.networks:
+        record = seen.record_of(network)
+        if record is None or record.steps < SEEN or seen.watched < SEEN:
+            continue
+        own = [p for p in network.module.parameters() if id(p) in record.ids]
+        if not own:
+            continue
+        if all(not p.requires_grad for p in own) and record.without_gradient >= SEEN:
+            found.append(
+                Inspection(
+                    "not_trained",
+                    "sick",
+                    f"all parameters of {network.name} have requires_grad=False, and {_called(record)} is to train them",
+                    "set requires_grad_(True) on them, or take them out of the optimizer",
+                )
+            )
+        elif not any(id(p) in record.reached for p in own):
+            reason = _why_unreached(seen, network)
+            found.append(
+                Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
+            )
+        elif (
+            seen.watched >= WAIT
+            and seen.graphs
+            and not any(g.parameters & {id(p) for p in own} for g in seen.graphs.values())
+        ):
+            if all(p.grad is None or not bool(p.grad.any()) for p in own) and _judged(seen):
+                reason = _why_unreached(seen, network)
+                found.append(
+                    Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
+                )
+        elif seen.watched >= WAIT:
+            frozen = [n for n, p in network.module.named_parameters() if not p.requires_grad and id(p) in record.ids]
+            silent = [
+                n
+                for n, p in network.module.named_parameters()
+                if p.requires_grad and id(p) in record.ids and id(p) not in record.reached
+            ]
+            size = sum(p.numel() for p in own)
+            lost = sum(p.numel() for n, p in network.module.named_parameters() if n in set(silent))
+            stuck = sum(p.numel() for n, p in network.module.named_parameters() if n in set(frozen))
+            if lost > 0.3 * size:
+                found.append(
+                    Inspection(
+                        "not_trained",
+                        "suspect",
+                        f"{lost / size:.0%} of the parameters of {network.name} never get a gradient ({listed(silent)})",
+                        "check for detach(), no_grad() or .data between them and the loss, and for layers that forward() does not use",
+                    )
+                )
+            elif stuck > 0.5 * size:
+                found.append(
+                    Inspection(
+                        "not_trained",
+                        "suspect",
+                        f"{stuck / size:.0%} of the parameters in {_called(record)} have requires_grad=False ({listed(frozen)})",
+                        "if they are not frozen on purpose, set requires_grad_(True) on them",
+                    )
+                )
+    return found
+
+
+def _judged(seen: Observed) -> bool:
+    return len([g for n, g in seen.graphs.items() if n in seen.values]) >= 1
+
+
+def _why_unreached(seen: Observed, network: Network) -> str:
+    outputs = {c.address for c in seen.in_use(network)}
+    for call in seen.calls:
+        if (
+            call.network is not network
+            and not call.sampling
+            and any(a.address in outputs and not a.requires_grad for a in call.arguments)
+        ):
+            return f"its output is detached before {call.network.name}"
+    if not seen.in_use(network):
+        return "it is not called in training"
+    return "its output does not reach a loss (detach(), no_grad(), .data or .item() in between?)"
+
+
+def _advice(reason: str) -> str:
+    if "not called" in reason:
+        return "train the network that is in the optimizer, or build the optimizer from the one that is trained"
+    return "do not detach its output where its own loss is computed; detach only for the other network's loss"
+
+
+def rates(seen: Observed) -> list[Inspection]:
+    """Find learning rates that are 0, or that reach 0 long before the end."""
+    found = []
+    for record in seen.optimizers:
+        if math.isnan(record.rate) or record.steps < 10:
+            continue
+        name = _called(record)
+        if record.highest == 0:
+            found.append(
+                Inspection(
+                    "lr_zero",
+                    "sick",
+                    f"the learning rate of {name} is 0",
+                    "set a rate above 0, or step the schedule that raises it",
+                )
+            )
+        elif (
+            seen.total and record.rate <= 1e-4 * record.highest and seen.step < 0.7 * seen.total and record.steps >= 10
+        ):
+            found.append(
+                Inspection(
+                    "lr_reaches_zero_early",
+                    "sick",
+                    f"the learning rate of {name} has fallen from {record.highest:.3g} to {record.rate:.3g} "
+                    f"by step {seen.step} of {seen.total}",
+                    "let the schedule end with the run: give it the number of optimizer steps, and step it once for each of them",
+                )
+            )
+    return found
+
+
+def directions(seen: Observed) -> list[Inspection]:
+    """Find an optimizer that is told to maximise, or whose updates go up the gradient."""
+    found = []
+    for record in seen.optimizers:
+        negative = not math.isnan(record.rate) and record.rate < 0
+        if negative:
+            found.append(
+                Inspection(
+                    "wrong_sign", "sick", f"the learning rate of {_called(record)} is negative", "use a positive rate"
+                )
+            )
+    return found
+
+
+def _called(record: OptimizerRecord) -> str:
+    return record.name or f"the {record.kind} optimizer"
+
+
+def _networks(seen: Observed, record: OptimizerRecord) -> str:
+    names = [n.name for n in seen.networks if {id(p) for p in n.module.parameters()} & record.ids]
+    return listed(names) or "its parameters"
+
+
+INSPECTIONS: tuple[Inspect, ...] = (uncleared, mixed, idle, stopped, forgotten, shared, unreached, rates, directions)

@@ -1,0 +1,237 @@
+"""Observation of a few calls of the loop's networks: what goes in, what comes out, which gradient comes back."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.diagnosis.observing.graph import operation
+from trainwright.diagnosis.observing.networks import Network, storage
+
+Source = Literal["data", "generated", "attached", "penalty"]
+MOST_CALLS = 400
+ROWS = 64  # rows of inputs and outputs that are kept
+MOST_VALUES = 500_000  # numbers of a tensor that are kept
+
+
+@dataclass(eq=False)
+class Argument:
+    """Tensor that a network was called with."""
+
+    shape: tuple[int, ...]
+    floating: bool
+    values: Tensor  # at most ROWS rows, detached
+    address: int
+    requires_grad: bool
+
+    @property
+    def checksum(self) -> float:
+        """Number that equal tensors share."""
+        v = self.values.double().flatten()
+        return (
+            float((v * torch.linspace(0.5, 1.5, len(v), dtype=torch.float64, device=v.device)).sum()) if len(v) else 0.0
+        )
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a network.
+
+    Attributes:
+        tick: steps of optimizers before it.
+        sampling: True if it was made inside the user's ``sample``.
+        training: mode of the module.
+        source: of the first argument: real data (or anything that did not come from another network), the detached output of a
+            network, an output that is still attached to its network, or an input whose gradient is asked for.
+        last: the operation that produced the output, such as ``Tanh``; empty without a graph.
+        pulled: sum over the batch of the gradient's sign at the output, between -1 and 1, by the optimizer that stepped next.
+    """
+
+    network: Network
+    tick: int
+    sampling: bool
+    training: bool
+    arguments: list[Argument]
+    output: Tensor | None
+    address: int
+    source: Source
+    last: str
+    graph: bool
+    carried: bool = False
+    plain: bool = True  # called with tensors by position only
+    gradients: list[Tensor] = field(default_factory=list)
+    gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
+    gradient_numel: int = 0
+    pulled: dict[int, float] = field(default_factory=dict)
+
+
+class CallObserver:
+    """Hooks on the networks of a loop, open for a few steps at a time.
+
+    Args:
+        clock: returns the number of optimizer steps so far.
+        guard: called with an exception of ours.
+    """
+
+    def __init__(self, clock: Callable[[], int], guard: Callable[[Exception], None]) -> None:
+        self.clock, self.guard = clock, guard
+        self.calls: list[Call] = []
+        self.sampling = False
+        self.silent = False  # True after an error
+        self.spent = 0.0
+        self.handles: list[Any] = []
+        self._outputs: dict[int, tuple[int, Network, Tensor]] = {}
+        self._states: dict[int, tuple[int, Tensor]] = {}
+        self._pending: list[Call] = []
+        self._sampled: dict[int, int] = {}  # calls of each network in the present call of ``sample``
+
+    def begin_sampling(self) -> None:
+        """Mark the calls from now on as calls of ``sample``, and forget those of an earlier one."""
+        self.calls = [c for c in self.calls if not c.sampling]
+        self.sampling, self._sampled = True, {}
+
+    def end_sampling(self) -> dict[int, int]:
+        """Return the number of calls of each network since :meth:`begin_sampling`."""
+        self.sampling = False
+        return self._sampled
+
+    def open(self, networks: Iterable[Network]) -> None:
+        """Observe the calls of these networks from now on."""
+        self.close()
+        for network in networks:
+            hook = self._hook(network)
+            self.handles.append(network.module.register_forward_hook(hook, with_kwargs=True))
+
+    def close(self) -> None:
+        """Stop observing and let go of the tensors that were kept for comparison."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+        self._outputs.clear()
+        self._states.clear()
+        self._pending = []
+
+    @property
+    def is_open(self) -> bool:
+        """True while calls are observed."""
+        return bool(self.handles)
+
+    def stepped(self, optimizer: int) -> None:
+        """Attribute the gradients that arrived since the last step to the optimizer that steps now."""
+        for call in self._pending:
+            for gradient in call.gradients:
+                flat = gradient.float()
+                size = float(flat.abs().sum())
+                if size > 0:
+                    call.pulled[optimizer] = float(flat.sum()) / size
+                call.gradient, call.gradient_numel = self._part(call.network, gradient), gradient.numel()
+            call.gradients = []
+
+    def tidy(self) -> None:
+        """Forget outputs of earlier steps."""
+        now = self.clock()
+        self._outputs = {k: v for k, v in self._outputs.items() if now - v[0] <= 4}
+        self._states = {k: v for k, v in self._states.items() if now - v[0] <= 4}
+        self._pending = [c for c in self._pending if now - c.tick <= 8]
+        if len(self.calls) > MOST_CALLS:
+            self.calls = self.calls[: MOST_CALLS // 2] + self.calls[-MOST_CALLS // 2 :]
+
+    def _part(self, network: Network, tensor: Tensor) -> Tensor:
+        """Return a copy of the first rows; few of them for large tensors, and for the many calls of a long sampler."""
+        if not tensor.ndim:
+            return tensor.detach().clone()
+        often = self.sampling and self._sampled.get(id(network), 0) > 4
+        rows = min(ROWS, max(1, (20_000 if often else MOST_VALUES) // max(1, tensor[:1].numel())))
+        return tensor.detach()[:rows].clone()
+
+    def _hook(self, network: Network) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            if self.silent:
+                return
+            begin = time.perf_counter()
+            try:
+                self._record(network, module, args, kwargs, output)
+            except Exception as error:
+                self.guard(error)
+            self.spent += time.perf_counter() - begin
+
+        return hook
+
+    def _record(self, network: Network, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if self.sampling:
+            self._sampled[id(network)] = self._sampled.get(id(network), 0) + 1
+        tensors = [t for t in _tensors([*args, *kwargs.values()])]
+        outputs = [t for t in _tensors([output])]
+        tick = self.clock()
+        arguments = [
+            Argument(tuple(t.shape), t.is_floating_point(), self._part(network, t), storage(t), t.requires_grad)
+            for t in tensors
+        ]
+        main = outputs[0] if outputs else None
+        source: Source = "data"
+        if tensors:
+            first = tensors[0]
+            known = self._outputs.get(storage(first))
+            if first.requires_grad and first.is_leaf and first.is_floating_point():
+                source = "penalty"
+            elif first.grad_fn is not None and (
+                (known is not None and known[1] is not network) or _reaches(first, network)
+            ):
+                source = "attached"
+            elif known is not None and known[1] is not network:
+                source = "generated"
+        carried = any(a.address in self._states and self._states[a.address][0] < tick for a in arguments[1:] or [])
+        call = Call(
+            network, tick, self.sampling, module.training, arguments, None if main is None else self._part(network, main),
+            storage(main) if main is not None else 0, source,
+            operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
+            main is not None and main.requires_grad, carried, not kwargs and len(tensors) == len(args),
+        )  # fmt: skip
+        self.calls.append(call)
+        if main is not None and not self.sampling:
+            self._outputs[storage(main)] = (tick, network, main.detach())
+            for state in outputs[1:]:
+                self._states[storage(state)] = (tick, state.detach())
+            if main.requires_grad and main.is_floating_point():
+                self._pending.append(call)
+                main.register_hook(_keep(call))
+
+
+def _keep(call: Call) -> Callable[[Tensor], None]:
+    def keep(gradient: Tensor) -> None:
+        call.gradients.append(gradient.detach())
+
+    keep.__torch_unserializable__ = True  # type: ignore[attr-defined]
+    return keep
+
+
+def _reaches(tensor: Tensor, network: Network) -> bool:
+    """True if a tensor's graph has any parameter, so that it comes from some network."""
+    seen: set[Any] = set()
+    stack: list[Any] = [tensor.grad_fn]
+    while stack and len(seen) < 500:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "variable", None) is not None:
+            return True
+        stack.extend(parent for parent, _ in node.next_functions)
+    return False
+
+
+def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())
+        elif hasattr(value, "sample") and isinstance(getattr(value, "sample", None), Tensor):
+            yield value.sample

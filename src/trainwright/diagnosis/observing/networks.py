@@ -1,0 +1,192 @@
+"""Discovery of the networks and optimizers of a loop, and of the names that the user gave them."""
+
+import gc
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Role = Literal["generator", "discriminator", "encoder", "decoder", "denoiser", "model"]
+ROLES: Mapping[Role, re.Pattern[str]] = {
+    "discriminator": re.compile(
+        r"^(net_?|model_?)?(d|dis|disc|discrim|d_?net|d_?model)(_?[a-z]|_?\d+)?$|discriminator|critic"
+    ),
+    "generator": re.compile(r"^(net_?|model_?)?(g|gen|generator|g_?net|g_?model)(_?[a-z]{1,3}|_?\d+)?$|generator"),
+    "encoder": re.compile(r"^(enc|e|q)(_?\d+)?$|encoder|inference"),
+    "decoder": re.compile(r"^(dec|p)(_?\d+)?$|decoder"),
+    "denoiser": re.compile(r"unet|denois|diffusion|velocity|^eps|^score|(^|_)dit($|_)"),
+}  # fmt: skip
+CONTAINERS = (nn.ModuleList, nn.ModuleDict)
+INSIDE = "trainwright."
+
+
+@dataclass(eq=False)
+class Network:
+    """Network of the loop.
+
+    Attributes:
+        name: as the user calls it; the class name if no variable was found.
+        module: the module.
+        role: by its name; ``model`` if that tells nothing.
+        trained: False if no optimizer that steps holds any of its parameters.
+    """
+
+    name: str
+    module: nn.Module
+    role: Role
+    trained: bool = True
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All parameters."""
+        return list(self.module.parameters())
+
+
+def user_frame() -> FrameType | None:
+    """Return the innermost frame outside of this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(INSIDE):
+        frame = frame.f_back
+    return frame
+
+
+def names_in(frame: FrameType | None) -> dict[int, str]:
+    """Return the variable names of modules and optimizers by id: locals, attributes of ``self``, entries of dicts, globals."""
+    found: dict[int, str] = {}
+    for _ in range(3):  # a loop may call a helper of its own that calls the watch
+        if frame is None:
+            break
+        for scope in (frame.f_locals, frame.f_globals):
+            for name, value in list(scope.items()):
+                _name(found, name, value)
+        frame = frame.f_back
+    return found
+
+
+def _name(found: dict[int, str], name: str, value: Any) -> None:
+    if name.startswith("__"):
+        return
+    kind = type(value)
+    if issubclass(kind, nn.Module | torch.optim.Optimizer):
+        found.setdefault(id(value), name)
+    if issubclass(kind, nn.Module):
+        for child, module in value._modules.items():
+            if module is not None and not child.isdigit():
+                found.setdefault(id(module), f"{name}.{child}" if name != "self" else child)
+    elif issubclass(kind, dict) and 0 < len(value) < 20:
+        for key, entry in list(value.items()):
+            if isinstance(key, str) and issubclass(type(entry), nn.Module | torch.optim.Optimizer):
+                found.setdefault(id(entry), key)
+    elif issubclass(kind, list | tuple) and 0 < len(value) < 20:
+        for i, entry in enumerate(value):
+            if issubclass(type(entry), nn.Module | torch.optim.Optimizer):
+                found.setdefault(id(entry), f"{name}[{i}]")
+    if name == "self" and hasattr(value, "__dict__"):
+        for attribute, entry in list(vars(value).items()):
+            if issubclass(type(entry), nn.Module | torch.optim.Optimizer):
+                found.setdefault(id(entry), attribute)
+
+
+def living(kind: type) -> list[Any]:
+    """Return all objects of a class that exist in this process."""
+    return [o for o in gc.get_objects() if issubclass(type(o), kind)]
+
+
+def role_of(*names: str) -> Role:
+    """Return the role that a name suggests, the first name that says anything deciding."""
+    for name in names:
+        last = name.rpartition(".")[2].lower()
+        for role, pattern in ROLES.items():
+            if pattern.search(last):
+                return role
+    return "model"
+
+
+def find_networks(
+    parameter_sets: Iterable[set[int]], names: Mapping[int, str], modules: Iterable[nn.Module]
+) -> list[Network]:
+    """Return the networks that hold these parameters.
+
+    For each set (the parameters of one optimizer, say) the largest modules are taken whose parameters all belong to the set;
+    plain containers and the modules of training frameworks are replaced by what they contain.
+
+    Args:
+        parameter_sets: ids of parameters.
+        names: names of modules by id.
+        modules: candidates.
+    """
+    sets = [s for s in parameter_sets if s]
+    owned: dict[int, frozenset[int]] = {}
+    wanted = set().union(*sets) if sets else set()
+    kept: list[nn.Module] = []
+    for module in modules:
+        ids = frozenset(id(p) for p in module.parameters())
+        if ids & wanted:
+            owned[id(module)] = ids
+            kept.append(module)
+    chosen: dict[int, nn.Module] = {}
+    for held in sets:
+        inside = [m for m in kept if not _framework(m) and not isinstance(m, CONTAINERS) and owned[id(m)] <= held]
+        below = {id(d) for m in inside for d in m.modules() if d is not m}
+        for module in inside:
+            if id(module) not in below:
+                chosen.setdefault(id(module), module)
+        # a network of which only a part is in the optimizer
+        covered = set().union(*(owned[id(m)] for m in inside)) if inside else set()
+        for module in kept:
+            if id(module) in chosen or _framework(module) or isinstance(module, CONTAINERS):
+                continue
+            if (owned[id(module)] & held) - covered and not any(
+                id(c) in owned and owned[id(c)] & (held - covered) for c in module.children()
+            ):
+                chosen.setdefault(id(module), module)
+    chosen = _merge_layers(chosen, kept, owned, names)
+    found, taken = [], set()
+    for module in chosen.values():
+        name = names.get(id(module)) or type(module).__name__
+        base, i = name, 2
+        while name in taken:
+            name, i = f"{base}_{i}", i + 1
+        taken.add(name)
+        found.append(Network(name, module, role_of(name, type(module).__name__)))
+    return found
+
+
+def _merge_layers(
+    chosen: dict[int, nn.Module], kept: list[nn.Module], owned: Mapping[int, frozenset[int]], names: Mapping[int, str]
+) -> dict[int, nn.Module]:
+    """Replace parts of one module that the user has a variable for by that module.
+
+    With a frozen or a forgotten part, the largest module that an optimizer holds as a whole is only a layer.
+    """
+    found = dict(chosen)
+    for parent in sorted(kept, key=lambda m: len(owned[id(m)])):
+        if id(parent) in found or _framework(parent) or isinstance(parent, CONTAINERS):
+            continue
+        inside = [i for i in found if any(id(d) == i for d in parent.modules() if d is not parent)]
+        if not inside:
+            continue
+        separate = sum(role_of(names.get(i, "")) != "model" for i in inside)
+        if id(parent) in names and separate < 2:
+            for i in inside:
+                del found[i]
+            found[id(parent)] = parent
+    return found
+
+
+def _framework(module: nn.Module) -> bool:
+    """True for modules of a training framework, which hold networks, optimizers and the training step."""
+    return any(c.__name__ in ("LightningModule", "_FabricModule") for c in type(module).__mro__)
+
+
+def storage(tensor: Tensor) -> int:
+    """Return the address of a tensor's storage; views and detached tensors share it."""
+    try:
+        return int(tensor.untyped_storage().data_ptr())
+    except (RuntimeError, NotImplementedError):
+        return 0

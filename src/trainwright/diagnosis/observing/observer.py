@@ -1,0 +1,516 @@
+"""Observation of a whole loop: finds its networks and optimizers, follows gradients and calls, reads the graphs of its losses."""
+
+import math
+import re
+import sys
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.diagnosis.observing.calls import Call, CallObserver
+from trainwright.diagnosis.observing.graph import LossGraph, read_graph
+from trainwright.diagnosis.observing.networks import Network, find_networks, living, names_in, role_of, storage
+from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
+
+WINDOW = 8  # calls of the watch during which calls of networks are observed, at the beginning
+AGAIN = 3  # the same, around each probe
+SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
+
+
+@dataclass(eq=False)
+class Average:
+    """Moving average of a network's weights that the loop keeps, as another module or as a list of tensors."""
+
+    network: Network
+    of: Network
+    buffers_follow: bool | None = None
+    decay: float = math.nan
+
+
+@dataclass(eq=False)
+class Observed:
+    """All that inspections look at.
+
+    Attributes:
+        networks: networks that an optimizer holds, or that were called.
+        optimizers: records of optimizers that have stepped, and of those that exist without having stepped.
+        idle: optimizers that exist and have not stepped.
+        owner: optimizer records by id of parameter.
+        graphs: newest graph of each loss, by the user's name.
+        values: newest value of each loss.
+        calls: observed calls, oldest first.
+        per_sample: calls of each network in one call of ``sample``.
+        average: moving average that is sampled from, if one was recognised.
+        watched: number of calls of the watch.
+        total: planned number of steps.
+    """
+
+    networks: list[Network]
+    optimizers: list[OptimizerRecord]
+    idle: list[OptimizerRecord]
+    flows: dict[int, list[GradientFlow]]
+    graphs: dict[str, LossGraph]
+    values: dict[str, float]
+    calls: list[Call]
+    per_sample: dict[str, int]
+    average: Average | None
+    watched: int
+    step: int
+    total: int | None
+    real: Tensor | None = None
+    samples: Tensor | None = None
+    alphas: Tensor | None = None
+    signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, role: str) -> list[Network]:
+        """Return the networks of a role."""
+        return [n for n in self.networks if n.role == role]
+
+    def record_of(self, network: Network) -> OptimizerRecord | None:
+        """Return the optimizer that steps a network's parameters, the one with most of them."""
+        ids = {id(p) for p in network.module.parameters()}
+        found = [r for r in self.optimizers if r.ids & ids]
+        return max(found, key=lambda r: len(r.ids & ids)) if found else None
+
+    def in_use(self, network: Network) -> list[Call]:
+        """Return the calls of a network that were not made by ``sample``."""
+        return [c for c in self.calls if c.network is network and not c.sampling]
+
+    def holds(self, *kinds: type[nn.Module] | str, network: Network) -> bool:
+        """True if a network has a layer of one of these classes, or whose class name contains one of these words."""
+        for layer in network.module.modules():
+            for kind in kinds:
+                if isinstance(kind, str) and kind.lower() in type(layer).__name__.lower():
+                    return True
+                if isinstance(kind, type) and isinstance(layer, kind):
+                    return True
+        return False
+
+
+class Observer:
+    """Everything a watch learns without being told.
+
+    Args:
+        total: planned number of steps.
+        networks: networks by name, if the user gave them; their names win.
+        optimizers: optimizers by name, if the user gave them; then only these are observed.
+        say: receives a sentence when observation ends because of an error.
+    """
+
+    def __init__(
+        self,
+        total: int | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
+        optimizers: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.total, self.say = total, say
+        self.given, self.given_optimizers = dict(networks or {}), dict(optimizers or {})
+        self.failed: Exception | None = None
+        self.started = time.perf_counter()
+        self.spent = 0.0
+        self.networks: list[Network] = []
+        self.names: dict[int, str] = {}
+        self.graphs: dict[str, LossGraph] = {}
+        self.values: dict[str, float] = {}
+        self.per_sample: dict[str, int] = {}
+        self.alphas: Tensor | None = None
+        self.average: Average | None = None
+        self.watched = self.step = 0
+        self._known: frozenset[int] = frozenset()
+        self._scans = self._searches = 0
+        self._buffered: list[weakref.ref[nn.Module]] = []
+        self._until = 0  # the window of calls is open before this call of the watch
+        self._ema_before: tuple[Tensor, Tensor] | None = None
+        self.seen: dict[str, Any] = {}
+        self.optimizers = OptimizerObserver(self.fail, self._allowed, list(self.given_optimizers.values()) or None)
+        self.calls = CallObserver(lambda: self.optimizers.ticks, self.fail)
+        self.optimizers.on_step = lambda record: self.calls.stepped(record.key)
+
+    @property
+    def cost(self) -> float:
+        """Seconds spent in hooks and here."""
+        return self.spent + self.optimizers.spent + self.calls.spent
+
+    @property
+    def is_open(self) -> bool:
+        """True until :meth:`close` or an error."""
+        return bool(self.optimizers.handles) and self.failed is None
+
+    def close(self) -> None:
+        """Remove every hook; what was learned stays."""
+        for part in (self.optimizers, self.calls):
+            with suppress(Exception):
+                part.close()
+        self.optimizers.handles = []
+
+    def fail(self, error: Exception) -> None:
+        """End the observation because of an error of ours; the loop goes on."""
+        if self.failed is None:
+            self.failed = error
+            warn(
+                f"trainwright stopped observing networks and optimizers, since it met an error ({type(error).__name__}: {error}); "
+                "signals are still judged, samples are not, and training is not affected"
+            )
+        self.optimizers.silent = self.calls.silent = True  # hooks are removed later, not while one of them runs
+
+    def look_around(self, frame: Callable[[], FrameType | None]) -> None:
+        """Learn the names that the user gave, before the first step."""
+        with self._safely():
+            self.names |= names_in(frame())
+
+    def record(self, step: int, losses: Mapping[str, Any], frame: Callable[[], FrameType | None]) -> None:
+        """Take note of one call of the watch."""
+        if self.failed is not None and self.optimizers.handles:
+            self.close()
+        if not self.is_open:
+            return
+        with self._safely():
+            self.watched += 1
+            self.step = step
+            for record in self.optimizers.records.values():
+                if record.steps > record.counted:
+                    record.counted, record.watched_at = record.steps, self.watched
+            if self.watched in (1, 3, WINDOW, 4 * WINDOW) or (self.calls.is_open and self._until - self.watched == 1):
+                self._read_losses(losses, frame)
+            if self._new_optimizers() or self.watched in (1, 2):
+                self.names = names_in(frame()) | self.names
+                self._find()
+            elif self.watched in (24, 100):
+                self._find()
+            if "first_non_finite" not in self.seen and any(r.non_finite for r in self.optimizers.records.values()):
+                self._read_losses(losses, frame)
+                self.seen["first_non_finite"] = {
+                    "finite": {n: math.isfinite(v) for n, v in self.values.items()},
+                    "step": step,
+                }
+            if self.watched == 1:
+                self._open(WINDOW)
+            elif self.calls.is_open and self.watched >= self._until:
+                self.calls.close()
+            if self.calls.is_open:
+                self.calls.tidy()
+            if self.average is not None and self.watched in (2, 3, 30, 31):
+                self._follow_average()
+
+    def before_probe(self) -> None:
+        """Prepare what a probe needs: updates of the next steps, and a few calls."""
+        if self.is_open:
+            with self._safely():
+                self.optimizers.want_updates()
+                if not self.calls.is_open and self._allowed():
+                    self._open(AGAIN)
+
+    def find(self) -> None:
+        """Search for networks now, if none is known."""
+        if self.is_open and not self.networks:
+            with self._safely():
+                self._find()
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Observe the calls that the user's ``sample`` makes."""
+        if not self.is_open:
+            yield
+            return
+        opened = False
+        with self._safely():
+            opened = not self.calls.is_open
+            if opened:
+                self.calls.open(self.networks)
+            self.calls.begin_sampling()
+        try:
+            yield
+        finally:
+            with self._safely():
+                counts = self.calls.end_sampling()
+                if self.is_open and counts:
+                    self.per_sample = {n.name: counts[id(n)] for n in self.networks if counts.get(id(n))}
+                if opened:
+                    self.calls.close()
+
+    def buffered(self) -> list[nn.Module]:
+        """Return all modules of the process that have buffers, found by a search in the first calls."""
+        self._searches += 1
+        if self._searches in (1, 3):
+            self._buffered = [weakref.ref(m) for m in living(nn.Module) if m._buffers]
+        return [m for r in self._buffered if (m := r()) is not None]
+
+    def signals(self) -> dict[str, float]:
+        """Return rates, gradient norms and relative updates of each network as signals."""
+        found: dict[str, float] = {}
+        for name, record in self._by_signal().items():
+            if math.isfinite(record.rate):
+                found[f"lr/{name}"] = record.rate
+            if record.measured and record.measured[-1].with_gradient:
+                found[f"grad_norm/{name}"] = record.norm
+            if record.updates:
+                found[f"update_ratio/{name}"] = record.updates[-1]
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that can be seen: rates, momenta, weight decay, batch size, critic steps."""
+        found: dict[str, Any] = {}
+        records = self._by_signal()
+        for name, key in (("generator", "lr_g"), ("discriminator", "lr_d"), ("critic", "lr_d")):
+            if name in records and records[name].highest > 0:
+                found[key] = records[name].highest
+        stepping = [r for r in records.values() if r.steps]
+        if len(stepping) == 1:
+            found["lr"] = stepping[0].highest
+        betas = [r.defaults["betas"] for r in stepping if r.defaults.get("betas")]
+        if betas:
+            found["beta1"] = float(max(b[0] for b in betas))
+        decays = [
+            float(r.defaults["weight_decay"])
+            for r in stepping
+            if isinstance(r.defaults.get("weight_decay"), int | float)
+        ]
+        if decays and max(decays) > 0:
+            found["weight_decay"] = max(decays)
+        batches = [g.batch for g in self.graphs.values() if g.batch]
+        if batches:
+            found["batch_size"] = min(batches)
+        d, g = records.get("discriminator"), records.get("generator")
+        if d is not None and g is not None and min(d.steps, g.steps) >= 8:
+            found["n_critic"] = round(d.steps / g.steps, 1)
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return facts about the loop's structure."""
+        found: dict[str, Any] = {}
+        if self.networks:
+            found["networks"] = {
+                n.name: {
+                    "role": n.role,
+                    "parameters": sum(p.numel() for p in n.module.parameters()),
+                    "class": type(n.module).__name__,
+                }
+                for n in self.networks
+            }
+        live = [r for r in self.optimizers.records.values() if r.steps]
+        if live:
+            found["optimizers"] = {
+                r.name or r.kind: {"class": r.kind, "steps": r.steps, "rate": r.rate, "networks": self._held(r)}
+                for r in live
+            }
+        if self.per_sample:
+            found["calls_per_sample"] = dict(self.per_sample)
+        sizes = {
+            n.role: sum(p.numel() for p in n.module.parameters())
+            for n in self.networks
+            if n.role in ("generator", "discriminator")
+        }
+        if len(sizes) == 2 and sizes["generator"]:
+            found["parameter_ratio"] = sizes["discriminator"] / sizes["generator"]
+        operations = set().union(*(g.operations for g in self.graphs.values())) if self.graphs else set()
+        if operations:
+            found["operations"] = sorted(operations)
+        for network in self.networks:
+            if network.role in ("generator", "decoder") and self.per_sample.get(network.name):
+                kinds = {
+                    f"{m.kernel_size[0]}/{m.stride[0]}"
+                    for m in network.module.modules()
+                    if isinstance(m, nn.ConvTranspose2d) and m.stride[0] > 1
+                }
+                found["transposed"] = ", ".join(sorted(kinds))
+        if self.average is not None and not math.isnan(self.average.decay):
+            found["ema_decay"] = self.average.decay
+        return found
+
+    def view(self, **more: Any) -> Observed:
+        """Return what inspections look at."""
+        records = list(self.optimizers.records.values())
+        return Observed(
+            networks=self.networks,
+            optimizers=[r for r in records if r.steps],
+            idle=[r for r in records if not r.steps and r.optimizer() is not None],
+            flows=self.optimizers.flows,
+            graphs=self.graphs,
+            values=self.values,
+            calls=self.calls.calls,
+            per_sample=self.per_sample,
+            average=self.average,
+            watched=self.watched,
+            step=self.step,
+            total=self.total,
+            alphas=self.alphas,
+            more=self.seen,
+            **more,
+        )
+
+    def network_signal(self, network: Network) -> str:
+        """Return the name of a network in signals: its role if it is the only one of it, else its own name."""
+        same = [n for n in self.networks if n.role == network.role and n.trained]
+        return (
+            network.role
+            if network.role != "model" and len(same) == 1
+            else re.sub(r"\W+", "_", network.name).strip("_") or "model"
+        )
+
+    # ---- internals ---------------------------------------------------------------------------------------------------------
+
+    def _allowed(self) -> bool:
+        return self.cost <= SHARE * (time.perf_counter() - self.started)
+
+    @contextmanager
+    def _safely(self) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+        self.spent += time.perf_counter() - begin
+
+    def _new_optimizers(self) -> bool:
+        return self._scans < 12 and not self._known >= {k for k, r in self.optimizers.records.items() if r.steps}
+
+    def _open(self, calls: int) -> None:
+        if self.networks:
+            self.calls.open(self.networks)
+            self._until = self.watched + calls
+
+    def _find(self) -> None:
+        """Find optimizers and networks by searching the objects of the process."""
+        self._scans += 1
+        for optimizer in living(torch.optim.Optimizer):
+            if self.optimizers.only is not None and id(optimizer) not in self.optimizers.only:
+                continue
+            record = self.optimizers.add(optimizer)
+        for name, optimizer in self.given_optimizers.items():
+            self.optimizers.add(optimizer).name = name
+        for key, record in self.optimizers.records.items():
+            record.name = record.name or self.names.get(key, "")
+        self._known = frozenset(k for k, r in self.optimizers.records.items() if r.steps)
+        modules = living(nn.Module)
+        sets = [set(r.ids) for r in self.optimizers.records.values()]
+        reached = set().union(*(g.parameters for g in self.graphs.values())) if self.graphs else set()
+        loose = reached - set().union(*sets) if sets else reached
+        if loose:
+            sets.append(loose)
+        given = {id(m): n for n, m in self.given.items()}
+        if self.given:
+            found = [Network(n, m, role_of(n, type(m).__name__)) for n, m in self.given.items()]
+            covered = set().union(*(set(map(id, m.parameters())) for m in self.given.values()))
+            found += find_networks([s - covered for s in sets if s - covered], self.names, modules)
+        else:
+            found = find_networks(sets, self.names | given, modules)
+        known = {id(n.module): n for n in self.networks}
+        self.networks = [known.get(id(n.module), n) for n in found]
+        self._averages(modules)
+        stepping = set().union(*(r.ids for r in self.optimizers.records.values() if r.steps), set())
+        for network in self.networks:
+            network.trained = any(id(p) in stepping for p in network.module.parameters())
+
+    def _averages(self, modules: Sequence[nn.Module]) -> None:
+        """Find a module of the same structure as a trained one that no optimizer holds: a moving average."""
+        held = set().union(*(r.ids for r in self.optimizers.records.values()), set())
+        for network in list(self.networks):
+            own = [(tuple(p.shape), p.dtype) for p in network.module.parameters()]
+            for module in modules:
+                if type(module) is not type(network.module) or module is network.module:
+                    continue
+                parameters = list(module.parameters())
+                if not parameters or any(id(p) in held for p in parameters):
+                    continue
+                if [(tuple(p.shape), p.dtype) for p in parameters] != own or any(
+                    n.module is module for n in self.networks
+                ):
+                    continue
+                if id(module) not in self.names:
+                    continue
+                copy = Network(self.names[id(module)], module, network.role, trained=False)
+                self.networks.append(copy)
+                if self.average is None:
+                    self.average = Average(copy, network)
+
+    def _follow_average(self) -> None:
+        average = self.average
+        assert average is not None
+        with torch.no_grad():
+            now = torch.cat([p.detach().flatten()[:2000] for p in average.network.module.parameters()]).float().cpu()
+            source = torch.cat([p.detach().flatten()[:2000] for p in average.of.module.parameters()]).float().cpu()
+        if self._ema_before is not None:
+            before, _ = self._ema_before
+            toward = source - before
+            size = float(toward.square().sum())
+            if size > 1e-20:
+                average.decay = min(1.0, max(0.0, 1 - float(((now - before) * toward).sum()) / size))
+            self._ema_before = None
+        else:
+            self._ema_before = (now, source)
+        pairs = list(zip(average.network.module.named_buffers(), average.of.module.named_buffers(), strict=False))
+        running = [(a, b) for (name, a), (_, b) in pairs if "running_" in name]
+        if running and self.watched >= 3:
+            moved = any(
+                float((b - _initial(name)).abs().max()) > 1e-3 for (name, _), (_, b) in pairs if "running_" in name
+            )
+            still = all(float((a - _initial(name)).abs().max()) == 0 for (name, a), _ in pairs if "running_" in name)
+            average.buffers_follow = not (moved and still) if moved else None
+
+    def _read_losses(self, losses: Mapping[str, Any], frame: Callable[[], FrameType | None]) -> None:
+        tensors = {
+            n: v for n, v in losses.items() if isinstance(v, Tensor) and v.grad_fn is not None and v.numel() == 1
+        }
+        place = frame()
+        if place is not None:
+            locals_ = {
+                n: v
+                for n, v in list(place.f_locals.items())
+                if isinstance(v, Tensor) and v.numel() == 1 and v.grad_fn is not None
+            }
+            same = {storage(v) for v in tensors.values()}
+            for name, value in locals_.items():
+                if storage(value) not in same:
+                    tensors.setdefault(name, value)
+        for name, loss in tensors.items():
+            graph = read_graph(loss)
+            if graph is not None:
+                self.graphs[name] = graph
+        given = {
+            n: v for n, v in losses.items() if isinstance(v, int | float) or (isinstance(v, Tensor) and v.numel() == 1)
+        }
+        self.values = {
+            n: float(v.detach() if isinstance(v, Tensor) else v)
+            for n, v in (given | {n: t for n, t in tensors.items() if n not in given}).items()
+        }
+        bare = [n for n, v in given.items() if isinstance(v, Tensor) and v.grad_fn is None]
+        self.seen["tensors_without_graph"] = bare if any(n in tensors for n in given) else []
+
+    def _by_signal(self) -> dict[str, OptimizerRecord]:
+        """Return the optimizer of each trained network by the network's name in signals."""
+        found: dict[str, OptimizerRecord] = {}
+        live = [r for r in self.optimizers.records.values() if r.steps]
+        for record in live:
+            networks = [n for n in self.networks if any(id(p) in record.ids for p in n.module.parameters())]
+            if len(live) == 1 and len(networks) != 1:
+                found["all"] = record
+            for network in networks:
+                name = self.network_signal(network)
+                if name not in found or record.steps > found[name].steps:
+                    found[name] = record
+        return found
+
+    def _held(self, record: OptimizerRecord) -> list[str]:
+        return [n.name for n in self.networks if any(id(p) in record.ids for p in n.module.parameters())]
+
+
+def warn(text: str) -> None:
+    """Warn without ending the loop, also where warnings are errors."""
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    except Warning:
+        print(text, file=sys.stderr)
+
+
+def _initial(name: str) -> float:
+    return 1.0 if name.endswith("running_var") else 0.0

@@ -1,0 +1,144 @@
+"""Repetition of a recorded call on a copy of a network, with one input changed: does the input matter, does the mode?"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.networks import Network
+
+MOST = 20_000_000  # parameters of a network that is copied
+IGNORED = 0.01  # change of the output, in its standard deviations, below which an input counts as ignored
+
+
+def can_repeat(call: Call) -> bool:
+    """True if all arguments were plain tensors with the same number of rows."""
+    if not call.arguments or call.output is None or not call.plain:
+        return False
+    rows = {len(a.values) for a in call.arguments if a.values.ndim}
+    return len(rows) == 1 and all(a.values.ndim for a in call.arguments) and rows.pop() >= 4
+
+
+def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
+    """Vary each argument of one number or class per row, and measure how much the output changes.
+
+    Returns:
+        ``ignored``: index of an argument without effect, or None; ``effect``: the largest change of the output that it caused, over
+        the output's standard deviation. None if there is no such argument.
+    """
+    copied = _copy(network)
+    if copied is None:
+        return None
+    values = [a.values for a in call.arguments]
+    rows = len(values[0])
+    found: dict[str, Any] | None = None
+    with _quiet():
+        before = _first(copied(*values))
+        size = float(before.float().std())
+        for i, value in enumerate(values[1:], 1):
+            small = value.ndim == 1 or (value.ndim == 2 and value.shape[1] <= 128)
+            if not small or not _varies(value):
+                continue
+            effect = 0.0
+            for shift in (1, rows // 2):
+                changed = [v.roll(shift, 0) if j == i else v for j, v in enumerate(values)]
+                after = _first(copied(*changed))
+                effect = max(effect, float((after - before).float().square().mean().sqrt()) / max(size, 1e-12))
+            found = {
+                "network": network.name,
+                "ignored": None,
+                "effect": effect,
+                "shape": tuple(call.arguments[i].shape),
+            }
+            if effect < IGNORED:
+                return found | {"ignored": i}
+    return found
+
+
+def test_modes(network: Network, call: Call) -> dict[str, Any] | None:
+    """Compare the output in training and in evaluation mode for the same input."""
+    copied = _copy(network)
+    if copied is None:
+        return None
+    values = [a.values for a in call.arguments]
+    with _quiet():
+        evaluated = _first(copied.eval()(*values)).float()
+        trained = _first(copied.train()(*values)).float()
+    difference = float((evaluated - trained).square().mean().sqrt()) / max(float(trained.std()), 1e-12)
+    return {"network": network.name, "difference": difference, "sampled": "training" if call.training else "evaluation"}
+
+
+def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
+    """Compare the output for some rows with the output for the same rows among others, in evaluation mode."""
+    copied = _copy(network)
+    if copied is None:
+        return None
+    values = [a.values for a in call.arguments]
+    rows = len(values[0])
+    part = rows // 2
+    with _quiet():
+        together = _first(copied(*values)).float()
+        if not together.ndim or together.shape[0] != rows:
+            return None
+        alone = _first(copied(*(v[:part] for v in values))).float()
+        again = _first(copied(*values)).float()
+    size = max(float(together.std()), 1e-12)
+    if alone.shape[0] != part or float((again - together).abs().max()) > 1e-4 * size:
+        return None  # it draws random numbers
+    difference = float((alone - together[:part]).square().mean().sqrt()) / size
+    return {"network": network.name, "difference": difference}
+
+
+def test_future(network: Network, call: Call) -> dict[str, Any] | None:
+    """Change the last element of a sequence, and see whether outputs of earlier elements change.
+
+    Only for outputs (n, T, ...) of inputs (n, T, ...) with the same T of at least 4.
+    """
+    first, output = call.arguments[0].values, call.output
+    sequence = first.ndim == (3 if first.is_floating_point() else 2) or first.ndim == 5
+    if output is None or not sequence or output.ndim < 3 or first.shape[1] < 4 or output.shape[1] != first.shape[1]:
+        return None
+    copied = _copy(network)
+    if copied is None:
+        return None
+    changed = first.clone()
+    changed[:, -1] = first[:, -1].roll(1, 0)
+    rest = [a.values for a in call.arguments[1:]]
+    with _quiet():
+        before, after = _first(copied(first, *rest)).float(), _first(copied(changed, *rest)).float()
+        again = _first(copied(first, *rest)).float()
+    size = max(float(before.std()), 1e-12)
+    if float((again - before).abs().max()) > 1e-4 * size or bool((changed == first).all()):
+        return None
+    own = float((after - before)[:, -1].square().mean().sqrt()) / size
+    earlier = float((after - before)[:, :-1].square().mean(0).flatten(1).mean(1).max().sqrt()) / size
+    return {"network": network.name, "own": own, "earlier": earlier}
+
+
+def _copy(network: Network) -> Any:
+    if sum(p.numel() for p in network.module.parameters()) > MOST:
+        return None
+    module = copy.deepcopy(network.module)
+    for inner in module.modules():
+        inner._forward_hooks.clear()
+        inner._forward_pre_hooks.clear()
+    return module.eval()
+
+
+def _varies(value: Tensor) -> bool:
+    first = value[:1]
+    return bool((value != first).any())
+
+
+def _first(output: Any) -> Tensor:
+    while isinstance(output, tuple | list):
+        output = output[0]
+    if not isinstance(output, Tensor):
+        output = output.sample
+    return output.detach()
+
+
+def _quiet() -> Any:
+    return torch.no_grad()

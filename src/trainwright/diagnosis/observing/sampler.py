@@ -1,0 +1,215 @@
+"""Test of a diffusion loop's sampler: with an exact denoiser of Gaussian data, it must return Gaussian data.
+
+For x0 ~ N(m, s^2) and x_t = sqrt(a) x0 + sqrt(1 - a) e, the best prediction of x0 is
+m + sqrt(a) s^2 / (a s^2 + 1 - a) (x_t - sqrt(a) m). Those of e and of v = sqrt(a) e - sqrt(1 - a) x0 follow from it
+(Ho et al. 2020; Salimans and Ho 2022 for v).
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.networks import Network
+
+Prediction = Literal["noise", "clean", "velocity"]
+TYPES: tuple[Prediction, ...] = ("noise", "clean", "velocity")
+NAMES = (
+    "alphas_cumprod",
+    "alpha_bar",
+    "alphas_bar",
+    "alpha_hat",
+    "alphas_hat",
+    "alpha_cumprod",
+    "abar",
+    "bar",
+    "alpha_bars",
+)
+DRAWN = 48
+
+
+def find_alphas(scopes: Iterator[tuple[str, Any]]) -> Tensor | None:
+    """Return alpha-bar (steps,) if one of these objects is, or holds, such a schedule.
+
+    A schedule has 8 to 5,000 values that decrease from near 1. A name with ``sqrt`` says that it holds roots.
+    """
+    for name, value in scopes:
+        for inner, candidate in [
+            (name, value),
+            *((n, getattr(value, n, None)) for n in NAMES if not isinstance(value, Tensor | np.ndarray)),
+        ]:
+            found = _as_alphas(inner, candidate)
+            if found is not None:
+                return found
+    return None
+
+
+def scopes_of(function: Callable[..., Any], frame: FrameType | None) -> Iterator[tuple[str, Any]]:
+    """Yield what a function can see: its closure, its globals, and the variables of a frame."""
+    inner = getattr(function, "__func__", function)
+    code = getattr(inner, "__code__", None)
+    if code is not None and inner.__closure__:
+        for name, cell in zip(code.co_freevars, inner.__closure__, strict=False):
+            try:
+                yield name, cell.cell_contents
+            except ValueError:
+                continue
+    owner = getattr(function, "__self__", None)
+    if owner is not None:
+        yield from list(getattr(owner, "__dict__", {}).items())
+    if frame is not None:
+        yield from list(frame.f_locals.items())
+        if "self" in frame.f_locals:
+            yield from list(getattr(frame.f_locals["self"], "__dict__", {}).items())
+    yield from itertools.islice(list(getattr(inner, "__globals__", {}).items()), 2000)
+
+
+def _as_alphas(name: str, value: Any) -> Tensor | None:
+    if isinstance(value, nn.Module) and not isinstance(value, Tensor):
+        return None
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f":
+        value = torch.from_numpy(value.astype(np.float32))
+    if not isinstance(value, Tensor) or value.ndim != 1 or not 8 <= len(value) <= 5000 or not value.is_floating_point():
+        return None
+    values = value.detach().float().cpu()
+    if "sqrt" in name.lower():
+        values = values.square()
+    falling = bool((values[1:] <= values[:-1]).all())
+    if falling and 0.9 < float(values[0]) <= 1.0 and 0 <= float(values[-1]) < 0.5:
+        return values.clamp(1e-8, 1 - 1e-8)
+    return None
+
+
+def time_index(times: Tensor, steps: int) -> Tensor | None:
+    """Return the index into a schedule that each time step means, for integers and for fractions of the schedule."""
+    t = times.detach().float().flatten().cpu()
+    whole = bool((t == t.round()).all())
+    if whole and float(t.max()) > 1.0 and float(t.max()) < steps:
+        return t.long()
+    if whole and float(t.max()) <= 1.0 and not times.is_floating_point():
+        return t.long()
+    if float(t.max()) <= 1.0 and float(t.min()) >= 0.0:
+        return (t * steps).round().clamp(0, steps - 1).long()
+    return None
+
+
+def infer_prediction(calls: list[Call], alphas: Tensor, low: float, high: float) -> Prediction | None:
+    """Infer what a network is trained to predict from the gradients of a mean squared error at its output.
+
+    The gradient is 2 (output - target) / n, so it gives the target. The prediction is that for which the clean image implied by
+    input and target lies in the range of the data and the noise has a standard deviation of 1.
+    """
+    votes: dict[Prediction, int] = {}
+    for call in calls:
+        if call.gradient is None or call.output is None or len(call.arguments) < 2:
+            continue
+        x, t = call.arguments[0].values.float(), call.arguments[1].values
+        index = time_index(t, len(alphas))
+        rows = min(len(x), len(call.output), len(call.gradient))
+        if index is None or len(index) < rows or call.output.shape[1:] != x.shape[1:]:
+            continue
+        count = call.gradient_numel
+        target = (call.output[:rows].float() - call.gradient[:rows].float() * count / 2).cpu()
+        x = x[:rows].cpu()
+        a = alphas[index[:rows]].reshape(-1, *[1] * (x.ndim - 1))
+        middle = (a > 0.1) & (a < 0.95)
+        keep = middle.flatten()
+        if int(keep.sum()) < 3:
+            continue
+        implied = {
+            "noise": ((x - (1 - a).sqrt() * target) / a.sqrt(), target),
+            "clean": (target, (x - a.sqrt() * target) / (1 - a).sqrt()),
+            "velocity": (a.sqrt() * x - (1 - a).sqrt() * target, (1 - a).sqrt() * x + a.sqrt() * target),
+        }
+        width = high - low
+        errors: dict[Prediction, float] = {}
+        for kind in TYPES:
+            clean, noise = (v[keep] for v in implied[kind])
+            outside = float(((clean < low - 0.05 * width) | (clean > high + 0.05 * width)).float().mean())
+            errors[kind] = outside + abs(float(noise.std()) - 1)
+        best: Prediction = min(errors, key=lambda k: errors[k])
+        if errors[best] < 0.12 and sorted(errors.values())[1] > 2 * errors[best] + 0.05:
+            votes[best] = votes.get(best, 0) + 1
+    sure = [kind for kind in TYPES if votes.get(kind, 0) >= 2]
+    sure.sort(key=lambda kind: -votes[kind])
+    return sure[0] if sure else None
+
+
+def test_sampler(
+    sample: Callable[[int], Any], network: Network, alphas: Tensor, prediction: Prediction, low: float, high: float
+) -> dict[str, Any]:
+    """Draw samples with the network's output replaced by exact predictions for Gaussian data.
+
+    Args:
+        sample: the user's function.
+        network: the denoiser that it calls.
+        alphas: alpha-bar of the schedule.
+        prediction: what the network is trained to predict.
+        low: smallest value of the data.
+        high: largest value of the data.
+
+    Returns:
+        ``passes``: True if mean and standard deviation come back; ``passes_as``: another prediction for which they do.
+    """
+    middle, half = (low + high) / 2, (high - low) / 2
+    mean, std = middle + 0.15 * half, 0.25 * half
+    found = {
+        "network": network.name,
+        "prediction": prediction,
+        "expected_mean": mean,
+        "expected_std": std,
+        "passes_as": None,
+    }
+    for kind in (prediction, *(k for k in TYPES if k != prediction)):
+        result = _draw(sample, network.module, alphas, kind, mean, std)
+        if result is None:
+            return found | {"prediction": None, "passes": True}
+        passes = abs(result[0] - mean) < 0.6 * std and 0.5 < result[1] / std < 1.7
+        if kind == prediction:
+            found |= {"mean": result[0], "std": result[1], "passes": passes}
+            if passes:
+                return found
+        elif passes:
+            return found | {"passes_as": kind}
+    return found
+
+
+def _draw(
+    sample: Callable[[int], Any], module: nn.Module, alphas: Tensor, kind: Prediction, mean: float, std: float
+) -> tuple[float, float] | None:
+    understood = [True]
+
+    def exact(_: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> Any:
+        values = [*args, *kwargs.values()]
+        tensors = [v for v in values if isinstance(v, Tensor)]
+        result = output if isinstance(output, Tensor) else getattr(output, "sample", None)
+        if len(tensors) < 2 or not isinstance(result, Tensor) or result.shape != tensors[0].shape:
+            understood[0] = False
+            return None
+        x, t = tensors[0].float(), tensors[1]
+        index = time_index(t, len(alphas))
+        if index is None:
+            understood[0] = False
+            return None
+        a = alphas.to(x.device)[index.to(x.device)].reshape(-1, *[1] * (x.ndim - 1))
+        clean = mean + a.sqrt() * std**2 / (a * std**2 + 1 - a) * (x - a.sqrt() * mean)
+        noise = (x - a.sqrt() * clean) / (1 - a).sqrt()
+        value = {"noise": noise, "clean": clean, "velocity": a.sqrt() * noise - (1 - a).sqrt() * clean}[kind]
+        if isinstance(output, Tensor):
+            return value.to(output.dtype)
+        output.sample = value.to(result.dtype)
+        return output
+
+    handle = module.register_forward_hook(exact, with_kwargs=True)
+    try:
+        drawn = torch.as_tensor(sample(DRAWN)).detach().float()
+    finally:
+        handle.remove()
+    if not understood[0] or not bool(torch.isfinite(drawn).all()):
+        return None if not understood[0] else (float("inf"), float("inf"))
+    return float(drawn.mean()), float(drawn.std())

@@ -1,0 +1,92 @@
+"""Samples off the data: noise, saturated or out of range, so that hardly any sample lies among real data."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    warmed_up,
+)
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "precision": Bound(
+        0.15,
+        "share of samples among real data, over that of other real data",
+        "ours; Kynkaanniemi et al. 2019 for precision",
+    ),
+    "coverage": Bound(
+        0.15, "share of real data near a sample, over that of other real data", "ours; Naeem et al. 2020"
+    ),
+    "texture": Bound(
+        4.0, "energy in the finest detail over that of real images, or its inverse: a sign of noise", "ours"
+    ),
+    "contrast": Bound(1.6, "contrast over that of real images, or its inverse", "ours"),
+    "spread": Bound(2.0, "mean squared distance of two samples over that of two real images", "ours"),
+    "warm_up": Bound(0.25, "share of the planned steps before the first judgement", "ours"),
+    "rising": Bound(1.25, "growth over three readings above which samples still approach the data", "ours"),
+    "readings": Bound(2, "consecutive readings", "ours"),
+}
+
+
+def detect(h: History) -> Judgement:
+    """Detect samples that are not among real data while their texture, contrast or spread is far from real."""
+    precision, coverage = h.get("samples/precision"), h.get("samples/coverage")
+    if precision is None or coverage is None:
+        return Unknown("samples and real data, to see whether samples lie among them")
+    steps = precision.steps
+    best = {n: (s.last if (s := h.get(f"real/{n}")) is not None else 0.9) for n in ("precision", "coverage")}
+    low = precision.values < BOUNDS["precision"].value * best["precision"]
+    low &= coverage.at(steps) < BOUNDS["coverage"].value * best["coverage"]
+    far = np.zeros(len(steps), dtype=bool)
+    shown = [
+        (
+            "samples/precision",
+            precision,
+            BOUNDS["precision"].value * best["precision"],
+            "only {percent} % of the samples lie among real data",
+        )
+    ]
+    for name, bound, said in (
+        (
+            "samples/top_octave_ratio",
+            "texture",
+            "their finest detail has {value} times the energy of real images (noise, or no detail)",
+        ),
+        ("samples/contrast_ratio", "contrast", "their contrast is {value} times that of real images"),
+        ("samples/diversity_ratio", "spread", "two samples differ {value} times as much as two real images"),
+        ("samples/range_ratio", "contrast", "their range is {value} times that of real data"),
+    ):
+        series = h.get(name)
+        if series is None:
+            continue
+        values = np.nan_to_num(series.at(steps), nan=1.0)
+        limit = BOUNDS[bound].value
+        outside = (values > limit) if bound == "spread" else (values > limit) | (values < 1 / limit)
+        far |= outside
+        if outside[-1]:
+            shown.append((name, series, limit, said))
+    late = steps > warmed_up(h, BOUNDS["warm_up"].value)
+    sharpness = precision.values + coverage.at(steps)
+    before = sharpness[np.maximum(np.arange(len(steps)) - 3, 0)]
+    rising = (sharpness > BOUNDS["rising"].value * before) & (sharpness > 0.02)
+    stretch = persistent(steps, low & far & late & ~rising, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    return observation(stretch, "sick", *(evidence(n, s, stretch, a, t) for n, s, a, t in shown))
+
+
+SYMPTOM = Symptom(
+    name="off_data",
+    title="samples are off the data",
+    what="Hardly any sample lies among real data: samples are noise, saturated, out of range, or of another texture.",
+    measured="Precision and coverage over their values for real data, with texture, contrast, range and spread of the samples.",
+    bounds=BOUNDS,
+    detect=detect,
+    explains=("mode_dropping", "blur", "colour_cast", "checkerboard", "oscillation"),
+)

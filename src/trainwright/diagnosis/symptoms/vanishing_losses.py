@@ -1,0 +1,89 @@
+"""Vanishing losses: adversarial losses that are pinned to one value or vanish, so that nothing is learned from them."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    thin,
+    warmed_up,
+)
+from trainwright.diagnosis.history import History
+
+BOUNDS = {
+    "moves": Bound(
+        2e-3,
+        "range of a loss over the last quarter of its readings, over its size: below it the loss is pinned",
+        "ours",
+    ),
+    "nothing": Bound(1e-3, "a loss below this vanishes", "ours"),
+    "readings": Bound(4, "consecutive readings", "ours"),
+    "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
+}
+PAIRS = (
+    ("discriminator/loss", "generator/loss"),
+    ("discriminator/term", "generator/adversarial"),
+    ("critic/loss", "generator/loss"),
+)
+
+
+def detect(h: History) -> Judgement:
+    """Detect that both adversarial losses are constant, or that the discriminator's is 0 and the generator's is constant."""
+    for first, second in PAIRS:
+        d, g = h.get(first, least=12), h.get(second, least=12)
+        if d is None or g is None:
+            continue
+        d, g = thin(d), thin(g)
+        still = np.zeros(len(d), dtype=bool)
+        other = g.at(d.steps)
+        for i in range(8, len(d)):
+            part = slice(max(0, i - max(6, i // 4)), i + 1)
+            still[i] = _flat(d.values[part]) and _flat(other[part])
+        late = d.steps > warmed_up(h, BOUNDS["warm_up"].value)
+        stretch = persistent(d.steps, still & late, int(BOUNDS["readings"].value))
+        if stretch is not None:
+            return observation(
+                stretch,
+                "sick",
+                evidence(first, d, stretch, 0.0, f"{first} stays at {{value}}"),
+                evidence(second, g, stretch, 0.0, f"{second} stays at {{value}}"),
+            )
+        return None
+    return Unknown("the losses of discriminator and generator")
+
+
+def _flat(values: np.ndarray) -> bool:
+    values = values[np.isfinite(values)]
+    if len(values) < 4:
+        return False
+    size = float(np.median(np.abs(values)))
+    return bool(
+        np.max(np.abs(values)) < BOUNDS["nothing"].value or np.ptp(values) < BOUNDS["moves"].value * max(size, 1e-12)
+    )
+
+
+SYMPTOM = Symptom(
+    name="vanishing_losses",
+    title="adversarial losses are pinned or vanish",
+    what="Both adversarial losses stay at one value, so neither network learns from the other.",
+    measured="Range of both losses over the last quarter of their readings.",
+    bounds=BOUNDS,
+    detect=detect,
+    kinds=("adversarial",),
+    explains=(
+        "critic_dominance",
+        "mode_dropping",
+        "mode_collapse",
+        "blur",
+        "colour_cast",
+        "checkerboard",
+        "off_data",
+        "dead_critic",
+        "plateau",
+    ),
+)

@@ -1,0 +1,287 @@
+"""Inspections of small real loops: each fault is named within the first steps, and the repaired loop stays silent."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import trainwright
+from trainwright.diagnosis.watch import Watch
+
+BCE = F.binary_cross_entropy_with_logits
+
+
+def mlp(*widths: int, last: nn.Module | None = None, norm: bool = False) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if norm and b != widths[-1] else []), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1], *([last] if last is not None else []))
+
+
+def points(n: int = 400) -> torch.Tensor:
+    g = torch.Generator().manual_seed(1)
+    return torch.rand(n, 8, generator=g) * 1.6 - 0.8
+
+
+def gan(fault: str = "", steps: int = 30) -> Watch:
+    torch.manual_seed(0)
+    real, G, D = (
+        points(),
+        mlp(4, 32, 8, last=nn.Tanh()),
+        mlp(8, 32, 1, last=nn.Sigmoid() if fault == "sigmoid_twice" else None, norm=fault == "batch_norm_in_critic"),
+    )
+    if fault == "data_range":
+        real = (real + 1) * 100
+    opt_g = torch.optim.Adam(
+        G.parameters() if fault != "parameters_shared" else [*G.parameters(), *D.parameters()], 1e-3
+    )
+    opt_d = torch.optim.Adam(D.parameters(), 0.0 if fault == "lr_zero" else 1e-3)
+    z = torch.randn(32, 4)
+    watch = trainwright.watch(total=steps, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(steps):
+        batch = real[torch.randint(len(real), (32,))]
+        noise = z if fault == "noise_drawn_once" else torch.randn(32, 4)
+        if fault == "sqrt_at_zero" and step == 10:
+            with torch.no_grad():
+                for p in D.parameters():
+                    p.zero_()
+        if fault not in ("gradients_not_cleared", "gradients_of_other_loss"):
+            opt_d.zero_grad()
+        fake = G(noise)
+        penalty = torch.zeros(())
+        if fault in ("batch_norm_in_critic", "penalty_without_graph", "sqrt_at_zero"):
+            middle = ((batch + fake) / 2).detach().requires_grad_()
+            (slope,) = torch.autograd.grad(D(middle).sum(), middle, create_graph=fault != "penalty_without_graph")
+            penalty = (slope.square().sum(1).sqrt() - 1).square().mean()
+        one, zero = (
+            (torch.ones(32, 1), torch.zeros(32, 1))
+            if fault != "loss_shapes_broadcast"
+            else (torch.ones(32), torch.zeros(32))
+        )
+        if fault == "loss_shapes_broadcast":
+            loss_d = ((D(batch) - one) ** 2).mean() + ((D(fake.detach()) - zero) ** 2).mean()
+        elif fault == "wrong_sign":
+            loss_d = D(fake.detach()).mean() - D(batch).mean()
+        else:
+            real_label = zero if fault == "labels_alike" else one
+            loss_d = BCE(D(batch), real_label) + BCE(D(fake.detach()), zero) + penalty
+        loss_d.backward()
+        if fault != "optimizer_never_steps":
+            opt_d.step()
+        opt_g.zero_grad()
+        made = fake.detach() if fault == "not_trained" else fake
+        score = D(made)
+        if fault == "wrong_sign":
+            loss_g = score.mean()
+        elif fault == "loss_shapes_broadcast":
+            loss_g = ((score - one) ** 2).mean()
+        else:
+            loss_g = BCE(score, zero if fault == "labels_do_not_oppose" else one)
+        if fault == "gradients_of_other_loss":
+            opt_d.zero_grad()  # too early: the generator's loss adds to it
+        loss_g.backward()
+        opt_g.step()
+        more = {"gp": penalty} if fault in ("batch_norm_in_critic", "penalty_without_graph", "sqrt_at_zero") else {}
+        watch(step, loss_D=loss_d, loss_G=loss_g, **more)
+    watch.diagnose()
+    return watch
+
+
+def found(watch: Watch) -> dict[str, str]:
+    assert watch.failed is None and watch.observer.failed is None
+    return {r["cause"]: r["message"] for r in watch.history().facts["inspections"]}
+
+
+def test_a_sound_gan_shows_nothing():
+    assert found(gan()) == {}
+
+
+@pytest.mark.parametrize(
+    "fault, cause, words",
+    [
+        ("gradients_not_cleared", "gradients_not_cleared", "opt_d"),
+        ("gradients_of_other_loss", "gradients_of_other_loss", "opt_d"),
+        ("optimizer_never_steps", "optimizer_never_steps", "opt_d has made no step"),
+        ("parameters_shared", "parameters_shared", "opt_d and opt_g"),
+        ("not_trained", "not_trained", "no gradient reaches G"),
+        ("lr_zero", "lr_zero", "opt_d is 0"),
+        ("labels_do_not_oppose", "labels_do_not_oppose", "so does D"),
+        ("labels_alike", "labels_do_not_oppose", "alike"),
+        ("wrong_sign", "wrong_sign", "G lowers"),
+        ("sigmoid_twice", "sigmoid_twice", "loss_D"),
+        ("loss_shapes_broadcast", "loss_shapes_broadcast", "(32, 32)"),
+        ("batch_norm_in_critic", "batch_norm_in_critic", "D has BatchNorm"),
+        ("penalty_without_graph", "penalty_without_graph", "gp has no gradient"),
+        ("sqrt_at_zero", "sqrt_at_zero", "square root"),
+        ("data_range", "data_range", "tanh"),
+        ("noise_drawn_once", "noise_drawn_once", "same noise"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_gan_is_named_in_the_loops_own_words(fault, cause, words):
+    watch = gan(fault)
+    said = found(watch)
+    assert cause in said, said
+    assert words in said[cause]
+    first = watch.latest.alarms[0]
+    assert first.symptom.name == "wiring" or watch.latest.verdict == "crashed"
+    assert cause in [c.cause.name for c in first.causes[:1]] or watch.latest.verdict == "crashed"
+
+
+def test_the_generators_gradient_left_in_the_discriminator_is_told_from_accumulation():
+    torch.manual_seed(0)
+    net, data = mlp(8, 16, 8), points()
+    opt = torch.optim.SGD(net.parameters(), 0.01)
+    watch = trainwright.watch(total=40, say=None)
+    for step in range(40):
+        loss = (net(data[:32]) - data[:32] * torch.rand(())).square().mean()
+        loss.backward()
+        if step % 4 == 3:  # accumulation over four batches
+            opt.step()
+            opt.zero_grad()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert "gradients_not_cleared" not in found(watch) and "gradients_of_other_loss" not in found(watch)
+
+
+@pytest.mark.parametrize("buffers", [False, True])
+def test_an_average_without_buffers_is_found(buffers):
+    torch.manual_seed(0)
+    real, net = points(), mlp(4, 32, 8, norm=True)
+    average = copy.deepcopy(net).eval()
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = trainwright.watch(total=60, sample=lambda n: average(torch.randn(n, 4)), real=real, say=None)
+    for step in range(60):
+        loss = (net(torch.randn(32, 4)) * 3 - real[torch.randint(len(real), (32,))]).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        with torch.no_grad():
+            for a, b in zip(average.parameters(), net.parameters(), strict=True):
+                a.lerp_(b, 0.1)
+            if buffers:
+                for a, b in zip(average.buffers(), net.buffers(), strict=True):
+                    a.copy_(b)
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("ema_without_buffers" in found(watch)) is not buffers
+    assert watch.observer.average is not None and abs(watch.observer.average.decay - 0.9) < 1e-3
+
+
+class Conditioned(nn.Module):
+    def __init__(self, ignored: bool) -> None:
+        super().__init__()
+        self.ignored, self.net = ignored, mlp(9, 64, 8)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.net(torch.cat([x, t.float()[:, None] / 50 * (1e-5 if self.ignored else 1.0)], 1))
+
+
+def diffusion(fault: str = "", steps: int = 150) -> Watch:
+    """Points diffused with 50 steps; the network predicts the noise."""
+    torch.manual_seed(0)
+    data = points() * (30 if fault == "latents_not_scaled" else 1)
+    alphas_cumprod = torch.cumprod(1 - torch.linspace(2e-3, 0.25, 50), 0)
+    net = Conditioned(fault == "conditioning_ignored")
+    opt = torch.optim.Adam(net.parameters(), 2e-3)
+
+    def sample(n: int) -> torch.Tensor:
+        x = torch.randn(n, 8)
+        for t in range(49, -1, -1):
+            a = alphas_cumprod[t]
+            before = alphas_cumprod[t - 1] if t else torch.tensor(1.0)
+            if fault == "sampler_step_mismatch":
+                before = alphas_cumprod[max(0, t - 1)] * 0 + a * 0.99
+            out = net(x, torch.full((n,), t))
+            clean = out if fault == "prediction_type_mismatch" else (x - (1 - a).sqrt() * out) / a.sqrt()
+            noise = (x - a.sqrt() * clean) / (1 - a).sqrt()
+            x = before.sqrt() * clean + (1 - before).sqrt() * noise
+        return x
+
+    watch = trainwright.watch(total=steps, sample=sample, real=data, say=None)
+    for step in range(steps):
+        x0 = data[torch.randint(len(data), (64,))]
+        t, e = torch.randint(0, 50, (64,)), torch.randn(64, 8)
+        a = alphas_cumprod[t][:, None]
+        loss = F.mse_loss(net(a.sqrt() * x0 + (1 - a).sqrt() * e, t), e)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    return watch
+
+
+@pytest.mark.parametrize(
+    "fault", ["", "conditioning_ignored", "sampler_step_mismatch", "prediction_type_mismatch", "latents_not_scaled"]
+)
+def test_faults_of_a_diffusion_loop_are_found_and_a_sound_one_shows_nothing(fault):
+    watch = diffusion(fault)
+    said = found(watch)
+    assert set(said) == ({fault} if fault else set()), said
+    if not fault:
+        assert watch.observer.seen["sampler"]["prediction"] == "noise" and watch.observer.seen["sampler"]["passes"]
+
+
+def test_parameters_that_no_optimizer_holds_are_found_and_a_fixed_feature_network_is_not():
+    torch.manual_seed(0)
+    net, features, data = nn.ModuleDict({"body": mlp(8, 16, 16), "head": nn.Linear(16, 8)}), mlp(8, 4), points()
+    for fault in (True, False):
+        opt = torch.optim.Adam(net["head"].parameters() if fault else net.parameters(), 1e-3)
+        watch = trainwright.watch(total=30, say=None, optimizers={"opt": opt})
+        for step in range(30):
+            batch = data[torch.randint(len(data), (16,))]
+            out = net["head"](net["body"](batch))
+            loss = (out - batch).square().mean() + (features(out) - features(batch).detach()).square().mean()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            watch(step, loss=loss)
+        watch.diagnose()
+        assert ("parameters_not_optimized" in found(watch)) is fault, found(watch)
+        watch.observer.close()
+
+
+def test_a_state_carried_from_batch_to_batch_is_found():
+    torch.manual_seed(0)
+    net, head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 4)
+    opt = torch.optim.Adam([*net.parameters(), *head.parameters()], 1e-3)
+    for carried in (True, False):
+        watch, state = trainwright.watch(total=30, say=None), None
+        for step in range(30):
+            x = torch.randn(16, 6, 4)
+            out, (h, c) = net(x, state)
+            state = (h.detach(), c.detach()) if carried else None
+            loss = (head(out) - x).square().mean()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            watch(step, loss=loss)
+        watch.diagnose()
+        assert ("hidden_state_carried" in found(watch)) is carried
+        watch.observer.close()
+
+
+def test_a_cross_entropy_of_data_outside_its_range_is_found():
+    torch.manual_seed(0)
+    data, net = points(), mlp(8, 16, 8, last=nn.Sigmoid())
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    for fixed in (False, True):
+        target = (data + 1) / 2 if fixed else data
+        watch = trainwright.watch(total=20, sample=lambda n: net(torch.rand(n, 8)), real=target, say=None)
+        for step in range(20):
+            batch = target[torch.randint(len(target), (16,))]
+            loss = BCE(mlp_logits(net, batch), batch)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            watch(step, bce=loss)
+        watch.diagnose()
+        assert ("loss_outside_range" in found(watch)) is not fixed
+        watch.observer.close()
+
+
+def mlp_logits(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    return net[:-1](x)
