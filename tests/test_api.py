@@ -245,7 +245,7 @@ def test_a_diagnosis_of_a_run_has_causes_and_remedies_that_print():
     assert first.title and first.onset == 12 and first.severity == "sick" and "nearly identical" in first.evidence[0]
     assert str(first.causes[0]) == f"{first.causes[0].title} ({first.causes[0].reason})"
     assert first.remedies[0].advice in str(first.remedies[0])
-    assert "mode collapse, since step 6" in str(found) and "cause 1:" in str(found)
+    assert "mode collapse, since step 12" in str(found) and "cause 1:" in str(found)
     assert repr(found).startswith("Diagnosis('wgan_gp': sick, mode_collapse")
     page = found._repr_html_()
     assert page.startswith("<pre>") and html.escape(first.evidence[0]) in page and "<svg" in page

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -67,6 +68,11 @@ def test_weights_buffers_gradients_modes_and_random_numbers_are_the_same(sample_
     assert plain[1:4] == watched[1:4], "modes, draws and hooks"
 
 
+@cache
+def unwatched(steps: int):
+    return train(False, steps=steps)
+
+
 def points_of_failure() -> list[tuple[object, str]]:
     """Every function of the watch and of what it calls that could raise."""
     from trainwright.diagnosis import inspection
@@ -94,7 +100,7 @@ def points_of_failure() -> list[tuple[object, str]]:
     ids=lambda x: x if isinstance(x, str) else getattr(x, "__name__", "x").rpartition(".")[2],
 )
 def test_an_error_anywhere_ends_the_watching_and_not_the_loop(owner, name, monkeypatch, tmp_path):
-    plain = train(False, steps=30)
+    plain = unwatched(20)
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError("injected")
@@ -113,7 +119,7 @@ def test_an_error_anywhere_ends_the_watching_and_not_the_loop(owner, name, monke
         monkeypatch.setattr(owner, name, substitute)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            watched = train(True, steps=30, folder=tmp_path / substitute.__name__, every=4)
+            watched = train(True, steps=20, folder=tmp_path / substitute.__name__, every=5)
         monkeypatch.undo()
         assert all(torch.equal(a, b) for a, b in zip(plain[0], watched[0], strict=True))
         assert plain[1:3] == watched[1:3]

@@ -86,6 +86,13 @@ class Finding:
         """True if the run is sick and cannot recover without intervention."""
         return self.symptom.certain and self.severity == "sick"
 
+    def no_cause(self) -> str:
+        """Return a sentence for a finding without a likely cause: what is not known and would tell."""
+        missing = list(
+            dict.fromkeys(r.weight.reason.partition(";")[0] for r in self.causes if "unknown" in r.weight.reason)
+        )
+        return "no known cause fits" + (f"; it would help to know more: {', '.join(missing[:3])}" if missing else "")
+
     def sentence(self) -> str:
         """Return title, onset and first evidence in one line."""
         return f"{self.title} since step {self.onset}: {self.evidence[0]}"

@@ -558,8 +558,7 @@ def message(finding: Finding, found: Diagnosis, kind: str = "") -> str:
         if advice:
             lines.append(f"  do: {advice}")
     if not likely:
-        probes = ", ".join(sorted(r.cause.title for r in finding.causes[:3]))
-        lines.append("  no known cause fits" + (f"; to be ruled out: {probes}" if probes else ""))
+        lines.append(f"  {finding.no_cause()}")
     lines.append(f"  more: trainwright explain {finding.symptom.name}")
     return "\n".join(lines)
 

@@ -64,7 +64,7 @@ def _advice(finding: Finding, kinds: Collection[str]) -> list[str]:
         if ranked.weight.advice or ranked.cause.advice:
             lines.append(f"    do: {ranked.weight.advice or ranked.cause.advice}")
     if not likely:
-        lines.append("  no known cause fits")
+        lines.append(f"  {finding.no_cause()}")
     for remedy in foreign_remedies(finding, kinds)[:2]:
         lines.append(f"  try: {remedy_text(remedy, in_words=True)}")
     lines.append(f"  more: trainwright explain {finding.symptom.name}")

@@ -60,18 +60,27 @@ CAUSES = [
         title="there are too few images",
         of=("memorisation", "overfitting", "critic_dominance", "mode_dropping"),
         assess=_few,
+        advice="add images, or augment real and generated ones alike",
     ),
     Cause(
         name="trained_too_long",
         title="training has run for too many epochs",
         of=("memorisation", "overfitting"),
         assess=_long,
+        advice="stop at the best held-out value",
     ),
     Cause(
         name="data_range",
         title="the data are not in the range of the output",
         of=("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse", "spike"),
         assess=_range,
+        advice="scale the data to the range of the output",
     ),
-    Cause(name="colour_jitter", title="colour augmentation is too strong", of=("colour_cast",), assess=_augmentation),
+    Cause(
+        name="colour_jitter",
+        title="colour augmentation is too strong",
+        of=("colour_cast",),
+        assess=_augmentation,
+        advice="reduce the colour augmentation",
+    ),
 ]

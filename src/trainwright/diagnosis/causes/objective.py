@@ -149,6 +149,7 @@ CAUSES = [
         of=("posterior_collapse", "variance_collapse", "plateau"),
         assess=_reduction,
         kinds=("variational",),
+        advice="sum the error over the numbers of a sample, as the KL is summed; or divide the KL weight by that number",
     ),
     Cause(
         name="beta_above_threshold",
@@ -156,6 +157,7 @@ CAUSES = [
         of=("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
         assess=_beta,
         kinds=("variational",),
+        advice="lower the KL weight by a factor of 10",
     ),
     Cause(
         name="beta_too_small",
@@ -163,9 +165,14 @@ CAUSES = [
         of=("prior_hole", "overfitting", "mean_regression"),
         assess=_beta_small,
         kinds=("variational",),
+        advice="raise the KL weight, or draw samples from a density fitted to the codes",
     ),
     Cause(
-        name="group_weight", title="the weight of a loss term is too small", of=("loss_imbalance",), assess=group_weight
+        name="group_weight",
+        title="the weight of a loss term is too small",
+        of=("loss_imbalance",),
+        assess=group_weight,
+        advice="raise the weight of the term that is not learned",
     ),
     Cause(
         name="penalty_too_small",
@@ -173,6 +180,7 @@ CAUSES = [
         of=("exploding", "oscillation", "critic_dominance", "non_finite", "spike"),
         assess=_penalty_off,
         kinds=("adversarial",),
+        advice="use a gradient penalty of weight 10",
     ),
     Cause(
         name="penalty_too_large",
@@ -180,12 +188,14 @@ CAUSES = [
         of=("dead_critic", "oscillation", "generator_dominance", "mode_collapse", "plateau", "exploding"),
         assess=_penalty_large,
         kinds=("adversarial",),
+        advice="use a gradient penalty of weight 10",
     ),
     Cause(
         name="clipping_too_tight",
         title="gradient clipping is too tight",
         of=("slow", "plateau"),
         assess=_clipped,
+        advice="raise the limit of the gradient norm to the usual norm of the gradient",
     ),
     Cause(
         name="schedule_out_of_reach",
@@ -199,5 +209,6 @@ CAUSES = [
         title="weight decay is too high",
         of=("variance_collapse", "plateau", "posterior_collapse", "dead_critic", "frozen_network", "mode_collapse"),
         assess=_decay,
+        advice="lower the weight decay to 0.01 or less",
     ),
 ]

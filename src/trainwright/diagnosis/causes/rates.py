@@ -107,6 +107,7 @@ CAUSES = [
         of=("mode_dropping", "mode_collapse", "oscillation", "exploding"),
         assess=_momentum,
         kinds=("adversarial",),
+        advice="set Adam's beta1 to 0.5 or 0",
     ),
     Cause(
         name="generator_lr_too_high",
@@ -122,6 +123,7 @@ CAUSES = [
         ),
         assess=_too_high(("generator",)),
         kinds=("adversarial",),
+        advice="lower the generator's learning rate to 1e-4 to 2e-4",
     ),
     Cause(
         name="critic_lr_too_high",
@@ -129,6 +131,7 @@ CAUSES = [
         of=("exploding", "oscillation", "critic_dominance", "dead_critic", "non_finite", "mode_collapse"),
         assess=_too_high(("critic", "discriminator")),
         kinds=("adversarial",),
+        advice="lower the critic's learning rate to 1e-4 to 2e-4",
     ),
     Cause(
         name="lr_too_high",
@@ -144,18 +147,21 @@ CAUSES = [
             "frozen_network",
         ),
         assess=_too_high(None),
+        advice="lower the learning rate by a factor of 3 to 10, or warm it up",
     ),
     Cause(
         name="lr_too_low",
         title="the learning rate is too low",
         of=("slow", "plateau", "mode_collapse", "discriminator_guessing", "generator_dominance"),
         assess=_too_low,
+        advice="raise the learning rate by a factor of 3 to 10",
     ),
     Cause(
         name="lr_zero",
         title="a learning rate is 0",
         of=("frozen_network", "dead_critic", "plateau", "mode_collapse"),
         assess=_zero,
+        advice="set a learning rate above 0",
     ),
     Cause(
         name="lr_ratio",
@@ -164,6 +170,7 @@ CAUSES = [
         assess=_outruns(
             "critic", "generator", 8, 0.55, 0.93, "; the author of the WGAN-GP guide withdrew a ratio of 10"
         ),
+        advice="bring the critic's learning rate to 1 to 4 times the generator's",
     ),
     Cause(
         name="generator_outruns",
@@ -171,5 +178,6 @@ CAUSES = [
         of=("mode_collapse", "mode_dropping", "generator_dominance"),
         assess=_outruns("generator", "critic", 5, 0.7, 0.96, ""),
         kinds=("adversarial",),
+        advice="bring the generator's learning rate down to the critic's",
     ),
 ]

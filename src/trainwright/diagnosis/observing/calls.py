@@ -12,9 +12,9 @@ from trainwright.diagnosis.observing.graph import operation
 from trainwright.diagnosis.observing.networks import Network, storage
 
 Source = Literal["data", "generated", "attached", "penalty"]
-MOST_CALLS = 400
+MOST_CALLS = 120
 ROWS = 64  # rows of inputs and outputs that are kept
-MOST_VALUES = 500_000  # numbers of a tensor that are kept
+MOST_VALUES = 120_000  # numbers of a tensor that are kept
 
 
 @dataclass(eq=False)
