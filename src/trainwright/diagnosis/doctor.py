@@ -36,6 +36,7 @@ INSPECTED: Mapping[str, float] = {
     "suspect": 0.9,
     "note": 0.5,
 }  # score of a cause that an inspection found
+POSSIBLE = 0.25  # score from which a cause is called possible where none is likely
 FLOOR = 0.4  # score below which a cause is not called likely
 READINGS = 3  # readings of quality that a healthy run needs
 VITAL = 3  # number of absent symptoms from which a run is healthy instead of unknown
@@ -88,10 +89,14 @@ class Finding:
 
     def no_cause(self) -> str:
         """Return a sentence for a finding without a likely cause: what is not known and would tell."""
-        missing = list(
-            dict.fromkeys(r.weight.reason.partition(";")[0] for r in self.causes if "unknown" in r.weight.reason)
-        )
-        return "no known cause fits" + (f"; it would help to know more: {', '.join(missing[:3])}" if missing else "")
+        unknown = [r.weight.reason.partition(";")[0] for r in self.causes if "unknown" in r.weight.reason]
+        possible = [
+            r.cause.title for r in self.causes if r.weight.score >= POSSIBLE and "unknown" not in r.weight.reason
+        ]
+        parts = ["no known cause fits"]
+        parts += [f"possible: {', '.join(possible[:2])}"] if possible else []
+        parts += [f"it would help to know more: {', '.join(list(dict.fromkeys(unknown))[:3])}"] if unknown else []
+        return "; ".join(parts)
 
     def sentence(self) -> str:
         """Return title, onset and first evidence in one line."""
