@@ -83,3 +83,10 @@ def test_train_dry_run_prints_the_config_and_trains_nothing(capsys, tmp_path):
     assert call(["train", "wgan_gp/small", "lr_g=3e-5", "--dry-run", "--root", str(tmp_path / "runs")]) == 0
     assert "lr_g: 3e-05" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_table_for_a_pipe_has_aligned_columns_and_one_line_a_row(capsys):
+    from trainwright.cli.tables import print_table
+
+    print_table(("run", "recipe"), [["a", "x"], ["longer name", "two\nlines"]], title="title")
+    assert capsys.readouterr().out == "title\nrun          recipe\na            x\nlonger name  two lines\n"

@@ -16,7 +16,7 @@ CASE = Case(
     kind="adversarial",
     cause="penalty_without_graph",
     symptoms=("wiring", "unbounded_loss", "exploding", "off_data", "oscillation", "critic_dominance", "mode_collapse"),
-    spoils="samples",
+    spoils="nothing visible",
     source="ooples/AiDotNet#1844",
 )
 

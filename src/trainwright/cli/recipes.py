@@ -1,14 +1,16 @@
 """``trainwright recipes``: every recipe with what to use it for and how long it takes."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainwright import catalog
 from trainwright.cli.tables import print_table
 from trainwright.cli.words import Json
 from trainwright.schemas import RecipeJson
+
+if TYPE_CHECKING:
+    from trainwright.catalog import Recipe
 
 
 def register(app: typer.Typer, group: str) -> None:
@@ -24,7 +26,7 @@ def recipes(
     as_json: Json = False,
 ) -> None:
     """List recipes: what to use each for, and how long it takes."""
-    from trainwright import api
+    from trainwright import api, catalog
 
     found = api.recipes(family, all)
     if as_json:
@@ -41,7 +43,7 @@ def recipes(
     print(f"Train one with: trainwright train FAMILY/RECIPE data=path/to/images.{more}")
 
 
-def _plain(recipe: catalog.Recipe) -> RecipeJson:
+def _plain(recipe: "Recipe") -> RecipeJson:
     return {
         "recipe": recipe.name,
         "family": recipe.family,

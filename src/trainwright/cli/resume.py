@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from trainwright import catalog
 from trainwright.cli.train import conclude
 from trainwright.cli.words import RunFolder
 from trainwright.objects import Config
@@ -25,7 +24,7 @@ def resume(
     ] = None,
 ) -> None:
     """Continue a run. Rates, weights and lengths can change; what needs a restart is refused with the difference."""
-    from trainwright import api
+    from trainwright import api, catalog
     from trainwright.runs.folder import open_run
 
     opened = open_run(run)

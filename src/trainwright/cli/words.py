@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from trainwright import catalog
 from trainwright.errors import UserError
 from trainwright.objects import Config, Weights
 
@@ -20,6 +19,8 @@ Best = Annotated[bool, typer.Option("--best", help="Use the checkpoint with the 
 
 def config_of(recipe: str, overrides: list[str] | None) -> Config:
     """Return the config of a recipe with ``key=value`` words."""
+    from trainwright import catalog  # pydantic and numpy: half of the time that a listing takes
+
     return Config(catalog.load(recipe, overrides or ())[1])
 
 
