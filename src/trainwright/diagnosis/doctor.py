@@ -173,7 +173,7 @@ def examine(history: History) -> Diagnosis:
     Returns:
         A diagnosis. Its verdict is ``crashed`` for a non-finite number, and ``sick`` or ``suspect`` for the most severe finding.
         It is ``healthy`` if at least three symptoms were judged, none was found, and a signal of quality beyond training losses
-        has at least three readings; else ``unknown``. Symptoms and causes of other kinds of model are left out.
+        has at least three readings; else ``unknown``. Symptoms and causes of other kinds of model are skipped.
     """
     found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Inspections of data and inputs: range beside the output's, repeated batches, state carried over."""
+"""Inspections of data and inputs: range compared with the output's, repeated batches, state carried over."""
 
 from torch import Tensor
 

@@ -18,8 +18,7 @@ def uncleared(seen: Observed) -> list[Inspection]:
     """Find gradients that are never cleared between two steps of their own optimizer."""
     found = []
     for record in seen.optimizers:
-        flows = [f for f in seen.flows.get(record.key, ()) if f.uncleared + f.mixed + f.clean >= SEEN]
-        if flows and all(f.uncleared > 0.9 * (f.uncleared + f.mixed + f.clean) for f in flows):
+        if _mostly(seen, record, "uncleared"):
             name, what = _called(record), _networks(seen, record)
             found.append(
                 Inspection(
@@ -36,8 +35,7 @@ def mixed(seen: Observed) -> list[Inspection]:
     """Find gradients of another network's loss in a step, left there because they were not cleared in between."""
     found = []
     for record in seen.optimizers:
-        flows = [f for f in seen.flows.get(record.key, ()) if f.uncleared + f.mixed + f.clean >= SEEN]
-        if flows and all(f.mixed > 0.9 * (f.uncleared + f.mixed + f.clean) for f in flows):
+        if _mostly(seen, record, "mixed"):
             name, what = _called(record), _networks(seen, record)
             found.append(
                 Inspection(
@@ -48,6 +46,13 @@ def mixed(seen: Observed) -> list[Inspection]:
                 )
             )
     return found
+
+
+def _mostly(seen: Observed, record: OptimizerRecord, state: Literal["uncleared", "mixed"]) -> bool:
+    """True if the followed gradients of an optimizer were in this state in more than nine of ten steps."""
+    steps = [(getattr(f, state), f.uncleared + f.mixed + f.clean) for f in seen.flows.get(record.key, ())]
+    judged = [(count, whole) for count, whole in steps if whole >= SEEN]
+    return bool(judged) and all(count > 0.9 * whole for count, whole in judged)
 
 
 def idle(seen: Observed) -> list[Inspection]:
@@ -73,7 +78,7 @@ def idle(seen: Observed) -> list[Inspection]:
 
 
 def stopped(seen: Observed) -> list[Inspection]:
-    """Find an optimizer that has stepped and does not any more, while its gradients go on to arrive."""
+    """Find an optimizer that has stepped and does not any more, while its gradients still arrive."""
     found = []
     for record in seen.optimizers:
         usual = record.watched_at / max(1, record.steps)

@@ -97,7 +97,7 @@ class Observed:
 
 
 class Observer:
-    """Everything a watch learns without being told.
+    """Everything that a watch finds out by itself.
 
     Args:
         total: planned number of steps.
@@ -154,7 +154,7 @@ class Observer:
         self.optimizers.handles = []
 
     def fail(self, error: Exception) -> None:
-        """End the observation because of an error of ours; the loop goes on."""
+        """End the observation because of an error of ours; the loop continues."""
         if self.failed is None:
             self.failed = error
             warn(

@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(eq=False)
 class OptimizerRecord:
-    """What is known of one optimizer.
+    """Knowledge of one optimizer.
 
     Attributes:
         kind: its class name.
