@@ -39,9 +39,10 @@ BLOCK = {
 }  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
+SHORT_STAGE = {"unet_96": ("autoencoder_steps=300",), "unet_128": ("autoencoder_steps=300",)}  # latents of any quality will do
 
 
-def bare(title: str, pipe: Any, threads: int) -> None:
+def bare(title: str, options: tuple[str, ...], pipe: Any, threads: int) -> None:
     """Serve the hand-written side: answer each number of steps with (seconds, losses)."""
     import torch
 
@@ -50,7 +51,7 @@ def bare(title: str, pipe: Any, threads: int) -> None:
     from trainwright.randomness import seed_step
 
     torch.set_num_threads(threads)
-    family, config = registry.load(title)
+    family, config = registry.load(title, options)
     model, data = build(family, config), family.load(config).open_data(config)
     model.adapt_to_data(data)
     loop = BARE[family.name](model, config)
@@ -129,7 +130,7 @@ BARE = {
 }  # fmt: skip
 
 
-def ours(title: str, pipe: Any, threads: int) -> None:
+def ours(title: str, options: tuple[str, ...], pipe: Any, threads: int) -> None:
     """Serve Trainwright's side: the real session, paused between blocks by its stop function."""
     import torch
 
@@ -139,7 +140,7 @@ def ours(title: str, pipe: Any, threads: int) -> None:
     from trainwright.runs.folder import Run, read_lines
 
     torch.set_num_threads(threads)
-    family, config = registry.load(title, (f"threads={threads}",))
+    family, config = registry.load(title, (*options, f"threads={threads}"))
     state = {"left": pipe.recv(), "taken": 0, "begin": time.perf_counter()}
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
@@ -154,7 +155,7 @@ def ours(title: str, pipe: Any, threads: int) -> None:
             return state["left"] is None
 
         train(family, config, run, Silent(), stop)
-        first = registry.load(title, (f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
+        first = registry.load(title, (*options, f"steps={EQUAL_STEPS}", "log_every=1", f"threads={threads}"))[1]
         train(family, first, Run(Path(folder) / "first"), Silent())
         pipe.send([row[LOSS[family.name]] for row in read_lines(Path(folder) / "first" / "metrics.jsonl")])
 
@@ -170,7 +171,7 @@ def measure(name: str, title: str, rounds: int, threads: int) -> list[dict[str, 
     sides = {}
     for side, target in (("bare", bare), ("ours", ours)):
         here, there = context.Pipe()
-        process = context.Process(target=target, args=(title, there, threads))
+        process = context.Process(target=target, args=(title, SHORT_STAGE.get(name, ()), there, threads))
         process.start()
         sides[side] = (here, process)
     block = BLOCK[title.split("/")[0]]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import trainwright
+from trainwright.diagnosis.observing.graph import relaid
 from trainwright.diagnosis.watch import Watch
 
 BCE = F.binary_cross_entropy_with_logits
@@ -285,3 +286,149 @@ def test_a_cross_entropy_of_data_outside_its_range_is_found():
 
 def mlp_logits(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
     return net[:-1](x)
+
+
+def scored(fault: str) -> Watch:
+    """A GAN whose losses are functions of scores, and whose faults lie in the critic or in these functions."""
+    torch.manual_seed(0)
+    real, G = points(), mlp(4, 32, 8, last=nn.Tanh())
+    last = {"output_activation": nn.Sigmoid(), "probabilities": nn.Sigmoid()}.get(fault)
+    D = mlp(8, 32, 32, 1, last=last, norm=fault == "trained_in_eval_mode")
+    if fault in ("spectral_norm_in_eval", "spectral_norm"):
+        for i in (0, 2):
+            D[i] = nn.utils.parametrizations.spectral_norm(D[i])
+    D.train(fault not in ("spectral_norm_in_eval", "trained_in_eval_mode"))
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-2)
+    watch = trainwright.watch(total=120, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(120):
+        batch, fake = real[torch.randint(len(real), (32,))], G(torch.randn(32, 4))
+        a, b = D(batch), D(fake.detach())
+        if fault in ("hinge", "flat_loss", "output_activation", "trained_in_eval_mode"):
+            loss_d = F.relu(1 - a).mean() + F.relu(1 + b).mean()
+        elif fault == "probabilities":
+            loss_d = -(a + 1e-6).log().mean() - (1 - b + 1e-6).log().mean()
+        else:
+            loss_d = b.mean() - a.mean()
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        if fault == "clipped":
+            with torch.no_grad():
+                for p in D.parameters():
+                    p.clamp_(-0.01, 0.01)
+        score = D(fake)
+        loss_g = -F.relu(score).mean() if fault == "flat_loss" else -score.mean()
+        if fault == "probabilities":
+            loss_g = -(score + 1e-6).log().mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    return watch
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ("flat_loss", "every gradient of G is exactly 0"), ("output_activation", "D ends in a sigmoid"),
+        ("critic_unbounded", "nothing bounds its slope"), ("spectral_norm_in_eval", "D is trained in evaluation mode"),
+        ("trained_in_eval_mode", "D is trained in evaluation mode"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_scores_is_named(fault, words):
+    said = found(scored(fault))
+    assert words in said.get(fault, ""), said
+
+
+@pytest.mark.parametrize("sound", ["hinge", "probabilities", "clipped", "spectral_norm"])
+def test_sound_losses_of_scores_show_nothing(sound):
+    assert found(scored(sound)) == {}
+
+
+@pytest.mark.parametrize("fault", ["", "latent_activation"])
+def test_an_activation_on_the_posteriors_mean_is_found(fault):
+    torch.manual_seed(0)
+    data, encoder, decoder = points(), mlp(8, 32, 8), mlp(4, 32, 8)
+    opt = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    watch = trainwright.watch(total=30, say=None)
+    for step in range(30):
+        mean, log_variance = encoder(data[:64]).chunk(2, 1)
+        if fault:
+            mean = F.relu(mean)
+        again = decoder(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        loss = (again - data[:64]).square().sum(1).mean() + kl
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss, kl=kl)
+    watch.diagnose()
+    assert ("latent_activation" in found(watch)) is bool(fault)
+    if fault:
+        assert "mean of the posterior comes out of a relu" in found(watch)["latent_activation"]
+
+
+@pytest.mark.parametrize("how", ["view", "transpose"])
+def test_a_view_in_the_place_of_a_transposition_is_found(how):
+    torch.manual_seed(0)
+    net, head = nn.Conv1d(3, 6, 3, padding=1), nn.Linear(6, 3)
+    opt = torch.optim.Adam([*net.parameters(), *head.parameters()], 1e-3)
+    watch = trainwright.watch(total=30, say=None)
+    for step in range(30):
+        x = torch.randn(16, 3, 20)
+        h = net(x)
+        out = head(h.view(16, 20, 6) if how == "view" else h.transpose(1, 2))
+        loss = (out - x.transpose(1, 2)).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("data_layout" in found(watch)) is (how == "view")
+
+
+@pytest.mark.parametrize(
+    "before, after, mixes",
+    [
+        ((8, 3, 16), (8, 16, 3), "axes"), ((8, 3, 4, 5, 5), (32, 3, 5, 5), "axes"), ((5, 8, 16), (8, 5, 16), "batch"),
+        ((2, 8, 16), (8, 32), "batch"), ((8, 16), (8, 4, 4), None), ((8, 6, 64), (8, 6, 4, 16), None),
+        ((6, 8, 64), (6, 32, 16), None), ((4, 8, 16, 16), (1, 32, 16, 16), None), ((16, 8, 4, 4), (4, 4, 2, 4, 4, 4), None),
+        ((32, 1), (32,), None), ((8, 4, 3, 6, 3, 6), (8, 12, 18, 6), None),
+    ],
+)  # fmt: skip
+def test_views_that_scramble_are_told_from_splits_and_merges(before, after, mixes):
+    result = relaid(before, after)
+    assert (result.mixes if result else None) == mixes
+
+
+@pytest.mark.parametrize("fault", ["loss_weight_inverted", "schedule_begins_without_noise", ""])
+def test_weights_and_beginning_of_a_noise_schedule_are_judged(fault):
+    torch.manual_seed(0)
+    data, net = points(), Conditioned(False)
+    product = torch.cumprod(1 - torch.linspace(2e-3, 0.25, 50), 0)
+    alphas_cumprod = torch.cat([torch.ones(1), product[:-1]]) if fault.startswith("schedule") else product
+    opt = torch.optim.Adam(net.parameters(), 2e-3)
+
+    def sample(n: int) -> torch.Tensor:
+        x = torch.randn(n, 8)
+        for t in range(49, -1, -1):
+            a, before = alphas_cumprod[t], alphas_cumprod[t - 1] if t else torch.tensor(1.0)
+            noise = net(x, torch.full((n,), t))
+            x = before.sqrt() * (x - (1 - a).sqrt() * noise) / a.sqrt() + (1 - before).sqrt() * noise
+        return x
+
+    watch = trainwright.watch(total=150, sample=sample, real=data, say=None)
+    for step in range(150):
+        clean, t, noise = data[torch.randint(len(data), (64,))], torch.randint(0, 50, (64,)), torch.randn(64, 8)
+        a = alphas_cumprod[t][:, None]
+        each = (net(a.sqrt() * clean + (1 - a).sqrt() * noise, t) - noise).square().mean(1)
+        snr = (a / (1 - a))[:, 0]
+        loss = (each * (snr.clamp(min=5) / snr if fault == "loss_weight_inverted" else 1)).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    said = set(found(watch)) - {"schedule_leaves_signal"}
+    assert said == ({fault} if fault else set()), found(watch)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.observing.graph import VIEWS
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
 
@@ -73,4 +74,73 @@ def _moves(sign: int) -> str:
     return "lowers" if sign > 0 else "raises"
 
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed,)
+def activations(seen: Observed) -> list[Inspection]:
+    """Find a discriminator that ends in a bounded activation although its loss is not one of probabilities."""
+    for d in _judges(seen):
+        lasts = {c.last for c in seen.in_use(d) if c.last}
+        if len(lasts) != 1 or not lasts <= {"Sigmoid", "Tanh", "Relu", "Softmax"}:
+            continue
+        own = {id(p) for p in d.module.parameters()}
+        heads = [g.head for g in seen.graphs.values() if g.parameters & own]
+        if not heads or any(any(o.startswith(PROBABILITIES) for o in head) for head in heads):
+            continue
+        last = lasts.pop().lower()
+        squared = any("MseLoss" in head or "Pow" in head for head in heads)
+        return [
+            Inspection(
+                "output_activation",
+                "suspect" if squared and last != "relu" else "sick",
+                f"{d.name} ends in a {last}, but its loss is {'a squared error' if squared else 'linear or a hinge'} of scores: "
+                f"where the {last} is flat, no gradient passes",
+                f"remove the {last} at the end of {d.name}",
+            )
+        ]
+    return []
+
+
+def unbounded(seen: Observed) -> list[Inspection]:
+    """Find a Wasserstein critic whose slope nothing bounds: no clipping, no penalty, no spectral normalisation."""
+    if seen.watched < 8:
+        return []
+    for d in _judges(seen):
+        own = {id(p) for p in d.module.parameters()}
+        graphs = [g for g in seen.graphs.values() if g.parameters & own]
+        if not graphs or any(not g.head <= LINEAR for g in graphs) or any(g.double_backward for g in graphs):
+            continue
+        if any(c.source == "penalty" for c in seen.in_use(d)) or _normalised(d) or _clipped(d):
+            continue
+        return [
+            Inspection(
+                "critic_unbounded",
+                "suspect",
+                f"{d.name} is a Wasserstein critic without clipping, gradient penalty or spectral norm: nothing bounds its slope",
+                "add a gradient penalty (weight 10), or clip the weights after each step of the critic",
+            )
+        ]
+    return []
+
+
+def _normalised(network: Network) -> bool:
+    """True if a layer has spectral or weight normalisation, of the old or the new kind."""
+    return any(
+        hasattr(m, "parametrizations") or any("norm" in type(h).__name__.lower() for h in m._forward_pre_hooks.values())
+        for m in network.module.modules()
+    )
+
+
+def _clipped(network: Network) -> bool:
+    """True if most layers have largest weights of the same size and many weights near it, as after clipping."""
+    weights = [p.detach().abs() for p in network.module.parameters() if p.ndim > 1]
+    if len(weights) < 2:
+        return False
+    bound = max(float(w.max()) for w in weights)
+    at = [w for w in weights if float(w.max()) > 0.9 * bound]
+    near = sum(int((w > 0.9 * bound).sum()) for w in at) / sum(w.numel() for w in at)
+    return len(at) >= 2 and sum(w.numel() for w in at) > 0.5 * sum(w.numel() for w in weights) and near > NEAR_BOUND
+
+
+NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed evenly, as at initialisation
+PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
+LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
+
+INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, unbounded)

@@ -177,4 +177,88 @@ def not_finite(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (criteria, outside_range, broadcast, penalties, not_finite)
+def layouts(seen: Observed) -> list[Inspection]:
+    """Find a view that scrambles axes, where a transposition was meant."""
+    for name, graph in seen.graphs.items():
+        if graph.relaid is None:
+            continue
+        before, after = graph.relaid.before, graph.relaid.after
+        if graph.relaid.mixes == "batch":
+            return [
+                Inspection(
+                    "batch_time_swapped",
+                    "sick",
+                    f"on the way to {name}, a view turns {before} into {after}, which puts elements of different samples into one row",
+                    "exchange axes with transpose() or permute(); view() and reshape() do not move elements",
+                )
+            ]
+        return [
+            Inspection(
+                "data_layout",
+                "sick",
+                f"on the way to {name}, a view turns {before} into {after}, which scrambles the axes instead of exchanging them",
+                "exchange axes with transpose() or permute(); view() and reshape() do not move elements",
+            )
+        ]
+    return []
+
+
+def latents(seen: Observed) -> list[Inspection]:
+    """Find an activation on the mean or log-variance of a posterior, which keeps it from the prior."""
+    cut = {"Relu": "below 0", "Sigmoid": "outside 0 to 1", "Softplus": "below 0", "Softmax": "outside 0 to 1"}
+    for graph in seen.graphs.values():
+        if graph.latent is None:
+            continue
+        for what, by in zip(("mean", "log-variance"), graph.latent, strict=True):
+            if by in cut and not (what == "log-variance" and by == "Softplus"):
+                return [
+                    Inspection(
+                        "latent_activation",
+                        "sick",
+                        f"the {what} of the posterior comes out of a {by.lower()}, so it is never {cut[by]}",
+                        f"end in a linear layer: take the {by.lower()} off the {what}",
+                    )
+                ]
+    return []
+
+
+def weights_of_rows(seen: Observed) -> list[Inspection]:
+    """Find a weighting by which the noisiest samples of each batch make up nearly all of the gradient, in the first steps.
+
+    Large weights for little noise are usual: a loss of the noise is one of the clean image times the ratio of signal to noise.
+    """
+    for network in seen.networks:
+        shares, ratios = [], []
+        for call in seen.in_use(network):
+            if call.gradient is None or call.tick > EARLY or len(call.arguments) < 2 or call.gradient.ndim < 2:
+                continue
+            times = call.arguments[1].values.float()
+            if (
+                len(call.gradient) < 8
+                or call.gradient_numel != call.gradient.numel()
+                or times.numel() != len(call.gradient)
+            ):
+                continue
+            rows = call.gradient.float().flatten(1).square().sum(1)
+            heavy = rows.argsort(descending=True)[: max(1, len(rows) // 8)]
+            if float(times.flatten()[heavy].mean()) > float(times.mean()):
+                shares.append(float(rows[heavy].sum() / rows.sum().clamp_min(1e-30)))
+                ratios.append(float((rows.max() / rows.median().clamp_min(1e-30)).sqrt()))
+        if len(shares) >= 4 and sorted(shares)[len(shares) // 4] > 0.8 and sorted(ratios)[len(ratios) // 4] > 20:
+            return [
+                Inspection(
+                    "loss_weight_inverted",
+                    "sick",
+                    f"{sum(shares) / len(shares):.0%} of the gradient at {network.name} comes from the noisiest eighth of each batch: "
+                    f"the largest weight is {sorted(ratios)[len(ratios) // 2]:.0f} times the median",
+                    "check the weights of the loss over time steps: bound them, or use equal ones",
+                )
+            ]
+    return []
+
+
+EARLY = 24  # steps of optimizers, before a network has learned more at some time steps than at others
+
+INSPECTIONS: tuple[Inspect, ...] = (
+    criteria, outside_range, broadcast, penalties, not_finite, layouts, latents, weights_of_rows
+)  # fmt: skip

@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection, listed
 from trainwright.diagnosis.observing.networks import Network
@@ -328,4 +328,110 @@ def _networks(seen: Observed, record: OptimizerRecord) -> str:
     return listed(names) or "its parameters"
 
 
-INSPECTIONS: tuple[Inspect, ...] = (uncleared, mixed, idle, stopped, forgotten, shared, unreached, rates, directions)
+def flat(seen: Observed) -> list[Inspection]:
+    """Find a network all of whose gradients are exactly 0 although its loss is not at a minimum: a flat part of the loss."""
+    found = []
+    for record in seen.optimizers:
+        newest = record.measured[-SEEN:]
+        if len(newest) < SEEN or any(s.norm != 0 or not s.with_gradient for s in newest):
+            continue
+        graphs = {n: g for n, g in seen.graphs.items() if g.parameters & record.ids}
+        cut = sorted(set().union(*(g.head for g in graphs.values()), set()) & FLAT)
+        if not cut:
+            continue  # the network itself lets nothing through, see the cause dead_units
+        name = _networks(seen, record)
+        found.append(
+            Inspection(
+                "flat_loss",
+                "sick",
+                f"every gradient of {name} is exactly 0: its loss ({listed(sorted(graphs))}) is cut off "
+                f"by {listed([c.lower() for c in cut])}",
+                f"use a loss without a flat part for {name}; only the discriminator's hinge is cut off",
+            )
+        )
+    return found
+
+
+FLAT = frozenset(
+    {
+        "Relu",
+        "Clamp",
+        "ClampMin",
+        "ClampMax",
+        "Threshold",
+        "Maximum",
+        "Minimum",
+        "Hardtanh",
+        "Sigmoid",
+        "HardtanhBackward",
+    }
+)
+
+
+def modes(seen: Observed) -> list[Inspection]:
+    """Find a network that is trained in evaluation mode although it has layers that are estimated in training mode only."""
+    found = []
+    for network in seen.networks:
+        calls = seen.in_use(network)
+        if not network.trained or len(calls) < SEEN or any(c.training for c in calls):
+            continue
+        spectral = [m for m in network.module.modules() if _spectral(m)]
+        if spectral and not any(m.training for m in spectral):
+            found.append(
+                Inspection(
+                    "spectral_norm_in_eval",
+                    "sick",
+                    f"{network.name} is trained in evaluation mode, in which the estimate of its spectral norms stands still",
+                    f"call {network.name}.train() before the loop, and again after each evaluation",
+                )
+            )
+            continue
+        untouched = [
+            m
+            for m in network.module.modules()
+            if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats and _fresh(m)
+        ]
+        if untouched and not any(m.training for m in untouched):
+            found.append(
+                Inspection(
+                    "trained_in_eval_mode",
+                    "sick",
+                    f"{network.name} is trained in evaluation mode, and its BatchNorm statistics were never estimated",
+                    f"call {network.name}.train() before the loop, and again after each evaluation",
+                )
+            )
+    return found
+
+
+def _spectral(module: nn.Module) -> bool:
+    inner = (
+        [p for ps in getattr(module, "parametrizations", {}).values() for p in ps]
+        if hasattr(module, "parametrizations")
+        else []
+    )
+    return any("spectralnorm" in type(h).__name__.lower() for h in [*module._forward_pre_hooks.values(), *inner])
+
+
+def _fresh(module: nn.Module) -> bool:
+    mean, variance = module.running_mean, module.running_var
+    return (
+        isinstance(mean, Tensor)
+        and isinstance(variance, Tensor)
+        and not bool(mean.any())
+        and bool((variance == 1).all())
+    )
+
+
+INSPECTIONS: tuple[Inspect, ...] = (
+    flat,
+    modes,
+    uncleared,
+    mixed,
+    idle,
+    stopped,
+    forgotten,
+    shared,
+    unreached,
+    rates,
+    directions,
+)

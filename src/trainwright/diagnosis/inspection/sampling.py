@@ -2,8 +2,11 @@
 
 import math
 
+import torch
+
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.sampler import time_index
 
 LEFT = 0.25  # share of the initial weights in an average at the end, above which it is too slow
 
@@ -174,6 +177,22 @@ def sampler(seen: Observed) -> list[Inspection]:
                     "suspect",
                     f"at the last time step {signal:.0%} of the image is left, but sample() starts from pure noise",
                     "use more steps, larger betas, or a schedule that ends at zero signal",
+                )
+            )
+        used = [
+            index
+            for call in seen.calls
+            if len(call.arguments) > 1 and (index := time_index(call.arguments[1].values, len(seen.alphas))) is not None
+        ]
+        if float(seen.alphas[0]) >= 1 - 1e-7 and any(bool((i == 0).any()) for i in used):
+            broken = seen.samples is not None and not bool(torch.isfinite(seen.samples).all())
+            found.append(
+                Inspection(
+                    "schedule_begins_without_noise",
+                    "sick" if broken else "suspect",
+                    "alpha-bar is 1 at the first time step, so there is no noise to predict, and a step that divides by 1 - alpha-bar "
+                    f"{'gave samples that are not finite' if broken else 'is not defined'}",
+                    "compute alpha-bar as the product of 1 - beta, whose first value is below 1, or begin at the second time step",
                 )
             )
     scale = seen.more.get("noised_std")

@@ -3,11 +3,13 @@
 The graph keeps its nodes, edges and shapes after ``backward()``; only the saved tensors are freed. Nothing here is computed or changed.
 """
 
+import itertools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 MOST_NODES = 50_000
 VIEWS = (
@@ -15,6 +17,11 @@ VIEWS = (
     "Transpose", "Permute", "Flatten", "Unbind", "Split", "SplitWithSizes", "T", "Contiguous",
 )  # fmt: skip
 POINTWISE = ("Sub", "Add", "Mul", "Div")
+RELAYING = ("View", "Reshape", "UnsafeView", "ReshapeAlias")
+LAYERS = (
+    "Convolution", "MkldnnConvolution", "CudnnConvolution", "Addmm", "Mm", "Bmm", "Embedding", "NativeLayerNorm",
+    "NativeGroupNorm", "NativeBatchNorm", "CudnnBatchNorm", "CudnnRnn", "ScaledDotProductEfficientAttention",
+)  # fmt: skip
 CRITERIA = (
     "BinaryCrossEntropyWithLogits", "BinaryCrossEntropy", "MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss",
     "NllLoss", "NllLoss2D", "NllLossNd", "SoftMarginLoss", "KlDiv",
@@ -31,6 +38,18 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class Relaid:
+    """View that changes the order of axes without moving their elements.
+
+    ``mixes`` is ``batch`` if a row of the output holds elements of several rows of the input, else ``axes``.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    mixes: Literal["batch", "axes"]
+
+
+@dataclass(frozen=True)
 class LossGraph:
     """Summary of one loss's graph.
 
@@ -43,6 +62,9 @@ class LossGraph:
         broadcast: shapes (input, output) of an elementwise operation that turned (n, 1) and (n,) into (n, n); None if there is none.
         batch_norm_twice: True if a batch normalisation was differentiated twice.
         batch: size of the first dimension of the largest activation, 0 if unknown.
+        head: operations between the loss and the first layers with parameters.
+        relaid: a view that scrambles axes; None if there is none.
+        latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere.
     """
 
     parameters: frozenset[int]
@@ -53,6 +75,9 @@ class LossGraph:
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None
     batch_norm_twice: bool
     batch: int
+    head: frozenset[str] = frozenset()
+    relaid: Relaid | None = None
+    latent: tuple[str, str] | None = None
 
 
 def read_graph(loss: Tensor) -> LossGraph | None:
@@ -62,7 +87,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
     leaves: dict[int, Tensor] = {}
     operations: set[str] = set()
     criteria: list[Criterion] = []
-    broadcast = None
+    broadcast = relaid = latent = None
     batch = 0
     for node in _nodes(loss.grad_fn):
         variable = getattr(node, "variable", None)
@@ -79,6 +104,10 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         if name in ("Convolution", "Addmm", "Mm"):
             shape = _shape(node)
             batch = max(batch, shape[0] if shape else 0)
+        if relaid is None and name in RELAYING:
+            relaid = _relaid(node)
+        if latent is None and name == "Add":
+            latent = _latent(node)
     twice = any("BackwardBackward" in o or o.endswith("Backward") for o in operations)
     return LossGraph(
         frozenset(leaves),
@@ -91,6 +120,9 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             o.startswith(("NativeBatchNormBackward", "CudnnBatchNormBackward", "BatchNormBackward")) for o in operations
         ),
         batch,
+        _head(loss.grad_fn),
+        relaid,
+        latent,
     )
 
 
@@ -127,6 +159,87 @@ def _shape(node: Any) -> tuple[int, ...]:
     """Return the shape of the tensor that a node's operation produced."""
     metadata = getattr(node, "_input_metadata", None)
     return tuple(int(n) for n in metadata[0].shape) if metadata else ()
+
+
+def _head(root: Any) -> frozenset[str]:
+    """Return the operations from the loss down to the first layers."""
+    found: set[str] = set()
+    seen: set[Any] = set()
+    stack = [root]
+    while stack and len(seen) < 2000:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        name = operation(node)
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        if name in LAYERS or any(isinstance(getattr(p, "variable", None), nn.Parameter) for p in parents):
+            continue
+        found.add(name)
+        stack.extend(parents)
+    return frozenset(found)
+
+
+def _relaid(node: Any) -> Relaid | None:
+    """Return what a view does to axes of different sizes, if it exchanges them without a transposition."""
+    parent, place = node.next_functions[0]
+    metadata = getattr(parent, "_input_metadata", None)
+    if parent is None or not metadata or place >= len(metadata):
+        return None
+    before, after = tuple(int(n) for n in metadata[place].shape), _shape(node)
+    return relaid(before, after)
+
+
+def relaid(before: tuple[int, ...], after: tuple[int, ...]) -> Relaid | None:
+    """Return how a view from one shape to another scrambles axes; None if splitting and merging neighbouring axes explains it.
+
+    A view of (8, 3, 16) as (8, 16, 3) scrambles; one of (8, 4, 16) as (8, 16, 4) could be a split of 16 into 4 x 4, and is let pass.
+    """
+    if len(before) < 2 or len(after) < 2 or before == after or 0 in before:
+        return None
+    if len(before) > 2 and before[0] != before[1] and min(before[:2]) > 1:
+        swapped = (before[1], before[0], *before[2:])
+        folded = (before[1], before[0] * before[2], *before[3:])
+        if after in (swapped, folded):
+            return Relaid(before, after, "batch")
+    old, new = list(itertools.accumulate(before, operator.mul)), list(itertools.accumulate(after, operator.mul))
+    crossed = any(max(a, b) % min(a, b) for a in old for b in new)
+    if not crossed:
+        return None
+    rows = before[0], after[0]
+    return Relaid(before, after, "batch" if max(rows) % min(rows) else "axes")
+
+
+def _latent(node: Any) -> tuple[str, str] | None:
+    """Return the operations behind mean and log-variance, if a node adds noise that was scaled by a learned deviation."""
+    parents = [parent for parent, _ in node.next_functions]
+    if len(parents) != 2 or None in parents:
+        return None
+    for mean, scaled in (parents, parents[::-1]):
+        if operation(scaled) != "Mul":
+            continue
+        factors = [parent for parent, _ in scaled.next_functions]
+        learned = [f for f in factors if f is not None]
+        if len(factors) != 2 or len(learned) != 1 or operation(learned[0]) not in ("Exp", "Sqrt", "Softplus"):
+            continue
+        deviation: Any = learned[0]
+        below = _behind(deviation)
+        while below is not None and operation(below) in ("Mul", "Div", "Exp"):
+            below = _behind(below)
+        source = mean if operation(mean) not in VIEWS else _under_views(mean)
+        return (
+            operation(source) if source is not None else "",
+            operation(below) if below is not None else operation(deviation),
+        )
+    return None
+
+
+def _behind(node: Any) -> Any:
+    """Return the only operation below a node, views ignored; None if there are several."""
+    parents = [parent for parent, _ in node.next_functions if parent is not None]
+    if len(parents) != 1:
+        return None
+    return parents[0] if operation(parents[0]) not in VIEWS else _under_views(parents[0])
 
 
 def _broadcast(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

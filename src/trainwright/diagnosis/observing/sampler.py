@@ -196,7 +196,7 @@ def _draw(
         if index is None:
             understood[0] = False
             return None
-        a = alphas.to(x.device)[index.to(x.device)].reshape(-1, *[1] * (x.ndim - 1))
+        a = alphas.to(x.device)[index.to(x.device)].clamp(max=1 - 1e-6).reshape(-1, *[1] * (x.ndim - 1))
         clean = mean + a.sqrt() * std**2 / (a * std**2 + 1 - a) * (x - a.sqrt() * mean)
         noise = (x - a.sqrt() * clean) / (1 - a).sqrt()
         value = {"noise": noise, "clean": clean, "velocity": a.sqrt() * noise - (1 - a).sqrt() * clean}[kind]
