@@ -76,13 +76,14 @@ def unwatched(steps: int):
 def points_of_failure() -> list[tuple[object, str]]:
     """Every function of the watch and of what it calls that could raise."""
     from trainwright.diagnosis import inspection
-    from trainwright.diagnosis.observing import calls, networks, observer, optimizers, replay, sampler
+    from trainwright.diagnosis.observing import calls, experiments, networks, observer, optimizers, replay, sampler
     from trainwright.diagnosis.probes.samples import SampleProbe
 
     return [
-        *((module.Watch, n) for n in ("_take", "_diagnose", "_conclude", "_draw", "_call_sample", "_experiment", "_vary",
-                                      "_test_sampler", "_inspect", "_row", "_name_unknown", "_save", "_tell", "_say", "history",
+        *((module.Watch, n) for n in ("_take", "_diagnose", "_conclude", "_draw", "_call_sample", "_experiment",
+                                      "_inspect", "_row", "_name_unknown", "_save", "_tell", "_say", "history",
                                       "_due", "_over", "_weights")),
+        *((experiments, n) for n in ("vary_inputs", "try_sampler")),
         *((module, n) for n in ("examine", "inspect", "message", "user_frame", "kinds_of", "derive", "mapping", "_kept")),
         *((observer.Observer, n) for n in ("record", "signals", "settings", "facts", "view", "before_probe", "_find", "_read_losses",
                                            "_open", "_averages", "_by_signal", "sampling")),

@@ -5,11 +5,9 @@ watch, or in the user's ``sample``, becomes a warning.
 """
 
 import json
-import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,8 @@ from trainwright.diagnosis.doctor import FLOOR, Diagnosis, Finding, examine, war
 from trainwright.diagnosis.history import History, compact
 from trainwright.diagnosis.inspection import inspect
 from trainwright.diagnosis.kinds import KINDS, kinds_of
-from trainwright.diagnosis.observing import replay, sampler
+from trainwright.diagnosis.observing import experiments
+from trainwright.diagnosis.observing.experiments import same_networks, same_random_state
 from trainwright.diagnosis.observing.networks import user_frame
 from trainwright.diagnosis.observing.observer import Observer, warn
 from trainwright.diagnosis.probes.given import as_tensor, is_tokens, match_scale
@@ -54,7 +53,7 @@ PROBES = (
 )  # shares of the run at which samples are probed
 SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a tenth of it, at most a second
 INSPECTED = (5, 8, 14, 26, 50, 110)  # calls at which the loop is inspected without samples
-MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
+MOST_DRAWN = 20.0  # seconds of one call of sample() above which it is not called for experiments
 
 
 class Watch:
@@ -139,10 +138,10 @@ class Watch:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._scaled = False
-        self.observer = Observer(total, networks, optimizers, say)
+        self.observer = Observer(total, networks, optimizers)
         try:
             if real is not None:
-                with _same_random_state():
+                with same_random_state():
                     self._prepare(real, held_out)
         except UserError:
             self.observer.close()
@@ -156,9 +155,12 @@ class Watch:
     @property
     def cost(self) -> float:
         """Share of the time since the start that monitoring took."""
-        return (self.spent + self.observer.optimizers.spent + self.observer.calls.spent) / max(
-            time.perf_counter() - self.started, 1e-9
-        )
+        return (self.spent + self._in_hooks) / max(time.perf_counter() - self.started, 1e-9)
+
+    @property
+    def _in_hooks(self) -> float:
+        """Seconds in hooks, those of calls inside ``sample`` included."""
+        return self.observer.optimizers.spent + self.observer.calls.spent
 
     def __repr__(self) -> str:
         verdict = self.latest.verdict if self.latest else "no diagnosis yet"
@@ -174,14 +176,14 @@ class Watch:
         """
         if self.failed is not None:
             return None
-        begin = time.perf_counter()
+        begin, hooks = time.perf_counter(), self._in_hooks
         try:
             return self._take(int(step), {**(signals or {}), **more})
         except Exception as error:
             self._fail(error)
             return None
         finally:
-            self.spent += time.perf_counter() - begin
+            self.spent += time.perf_counter() - begin - (self._in_hooks - hooks)
 
     def diagnose(self) -> Diagnosis:
         """Make a diagnosis now, regardless of the budget; for example at the end of a loop."""
@@ -327,7 +329,7 @@ class Watch:
     def _call_sample(self, count: int) -> Any:
         assert self.sample is not None
         self.observer.find()
-        with _same_random_state(), _same_networks(self.observer), self.observer.sampling():
+        with same_random_state(), same_networks(self.observer), self.observer.sampling():
             try:
                 with torch.no_grad():
                     return self.sample(count)
@@ -340,7 +342,7 @@ class Watch:
         """Return signals of codes and reconstructions of real data; an exception of the user's functions ends this."""
         assert self.real is not None
         found: dict[str, float] = {}
-        with _same_random_state(), _same_networks(self.observer), torch.no_grad():
+        with same_random_state(), same_networks(self.observer), torch.no_grad():
             try:
                 if self.encode is not None:
                     mean, log_variance = (t.detach().float().cpu() for t in self.encode(self.real)[:2])
@@ -368,55 +370,13 @@ class Watch:
         if not self.observer.is_open or not late or self.observer.watched < 40:
             return
         end = bool(self.total) and self._step >= 0.9 * (self.total or 0)
-        with self.observer._safely(), _same_random_state(), _same_networks(self.observer):
+        with self.observer._safely(), same_random_state(), same_networks(self.observer):
             if "condition" not in seen or end:
-                self._vary()
-            if "sampler" not in seen:
-                self._test_sampler()
-
-    def _vary(self) -> None:
-        seen = self.observer.seen
-        seen |= {"condition": seen.get("condition"), "neighbours": [], "future": []}
-        for network in self.observer.networks:
-            calls = [c for c in self.observer.calls.calls if c.network is network and replay.can_repeat(c)]
-            used = [c for c in calls if not c.sampling]
-            if used and network.trained:
-                seen.setdefault("neighbours", []).append(replay.test_neighbours(network, used[-1]))
-                seen.setdefault("future", []).append(replay.test_future(network, used[-1]))
-            if used and len(used[-1].arguments) > 1:
-                result = replay.test_conditions(network, used[-1])
-                if result is not None and (seen["condition"] is None or result["ignored"] is not None):
-                    seen["condition"] = result
-            sampled = [c for c in calls if c.sampling]
-            modal = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.module.modules())
-            if sampled and modal and not sampled[-1].training and network.trained:
-                seen["modes"] = replay.test_modes(network, sampled[-1])
-
-    def _test_sampler(self) -> None:
-        observer, seen = self.observer, self.observer.seen
-        stepwise = [n for n in observer.networks if observer.per_sample.get(n.name, 0) >= 5]
-        if not stepwise or self.sample is None or self.real is None or isinstance(self.probe, TokenProbe):
-            return
-        network = stepwise[0]
-        calls = [c for c in observer.calls.calls if c.network is network and not c.sampling and c.arguments]
-        noised = [c.arguments[0].values for c in calls if c.arguments[0].floating]
-        if noised:
-            seen["noised_std"] = {
-                "network": network.name,
-                "std": float(torch.cat([x.flatten() for x in noised]).float().std()),
-            }
-        if observer.alphas is None:
-            observer.alphas = sampler.find_alphas(sampler.scopes_of(self.sample, user_frame()))
-        if observer.alphas is None or self._drawn > 20 or not noised or noised[0].shape[1:] != self.real.shape[1:]:
-            return
-        low, high = float(self.real.min()), float(self.real.max())
-        prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
-        if prediction is None:
-            return
-        if observer.average is not None and observer.average.network.name in observer.per_sample:
-            network = observer.average.network
-        with torch.no_grad():
-            seen["sampler"] = sampler.test_sampler(self.sample, network, observer.alphas, prediction, low, high)
+                experiments.vary_inputs(self.observer)
+            if "sampler" in seen or isinstance(self.probe, TokenProbe) or self._drawn > MOST_DRAWN:
+                return
+            if self.sample is not None and self.real is not None:
+                experiments.try_sampler(self.observer, self.sample, self.real, user_frame())
 
     # ---- inspections and signals ---------------------------------------------------------------------------------------------
 
@@ -574,36 +534,6 @@ def watch(total: int | None = None, **options: Any) -> Watch:
             watch(step, loss_D=loss_d, loss_G=loss_g)
     """
     return Watch(total, **options)
-
-
-@contextmanager
-def _same_random_state() -> Iterator[None]:
-    """Restore the global random state of PyTorch (CPU and CUDA), NumPy and Python, which a ``sample`` function may advance."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with torch.random.fork_rng(devices=list(devices)):
-            yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-
-
-@contextmanager
-def _same_networks(observer: Observer) -> Iterator[None]:
-    """Restore modes and buffers of the loop's networks, which sampling in training mode changes."""
-    modes = [(m, m.training) for network in observer.networks for m in network.module.modules()]
-    buffers = [b for module in observer.buffered() for b in module._buffers.values() if b is not None]
-    kept = [(b, b.detach().clone()) for b in buffers] if sum(b.numel() for b in buffers) <= MOST_BUFFERS else []
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        with torch.no_grad():
-            for buffer, value in kept:
-                if buffer.shape == value.shape and not torch.equal(buffer, value):
-                    buffer.copy_(value)
 
 
 def _kept(value: Any) -> float | Tensor | None:

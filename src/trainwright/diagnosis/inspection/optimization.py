@@ -1,11 +1,13 @@
 """Inspections of optimizers and gradients: cleared, stepped, complete, exclusive, at a rate above 0."""
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection, listed
+from trainwright.diagnosis.observing.calls import Argument, Call
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
 from trainwright.diagnosis.observing.optimizers import OptimizerRecord
@@ -160,9 +162,22 @@ def _upstream(seen: Observed, network: Network) -> bool:
         return False
     if seen.per_sample.get(network.name):
         return True
-    outputs = {c.address for c in seen.in_use(network)}
-    trained = [c for c in seen.calls if c.network is not network and c.network.trained and not c.sampling]
-    return any(a.address in outputs for c in trained for a in c.arguments)
+    return any(call.network.trained for call, _ in _fed(seen, network))
+
+
+def _fed(seen: Observed, network: Network) -> Iterator[tuple[Call, Argument]]:
+    """Yield the calls of other networks that got an output of this one, between the same two calls of the watch.
+
+    Memory is used again later, so an equal address says nothing there.
+    """
+    made: dict[int, int] = {}
+    for call in seen.calls:
+        if call.sampling:
+            continue
+        if call.network is network:
+            made[call.address] = call.turn
+        else:
+            yield from ((call, a) for a in call.arguments if a.address and made.get(a.address) == call.turn)
 
 
 def shared(seen: Observed) -> list[Inspection]:
@@ -255,13 +270,8 @@ def _judged(seen: Observed) -> bool:
 
 
 def _why_unreached(seen: Observed, network: Network) -> str:
-    outputs = {c.address for c in seen.in_use(network)}
-    for call in seen.calls:
-        if (
-            call.network is not network
-            and not call.sampling
-            and any(a.address in outputs and not a.requires_grad for a in call.arguments)
-        ):
+    for call, argument in _fed(seen, network):
+        if not argument.requires_grad:
             return f"its output is detached before {call.network.name}"
     if not seen.in_use(network):
         return "it is not called in training"

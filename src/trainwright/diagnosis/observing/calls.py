@@ -42,6 +42,7 @@ class Call:
 
     Attributes:
         tick: steps of optimizers before it.
+        turn: calls of the watch before it.
         sampling: True if it was made inside the user's ``sample``.
         training: mode of the module.
         source: of the first argument: real data (or anything that did not come from another network), the detached output of a
@@ -65,6 +66,7 @@ class Call:
     gradients: list[Tensor] = field(default_factory=list)
     gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
     gradient_numel: int = 0
+    turn: int = 0
     pulled: dict[int, float] = field(default_factory=dict)
 
 
@@ -79,6 +81,7 @@ class CallObserver:
     def __init__(self, clock: Callable[[], int], guard: Callable[[Exception], None]) -> None:
         self.clock, self.guard = clock, guard
         self.calls: list[Call] = []
+        self.turn = 0
         self.sampling = False
         self.silent = False  # True after an error
         self.spent = 0.0
@@ -191,6 +194,7 @@ class CallObserver:
             storage(main) if main is not None else 0, source,
             operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
             main is not None and main.requires_grad, carried, not kwargs and len(tensors) == len(args),
+            turn=self.turn,
         )  # fmt: skip
         self.calls.append(call)
         if main is not None and not self.sampling:

@@ -103,7 +103,6 @@ class Observer:
         total: planned number of steps.
         networks: networks by name, if the user gave them; their names win.
         optimizers: optimizers by name, if the user gave them; then only these are observed.
-        say: receives a sentence when observation ends because of an error.
     """
 
     def __init__(
@@ -111,9 +110,8 @@ class Observer:
         total: int | None = None,
         networks: Mapping[str, nn.Module] | None = None,
         optimizers: Mapping[str, Any] | None = None,
-        say: Callable[[str], None] | None = None,
     ) -> None:
-        self.total, self.say = total, say
+        self.total = total
         self.given, self.given_optimizers = dict(networks or {}), dict(optimizers or {})
         self.failed: Exception | None = None
         self.started = time.perf_counter()
@@ -176,6 +174,7 @@ class Observer:
             return
         with self._safely():
             self.watched += 1
+            self.calls.turn = self.watched
             self.step = step
             for record in self.optimizers.records.values():
                 if record.steps > record.counted:

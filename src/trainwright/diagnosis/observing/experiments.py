@@ -1,0 +1,100 @@
+"""Experiments with the networks of a loop: inputs are varied, the sampler is tried, and everything is put back afterwards."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainwright.diagnosis.observing import replay, sampler
+from trainwright.diagnosis.observing.observer import Observer
+
+STEPWISE = 5  # calls of one network in one sample from which a sampler is tried
+MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
+
+
+def vary_inputs(observer: Observer) -> None:
+    """Repeat calls of the networks with another condition, other neighbours, another future, in the other mode."""
+    seen = observer.seen
+    seen |= {"condition": seen.get("condition"), "neighbours": [], "future": []}
+    for network in observer.networks:
+        calls = [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
+        used = [c for c in calls if not c.sampling]
+        if used and network.trained:
+            seen["neighbours"].append(replay.test_neighbours(network, used[-1]))
+            seen["future"].append(replay.test_future(network, used[-1]))
+        if used and len(used[-1].arguments) > 1:
+            result = replay.test_conditions(network, used[-1])
+            if result is not None and (seen["condition"] is None or result["ignored"] is not None):
+                seen["condition"] = result
+        sampled = [c for c in calls if c.sampling]
+        modal = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.module.modules())
+        if sampled and modal and not sampled[-1].training and network.trained:
+            seen["modes"] = replay.test_modes(network, sampled[-1])
+
+
+def try_sampler(observer: Observer, sample: Callable[[int], Any], real: Tensor, frame: FrameType | None) -> None:
+    """Try a diffusion loop's sampler with an exact denoiser, once its schedule and prediction type are known.
+
+    Args:
+        observer: knows the networks and their calls.
+        sample: the user's function.
+        real: data in the form of samples.
+        frame: the user's frame, in whose variables the schedule is looked for.
+    """
+    seen = observer.seen
+    stepwise = [n for n in observer.networks if observer.per_sample.get(n.name, 0) >= STEPWISE]
+    if not stepwise:
+        return
+    network = stepwise[0]
+    calls = [c for c in observer.calls.calls if c.network is network and not c.sampling and c.arguments]
+    noised = [c.arguments[0].values for c in calls if c.arguments[0].floating]
+    if noised:
+        std = float(torch.cat([x.flatten() for x in noised]).float().std())
+        seen["noised_std"] = {"network": network.name, "std": std}
+    if observer.alphas is None:
+        observer.alphas = sampler.find_alphas(sampler.scopes_of(sample, frame))
+    if observer.alphas is None or not noised or noised[0].shape[1:] != real.shape[1:]:
+        return
+    low, high = float(real.min()), float(real.max())
+    prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
+    if prediction is None:
+        return
+    if observer.average is not None and observer.average.network.name in observer.per_sample:
+        network = observer.average.network
+    with torch.no_grad():
+        seen["sampler"] = sampler.test_sampler(sample, network, observer.alphas, prediction, low, high)
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Restore the global random state of PyTorch (CPU and CUDA), NumPy and Python, which a ``sample`` function may advance."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+
+
+@contextmanager
+def same_networks(observer: Observer) -> Iterator[None]:
+    """Restore modes and buffers of the loop's networks, which sampling in training mode changes."""
+    modes = [(m, m.training) for network in observer.networks for m in network.module.modules()]
+    buffers = [b for module in observer.buffered() for b in module._buffers.values() if b is not None]
+    kept = [(b, b.detach().clone()) for b in buffers] if sum(b.numel() for b in buffers) <= MOST_BUFFERS else []
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in kept:
+                if buffer.shape == value.shape and not torch.equal(buffer, value):
+                    buffer.copy_(value)
