@@ -432,3 +432,113 @@ def test_weights_and_beginning_of_a_noise_schedule_are_judged(fault):
     watch.diagnose()
     said = set(found(watch)) - {"schedule_leaves_signal"}
     assert said == ({fault} if fault else set()), found(watch)
+
+
+def regression(fault: str, steps: int = 40) -> Watch:
+    torch.manual_seed(0)
+    data, net = points(), mlp(8, 32, 32, 8)
+    if fault == "layer_used_twice":
+        net = nn.Sequential(nn.Linear(8, 8), *[nn.Linear(8, 8)] * 3, nn.Linear(8, 8))
+    if fault == "precision":
+        net, data = net.bfloat16(), data.bfloat16()
+    opt = torch.optim.Adam(net.parameters(), 1e-4 if fault == "precision" else 1e-2)
+    average = copy.deepcopy(net)
+    watch = trainwright.watch(total=steps, say=None)
+    for step in range(steps):
+        if fault != "accumulates":
+            opt.zero_grad()
+        for _ in range(4 if fault.startswith("accumul") else 1):
+            if fault == "accumulated_gradients_cleared":
+                opt.zero_grad()
+            batch = data[torch.randint(len(data), (32,))]
+            loss = (net(batch) - batch.flip(1)).square().mean()
+            loss.backward()
+        opt.step()
+        if fault == "accumulates":
+            opt.zero_grad()
+        with torch.no_grad():
+            for a, p in zip(average.parameters(), net.parameters(), strict=True):
+                a.lerp_(p, 0.01)
+                if fault == "ema_replaces_weights":
+                    p.copy_(a)
+                if fault == "clips":
+                    p.clamp_(-0.1, 0.1)
+        watch(step, loss=loss)
+    watch.diagnose()
+    return watch
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ("accumulated_gradients_cleared", "without a step of opt"), ("ema_replaces_weights", "overwritten between its steps"),
+        ("layer_used_twice", "5 places share the weights of 3"), ("precision", "bfloat16"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_weights_and_steps_is_named(fault, words):
+    said = found(regression(fault))
+    assert words in said.get(fault, ""), said
+
+
+@pytest.mark.parametrize("sound", ["plain", "accumulates", "clips"])
+def test_accumulation_averages_and_clipping_show_nothing(sound):
+    assert found(regression(sound)) == {}
+
+
+@pytest.mark.parametrize("fault", ["noise_distribution_mismatch", ""])
+def test_noise_of_training_and_sampling_is_compared(fault):
+    torch.manual_seed(0)
+    real, G, D = points(), mlp(16, 32, 8, last=nn.Tanh()), mlp(8, 32, 1)
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-3)
+    one, zero = torch.ones(32, 1), torch.zeros(32, 1)
+    watch = trainwright.watch(total=60, sample=lambda n: G(torch.randn(n, 16)), real=real, say=None)
+    for step in range(60):
+        fake = G(torch.rand(32, 16) if fault else torch.randn(32, 16))
+        loss_d = BCE(D(real[torch.randint(len(real), (32,))]), one) + BCE(D(fake.detach()), zero)
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = BCE(D(fake), one)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    assert set(found(watch)) == ({fault} if fault else set())
+
+
+@pytest.mark.parametrize("fault", ["targets_misaligned", "padding_in_loss", ""])
+def test_targets_of_a_sequence_model_are_compared_with_its_inputs(fault):
+    torch.manual_seed(0)
+    tokens = torch.randint(1, 12, (200, 16))
+    if fault == "padding_in_loss":
+        tokens[:, 4:] = 0
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.rnn, self.out = nn.Embedding(12, 16), nn.GRU(16, 16, batch_first=True), nn.Linear(16, 12)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.rnn(self.embed(x))[0])
+
+    net = Model()
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+
+    def sample(n: int) -> torch.Tensor:
+        x = torch.ones(n, 1, dtype=torch.long)
+        for _ in range(15):
+            x = torch.cat([x, net(x)[:, -1].softmax(1).multinomial(1)], 1)
+        return x
+
+    watch = trainwright.watch(total=80, sample=sample, real=tokens, say=None)
+    for step in range(80):
+        batch = tokens[torch.randint(len(tokens), (32,))]
+        target = batch[:, :-1] if fault == "targets_misaligned" else batch[:, 1:]
+        loss = F.cross_entropy(net(batch[:, :-1]).transpose(1, 2), target)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert set(found(watch)) == ({fault} if fault else set())

@@ -275,6 +275,42 @@ CAUSES = [
         "bound the weights of the loss, or use equal ones",
     ),
     _wired(
+        "accumulated_gradients_cleared",
+        "gradients are cleared before the step",
+        (*TRAINING, *SAMPLES, "oscillation"),
+        "clear gradients right after a step only",
+    ),
+    _wired(
+        "ema_replaces_weights",
+        "weights are overwritten between steps",
+        (*GAN_ALL, *TRAINING, "frozen_network", "trivial_baseline"),
+        "keep the average in a copy of the network",
+    ),
+    _wired(
+        "layer_used_twice",
+        "one layer stands in several places",
+        (*TRAINING, *SAMPLES, "trivial_baseline"),
+        "build a new layer for each place",
+    ),
+    _wired(
+        "noise_distribution_mismatch",
+        "training and sampling draw different noise",
+        SAMPLES,
+        "draw the noise from the same distribution",
+    ),
+    _wired(
+        "targets_misaligned",
+        "targets are not the next elements",
+        (*SAMPLES, "overfitting", "trivial_baseline"),
+        "shift targets by one against inputs",
+    ),
+    _wired(
+        "padding_in_loss",
+        "the loss is mostly about padding",
+        (*SAMPLES, "trivial_baseline", "plateau"),
+        "leave padding out of the loss",
+    ),
+    _wired(
         "noise_drawn_once",
         "the noise is the same in every step",
         (*SAMPLES, *GAN, "memorisation", "overfitting"),

@@ -1,5 +1,6 @@
 """Inspections of data and inputs: range compared with the output's, repeated batches, state carried over."""
 
+import torch
 from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
@@ -145,4 +146,111 @@ def carried(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (ranges, repeated, carried)
+def noises(seen: Observed) -> list[Inspection]:
+    """Compare the noise that a generator is trained with and the noise that it is sampled with."""
+    for network in seen.networks:
+        if not network.trained or seen.per_sample.get(network.name) != 1 or network.role not in ("generator", "model"):
+            continue
+        trained = _noise([c for c in seen.in_use(network) if c.source == "data"])
+        sampled = _noise([c for c in seen.calls if c.network is network and c.sampling])
+        if trained is None or sampled is None or trained.shape[1:] != sampled.shape[1:]:
+            continue
+        if trained.flatten(1).shape[1] > 1024 or trained.shape[0] < 32 or sampled.shape[0] < 32:
+            continue
+        a, b = (float(x.std()) for x in (trained, sampled))
+        shift = abs(float(trained.mean()) - float(sampled.mean())) / max(a, b, 1e-12)
+        reach = [float(x.abs().max()) / max(float(x.std()), 1e-12) for x in (trained, sampled)]
+        flat, bell = (
+            min(reach),
+            max(reach),
+        )  # the largest of many uniform numbers is 1.7 deviations, of normal ones above 3
+        if max(a, b) > 1.4 * min(a, b) or shift > 0.4 or (flat < 2 and bell > 2.5):
+            return [
+                Inspection(
+                    "noise_distribution_mismatch",
+                    "suspect",
+                    f"{network.name} is trained with noise of mean {float(trained.mean()):.2f} and deviation {a:.2f}, up to "
+                    f"{float(trained.abs().max()):.2f}, and sampled with mean {float(sampled.mean()):.2f} and deviation {b:.2f}, "
+                    f"up to {float(sampled.abs().max()):.2f}",
+                    "draw the noise from the same distribution in training and in sample()",
+                )
+            ]
+    return []
+
+
+def _noise(calls: list[Call]) -> Tensor | None:
+    values = [
+        c.arguments[0].values
+        for c in calls
+        if c.arguments and c.arguments[0].floating and c.arguments[0].values.ndim > 1
+    ]
+    values = [v for v in values if v.shape[1:] == values[0].shape[1:]]
+    return torch.cat(values).float() if values else None
+
+
+def targets(seen: Observed) -> list[Inspection]:
+    """Compare a sequence model's targets with its inputs.
+
+    The gradient of a cross-entropy at the logits is softmax - target, so it is negative at the target only.
+    """
+    for network in seen.networks:
+        stepwise = seen.per_sample.get(network.name, 0) > 1
+        equal, padded = [], []
+        for call in seen.in_use(network):
+            tokens, gradient = (call.arguments[0].values if call.arguments else None), call.gradient
+            if (
+                gradient is None
+                or tokens is None
+                or tokens.is_floating_point()
+                or tokens.ndim != 2
+                or gradient.ndim != 3
+            ):
+                continue
+            rows, length = tokens.shape
+            if gradient.shape[:2] != (len(gradient), length) and gradient.shape[2] == length:
+                gradient = gradient.transpose(1, 2)
+            if gradient.shape[1] != length or length < 4:
+                continue
+            rows = min(rows, len(gradient))
+            counted = gradient[:rows].float().abs().sum(2) > 0
+            aim = gradient[:rows].float().argmin(2)
+            if not bool(counted.any()):
+                continue
+            inputs = tokens[:rows].long()
+            equal.append(
+                [
+                    float((aim[:, : length - k] == inputs[:, k:])[counted[:, : length - k]].float().mean())
+                    for k in (0, 1, 2)
+                ]
+            )
+            common = torch.bincount(aim[counted].flatten())
+            padded.append((int(common.argmax()), float(common.max()) / float(common.sum())))
+        if len(equal) < LEAST:
+            continue
+        same, following, later = (sorted(e[k] for e in equal)[len(equal) // 2] for k in range(3))
+        if stepwise and following < 0.9 and max(same, later) > 0.97 and max(same, later) > following + 0.1:
+            what = "the inputs themselves" if same > later else "two places after the input"
+            return [
+                Inspection(
+                    "targets_misaligned",
+                    "sick",
+                    f"{max(same, later):.0%} of the targets of {network.name} are {what}, but sample() asks for the next element",
+                    "shift by one: logits[:, :-1] against tokens[:, 1:]; check that the loss does not shift again",
+                )
+            ]
+        token, share = sorted(padded, key=lambda x: x[1])[len(padded) // 2]
+        if share > 0.6:
+            return [
+                Inspection(
+                    "padding_in_loss",
+                    "suspect",
+                    f"{share:.0%} of the targets of {network.name} are {token}; if that is padding, the loss is mostly about it",
+                    f"leave padding out of the loss: ignore_index={token}, or a mask",
+                )
+            ]
+    return []
+
+
+LEAST = 3  # calls
+
+INSPECTIONS: tuple[Inspect, ...] = (noises, targets, ranges, repeated, carried)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection, listed
@@ -362,6 +363,90 @@ def flat(seen: Observed) -> list[Inspection]:
     return found
 
 
+def lost(seen: Observed) -> list[Inspection]:
+    """Find gradients that are cleared before the step that was to use them, as when accumulation clears in every batch."""
+    if len(seen.optimizers) != 1:
+        return []  # a discriminator's gradients of the generator's loss are cleared on purpose
+    for record in seen.optimizers:
+        flows = [f for f in seen.flows.get(record.key, ()) if f.clean + f.uncleared + f.mixed >= SEEN]
+        if flows and all(f.lost > 0.9 * (f.clean + f.uncleared + f.mixed) for f in flows):
+            name = _called(record)
+            return [
+                Inspection(
+                    "accumulated_gradients_cleared",
+                    "sick",
+                    f"gradients are cleared between two backward passes without a step of {name}: only the last batch counts",
+                    f"call {name}.zero_grad() right after {name}.step() only",
+                )
+            ]
+    return []
+
+
+def reset(seen: Observed) -> list[Inspection]:
+    """Find weights that something outside of the optimizer puts back after each step."""
+    found = []
+    for record in seen.optimizers:
+        if len(record.kept) >= SEEN and sorted(record.kept)[-1 - len(record.kept) // 5] < 0.5:
+            share = max(0.0, sorted(record.kept)[len(record.kept) // 2])
+            found.append(
+                Inspection(
+                    "ema_replaces_weights",
+                    "sick",
+                    f"only {share:.1%} of each update of {_called(record)} is left before the next: the weights of "
+                    f"{_networks(seen, record)} are overwritten between its steps",
+                    "keep the moving average in a copy of the network, and do not load it back into the one that is trained",
+                )
+            )
+    return found
+
+
+def duplicates(seen: Observed) -> list[Inspection]:
+    """Find a container that holds one layer several times, as after ``[layer] * n``."""
+    for network in seen.networks:
+        for name, module in network.module.named_modules():
+            if not network.trained or not isinstance(module, nn.Sequential | nn.ModuleList):
+                continue
+            layers = [m for m in module if any(True for _ in m.parameters())]
+            if len({id(m) for m in layers}) < len(layers):
+                place = f"{network.name}.{name}" if name else network.name
+                return [
+                    Inspection(
+                        "layer_used_twice",
+                        "suspect",
+                        f"{place} holds the same layer several times, so {len(layers)} places share the weights of "
+                        f"{len({id(m) for m in layers})}",
+                        "build a new layer for each place, for example in a list comprehension; [layer] * n repeats one",
+                    )
+                ]
+    return []
+
+
+def half(seen: Observed) -> list[Inspection]:
+    """Find weights of 16 bits that an optimizer steps directly."""
+    for record in seen.optimizers:
+        types = {p.dtype for p in record.parameters if p.requires_grad}
+        if torch.float16 in types:
+            return [
+                Inspection(
+                    "precision",
+                    "sick",
+                    f"{_called(record)} steps weights of float16: its epsilon and small updates round to 0",
+                    "keep the weights in float32 and use torch.autocast with a GradScaler",
+                )
+            ]
+        if torch.bfloat16 in types and record.updates and record.updates[-1] < 1e-3:
+            return [
+                Inspection(
+                    "precision",
+                    "suspect",
+                    f"{_called(record)} steps weights of bfloat16 by {record.updates[-1]:.1e} of their size, "
+                    "and bfloat16 cannot show less than 4e-3",
+                    "keep the weights in float32 and use torch.autocast",
+                )
+            ]
+    return []
+
+
 FLAT = frozenset(
     {
         "Relu",
@@ -433,6 +518,10 @@ def _fresh(module: nn.Module) -> bool:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
+    lost,
+    reset,
+    duplicates,
+    half,
     flat,
     modes,
     uncleared,

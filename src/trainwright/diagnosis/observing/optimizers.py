@@ -41,6 +41,7 @@ class OptimizerRecord:
         measured: newest measured steps.
         updates: relative sizes of measured updates.
         climbs: number of measured updates that point along the gradient instead of against it.
+        kept: for each of the first updates of the sentinel, the share of it that was left before the next one.
     """
 
     key: int  # id of the optimizer
@@ -64,6 +65,11 @@ class OptimizerRecord:
     reached: set[int] = field(default_factory=set)  # ids of parameters that had a gradient in a measured step
     sentinel: Any = None  # a small parameter whose gradient is checked in every step
     climbs: int = 0
+    before: Any = None  # the sentinel before the newest step, and after it
+    after: Any = None
+    kept: list[float] = field(
+        default_factory=list
+    )  # shares of the first updates that were still there before the next step
     without_gradient: int = 0  # consecutive measured steps in which no parameter had a gradient
 
     def optimizer(self) -> Any:
@@ -94,6 +100,10 @@ class GradientFlow:
         self.kept = False  # the gradient holds one from before the owner's last step
         self.ticks: list[int] = []
         self.uncleared = self.mixed = self.clean = 0
+        self.wiped = (
+            False  # a gradient that had arrived since the owner's last step was cleared before the next one came
+        )
+        self.lost = 0  # steps before which that happened
 
         def arrive(new: Tensor) -> None:
             if self.handle is None:
@@ -111,6 +121,7 @@ class GradientFlow:
         old = self.parameter.grad
         fresh = old is None or not bool(old.count_nonzero())
         if fresh:
+            self.wiped |= bool(self.ticks) and self.ticks[-1] == self.clock()
             self.kept, self.ticks = False, []
         elif self.first:
             self.kept = True
@@ -127,7 +138,8 @@ class GradientFlow:
                 self.mixed += 1
             else:
                 self.clean += 1
-        self.first, self.ticks = True, []
+            self.lost += self.wiped
+        self.first, self.ticks, self.wiped = True, [], False
 
     def close(self) -> None:
         """Stop following."""
@@ -216,6 +228,8 @@ class OptimizerObserver:
             and not bool(torch.isfinite(watched.grad).all())
         ):
             record.non_finite += 1
+        if record.steps <= FIRST and watched is not None:
+            self._compare(record, watched)
         if self.on_step is not None:
             self.on_step(record)
         if record.steps < FIRST or (id(optimizer) in self._wanted) or (record.steps % 16 == 0 and self.allowance()):
@@ -234,6 +248,8 @@ class OptimizerObserver:
         if before is not None:
             self._moved(record, before, self._gradients.pop(id(optimizer)))
             self._wanted.discard(id(optimizer))
+        if record.before is not None:
+            record.after = record.sentinel.detach().clone()
         self.ticks += 1
         record.steps += 1
         record.last_tick = self.ticks
@@ -245,6 +261,17 @@ class OptimizerObserver:
         elif record.steps == 4 * FIRST:
             for flow in self.flows.get(id(optimizer), ()):
                 flow.close()
+
+    def _compare(self, record: OptimizerRecord, watched: Tensor) -> None:
+        """Measure how much of the sentinel's latest update has lasted; something outside of the optimizer may put it back."""
+        if record.after is not None:
+            update, now = record.after - record.before, watched.detach() - record.before
+            size = float(update.float().square().sum())
+            put = watched.detach()[watched.detach() != record.after].abs()
+            clipped = bool(len(put)) and float(put.max() - put.min()) <= 1e-6 * float(put.max())
+            if size > 0 and not clipped:
+                record.kept.append(float((update.float() * now.float()).sum()) / size)
+        record.before, record.after = (watched.detach().clone(), None) if record.steps < FIRST else (None, None)
 
     def _measure(self, record: OptimizerRecord) -> None:
         gradients = [p.grad for p in record.parameters if p.grad is not None]
