@@ -383,7 +383,7 @@ class Watch:
     def _inspect(self) -> bool:
         """Inspect the loop; True if something new was found."""
         observer = self.observer
-        if not observer.watched:
+        if not observer.watched or observer.over:
             return False
         with observer._safely():
             known = set(self._inspections)

@@ -122,7 +122,8 @@ def forgotten(seen: Observed) -> list[Inspection]:
             continue
         share = sum(p.numel() for _, p in out) / max(1, sum(p.numel() for _, p in parameters))
         partly = len(out) < len(parameters)
-        if not partly and not _upstream(seen, network):
+        frozen = any(not p.requires_grad for p in network.module.parameters())  # so the others are meant to be trained
+        if not partly and not frozen and not _upstream(seen, network):
             continue
         what = (
             f"{share:.0%} of the parameters of {network.name} ({listed([n for n, _ in out])})"
@@ -346,6 +347,9 @@ def flat(seen: Observed) -> list[Inspection]:
         newest = record.measured[-SEEN:]
         if len(newest) < SEEN or any(s.norm != 0 or not s.with_gradient for s in newest):
             continue
+        held = [n for n in seen.networks if {id(p) for p in n.module.parameters()} & record.ids]
+        if held and all(n.role == "discriminator" for n in held):
+            continue  # its hinge is flat once it tells all samples apart
         graphs = {n: g for n, g in seen.graphs.items() if g.parameters & record.ids}
         cut = sorted(set().union(*(g.head for g in graphs.values()), set()) & FLAT)
         if not cut:

@@ -144,6 +144,12 @@ class Observer:
         """True until :meth:`close` or an error."""
         return bool(self.optimizers.handles) and self.failed is None
 
+    @property
+    def over(self) -> bool:
+        """True once every optimizer that stepped is gone: the loop has ended, and its memory may be used again."""
+        stepped = [r for r in self.optimizers.records.values() if r.steps]
+        return bool(stepped) and all(r.optimizer() is None for r in stepped)
+
     def close(self) -> None:
         """Remove every hook; what was learned stays."""
         for part in (self.optimizers, self.calls):
@@ -328,11 +334,11 @@ class Observer:
 
     def view(self, **more: Any) -> Observed:
         """Return what inspections look at."""
-        records = list(self.optimizers.records.values())
+        records = [r for r in self.optimizers.records.values() if r.optimizer() is not None]
         return Observed(
             networks=self.networks,
             optimizers=[r for r in records if r.steps],
-            idle=[r for r in records if not r.steps and r.optimizer() is not None],
+            idle=[r for r in records if not r.steps],
             flows=self.optimizers.flows,
             graphs=self.graphs,
             values=self.values,
@@ -426,6 +432,9 @@ class Observer:
                 ):
                     continue
                 if id(module) not in self.names:
+                    continue
+                if self.average is not None and self.average.network.module is module:
+                    self.networks.append(self.average.network)
                     continue
                 copy = Network(self.names[id(module)], module, network.role, trained=False)
                 self.networks.append(copy)

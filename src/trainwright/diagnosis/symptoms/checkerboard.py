@@ -1,5 +1,7 @@
 """Checkerboard: a regular pixel grid in samples."""
 
+import numpy as np
+
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
@@ -17,6 +19,11 @@ BOUNDS = {
         0.01,
         "variance of the means of the 2 x 2 sub-lattices, over that of the images",
         "ours, measured: real photographs 0.002, transposed convolutions at their start 0.3",
+    ),
+    "lattice_sick": Bound(
+        0.03,
+        "the same, above which a grid is visible; below it young generators lose it by themselves",
+        "ours, measured",
     ),
     "lattice_ratio": Bound(5.0, "that share over the share in real images", "ours, measured"),
     "nyquist_ratio": Bound(
@@ -48,9 +55,10 @@ def detect(h: History) -> Judgement:
     stretch = persistent(lattice.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
+    newest = float(np.median(lattice.values[-int(BOUNDS["readings"].value) :]))
     return observation(
         stretch,
-        "sick",
+        "sick" if newest > BOUNDS["lattice_sick"].value else "suspect",
         evidence(
             "samples/nyquist_ratio",
             peaks,
