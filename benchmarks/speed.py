@@ -39,7 +39,10 @@ BLOCK = {
 }  # steps; one whole cycle of n_critic
 COMMAND = "python -m benchmarks.speed"
 EQUAL_STEPS = 3
-SHORT_STAGE = {"unet_96": ("autoencoder_steps=300",), "unet_128": ("autoencoder_steps=300",)}  # latents of any quality will do
+SHORT_STAGE = {
+    "unet_96": ("autoencoder_steps=300",),
+    "unet_128": ("autoencoder_steps=300",),
+}  # latents of any quality will do
 
 
 def bare(title: str, options: tuple[str, ...], pipe: Any, threads: int) -> None:

@@ -32,6 +32,8 @@ def kinds_of(history: History) -> frozenset[str]:
         found.add("adversarial")
     if any(n.startswith(("kl/", "latent/")) or n in ("weight/vae/kl", "vae/loss", "validation/kl") for n in names):
         found.add("variational")
+    if history.facts.get("posterior"):
+        found.add("variational")
     if found:
         return frozenset(found)
     operations = set(history.facts.get("operations") or ())

@@ -51,9 +51,15 @@ PROBES = (
     0.9,
     1.0,
 )  # shares of the run at which samples are probed
+AS_KL = (
+    "latent_loss",
+    "loss_latent",
+    "prior_loss",
+    "reg_loss",
+    "regularization",
+)  # of a loop that draws from a posterior
 SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a tenth of it, at most a second
 INSPECTED = (5, 8, 14, 26, 50, 110)  # calls at which the loop is inspected without samples
-MOST_DRAWN = 20.0  # seconds of one call of sample() above which it is not called for experiments
 
 
 class Watch:
@@ -226,7 +232,10 @@ class Watch:
         found = None
         if step - self._written >= self._stride or self._calls == 1:
             self._row(step)
-        if self._calls in INSPECTED and self._inspect():
+        varied = "condition" in self.observer.seen
+        if not varied:
+            self._experiment()
+        if (self._calls in INSPECTED or varied != ("condition" in self.observer.seen)) and self._inspect():
             self._row(step)
             found = self._conclude()
         if self._due(step):
@@ -253,9 +262,9 @@ class Watch:
                 self.rows[-1].update(self.probe.measure(samples))
         if self.real is not None and self.observer.failed is None and (self.encode or self.reconstruct):
             self.rows[-1].update(self._encoded())
-        if self._looked != self._step:
+        again, self._looked = self._looked == self._step, self._step
+        if not again:
             self._experiment()
-        self._looked = self._step
         self._inspect()
         return self._conclude()
 
@@ -289,6 +298,7 @@ class Watch:
         data = data.float()
         chosen = shuffled(data, 256)
         self.real = chosen
+        self.observer.spread, self.observer.elements = float(chosen.std()), chosen[0].numel()
         nothing = torch.empty(0, *data.shape[1:])
         self._make = lambda match: SampleProbe(
             match(chosen), match(nothing if outside is None else outside.float()), match(shuffled(data, 4096))
@@ -329,7 +339,7 @@ class Watch:
     def _call_sample(self, count: int) -> Any:
         assert self.sample is not None
         self.observer.find()
-        with same_random_state(), same_networks(self.observer), self.observer.sampling():
+        with same_random_state(), same_networks(self.observer), self.observer.sampling(count):
             try:
                 with torch.no_grad():
                     return self.sample(count)
@@ -365,18 +375,24 @@ class Watch:
         return found
 
     def _experiment(self) -> None:
-        """Make the experiments that need the networks, once they have begun to learn and once more at the end."""
-        seen, late = self.observer.seen, self._step >= max(60, 0.1 * (self.total or 0))
-        if not self.observer.is_open or not late or self.observer.watched < 40:
+        """Vary inputs once the networks have begun to learn and again at the end; try the sampler as soon as it is known."""
+        seen, observer = self.observer.seen, self.observer
+        if not observer.is_open or observer.over:
             return
+        begun = self._step >= max(60, 0.1 * (self.total or 0)) and observer.watched >= 40
         end = bool(self.total) and self._step >= 0.9 * (self.total or 0)
-        with self.observer._safely(), same_random_state(), same_networks(self.observer):
-            if "condition" not in seen or end:
-                experiments.vary_inputs(self.observer)
-            if "sampler" in seen or isinstance(self.probe, TokenProbe) or self._drawn > MOST_DRAWN:
+        with observer._safely(), same_random_state(), same_networks(observer):
+            if begun and ("condition" not in seen or end):
+                experiments.vary_inputs(observer)
+            if self.sample is None or self.real is None or isinstance(self.probe, TokenProbe) or "sampler" in seen:
                 return
-            if self.sample is not None and self.real is not None:
-                experiments.try_sampler(self.observer, self.sample, self.real, user_frame())
+            elapsed = time.perf_counter() - self.started
+            if (
+                self._looked == self._step
+                and observer.watched >= 12
+                and self._probing + self._drawn <= self._allowed(elapsed)
+            ):
+                experiments.try_sampler(observer, self.sample, self.real, user_frame())
 
     # ---- inspections and signals ---------------------------------------------------------------------------------------------
 
@@ -417,17 +433,20 @@ class Watch:
         """True if a probe would exceed the budget of the whole run, as far as its length can be foreseen."""
         if self._looked < 0:
             return False
-        elapsed = time.perf_counter() - self.started
-        if not self.total:
-            return self._probing + self._last > max(self.budget * elapsed, min(1.0, 0.1 * elapsed))
-        whole = elapsed / max(step / self.total, 1e-3)
-        allowed = self.budget * whole if whole >= SHORT else max(self.budget * whole, min(1.0, 0.1 * whole))
-        left = 1 - self._next / len(PROBES)  # the later probes, above all the last, must be paid for as well
+        allowed = self._allowed(time.perf_counter() - self.started)
+        left = 1 - self._next / len(PROBES) if self.total else 0.0  # the later probes must be paid for as well
         return self._probing + self._last > allowed * (1 - 0.5 * left)
+
+    def _allowed(self, elapsed: float) -> float:
+        """Return the seconds that probes may take in the whole run, as far as its length can be foreseen."""
+        whole = elapsed / max(self._step / self.total, 1e-3) if self.total else elapsed
+        return self.budget * whole if whole >= SHORT else max(self.budget * whole, min(1.0, 0.1 * whole))
 
     def _row(self, step: int) -> None:
         if not self._mapped.keys() >= self.window.keys():
-            self._mapped = mapping(self.window, {k: v for k, v in self.names.items() if k in self.window})
+            posterior = any(g.latent for g in self.observer.graphs.values())
+            known = {n: "kl/raw" for n in AS_KL if posterior} | self.names
+            self._mapped = mapping(self.window, {k: v for k, v in known.items() if k in self.window})
             self._name_unknown()
         means = {self._mapped.get(n, n): sum(map(float, values)) / len(values) for n, values in self.window.items()}
         means |= {n: v for n, v in self.observer.signals().items() if n not in means}

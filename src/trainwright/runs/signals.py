@@ -89,6 +89,12 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("samples/diversity_ratio", "", "1", "Mean squared distance of two samples over that of two real images."),
     Signal("samples/coverage", "share", "higher", "Share of real images with a sample nearby (Naeem et al. 2020)."),
     Signal("samples/density", "", "higher", "Samples within the neighbourhoods of real images (Naeem et al. 2020)."),
+    Signal(
+        "samples/finite_share",
+        "share",
+        "higher",
+        "Share of samples without a NaN or infinite number; recorded if it is below 1.",
+    ),
     Signal("samples/precision", "share", "higher", "Share of samples near a real image (Kynkäänniemi et al. 2019)."),
     Signal("samples/recall", "share", "higher", "Share of real images near a sample (Kynkäänniemi et al. 2019)."),
     Signal(

@@ -4,6 +4,7 @@ import numpy as np
 
 from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
+from trainwright.diagnosis.kinds import CALLS
 from trainwright.diagnosis.symptoms.loss_imbalance import NOT_LEARNED
 
 AVERAGED = ("mean", "group_mean", "channel_sum")
@@ -31,6 +32,10 @@ def _reduction(h: History, observation: Observation) -> Assessment | None:
     if reduction in AVERAGED and beta is not None and beta <= 2 and (limit is None or beta > 0.7 * limit):
         times = f", so the effective β of the likelihood is {effective:.0f}" if effective else ""
         return Assessment(0.95, f"errors are averaged ({reduction}) but the KL is summed: β = {beta:g}{times}")
+    if reduction in AVERAGED and beta is None:
+        return Assessment(
+            0.75, "errors are averaged over all elements, which makes the KL outweigh them if it is summed"
+        )
     if reduction is None and beta is not None and 0.3 <= beta <= 2:
         return Assessment(0.5, f"β = {beta:g} is usual for summed errors, but causes collapse if errors are averaged")
     return Assessment(0.4, "the reduction of the loss is unknown") if reduction is None and beta is None else None
@@ -47,6 +52,21 @@ def _beta(h: History, observation: Observation) -> Assessment | None:
     if beta > 0.7 * limit:
         return Assessment(0.9, f"β = {beta:g}; on these data the posterior collapses above {limit:.3g}")
     return Assessment(0.15, f"β = {beta:g} is below {limit:.3g}, the collapse threshold of the data")
+
+
+def _strong(h: History, observation: Observation) -> Assessment | None:
+    calls: dict[str, int] = h.facts.get("calls_per_sample") or {}
+    if h.setting("model.decoder") == "autoregressive":
+        dropped = h.number("word_dropout") or 0.0
+        return Assessment(
+            0.75 if dropped < 0.2 else 0.4,
+            f"the decoder receives the previous steps and can ignore z (word dropout: {dropped:g})",
+        )
+    if h.setting("model.decoder") is None and (h.facts.get("tokens") or max(calls.values(), default=0) >= CALLS):
+        return Assessment(
+            0.7, "the decoder sees the elements before the one that it predicts, so it can ignore the code"
+        )
+    return None
 
 
 def _beta_small(h: History, observation: Observation) -> Assessment | None:
@@ -146,7 +166,7 @@ CAUSES = [
     Cause(
         name="reduction_mismatch",
         title="errors are averaged but the KL is summed",
-        of=("posterior_collapse", "variance_collapse", "plateau"),
+        of=("posterior_collapse", "variance_collapse", "plateau", "mode_collapse", "mode_dropping", "blur", "off_data"),
         assess=_reduction,
         kinds=("variational",),
         advice="sum the error over the numbers of a sample, as the KL is summed; or divide the KL weight by that number",
@@ -154,10 +174,27 @@ CAUSES = [
     Cause(
         name="beta_above_threshold",
         title="the KL weight is above the collapse threshold of the data",
-        of=("posterior_collapse", "variance_collapse", "plateau", "blur", "colour_cast"),
+        of=(
+            "posterior_collapse",
+            "variance_collapse",
+            "plateau",
+            "blur",
+            "colour_cast",
+            "mode_collapse",
+            "mode_dropping",
+            "off_data",
+        ),
         assess=_beta,
         kinds=("variational",),
         advice="lower the KL weight by a factor of 10",
+    ),
+    Cause(
+        name="strong_decoder",
+        title="the decoder can ignore z",
+        of=("posterior_collapse",),
+        assess=_strong,
+        kinds=("variational",),
+        advice="drop some of the decoder's inputs (word dropout), weaken it, or anneal the KL weight; free bits help too",
     ),
     Cause(
         name="beta_too_small",

@@ -134,6 +134,8 @@ def _clipped(network: Network) -> bool:
     if len(weights) < 2:
         return False
     bound = max(float(w.max()) for w in weights)
+    if sum(int((w == bound).sum()) for w in weights) > 0.005 * sum(w.numel() for w in weights):
+        return True
     at = [w for w in weights if float(w.max()) > 0.9 * bound]
     near = sum(int((w > 0.9 * bound).sum()) for w in at) / sum(w.numel() for w in at)
     return len(at) >= 2 and sum(w.numel() for w in at) > 0.5 * sum(w.numel() for w in weights) and near > NEAR_BOUND

@@ -96,6 +96,15 @@ def broadcast(seen: Observed) -> list[Inspection]:
     for name, graph in seen.graphs.items():
         if graph.broadcast is not None:
             before, after = graph.broadcast
+            if before[1:] == after[1:] and len(before) == len(after) and before[0] == 1:
+                return [
+                    Inspection(
+                        "loss_shapes_broadcast",
+                        "sick",
+                        f"{name} compares an output of shape {before} with targets of shape {after}: one output for the whole batch",
+                        "give output and target the same shape; look at what the network is called with",
+                    )
+                ]
             return [
                 Inspection(
                     "loss_shapes_broadcast",
@@ -153,7 +162,10 @@ def not_finite(seen: Observed) -> list[Inspection]:
     roots = {"Sqrt", "LinalgVectorNorm", "Norm"} & operations
     finite = (seen.more.get("first_non_finite") or {}).get("finite", {})
     rooted = [
-        n for n, g in seen.graphs.items() if {"Sqrt", "LinalgVectorNorm", "Norm"} & g.operations and finite.get(n)
+        n
+        for n, g in seen.graphs.items()
+        if {"Sqrt", "LinalgVectorNorm", "Norm"} & g.operations
+        and (finite.get(n) or (g.double_backward and n in values))
     ]
     if rooted:
         kind = "a square root" if "Sqrt" in roots else "a norm"
@@ -161,7 +173,8 @@ def not_finite(seen: Observed) -> list[Inspection]:
             Inspection(
                 "sqrt_at_zero",
                 "sick",
-                f"{rooted[0]} was finite but its gradients were not; it contains {kind}, which has no derivative at 0",
+                f"{rooted[0]} {'was finite but its gradients were not' if finite.get(rooted[0]) else 'is not finite'}; "
+                f"it contains {kind}, which has no derivative at 0",
                 "add a small number under the root: (x.square().sum(1) + 1e-12).sqrt()",
             )
         ]

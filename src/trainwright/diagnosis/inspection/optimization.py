@@ -51,6 +51,48 @@ def mixed(seen: Observed) -> list[Inspection]:
     return found
 
 
+def entangled(seen: Observed) -> list[Inspection]:
+    """Find samples that are not detached in a discriminator's loss, so that their generator steps with its gradient too."""
+    for d in (n for n in seen.networks if n.role == "discriminator" and n.trained):
+        own = seen.record_of(d)
+        if not any(c.opposed and c.source == "attached" for c in seen.in_use(d)):
+            continue
+        for record in seen.optimizers:
+            flows = [f for f in seen.flows.get(record.key, ()) if f.clean >= SEEN]
+            if record is own or not flows or not all(f.double > 0.5 * f.clean for f in flows):
+                continue
+            return [
+                Inspection(
+                    "gradients_of_other_loss",
+                    "sick",
+                    f"{_called(record)} steps {_networks(seen, record)} with the gradient of {d.name}'s own loss too, "
+                    "which pulls the other way: samples are not detached there",
+                    f"call {d.name} on samples.detach() in its own loss, and step {_called(record)} before its backward pass",
+                )
+            ]
+    return []
+
+
+def sizes(seen: Observed) -> list[Inspection]:
+    """Find updates that are large against the weights, step after step."""
+    for record in seen.optimizers:
+        newest = record.updates[-3:]
+        if len(newest) == 3 and min(newest) > TOO_LARGE and record.steps >= 20:
+            return [
+                Inspection(
+                    "lr_too_high",
+                    "suspect",
+                    f"each step of {_called(record)} changes the weights of {_networks(seen, record)} by {newest[-1]:.0%} of their "
+                    f"norm (usual: about 0.1%); its learning rate is {record.rate:.3g}",
+                    f"lower the learning rate of {_called(record)} by a factor of 10 to 100",
+                )
+            ]
+    return []
+
+
+TOO_LARGE = 0.1  # norm of an update over that of the weights
+
+
 def _mostly(seen: Observed, record: OptimizerRecord, state: Literal["uncleared", "mixed"]) -> bool:
     """True if the followed gradients of an optimizer were in this state in more than nine of ten steps."""
     steps = [(getattr(f, state), f.uncleared + f.mixed + f.clean) for f in seen.flows.get(record.key, ())]
@@ -345,7 +387,8 @@ def flat(seen: Observed) -> list[Inspection]:
     found = []
     for record in seen.optimizers:
         newest = record.measured[-SEEN:]
-        if len(newest) < SEEN or any(s.norm != 0 or not s.with_gradient for s in newest):
+        measured = len(newest) == SEEN and all(s.norm == 0 and s.with_gradient for s in newest)
+        if not measured and record.zeros < 0.4:
             continue
         held = [n for n in seen.networks if {id(p) for p in n.module.parameters()} & record.ids]
         if held and all(n.role == "discriminator" for n in held):
@@ -359,7 +402,7 @@ def flat(seen: Observed) -> list[Inspection]:
             Inspection(
                 "flat_loss",
                 "sick",
-                f"every gradient of {name} is exactly 0: its loss ({listed(sorted(graphs))}) is cut off "
+                f"the gradient of {name} is exactly 0 in most steps: its loss ({listed(sorted(graphs))}) is cut off "
                 f"by {listed([c.lower() for c in cut])}",
                 f"use a loss without a flat part for {name}; only the discriminator's hinge is cut off",
             )
@@ -522,6 +565,8 @@ def _fresh(module: nn.Module) -> bool:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
+    entangled,
+    sizes,
     lost,
     reset,
     duplicates,

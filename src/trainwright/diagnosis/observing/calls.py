@@ -67,6 +67,7 @@ class Call:
     gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
     gradient_numel: int = 0
     turn: int = 0
+    opposed: bool = False  # two backward passes before one step sent gradients of opposite signs
     pulled: dict[int, float] = field(default_factory=dict)
 
 
@@ -90,16 +91,19 @@ class CallObserver:
         self._states: dict[int, tuple[int, Tensor]] = {}
         self._pending: list[Call] = []
         self._sampled: dict[int, int] = {}  # calls of each network in the present call of ``sample``
+        self._rows: dict[int, float] = {}  # the same for each sample: a call of few rows counts in part
+        self._wanted = 0
 
-    def begin_sampling(self) -> None:
-        """Mark the calls from now on as calls of ``sample``, and forget those of an earlier one."""
+    def begin_sampling(self, wanted: int = 0) -> None:
+        """Mark the calls from now on as calls of ``sample`` for so many samples, and forget those of an earlier one."""
+        self._wanted, self._rows = wanted, {}
         self.calls = [c for c in self.calls if not c.sampling]
         self.sampling, self._sampled = True, {}
 
     def end_sampling(self) -> dict[int, int]:
-        """Return the number of calls of each network since :meth:`begin_sampling`."""
+        """Return the number of calls of each network since :meth:`begin_sampling`, for each sample."""
         self.sampling = False
-        return self._sampled
+        return {network: max(1, round(rows)) for network, rows in self._rows.items()}
 
     def open(self, networks: Iterable[Network]) -> None:
         """Observe the calls of these networks from now on."""
@@ -125,6 +129,8 @@ class CallObserver:
     def stepped(self, optimizer: int) -> None:
         """Attribute the gradients that arrived since the last step to the optimizer that steps now."""
         for call in self._pending:
+            signs = [float(g.float().sum()) for g in call.gradients]
+            call.opposed |= len(signs) > 1 and min(signs) < 0 < max(signs)
             for gradient in call.gradients:
                 flat = gradient.float()
                 size = float(flat.abs().sum())
@@ -170,6 +176,11 @@ class CallObserver:
             self._sampled[id(network)] = self._sampled.get(id(network), 0) + 1
         tensors = [t for t in _tensors([*args, *kwargs.values()])]
         outputs = [t for t in _tensors([output])]
+        if self.sampling:
+            shape = tuple(tensors[0].shape) if tensors else ()
+            whole = not self._wanted or not shape or self._wanted in shape[:2]
+            share = 1.0 if whole else min(1.0, shape[0] / self._wanted)
+            self._rows[id(network)] = self._rows.get(id(network), 0.0) + share
         tick = self.clock()
         arguments = [
             Argument(tuple(t.shape), t.is_floating_point(), self._part(network, t), storage(t), t.requires_grad)

@@ -4,6 +4,7 @@ The graph keeps its nodes, edges and shapes after ``backward()``; only the saved
 """
 
 import itertools
+import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,6 +109,8 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             relaid = _relaid(node)
         if latent is None and name == "Add":
             latent = _latent(node)
+    head, repeated = _head(loss.grad_fn)
+    broadcast = broadcast or repeated
     twice = any("BackwardBackward" in o or o.endswith("Backward") for o in operations)
     return LossGraph(
         frozenset(leaves),
@@ -120,7 +123,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             o.startswith(("NativeBatchNormBackward", "CudnnBatchNormBackward", "BatchNormBackward")) for o in operations
         ),
         batch,
-        _head(loss.grad_fn),
+        head,
         relaid,
         latent,
     )
@@ -161,9 +164,10 @@ def _shape(node: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in metadata[0].shape) if metadata else ()
 
 
-def _head(root: Any) -> frozenset[str]:
-    """Return the operations from the loss down to the first layers."""
+def _head(root: Any) -> tuple[frozenset[str], tuple[tuple[int, ...], tuple[int, ...]] | None]:
+    """Return the operations from the loss down to the first layers, and shapes of one row that was compared with many."""
     found: set[str] = set()
+    repeated = None
     seen: set[Any] = set()
     stack = [root]
     while stack and len(seen) < 2000:
@@ -177,7 +181,19 @@ def _head(root: Any) -> frozenset[str]:
             continue
         found.add(name)
         stack.extend(parents)
-    return frozenset(found)
+        if repeated is None and name in ("Sub", "Expand"):
+            repeated = _repeated(node)
+    return frozenset(found), repeated
+
+
+def _repeated(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return (input, output) if a difference or an expansion compares one row of a learned output with many rows of data."""
+    out = _shape(node)
+    learned = [_shape(parent) for parent, _ in node.next_functions if parent is not None]
+    if len(learned) != 1 or len(out) < 2 or out[0] < 2:
+        return None
+    (shape,) = learned
+    return (shape, out) if shape == (1, *out[1:]) and math.prod(out[1:]) > 1 else None
 
 
 def _relaid(node: Any) -> Relaid | None:

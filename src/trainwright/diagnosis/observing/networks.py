@@ -1,6 +1,7 @@
 """Discovery of the networks and optimizers of a loop, and of the names that the user gave them."""
 
 import gc
+import itertools
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -92,9 +93,14 @@ def _name(found: dict[int, str], name: str, value: Any) -> None:
                 found.setdefault(id(entry), attribute)
 
 
-def living(kind: type) -> list[Any]:
-    """Return all objects of a class that exist in this process."""
-    return [o for o in gc.get_objects() if issubclass(type(o), kind)]
+def living(*kinds: type) -> list[Any]:
+    """Return all objects of these classes that exist in this process.
+
+    Objects have few types, so each type is asked once; a process may hold a million objects.
+    """
+    objects = gc.get_objects()
+    wanted = {t for t in set(map(type, objects)) if issubclass(t, kinds)}
+    return list(itertools.compress(objects, map(wanted.__contains__, map(type, objects))))
 
 
 def role_of(*names: str) -> Role:
@@ -180,7 +186,9 @@ def _merge_layers(
 
 
 def _framework(module: nn.Module) -> bool:
-    """True for modules of a training framework, which hold networks, optimizers and the training step."""
+    """True for modules that hold networks and are not called themselves: those of a training framework, or without forward()."""
+    if type(module).forward is nn.Module.forward:
+        return True
     return any(c.__name__ in ("LightningModule", "_FabricModule") for c in type(module).__mro__)
 
 

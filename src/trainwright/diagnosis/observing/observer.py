@@ -122,10 +122,11 @@ class Observer:
         self.values: dict[str, float] = {}
         self.per_sample: dict[str, int] = {}
         self.alphas: Tensor | None = None
+        self.spread, self.elements = 0.0, 0  # standard deviation of the data, and numbers in one sample
         self.average: Average | None = None
         self.watched = self.step = 0
         self._known: frozenset[int] = frozenset()
-        self._scans = self._searches = 0
+        self._scans = 0
         self._buffered: list[weakref.ref[nn.Module]] = []
         self._until = 0  # the window of calls is open before this call of the watch
         self._ema_before: tuple[Tensor, Tensor] | None = None
@@ -222,8 +223,8 @@ class Observer:
                 self._find()
 
     @contextmanager
-    def sampling(self) -> Iterator[None]:
-        """Observe the calls that the user's ``sample`` makes."""
+    def sampling(self, wanted: int = 0) -> Iterator[None]:
+        """Observe the calls that the user's ``sample`` makes for so many samples."""
         if not self.is_open:
             yield
             return
@@ -232,7 +233,7 @@ class Observer:
             opened = not self.calls.is_open
             if opened:
                 self.calls.open(self.networks)
-            self.calls.begin_sampling()
+            self.calls.begin_sampling(wanted)
         try:
             yield
         finally:
@@ -244,10 +245,7 @@ class Observer:
                     self.calls.close()
 
     def buffered(self) -> list[nn.Module]:
-        """Return all modules of the process that have buffers, found by a search in the first calls."""
-        self._searches += 1
-        if self._searches in (1, 3):
-            self._buffered = [weakref.ref(m) for m in living(nn.Module) if m._buffers]
+        """Return all modules of the process that have buffers, found by the latest search."""
         return [m for r in self._buffered if (m := r()) is not None]
 
     def signals(self) -> dict[str, float]:
@@ -285,10 +283,33 @@ class Observer:
         batches = [g.batch for g in self.graphs.values() if g.batch]
         if batches:
             found["batch_size"] = min(batches)
+        reduction = self._reduction()
+        if reduction:
+            found["reduction"] = reduction
         d, g = records.get("discriminator"), records.get("generator")
         if d is not None and g is not None and min(d.steps, g.steps) >= 8:
             found["n_critic"] = round(d.steps / g.steps, 1)
         return found
+
+    def _reduction(self) -> str:
+        """Return ``mean`` if a reconstruction error is averaged over all elements, ``sum`` if over samples only, or nothing.
+
+        The gradient of a squared error at the output is 2 (output - target) times the weight of one element; early in training the
+        difference is about as large as the deviation of the data.
+        """
+        if not self.spread or not any(g.latent for g in self.graphs.values()):
+            return ""
+        weights = []
+        for call in self.calls.calls:
+            g = call.gradient
+            if g is None or g.ndim < 2 or call.sampling or g[0].numel() != self.elements or call.tick > WINDOW:
+                continue
+            rows = call.gradient_numel / self.elements
+            weights.append(float(g.float().square().mean().sqrt()) * rows / (2 * self.spread))
+        if not weights or self.elements < 50:
+            return ""
+        weight = sorted(weights)[len(weights) // 2]
+        return "mean" if weight < 5 / self.elements else "sum" if weight > 0.2 else ""
 
     def facts(self) -> dict[str, Any]:
         """Return facts about the loop's structure."""
@@ -328,6 +349,8 @@ class Observer:
                     if isinstance(m, nn.ConvTranspose2d) and m.stride[0] > 1
                 }
                 found["transposed"] = ", ".join(sorted(kinds))
+        if any(g.latent for g in self.graphs.values()):
+            found["posterior"] = True
         if self.average is not None and not math.isnan(self.average.decay):
             found["ema_decay"] = self.average.decay
         return found
@@ -387,16 +410,18 @@ class Observer:
     def _find(self) -> None:
         """Find optimizers and networks by searching the objects of the process."""
         self._scans += 1
-        for optimizer in living(torch.optim.Optimizer):
+        alive = living(torch.optim.Optimizer, nn.Module)
+        for optimizer in (o for o in alive if isinstance(o, torch.optim.Optimizer)):
             if self.optimizers.only is not None and id(optimizer) not in self.optimizers.only:
                 continue
-            record = self.optimizers.add(optimizer)
+            self.optimizers.add(optimizer)
         for name, optimizer in self.given_optimizers.items():
             self.optimizers.add(optimizer).name = name
         for key, record in self.optimizers.records.items():
             record.name = record.name or self.names.get(key, "")
         self._known = frozenset(k for k, r in self.optimizers.records.items() if r.steps)
-        modules = living(nn.Module)
+        modules = [m for m in alive if isinstance(m, nn.Module)]
+        self._buffered = [weakref.ref(m) for m in modules if m._buffers]
         sets = [set(r.ids) for r in self.optimizers.records.values()]
         reached = set().union(*(g.parameters for g in self.graphs.values())) if self.graphs else set()
         loose = reached - set().union(*sets) if sets else reached

@@ -63,6 +63,7 @@ class OptimizerRecord:
     other_tick: int = -1  # newest step of another optimizer
     non_finite: int = 0
     reached: set[int] = field(default_factory=set)  # ids of parameters that had a gradient in a measured step
+    zeros: float = 0.0  # share of about the last 16 steps in which the sentinel's gradient was exactly 0
     sentinel: Any = None  # a small parameter whose gradient is checked in every step
     climbs: int = 0
     before: Any = None  # the sentinel before the newest step, and after it
@@ -104,6 +105,7 @@ class GradientFlow:
             False  # a gradient that had arrived since the owner's last step was cleared before the next one came
         )
         self.lost = 0  # steps before which that happened
+        self.double = 0  # steps with gradients of several backward passes
 
         def arrive(new: Tensor) -> None:
             if self.handle is None:
@@ -139,6 +141,7 @@ class GradientFlow:
             else:
                 self.clean += 1
             self.lost += self.wiped
+            self.double += len(self.ticks) > 1
         self.first, self.ticks, self.wiped = True, [], False
 
     def close(self) -> None:
@@ -221,13 +224,10 @@ class OptimizerObserver:
         for flow in self.flows.get(id(optimizer), ()):
             flow.step()
         watched = record.sentinel
-        if (
-            watched is not None
-            and watched.grad is not None
-            and watched.grad.is_cpu
-            and not bool(torch.isfinite(watched.grad).all())
-        ):
-            record.non_finite += 1
+        if watched is not None and watched.grad is not None and watched.grad.is_cpu and watched.grad.numel():
+            largest = float(watched.grad.abs().max())
+            record.non_finite += not math.isfinite(largest)
+            record.zeros += ((largest == 0) - record.zeros) / 16
         if record.steps <= FIRST and watched is not None:
             self._compare(record, watched)
         if self.on_step is not None:

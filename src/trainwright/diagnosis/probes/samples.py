@@ -65,10 +65,13 @@ class SampleProbe:
         return {f"real/{name}": found[name] for name in ("coverage", "precision", "recall", "density")}
 
     def measure(self, fake: Tensor, prefix: str = "samples") -> dict[str, float]:
-        """Return signals of samples (n, C, H, W) in [-1, 1]; empty if one is not finite or there are too few."""
+        """Return signals of samples (n, C, H, W) in [-1, 1]; only ``finite_share`` if one is not finite, nothing if they are few."""
         fake = fake.float().cpu()
-        if len(fake) <= NEIGHBOURS + 1 or not bool(torch.isfinite(fake).all()):
+        if len(fake) <= NEIGHBOURS + 1:
             return {}
+        finite = torch.isfinite(fake).flatten(1).all(1)
+        if not bool(finite.all()):
+            return {f"{prefix}/finite_share": float(finite.float().mean())}
         features = self._features(fake)
         found = manifold_metrics(self.real, features, self.k, self.radius)
         found["diversity_ratio"] = _pairwise(features) / max(self.spread, 1e-12)

@@ -26,6 +26,10 @@ BOUNDS = {
         "Gulrajani et al. 2017",
     ),
     "readings": Bound(3, "consecutive readings", "ours"),
+    "warm_up": Bound(
+        0.12, "share of the planned steps in which growth is not judged, since the early level is still forming", "ours"
+    ),
+    "term": Bound(0.1, "share of the whole loss that a term's early level is counted as, at least", "ours"),
     "absolute": Bound(1e6, "magnitude that counts as exploding at any early level", "ours"),
 }
 
@@ -37,7 +41,7 @@ def detect(h: History) -> Judgement:
     names = [n for n in h.signals if _is_loss(n)]
     if not names:
         return Unknown("a loss or a gradient norm")
-    found = _steep(h) + [f for n in sorted(names) if (f := _grown(n, thin(h.signals[n]))) is not None]
+    found = _steep(h) + [f for n in sorted(names) if (f := _grown(h, n, _begun(h.signals[n]))) is not None]
     return min(found, key=lambda f: f.alarm) if found else None
 
 
@@ -61,7 +65,14 @@ def _is_loss(name: str) -> bool:
     return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
 
 
-def _grown(name: str, series: Series) -> Observation | None:
+def _begun(series: Series) -> Series:
+    """Return a series from its first number that is not 0 on: a term may begin later than the run."""
+    nonzero = np.flatnonzero(np.abs(series.values) > 0)
+    first = int(nonzero[0]) if len(nonzero) else 0
+    return thin(Series(series.steps[first:], series.values[first:]))
+
+
+def _grown(h: History, name: str, series: Series) -> Observation | None:
     size = np.abs(series.values)
     size = np.where(np.isfinite(size), size, HUGE)
     n = int(BOUNDS["level"].value)
@@ -70,10 +81,14 @@ def _grown(name: str, series: Series) -> Observation | None:
     factor = BOUNDS["gradient" if name.startswith("grad_norm/") else "factor"].value
     head = size[: min(n, max(2, len(size) // 4))]
     level = max(float(np.quantile(head, 0.75)), float(np.median(np.minimum(size, 1.0))) * 0.1, 1e-3)
+    whole = h.get("loss", least=6)
+    if whole is not None and name == "codebook/loss":
+        level = max(level, BOUNDS["term"].value * float(np.quantile(np.abs(whole.values[: len(head)]), 0.75)))
     running = np.full(len(size), level)
     running[5:] = smooth(size, 58)[2:-3]
     floor = np.minimum(np.maximum(level, running), level * 5)
-    bad = (size > factor * floor) | (size > BOUNDS["absolute"].value)
+    late = series.steps > h.first + BOUNDS["warm_up"].value * h.budget
+    bad = ((size > factor * floor) & late) | (size > BOUNDS["absolute"].value)
     stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None

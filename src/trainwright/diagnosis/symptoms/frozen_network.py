@@ -37,6 +37,8 @@ def detect(h: History) -> Judgement:
     if _done(h):
         return None
     for name, series in looked:
+        if _weightless(h, name.partition("/")[2]):
+            continue
         series = thin(series)
         bound = BOUNDS["ratio"].value if name.startswith("update_ratio/") else 0.0
         bad = np.abs(series.values) <= bound
@@ -54,6 +56,12 @@ def _done(h: History) -> bool:
     """True if the loss has fallen to almost 0, so that no update is expected."""
     loss = h.get("loss", "vae/loss", least=8)
     return loss is not None and abs(loss.last) < BOUNDS["done"].value * abs(float(loss.values[0]))
+
+
+def _weightless(h: History, network: str) -> bool:
+    """True if the loss of a network is exactly 0 now: its term has not begun yet, or has ended."""
+    loss = h.get(f"{network}/loss")
+    return loss is not None and loss.last == 0.0 and bool((loss.values[-3:] == 0).all())
 
 
 SYMPTOM = Symptom(

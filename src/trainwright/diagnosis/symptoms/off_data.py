@@ -5,6 +5,7 @@ import numpy as np
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -36,6 +37,11 @@ BOUNDS = {
 
 def detect(h: History) -> Judgement:
     """Detect samples that are not among real data while their texture, contrast or spread is far from real."""
+    broken = h.get("samples/finite_share")
+    if broken is not None and broken.steps[-1] >= max(s.steps[-1] for n, s in h.match("samples/")):
+        whole = Stretch(float(broken.steps[0]), float(broken.steps[0]), h.now, 0, len(broken) - 1)
+        text = "only {percent} % of the samples are finite numbers"
+        return observation(whole, "sick", evidence("samples/finite_share", broken, whole, 1.0, text))
     precision, coverage = h.get("samples/precision"), h.get("samples/coverage")
     if precision is None or coverage is None:
         return Unknown("samples and real data, to see whether samples lie among them")

@@ -24,16 +24,6 @@ def _averaging(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.3, "the likelihood is unknown") if likelihood is None else None
 
 
-def _strong(h: History, observation: Observation) -> Assessment | None:
-    if h.setting("model.decoder") != "autoregressive":
-        return None
-    dropped = h.number("word_dropout") or 0.0
-    return Assessment(
-        0.75 if dropped < 0.2 else 0.4,
-        f"the decoder receives the previous steps and can ignore z (word dropout: {dropped:g})",
-    )
-
-
 CAUSES = (
     Cause(
         name="averaging_decoder",
@@ -41,7 +31,6 @@ CAUSES = (
         of=("mean_regression",),
         assess=_averaging,
     ),
-    Cause(name="strong_decoder", title="the decoder can ignore z", of=("posterior_collapse",), assess=_strong),
 )
 
 # ---- preflight checks ------------------------------------------------------------------------------------------------
