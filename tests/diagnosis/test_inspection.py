@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import trainwright
+from trainwright.diagnosis.kinds import kinds_of
 from trainwright.diagnosis.observing.graph import relaid
 from trainwright.diagnosis.watch import Watch
 
@@ -543,3 +544,77 @@ def test_targets_of_a_sequence_model_are_compared_with_its_inputs(fault):
         watch(step, loss=loss)
     watch.diagnose()
     assert set(found(watch)) == ({fault} if fault else set())
+
+
+@pytest.mark.parametrize("fault", ["gradients_of_other_loss", ""])
+def test_samples_that_are_not_detached_in_the_discriminators_loss_are_found(fault):
+    torch.manual_seed(0)
+    real, G, D = points(), mlp(4, 32, 8, last=nn.Tanh()), mlp(8, 32, 1)
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-3)
+    watch = trainwright.watch(total=60, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(60):
+        fake = G(torch.randn(32, 4))
+        score = D(fake)
+        loss_g = -score.mean()
+        opt_g.zero_grad()
+        loss_g.backward(retain_graph=True)
+        if not fault:
+            opt_g.step()
+            score = D(fake.detach())
+        loss_d = F.softplus(-D(real[torch.randint(len(real), (32,))])).mean() + F.softplus(score).mean()
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        if fault:
+            opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    assert set(found(watch)) == ({fault} if fault else set()), found(watch)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_how_errors_are_reduced_is_read_off_the_gradient(reduction):
+    torch.manual_seed(0)
+    data = torch.rand(400, 1, 12, 12).bernoulli()
+    encoder, decoder = (
+        nn.Sequential(nn.Flatten(), mlp(144, 32, 8)),
+        nn.Sequential(mlp(4, 32, 144), nn.Unflatten(1, (1, 12, 12))),
+    )
+    opt = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    watch = trainwright.watch(total=40, sample=lambda n: decoder(torch.randn(n, 4)), real=data, say=None)
+    for step in range(40):
+        x = data[torch.randint(400, (64,))]
+        mean, log_variance = encoder(x).chunk(2, 1)
+        again = decoder(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
+        error = F.mse_loss(again, x) if reduction == "mean" else F.mse_loss(again, x, reduction="sum") / 64
+        latent = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        opt.zero_grad()
+        (error + latent).backward()
+        opt.step()
+        watch(step, loss=error + latent, latent_loss=latent)
+    watch.diagnose()
+    history = watch.history()
+    assert history.setting("reduction") == reduction
+    assert kinds_of(history) == {"variational"}
+    assert history.get("kl/raw") is not None
+
+
+def test_a_term_that_begins_later_is_neither_frozen_nor_exploding():
+    torch.manual_seed(0)
+    real, G, D = points(), mlp(4, 32, 8, last=nn.Tanh()), mlp(8, 32, 1)
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-3)
+    watch = trainwright.watch(total=120, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(120):
+        batch, fake = real[torch.randint(400, (32,))], G(torch.randn(32, 4))
+        factor = 1.0 if step >= 40 else 0.0
+        loss_d = factor * (F.relu(1 - D(batch)).mean() + F.relu(1 + D(fake.detach())).mean())
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = (fake - batch).square().mean() - factor * D(fake).mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    assert all("frozen_network" not in names and "exploding" not in names for _, _, names in watch.verdicts)

@@ -180,6 +180,13 @@ def earlier(values: np.ndarray, readings: int) -> np.ndarray:
     return np.concatenate([values[:readings], values[:-readings]])[: len(values)]
 
 
+def begun(series: Series) -> Series:
+    """Return a series from its first number that is not 0: a term may begin later than the run."""
+    nonzero = np.flatnonzero(np.abs(series.values) > 0)
+    first = int(nonzero[0]) if len(nonzero) else 0
+    return Series(series.steps[first:], series.values[first:])
+
+
 def thin(series: Series, most: int = 200) -> Series:
     """Reduce a series to at most ``most`` readings: medians of blocks of neighbours.
 

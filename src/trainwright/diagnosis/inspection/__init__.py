@@ -39,10 +39,10 @@ def inspect(seen: Observed) -> list[Inspection]:
     Args:
         seen: what was observed so far.
     """
-    from trainwright.diagnosis.inspection import adversarial, data, losses, optimization, sampling
+    from trainwright.diagnosis.inspection import adversarial, data, losses, optimization, sampling, weights
 
     found: dict[str, Inspection] = {}
-    for module in (optimization, losses, adversarial, data, sampling):
+    for module in (optimization, weights, losses, adversarial, data, sampling):
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)

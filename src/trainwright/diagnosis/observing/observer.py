@@ -127,6 +127,7 @@ class Observer:
         self.watched = self.step = 0
         self._known: frozenset[int] = frozenset()
         self._scans = 0
+        self._told: dict[str, Any] = {}  # newest measurement that was reported as a signal
         self._buffered: list[weakref.ref[nn.Module]] = []
         self._until = 0  # the window of calls is open before this call of the watch
         self._ema_before: tuple[Tensor, Tensor] | None = None
@@ -254,11 +255,20 @@ class Observer:
         for name, record in self._by_signal().items():
             if math.isfinite(record.rate):
                 found[f"lr/{name}"] = record.rate
-            if record.measured and record.measured[-1].with_gradient:
+            if (
+                record.measured
+                and record.measured[-1].with_gradient
+                and self._is_new(f"grad_norm/{name}", record.measured[-1])
+            ):
                 found[f"grad_norm/{name}"] = record.norm
-            if record.updates:
+            if record.updates and self._is_new(f"update_ratio/{name}", record.updates):
                 found[f"update_ratio/{name}"] = record.updates[-1]
         return found
+
+    def _is_new(self, signal: str, measurement: Any) -> bool:
+        """True if a measurement has not been reported yet, so that each is one reading."""
+        old, self._told[signal] = self._told.get(signal), measurement
+        return old is not measurement
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that can be seen: rates, momenta, weight decay, batch size, critic steps."""

@@ -8,6 +8,7 @@ from trainwright.diagnosis.definitions import (
     Observation,
     Symptom,
     Unknown,
+    begun,
     evidence,
     observation,
     persistent,
@@ -41,7 +42,7 @@ def detect(h: History) -> Judgement:
     names = [n for n in h.signals if _is_loss(n)]
     if not names:
         return Unknown("a loss or a gradient norm")
-    found = _steep(h) + [f for n in sorted(names) if (f := _grown(h, n, _begun(h.signals[n]))) is not None]
+    found = _steep(h) + [f for n in sorted(names) if (f := _grown(h, n, thin(begun(h.signals[n])))) is not None]
     return min(found, key=lambda f: f.alarm) if found else None
 
 
@@ -63,13 +64,6 @@ def _steep(h: History) -> list[Observation]:
 
 def _is_loss(name: str) -> bool:
     return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
-
-
-def _begun(series: Series) -> Series:
-    """Return a series from its first number that is not 0 on: a term may begin later than the run."""
-    nonzero = np.flatnonzero(np.abs(series.values) > 0)
-    first = int(nonzero[0]) if len(nonzero) else 0
-    return thin(Series(series.steps[first:], series.values[first:]))
 
 
 def _grown(h: History, name: str, series: Series) -> Observation | None:

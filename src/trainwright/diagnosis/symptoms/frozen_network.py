@@ -37,7 +37,7 @@ def detect(h: History) -> Judgement:
     if _done(h):
         return None
     for name, series in looked:
-        if _weightless(h, name.partition("/")[2]):
+        if _weightless(h, name.partition("/")[2], series.steps[-1]):
             continue
         series = thin(series)
         bound = BOUNDS["ratio"].value if name.startswith("update_ratio/") else 0.0
@@ -58,10 +58,10 @@ def _done(h: History) -> bool:
     return loss is not None and abs(loss.last) < BOUNDS["done"].value * abs(float(loss.values[0]))
 
 
-def _weightless(h: History, network: str) -> bool:
-    """True if the loss of a network is exactly 0 now: its term has not begun yet, or has ended."""
+def _weightless(h: History, network: str, step: float) -> bool:
+    """True if the loss of a network was exactly 0 at a step: its term had not begun yet, or had ended."""
     loss = h.get(f"{network}/loss")
-    return loss is not None and loss.last == 0.0 and bool((loss.values[-3:] == 0).all())
+    return loss is not None and float(loss.at(np.array([step]))[0]) == 0.0
 
 
 SYMPTOM = Symptom(

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Severity, Symptom, Unknown, thin
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Evidence,
+    Judgement,
+    Observation,
+    Severity,
+    Symptom,
+    Unknown,
+    begun,
+    thin,
+)
 from trainwright.diagnosis.history import History
 
 BOUNDS = {
@@ -26,7 +36,7 @@ def detect(h: History) -> Judgement:
         if series is None:
             continue
         judged = True
-        series = thin(series, 400)
+        series = thin(begun(series), 400)
         n, values = int(BOUNDS["window"].value), series.values
         i = n
         while i < len(values):

@@ -1,0 +1,333 @@
+"""Inspections of weights: all held by an optimizer, reached by a gradient, kept between steps, in a mode and a type that can learn."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.diagnosis.inspection import Inspect, Inspection, listed
+from trainwright.diagnosis.inspection.optimization import SEEN, WAIT, called, held
+from trainwright.diagnosis.observing.calls import Argument, Call
+from trainwright.diagnosis.observing.networks import Network
+from trainwright.diagnosis.observing.observer import Observed
+
+
+def sizes(seen: Observed) -> list[Inspection]:
+    """Find updates that are large against the weights, step after step."""
+    for record in seen.optimizers:
+        newest = record.updates[-3:]
+        if len(newest) == 3 and min(newest) > TOO_LARGE and record.steps >= 20:
+            return [
+                Inspection(
+                    "lr_too_high",
+                    "suspect",
+                    f"each step of {called(record)} changes the weights of {held(seen, record)} by {newest[-1]:.0%} of their "
+                    f"norm (usual: about 0.1%); its learning rate is {record.rate:.3g}",
+                    f"lower the learning rate of {called(record)} by a factor of 10 to 100",
+                )
+            ]
+    return []
+
+
+TOO_LARGE = 0.1  # norm of an update over that of the weights
+
+
+def forgotten(seen: Observed) -> list[Inspection]:
+    """Find parameters that a loss reaches and that no optimizer steps."""
+    if seen.watched < WAIT or not seen.optimizers:
+        return []
+    in_one = set().union(*(r.ids for r in seen.optimizers), *(r.ids for r in seen.idle))
+    reached = set().union(*(g.parameters for n, g in seen.graphs.items() if n in seen.values), set())
+    found = []
+    for network in seen.networks:
+        parameters = [(n, p) for n, p in network.module.named_parameters() if p.requires_grad]
+        out = [(n, p) for n, p in parameters if id(p) not in in_one and (p.grad is not None or id(p) in reached)]
+        if not out:
+            continue
+        share = sum(p.numel() for _, p in out) / max(1, sum(p.numel() for _, p in parameters))
+        partly = len(out) < len(parameters)
+        frozen = any(not p.requires_grad for p in network.module.parameters())  # so the others are meant to be trained
+        if not partly and not frozen and not _upstream(seen, network):
+            continue
+        what = (
+            f"{share:.0%} of the parameters of {network.name} ({listed([n for n, _ in out])})"
+            if partly
+            else f"all parameters of {network.name}"
+        )
+        norms = {
+            id(p) for m in network.module.modules() if "Norm" in type(m).__name__ for p in m.parameters(recurse=False)
+        }
+        if all(id(p) in norms for _, p in out):
+            continue  # a usual way to fine-tune
+        severity: Literal["sick", "suspect"] = "sick" if share > 0.02 else "suspect"
+        found.append(
+            Inspection(
+                "parameters_not_optimized",
+                severity,
+                f"{what} get gradients, but no optimizer holds them",
+                "pass them to an optimizer; build the optimizer after the network is complete",
+            )
+        )
+    for name, graph in seen.graphs.items():
+        trainable = {i for i, p in graph.leaves.items() if isinstance(p, nn.Parameter)}
+        if trainable and name in seen.values and not trainable & in_one and not found:
+            found.append(
+                Inspection(
+                    "parameters_not_optimized",
+                    "sick",
+                    f"no parameter that {name} depends on is in an optimizer",
+                    "build the optimizer from the parameters of the network that is trained now",
+                )
+            )
+    return found
+
+
+def _upstream(seen: Observed, network: Network) -> bool:
+    """True if a network that no optimizer holds feeds trained ones or is sampled from; a fixed feature network does neither."""
+    if seen.average is not None and seen.average.network is network:
+        return False
+    if seen.per_sample.get(network.name):
+        return True
+    return any(call.network.trained for call, _ in _fed(seen, network))
+
+
+def _fed(seen: Observed, network: Network) -> Iterator[tuple[Call, Argument]]:
+    """Yield the calls of other networks that got an output of this one, between the same two calls of the watch.
+
+    Memory is used again later, so an equal address says nothing there.
+    """
+    made: dict[int, int] = {}
+    for call in seen.calls:
+        if call.sampling:
+            continue
+        if call.network is network:
+            made[call.address] = call.turn
+        else:
+            yield from ((call, a) for a in call.arguments if a.address and made.get(a.address) == call.turn)
+
+
+def shared(seen: Observed) -> list[Inspection]:
+    """Find parameters that two optimizers step."""
+    found = []
+    for i, one in enumerate(seen.optimizers):
+        for other in seen.optimizers[i + 1 :]:
+            both = one.ids & other.ids
+            if not both or min(one.steps, other.steps) < SEEN:
+                continue
+            names = [n.name for n in seen.networks if {id(p) for p in n.module.parameters()} & both]
+            found.append(
+                Inspection(
+                    "parameters_shared",
+                    "sick",
+                    f"{called(one)} and {called(other)} both step the parameters of {listed(names) or 'one network'}",
+                    f"give {called(one)} and {called(other)} the parameters of their own network only",
+                )
+            )
+    return found
+
+
+def unreached(seen: Observed) -> list[Inspection]:
+    """Find networks in an optimizer to which no gradient comes: detached, or frozen."""
+    found = []
+    for network in seen.networks:
+        record = seen.record_of(network)
+        if record is None or record.steps < SEEN or seen.watched < SEEN:
+            continue
+        own = [p for p in network.module.parameters() if id(p) in record.ids]
+        if not own:
+            continue
+        if all(not p.requires_grad for p in own) and record.without_gradient >= SEEN:
+            found.append(
+                Inspection(
+                    "not_trained",
+                    "sick",
+                    f"all parameters of {network.name} have requires_grad=False, and {called(record)} is to train them",
+                    "set requires_grad_(True) on them, or take them out of the optimizer",
+                )
+            )
+        elif not any(id(p) in record.reached for p in own):
+            reason = _why_unreached(seen, network)
+            found.append(
+                Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
+            )
+        elif (
+            seen.watched >= WAIT
+            and seen.graphs
+            and not any(g.parameters & {id(p) for p in own} for g in seen.graphs.values())
+        ):
+            if all(p.grad is None or not bool(p.grad.any()) for p in own) and _judged(seen):
+                reason = _why_unreached(seen, network)
+                found.append(
+                    Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
+                )
+        elif seen.watched >= WAIT:
+            frozen = [n for n, p in network.module.named_parameters() if not p.requires_grad and id(p) in record.ids]
+            silent = [
+                n
+                for n, p in network.module.named_parameters()
+                if p.requires_grad and id(p) in record.ids and id(p) not in record.reached
+            ]
+            size = sum(p.numel() for p in own)
+            lost = sum(p.numel() for n, p in network.module.named_parameters() if n in set(silent))
+            stuck = sum(p.numel() for n, p in network.module.named_parameters() if n in set(frozen))
+            if lost > 0.3 * size:
+                found.append(
+                    Inspection(
+                        "not_trained",
+                        "suspect",
+                        f"{lost / size:.0%} of the parameters of {network.name} never get a gradient ({listed(silent)})",
+                        "check for detach(), no_grad() or .data between them and the loss, and for layers that forward() does not use",
+                    )
+                )
+            elif stuck > 0.5 * size:
+                found.append(
+                    Inspection(
+                        "not_trained",
+                        "suspect",
+                        f"{stuck / size:.0%} of the parameters in {called(record)} have requires_grad=False ({listed(frozen)})",
+                        "if they are not frozen on purpose, set requires_grad_(True) on them",
+                    )
+                )
+    return found
+
+
+def _judged(seen: Observed) -> bool:
+    return len([g for n, g in seen.graphs.items() if n in seen.values]) >= 1
+
+
+def _why_unreached(seen: Observed, network: Network) -> str:
+    for call, argument in _fed(seen, network):
+        if not argument.requires_grad:
+            return f"its output is detached before {call.network.name}"
+    if not seen.in_use(network):
+        return "it is not called in training"
+    return "its output does not reach a loss (detach(), no_grad(), .data or .item() in between?)"
+
+
+def _advice(reason: str) -> str:
+    if "not called" in reason:
+        return "train the network that is in the optimizer, or build the optimizer from the one that is trained"
+    return "do not detach its output where its own loss is computed; detach only for the other network's loss"
+
+
+def reset(seen: Observed) -> list[Inspection]:
+    """Find weights that something outside of the optimizer puts back after each step."""
+    found = []
+    for record in seen.optimizers:
+        if len(record.kept) >= SEEN and sorted(record.kept)[-1 - len(record.kept) // 5] < 0.5:
+            share = max(0.0, sorted(record.kept)[len(record.kept) // 2])
+            found.append(
+                Inspection(
+                    "ema_replaces_weights",
+                    "sick",
+                    f"only {share:.1%} of each update of {called(record)} is left before the next: the weights of "
+                    f"{held(seen, record)} are overwritten between its steps",
+                    "keep the moving average in a copy of the network, and do not load it back into the one that is trained",
+                )
+            )
+    return found
+
+
+def duplicates(seen: Observed) -> list[Inspection]:
+    """Find a container that holds one layer several times, as after ``[layer] * n``."""
+    for network in seen.networks:
+        for name, module in network.module.named_modules():
+            if not network.trained or not isinstance(module, nn.Sequential | nn.ModuleList):
+                continue
+            layers = [m for m in module if any(True for _ in m.parameters())]
+            if len({id(m) for m in layers}) < len(layers):
+                place = f"{network.name}.{name}" if name else network.name
+                return [
+                    Inspection(
+                        "layer_used_twice",
+                        "suspect",
+                        f"{place} holds the same layer several times, so {len(layers)} places share the weights of "
+                        f"{len({id(m) for m in layers})}",
+                        "build a new layer for each place, for example in a list comprehension; [layer] * n repeats one",
+                    )
+                ]
+    return []
+
+
+def half(seen: Observed) -> list[Inspection]:
+    """Find weights of 16 bits that an optimizer steps directly."""
+    for record in seen.optimizers:
+        types = {p.dtype for p in record.parameters if p.requires_grad}
+        if torch.float16 in types:
+            return [
+                Inspection(
+                    "precision",
+                    "sick",
+                    f"{called(record)} steps weights of float16: its epsilon and small updates round to 0",
+                    "keep the weights in float32 and use torch.autocast with a GradScaler",
+                )
+            ]
+        if torch.bfloat16 in types and record.updates and record.updates[-1] < 1e-3:
+            return [
+                Inspection(
+                    "precision",
+                    "suspect",
+                    f"{called(record)} steps weights of bfloat16 by {record.updates[-1]:.1e} of their size, "
+                    "and bfloat16 cannot show less than 4e-3",
+                    "keep the weights in float32 and use torch.autocast",
+                )
+            ]
+    return []
+
+
+def modes(seen: Observed) -> list[Inspection]:
+    """Find a network that is trained in evaluation mode although it has layers that are estimated in training mode only."""
+    found = []
+    for network in seen.networks:
+        calls = seen.in_use(network)
+        if not network.trained or len(calls) < SEEN or any(c.training for c in calls):
+            continue
+        spectral = [m for m in network.module.modules() if _spectral(m)]
+        if spectral and not any(m.training for m in spectral):
+            found.append(
+                Inspection(
+                    "spectral_norm_in_eval",
+                    "sick",
+                    f"{network.name} is trained in evaluation mode, in which the estimate of its spectral norms stands still",
+                    f"call {network.name}.train() before the loop, and again after each evaluation",
+                )
+            )
+            continue
+        untouched = [
+            m
+            for m in network.module.modules()
+            if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats and _fresh(m)
+        ]
+        if untouched and not any(m.training for m in untouched):
+            found.append(
+                Inspection(
+                    "trained_in_eval_mode",
+                    "sick",
+                    f"{network.name} is trained in evaluation mode, and its BatchNorm statistics were never estimated",
+                    f"call {network.name}.train() before the loop, and again after each evaluation",
+                )
+            )
+    return found
+
+
+def _spectral(module: nn.Module) -> bool:
+    inner = (
+        [p for ps in getattr(module, "parametrizations", {}).values() for p in ps]
+        if hasattr(module, "parametrizations")
+        else []
+    )
+    return any("spectralnorm" in type(h).__name__.lower() for h in [*module._forward_pre_hooks.values(), *inner])
+
+
+def _fresh(module: nn.Module) -> bool:
+    mean, variance = module.running_mean, module.running_var
+    return (
+        isinstance(mean, Tensor)
+        and isinstance(variance, Tensor)
+        and not bool(mean.any())
+        and bool((variance == 1).all())
+    )
+
+
+INSPECTIONS: tuple[Inspect, ...] = (reset, duplicates, half, sizes, modes, forgotten, shared, unreached)
