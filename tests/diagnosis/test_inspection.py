@@ -618,3 +618,26 @@ def test_a_term_that_begins_later_is_neither_frozen_nor_exploding():
         watch(step, loss_D=loss_d, loss_G=loss_g)
     watch.diagnose()
     assert all("frozen_network" not in names and "exploding" not in names for _, _, names in watch.verdicts)
+
+
+@pytest.mark.parametrize("how", ["view", "permute"])
+def test_scrambled_images_are_told_from_real_ones(how):
+    torch.manual_seed(0)
+    rows = (
+        torch.rand(300, 12, 1, 3).expand(-1, -1, 12, -1) * torch.linspace(0.2, 1, 12)[None, None, :, None]
+    )  # (n, H, W, C)
+    loaded = rows.contiguous()
+    real = loaded.permute(0, 3, 1, 2).contiguous()
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = trainwright.watch(total=30, sample=lambda n: net(real[:n]), real=real, say=None)
+    for step in range(30):
+        chosen = torch.randint(300, (16,))
+        x = loaded[chosen].view(16, 3, 12, 12) if how == "view" else real[chosen]
+        loss = (net(x) - x).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("data_layout" in found(watch)) is (how == "view"), found(watch)

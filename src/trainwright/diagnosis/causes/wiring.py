@@ -37,6 +37,12 @@ def _early_zero(h: History, observation: Observation) -> Assessment | None:
                 0.95,
                 f"the learning rate of {name} fell from {highest:.3g} to {series.last:.3g} by step {series.steps[low[0]]:.0f}",
             )
+        if highest > 0 and len(low) and float(series.steps[low[0]]) < 0.5 * h.budget and len(low) >= 0.1 * len(series):
+            return Assessment(
+                0.7,
+                f"the learning rate of {name} is near 0 in {len(low) / len(series):.0%} of the readings, first at step "
+                f"{series.steps[low[0]]:.0f}: its schedule is shorter than the run",
+            )
     return None
 
 

@@ -251,6 +251,39 @@ def targets(seen: Observed) -> list[Inspection]:
     return []
 
 
+def scrambled(seen: Observed) -> list[Inspection]:
+    """Compare the images that a network gets with ``real``: equal values whose neighbours do not belong together."""
+    if seen.real is None or seen.real.ndim != 4:
+        return []
+    for network in seen.networks:
+        if not network.trained or seen.per_sample.get(network.name, 0) > 1:
+            continue  # the inputs of a denoiser are noisy
+        inputs = [c.arguments[0].values for c in seen.in_use(network) if c.source == "data" and c.arguments]
+        inputs = [x for x in inputs if x.is_floating_point() and x.shape[1:] == seen.real.shape[1:]]
+        if not inputs:
+            continue
+        given = torch.cat(inputs).float().cpu()
+        alike = abs(float(given.std() / seen.real.std().clamp_min(1e-9)) - 1) < 0.1
+        smooth = [_neighbours(x) for x in (given, seen.real.float())]
+        if alike and smooth[0] < smooth[1] - 0.3:
+            return [
+                Inspection(
+                    "data_layout",
+                    "sick",
+                    f"neighbouring pixels of what {network.name} gets have a correlation of {smooth[0]:.2f}, "
+                    f"those of real {smooth[1]:.2f}: its images are scrambled",
+                    "turn (H, W, C) into (C, H, W) by permute(), not by view() or reshape(), and look at a batch as images",
+                )
+            ]
+    return []
+
+
+def _neighbours(images: Tensor) -> float:
+    """Return the correlation of neighbouring pixels, the smaller one of both directions."""
+    pairs = (images[..., 1:], images[..., :-1]), (images[..., 1:, :], images[..., :-1, :])
+    return min(float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) for a, b in pairs)
+
+
 LEAST = 3  # calls
 
-INSPECTIONS: tuple[Inspect, ...] = (noises, targets, ranges, repeated, carried)
+INSPECTIONS: tuple[Inspect, ...] = (noises, targets, scrambled, ranges, repeated, carried)
