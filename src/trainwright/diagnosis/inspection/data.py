@@ -263,7 +263,7 @@ def scrambled(seen: Observed) -> list[Inspection]:
         if not inputs:
             continue
         given = torch.cat(inputs).float().cpu()
-        alike = abs(float(given.std() / seen.real.std().clamp_min(1e-9)) - 1) < 0.1
+        alike = abs(float(given.std() / seen.real.std().clamp_min(1e-9)) - 1) < 0.25
         smooth = [_neighbours(x) for x in (given, seen.real.float())]
         if alike and smooth[0] < smooth[1] - 0.3:
             return [
