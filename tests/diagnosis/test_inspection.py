@@ -623,10 +623,9 @@ def test_a_term_that_begins_later_is_neither_frozen_nor_exploding():
 @pytest.mark.parametrize("how", ["view", "permute"])
 def test_scrambled_images_are_told_from_real_ones(how):
     torch.manual_seed(0)
-    rows = (
-        torch.rand(300, 12, 1, 3).expand(-1, -1, 12, -1) * torch.linspace(0.2, 1, 12)[None, None, :, None]
-    )  # (n, H, W, C)
-    loaded = rows.contiguous()
+    place = torch.linspace(0, 3, 12)
+    waves = torch.sin(place[:, None] + place + 6 * torch.rand(300, 1, 1))
+    loaded = (waves[..., None] * torch.rand(300, 1, 1, 3) + torch.randn(300, 1, 1, 3)).contiguous()  # (n, H, W, C)
     real = loaded.permute(0, 3, 1, 2).contiguous()
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
     opt = torch.optim.Adam(net.parameters(), 1e-3)
