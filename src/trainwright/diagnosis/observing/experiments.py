@@ -20,7 +20,11 @@ MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 def vary_inputs(observer: Observer) -> None:
     """Repeat calls of the networks with another condition, other neighbours, another future, in the other mode."""
     seen = observer.seen
-    seen |= {"condition": seen.get("condition"), "neighbours": [], "future": []}
+    seen |= {
+        "condition": seen.get("condition"),
+        "neighbours": seen.get("neighbours", []),
+        "future": seen.get("future", []),
+    }
     for network in observer.networks:
         calls = [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
         used = [c for c in calls if not c.sampling]

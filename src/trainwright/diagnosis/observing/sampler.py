@@ -30,23 +30,27 @@ NAMES = (
     "bar",
     "alpha_bars",
 )
+PRODUCTS = ("cumprod", "bar", "hat", "prod")
 DRAWN = 48
 
 
 def find_alphas(scopes: Iterator[tuple[str, Any]]) -> Tensor | None:
     """Return alpha-bar (steps,) if one of these objects is, or holds, such a schedule.
 
-    A schedule has 8 to 5,000 values that decrease from near 1. A name with ``sqrt`` says that it holds roots.
+    A schedule has 8 to 5,000 values that decrease from near 1. A name with ``sqrt`` says that it holds roots. Names for products win:
+    single alphas can look the same.
     """
+    second = None
     for name, value in scopes:
         for inner, candidate in [
             (name, value),
             *((n, getattr(value, n, None)) for n in NAMES if not isinstance(value, Tensor | np.ndarray)),
         ]:
             found = _as_alphas(inner, candidate)
-            if found is not None:
+            if found is not None and any(part in inner.lower() for part in PRODUCTS):
                 return found
-    return None
+            second = found if second is None else second
+    return second
 
 
 def scopes_of(function: Callable[..., Any], frame: FrameType | None) -> Iterator[tuple[str, Any]]:
