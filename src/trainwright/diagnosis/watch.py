@@ -58,6 +58,7 @@ AS_KL = (
     "reg_loss",
     "regularization",
 )  # of a loop that draws from a posterior
+QUICK = 3.0  # seconds of a call of sample() below which the sampler is tried in any case
 SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a tenth of it, at most a second
 INSPECTED = (5, 8, 14, 26, 50, 110)  # calls at which the loop is inspected without samples
 
@@ -386,13 +387,10 @@ class Watch:
                 experiments.vary_inputs(observer)
             if self.sample is None or self.real is None or isinstance(self.probe, TokenProbe) or "sampler" in seen:
                 return
-            elapsed = time.perf_counter() - self.started
-            if (
-                self._looked == self._step
-                and observer.watched >= 12
-                and self._probing + self._drawn <= self._allowed(elapsed)
-            ):
-                experiments.try_sampler(observer, self.sample, self.real, user_frame())
+            if self._looked == self._step and observer.watched >= 12:
+                allowed = self._allowed(time.perf_counter() - self.started)
+                affordable = self._drawn < QUICK or self._probing + self._drawn <= allowed
+                experiments.try_sampler(observer, self.sample, self.real, user_frame(), affordable)
 
     # ---- inspections and signals ---------------------------------------------------------------------------------------------
 

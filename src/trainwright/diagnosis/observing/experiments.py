@@ -41,7 +41,9 @@ def vary_inputs(observer: Observer) -> None:
             seen["modes"] = replay.test_modes(network, sampled[-1])
 
 
-def try_sampler(observer: Observer, sample: Callable[[int], Any], real: Tensor, frame: FrameType | None) -> None:
+def try_sampler(
+    observer: Observer, sample: Callable[[int], Any], real: Tensor, frame: FrameType | None, affordable: bool
+) -> None:
     """Try a diffusion loop's sampler with an exact denoiser, once its schedule and prediction type are known.
 
     Args:
@@ -49,6 +51,7 @@ def try_sampler(observer: Observer, sample: Callable[[int], Any], real: Tensor, 
         sample: the user's function.
         real: data in the form of samples.
         frame: the user's frame, in whose variables the schedule is looked for.
+        affordable: whether there is time to draw samples.
     """
     seen = observer.seen
     stepwise = [n for n in observer.networks if observer.per_sample.get(n.name, 0) >= STEPWISE]
@@ -62,7 +65,7 @@ def try_sampler(observer: Observer, sample: Callable[[int], Any], real: Tensor, 
         seen["noised_std"] = {"network": network.name, "std": std}
     if observer.alphas is None:
         observer.alphas = sampler.find_alphas(sampler.scopes_of(sample, frame))
-    if observer.alphas is None or not noised or noised[0].shape[1:] != real.shape[1:]:
+    if observer.alphas is None or not affordable or not noised or noised[0].shape[1:] != real.shape[1:]:
         return
     low, high = float(real.min()), float(real.max())
     prediction = sampler.infer_prediction(calls, observer.alphas, low, high)

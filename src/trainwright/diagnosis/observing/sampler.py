@@ -214,6 +214,6 @@ def _draw(
         drawn = torch.as_tensor(sample(DRAWN)).detach().float()
     finally:
         handle.remove()
-    if not understood[0] or not bool(torch.isfinite(drawn).all()):
+    if not understood[0] or not bool(torch.isfinite(drawn.std())):
         return None if not understood[0] else (float("inf"), float("inf"))
     return float(drawn.mean()), float(drawn.std())

@@ -94,5 +94,6 @@ SYMPTOM = Symptom(
     measured="Precision and coverage over their values for real data, with texture, contrast, range and spread of the samples.",
     bounds=BOUNDS,
     detect=detect,
+    speed="fast",
     explains=("mode_dropping", "blur", "colour_cast", "checkerboard", "oscillation"),
 )
