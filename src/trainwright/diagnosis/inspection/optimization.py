@@ -55,7 +55,7 @@ def entangled(seen: Observed) -> list[Inspection]:
             continue
         for record in seen.optimizers:
             flows = [f for f in seen.flows.get(record.key, ()) if f.clean >= SEEN]
-            if record is own or not flows or not all(f.double > 0.5 * f.clean for f in flows):
+            if record is own or not any(f.double > 0.5 * f.clean for f in flows):
                 continue
             return [
                 Inspection(

@@ -22,6 +22,8 @@ from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerOb
 
 WINDOW = 8  # calls of the watch during which calls of networks are observed, at the beginning
 AGAIN = 3  # the same, around each probe
+REREAD = 24  # times that losses are read because a gradient is 0
+OPENED = 17  # windows that are opened whatever the time
 SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
 
 
@@ -129,6 +131,10 @@ class Observer:
         self._scans = 0
         self._told: dict[str, Any] = {}  # newest measurement that was reported as a signal
         self._buffered: list[weakref.ref[nn.Module]] = []
+        self._read_at = self._reread = (
+            0  # step of optimizers at which losses were read last, and how often because of a gradient of 0
+        )
+        self._opened = 0  # windows so far
         self._until = 0  # the window of calls is open before this call of the watch
         self._ema_before: tuple[Tensor, Tensor] | None = None
         self.seen: dict[str, Any] = {}
@@ -194,6 +200,12 @@ class Observer:
                 self._find()
             elif self.watched in (24, 100):
                 self._find()
+            zero = [
+                r for r in self.optimizers.records.values() if r.measured and r.norm == 0 and r.without_gradient == 0
+            ]
+            if zero and self._reread < REREAD and any(r.measured[-1].tick > self._read_at for r in zero):
+                self._reread += 1
+                self._read_losses(losses, frame)
             if "first_non_finite" not in self.seen and any(r.non_finite for r in self.optimizers.records.values()):
                 self._read_losses(losses, frame)
                 self.seen["first_non_finite"] = {
@@ -214,7 +226,7 @@ class Observer:
         if self.is_open:
             with self._safely():
                 self.optimizers.want_updates()
-                if not self.calls.is_open and self._allowed():
+                if not self.calls.is_open and (self._allowed() or self._opened < OPENED):
                     self._open(AGAIN)
 
     def find(self) -> None:
@@ -255,6 +267,8 @@ class Observer:
         for name, record in self._by_signal().items():
             if math.isfinite(record.rate):
                 found[f"lr/{name}"] = record.rate
+            if self._weightless(record):
+                continue
             if (
                 record.measured
                 and record.measured[-1].with_gradient
@@ -264,6 +278,12 @@ class Observer:
             if record.updates and self._is_new(f"update_ratio/{name}", record.updates):
                 found[f"update_ratio/{name}"] = record.updates[-1]
         return found
+
+    def _weightless(self, record: OptimizerRecord) -> bool:
+        """True if a gradient is 0 because its loss is: a term that has not begun, or a hinge that is satisfied."""
+        if not record.measured or record.norm != 0:
+            return False
+        return any(self.values.get(n) == 0.0 for n, g in self.graphs.items() if g.parameters & record.ids)
 
     def _is_new(self, signal: str, measurement: Any) -> bool:
         """True if a measurement has not been reported yet, so that each is one reading."""
@@ -416,6 +436,7 @@ class Observer:
         if self.networks:
             self.calls.open(self.networks)
             self._until = self.watched + calls
+            self._opened += 1
 
     def _find(self) -> None:
         """Find optimizers and networks by searching the objects of the process."""
@@ -501,6 +522,7 @@ class Observer:
             average.buffers_follow = not (moved and still) if moved else None
 
     def _read_losses(self, losses: Mapping[str, Any], frame: Callable[[], FrameType | None]) -> None:
+        self._read_at = self.optimizers.ticks
         tensors = {
             n: v for n, v in losses.items() if isinstance(v, Tensor) and v.grad_fn is not None and v.numel() == 1
         }
