@@ -17,7 +17,7 @@ CASE = Case(
     kind="variational",
     cause="not_trained",
     symptoms=("wiring", "frozen_network", "codebook_collapse", "blur", "plateau"),
-    spoils="reconstructions",
+    spoils="nothing visible",
     source="andylolu2/jax-vqvae-gpt#2",
     also=("codebook_unused", "parameters_not_optimized"),
 )
@@ -53,7 +53,7 @@ def loop(fixed: bool) -> Watch:
         encoding_loss = F.mse_loss(inputs, quantize.detach())
         commit_loss = F.mse_loss(quantize if fixed else straight_through, inputs.detach())
         reconstruct_loss = F.mse_loss(decoder(straight_through.permute(0, 3, 1, 2)), batch)
-        loss = reconstruct_loss + 0.25 * encoding_loss + commit_loss
+        loss = reconstruct_loss + encoding_loss + 0.25 * commit_loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
