@@ -84,7 +84,7 @@ TRAINING = {
     "discriminator/loss": "d loss, d, d adv loss, d gan loss",
     "discriminator/real": "d real loss, d real, critic real, critic real loss",
     "discriminator/fake": "d fake loss, d fake, critic fake, critic fake loss",
-    "critic/loss": "critic loss, critic",
+    "critic/loss": "critic loss, critic, crit loss, crit",
     "critic/penalty": "gp, gp loss, d gp, d gp loss, critic gp, critic gp loss",
     "critic/wasserstein": "wasserstein, wasserstein distance, wasserstein d, w distance, wasserstein estimate, em distance, emd",
     "generator/loss": "g loss, g",

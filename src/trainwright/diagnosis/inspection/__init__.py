@@ -46,6 +46,8 @@ def inspect(seen: Observed) -> list[Inspection]:
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)
+    if "lr_too_high" in found:
+        found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
     return sorted(found.values(), key=lambda r: ("sick", "suspect", "note").index(r.severity))
 
 

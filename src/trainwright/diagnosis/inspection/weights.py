@@ -17,11 +17,21 @@ def sizes(seen: Observed) -> list[Inspection]:
     """Find updates that are large against the weights, step after step."""
     for record in seen.optimizers:
         newest = record.updates[-3:]
+        if record.first_update > DESTROYED and record.steps >= 20:
+            return [
+                Inspection(
+                    "lr_too_high",
+                    "sick",
+                    f"the first step of {called(record)} changed the weights of {held(seen, record)} by {record.first_update:.0%} of "
+                    f"their norm, so nothing is left of their initialisation; its learning rate is {record.highest:.3g}",
+                    f"lower the learning rate of {called(record)} by a factor of 10 to 100",
+                )
+            ]
         if len(newest) == 3 and min(newest) > TOO_LARGE and record.steps >= 20:
             return [
                 Inspection(
                     "lr_too_high",
-                    "suspect",
+                    "sick",
                     f"each step of {called(record)} changes the weights of {held(seen, record)} by {newest[-1]:.0%} of their "
                     f"norm (usual: about 0.1%); its learning rate is {record.rate:.3g}",
                     f"lower the learning rate of {called(record)} by a factor of 10 to 100",
@@ -30,6 +40,7 @@ def sizes(seen: Observed) -> list[Inspection]:
     return []
 
 
+DESTROYED = 2.0  # the same for a first step that leaves nothing of the initialisation; 0.02 at Adam's usual rate
 TOO_LARGE = 0.1  # norm of an update over that of the weights
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 FIRST = 12  # steps of each optimizer that are all measured
+EARLY = (0, 20, 24)  # steps whose updates are measured in any case
 KEPT = 64  # readings kept for each network
 SMALL = 4096  # largest parameter whose gradients are followed
 MOST_COPIED = 20_000_000  # parameters whose values are copied to measure an update
@@ -57,6 +58,7 @@ class OptimizerRecord:
     maximize: bool = False
     measured: list[Step] = field(default_factory=list)
     updates: list[float] = field(default_factory=list)
+    first_update: float = 0.0  # relative size of the first measured update
     watched_at: int = 0  # call of the watch before which it stepped last
     counted: int = 0  # steps at that call
     last_tick: int = -1
@@ -234,7 +236,8 @@ class OptimizerObserver:
             self.on_step(record)
         if record.steps < FIRST or (id(optimizer) in self._wanted) or (record.steps % 16 == 0 and self.allowance()):
             self._measure(record)
-        if id(optimizer) in self._wanted and sum(p.numel() for p in record.parameters) <= MOST_COPIED:
+        wanted = id(optimizer) in self._wanted or record.steps in EARLY
+        if wanted and sum(p.numel() for p in record.parameters) <= MOST_COPIED:
             self._before[id(optimizer)] = [p.detach().clone() for p in record.parameters]
             self._gradients[id(optimizer)] = [None if p.grad is None else p.grad.detach() for p in record.parameters]
 
@@ -291,6 +294,9 @@ class OptimizerObserver:
             size += float(old.float().square().sum())
             if g is not None and not g.is_sparse:
                 along += float((change.float() * g.float()).sum())
+        if size == 0:
+            return
+        record.first_update = record.first_update or math.sqrt(moved / size)
         record.updates = [*record.updates[-KEPT:], math.sqrt(moved) / max(math.sqrt(size), 1e-12)]
         if along > 0 and not record.maximize:
             record.climbs += 1
