@@ -294,7 +294,7 @@ def scored(fault: str) -> Watch:
     torch.manual_seed(0)
     real, G = points(), mlp(4, 32, 8, last=nn.Tanh())
     last = {"output_activation": nn.Sigmoid(), "probabilities": nn.Sigmoid()}.get(fault)
-    D = mlp(8, 32, 32, 1, last=last, norm=fault == "trained_in_eval_mode")
+    D = mlp(8, 32, 32, 1, last=last, norm=fault in ("trained_in_eval_mode", "batch_norm_modes_differ"))
     if fault in ("spectral_norm_in_eval", "spectral_norm"):
         for i in (0, 2):
             D[i] = nn.utils.parametrizations.spectral_norm(D[i])
@@ -318,7 +318,9 @@ def scored(fault: str) -> Watch:
             with torch.no_grad():
                 for p in D.parameters():
                     p.clamp_(-0.01, 0.01)
+        D.train(D.training and fault != "batch_norm_modes_differ")
         score = D(fake)
+        D.train(fault not in ("spectral_norm_in_eval", "trained_in_eval_mode"))
         loss_g = -F.relu(score).mean() if fault == "flat_loss" else -score.mean()
         if fault == "probabilities":
             loss_g = -(score + 1e-6).log().mean()
@@ -335,7 +337,7 @@ def scored(fault: str) -> Watch:
     [
         ("flat_loss", "the gradient of G is exactly 0"), ("output_activation", "D ends in a sigmoid"),
         ("critic_unbounded", "nothing bounds its slope"), ("spectral_norm_in_eval", "D is trained in evaluation mode"),
-        ("trained_in_eval_mode", "D is trained in evaluation mode"),
+        ("trained_in_eval_mode", "D is trained in evaluation mode"), ("batch_norm_modes_differ", "once in evaluation mode"),
     ],
 )  # fmt: skip
 def test_a_fault_of_scores_is_named(fault, words):

@@ -275,6 +275,12 @@ CAUSES = [
         "call train() before the loop, and again after each evaluation",
     ),
     _wired(
+        "batch_norm_modes_differ",
+        "BatchNorm is in different modes for two losses",
+        (*GAN_ALL, *TRAINING),
+        "call the network in the same mode for both losses",
+    ),
+    _wired(
         "loss_weight_inverted",
         "few samples outweigh all others",
         (*SAMPLES, *TRAINING, "loss_imbalance"),

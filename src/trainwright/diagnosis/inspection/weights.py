@@ -322,6 +322,27 @@ def modes(seen: Observed) -> list[Inspection]:
     return found
 
 
+def both_modes(seen: Observed) -> list[Inspection]:
+    """Find a network with BatchNorm that is called in training mode for one loss and in evaluation mode for another."""
+    for network in seen.networks:
+        graphs = [c for c in seen.in_use(network) if c.graph and c.turn > 1]
+        if not network.trained or not seen.holds(nn.modules.batchnorm._BatchNorm, network=network):
+            continue
+        turns = {c.turn for c in graphs}
+        mixed = [t for t in turns if len({c.training for c in graphs if c.turn == t}) == 2]
+        if len(mixed) >= SEEN:
+            return [
+                Inspection(
+                    "batch_norm_modes_differ",
+                    "suspect",
+                    f"in each step {network.name} is called once in training and once in evaluation mode, so its BatchNorm "
+                    "normalises by other statistics for one loss than for the other",
+                    f"call {network.name} in the same mode for both losses",
+                )
+            ]
+    return []
+
+
 def _spectral(module: nn.Module) -> bool:
     inner = (
         [p for ps in getattr(module, "parametrizations", {}).values() for p in ps]
@@ -341,4 +362,4 @@ def _fresh(module: nn.Module) -> bool:
     )
 
 
-INSPECTIONS: tuple[Inspect, ...] = (reset, duplicates, half, sizes, modes, forgotten, shared, unreached)
+INSPECTIONS: tuple[Inspect, ...] = (reset, duplicates, half, sizes, modes, both_modes, forgotten, shared, unreached)
