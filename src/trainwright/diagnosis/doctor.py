@@ -22,7 +22,7 @@ from trainwright.diagnosis.definitions import (
     as_dict,
 )
 from trainwright.diagnosis.history import History
-from trainwright.diagnosis.kinds import kinds_of
+from trainwright.diagnosis.kinds import impossible, kinds_of
 from trainwright.diagnosis.symptoms import symptoms
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
@@ -180,9 +180,9 @@ def examine(history: History) -> Diagnosis:
     clear: list[str] = []
     clean = history.finite()
     young = history.now - history.first < YOUNG and history.readings < 8
-    kinds = kinds_of(history)
+    kinds, never = kinds_of(history), impossible(history)
     for name, symptom in symptoms().items():
-        if kinds and symptom.kinds and not kinds.intersection(symptom.kinds):
+        if symptom.kinds and (kinds.isdisjoint(symptom.kinds) if kinds else never.issuperset(symptom.kinds)):
             continue
         if name == WIRING and "inspections" not in history.facts:
             continue
@@ -232,13 +232,14 @@ def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[
     Causes of other kinds of model are omitted; what an inspection found comes first.
     """
     inspected = {i["cause"]: i for i in history.facts.get("inspections", ())}
-    kinds = kinds_of(history)
+    kinds, never = kinds_of(history), impossible(history)
     weighed = []
     for cause in causes().values():
         found = inspected.get(cause.name)
         if found is None if symptom.name == WIRING else symptom.name not in cause.of:
             continue
-        if kinds and cause.kinds and not kinds.intersection(cause.kinds) and found is None:
+        other = cause.kinds and (kinds.isdisjoint(cause.kinds) if kinds else never.issuperset(cause.kinds))
+        if other and found is None:
             continue
         if found is not None:
             weight: Assessment | None = Assessment(INSPECTED[found["severity"]], found["message"], found["advice"])

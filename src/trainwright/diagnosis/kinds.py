@@ -47,3 +47,21 @@ def kinds_of(history: History) -> frozenset[str]:
     if likelihood and not calls:
         return frozenset({"supervised"})
     return frozenset()
+
+
+def impossible(history: History) -> frozenset[str]:
+    """Return the kinds that a watched loop cannot be of, where its kind is not known otherwise.
+
+    A loop of one optimizer is no GAN, one whose losses draw from no posterior is no VAE, and one
+    whose samples take few calls of a network is no diffusion model.
+    """
+    facts = history.facts
+    if kinds_of(history) or not facts.get("networks"):
+        return frozenset()
+    found = {"adversarial"} if len(facts.get("optimizers") or ()) < 2 else set()
+    if facts.get("operations") and not facts.get("posterior"):
+        found.add("variational")
+    calls = facts.get("calls_per_sample")
+    if calls and max(calls.values()) < CALLS:
+        found.add("diffusion")
+    return frozenset(found)

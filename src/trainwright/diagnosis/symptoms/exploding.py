@@ -30,6 +30,7 @@ BOUNDS = {
     "warm_up": Bound(
         0.12, "share of the planned steps in which growth is not judged, since the early level is still forming", "ours"
     ),
+    "beyond": Bound(30.0, "times the factor above which growth is judged during the warm-up too", "ours"),
     "term": Bound(0.1, "share of the whole loss that a term's early level is counted as, at least", "ours"),
     "absolute": Bound(1e6, "magnitude that counts as exploding at any early level", "ours"),
 }
@@ -82,7 +83,8 @@ def _grown(h: History, name: str, series: Series) -> Observation | None:
     running[5:] = smooth(size, 58)[2:-3]
     floor = np.minimum(np.maximum(level, running), level * 5)
     late = series.steps > h.first + BOUNDS["warm_up"].value * h.budget
-    bad = ((size > factor * floor) & late) | (size > BOUNDS["absolute"].value)
+    bad = ((size > factor * floor) & late) | (size > BOUNDS["beyond"].value * factor * floor)
+    bad |= size > BOUNDS["absolute"].value
     stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:
         return None
