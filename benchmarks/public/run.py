@@ -81,6 +81,9 @@ def judge(name: str, fixed: bool) -> dict[str, Any]:
         "sick": [s for s, v, _ in watch.verdicts if v in ("sick", "crashed")],
         "ever": sorted({a for _, _, names_ in alarms for a in names_}),
         "looks": len(watch.verdicts),
+        "quality": {
+            n: s.last for n, s in watch.history().signals.items() if n.startswith(("samples/", "real/", "baseline/"))
+        },
         "total": total,
         "kinds": sorted(_kinds(watch)),
         "cost": watch.cost,

@@ -86,12 +86,14 @@ def points_of_failure() -> list[tuple[object, str]]:
         *((experiments, n) for n in ("vary_inputs", "try_sampler")),
         *((module, n) for n in ("examine", "inspect", "message", "user_frame", "kinds_of", "derive", "mapping", "_kept")),
         *((observer.Observer, n) for n in ("record", "signals", "settings", "facts", "view", "before_probe", "_find", "_read_losses",
-                                           "_open", "_averages", "_by_signal", "sampling")),
+                                           "_open", "_averages", "_by_signal", "sampling", "_weightless", "_reduction", "_is_new")),
         *((observer, n) for n in ("read_graph", "find_networks", "living", "names_in")),
-        *((optimizers.OptimizerObserver, n) for n in ("_before_step", "_after_step", "_measure", "_moved", "_follow", "_read", "add")),
+        *((optimizers.OptimizerObserver, n) for n in ("_before_step", "_after_step", "_measure", "_moved", "_follow", "_read", "add",
+                                                     "_compare")),
         *((optimizers.GradientFlow, n) for n in ("_arrive", "step")),
         *((calls.CallObserver, n) for n in ("_record", "open", "close", "stepped", "tidy", "begin_sampling", "end_sampling")),
-        (replay, "can_repeat"), (sampler, "find_alphas"), (networks, "role_of"), (inspection, "inspect"), (SampleProbe, "measure"),
+        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours")),
+        (sampler, "find_alphas"), (networks, "role_of"), (inspection, "inspect"), (SampleProbe, "measure"),
     ]  # fmt: skip
 
 

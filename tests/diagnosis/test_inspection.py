@@ -511,7 +511,7 @@ def test_noise_of_training_and_sampling_is_compared(fault):
     assert set(found(watch)) == ({fault} if fault else set())
 
 
-@pytest.mark.parametrize("fault", ["targets_misaligned", "padding_in_loss", ""])
+@pytest.mark.parametrize("fault", ["targets_misaligned", "targets_in_input", "padding_in_loss", ""])
 def test_targets_of_a_sequence_model_are_compared_with_its_inputs(fault):
     torch.manual_seed(0)
     tokens = torch.randint(1, 12, (200, 16))
@@ -538,8 +538,8 @@ def test_targets_of_a_sequence_model_are_compared_with_its_inputs(fault):
     watch = trainwright.watch(total=80, sample=sample, real=tokens, say=None)
     for step in range(80):
         batch = tokens[torch.randint(len(tokens), (32,))]
-        target = batch[:, :-1] if fault == "targets_misaligned" else batch[:, 1:]
-        loss = F.cross_entropy(net(batch[:, :-1]).transpose(1, 2), target)
+        target = {"targets_in_input": batch[:, :-2], "targets_misaligned": batch[:, 2:]}.get(fault, batch[:, 1:-1])
+        loss = F.cross_entropy(net(batch[:, :-2]).transpose(1, 2), target)
         opt.zero_grad()
         loss.backward()
         opt.step()
@@ -642,3 +642,164 @@ def test_scrambled_images_are_told_from_real_ones(how):
         watch(step, loss=loss)
     watch.diagnose()
     assert ("data_layout" in found(watch)) is (how == "view"), found(watch)
+
+
+class Flow(nn.Module):
+    """Flow matching whose forward() returns its loss, as many libraries have it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault, self.net = fault, Conditioned(False)
+        if fault == "output_activation":
+            self.net.net.append(nn.ReLU())
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        t, noise = torch.rand(len(data)), torch.randn_like(data)
+        share = 1 - t[:, None] if self.fault == "time_inverted" else t[:, None]
+        return F.mse_loss(self.net(noise * (1 - share) + data * share, 50 * t), data - noise)
+
+    def sample(self, n: int) -> torch.Tensor:
+        x = torch.rand(n, 8) if self.fault == "noise_distribution_mismatch" else torch.randn(n, 8)
+        for i in range(10):
+            t = 500 * i / 10 + 1000 if self.fault == "time_scale" else 50 * i / 10
+            x = x + self.net(x, torch.full((n,), float(t))) / 10
+        return x
+
+
+@pytest.mark.parametrize(
+    "fault, cause",
+    [
+        ("", ""), ("noise_distribution_mismatch", "noise_distribution_mismatch"), ("time_scale", "sampler_step_mismatch"),
+        ("time_inverted", "noise_distribution_mismatch"), ("output_activation", "output_activation"),
+    ],
+)  # fmt: skip
+def test_beginnings_and_outputs_of_a_flow_are_judged_inside_a_module_that_returns_its_loss(fault, cause):
+    torch.manual_seed(0)
+    data, flow = points() * 0.4, Flow(fault)
+    opt = torch.optim.Adam(flow.parameters(), 2e-3)
+    watch = trainwright.watch(total=150, sample=flow.sample, real=data, say=None)
+    for step in range(150):
+        loss = flow(data[torch.randint(len(data), (64,))])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert set(found(watch)) == ({cause} if cause else set()), found(watch)
+
+
+@pytest.mark.parametrize("axis, wrong", [((16, 1, 6, 3), True), ((16, 6, 3), False)])
+def test_an_axis_too_many_in_the_targets_is_found(axis, wrong):
+    torch.manual_seed(0)
+    net = nn.Linear(3, 3)
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = trainwright.watch(total=20, say=None)
+    for step in range(20):
+        x = torch.randn(16, 6, 3)
+        loss = (net(x) - x.view(axis)).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("loss_shapes_broadcast" in found(watch)) is wrong
+
+
+@pytest.mark.parametrize("last, wrong", [(nn.Tanh(), True), (nn.Sigmoid(), False)])
+def test_a_logarithm_of_scores_is_found(last, wrong):
+    torch.manual_seed(0)
+    net = mlp(8, 16, 1, last=last)
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = trainwright.watch(total=20, say=None)
+    for step in range(20):
+        loss = -(net(points()[:32]) + 1e-6).log().nan_to_num(0).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("loss_expects_probabilities" in found(watch)) is wrong
+
+
+@pytest.mark.parametrize(
+    "steps, cause", [((1, 1), ""), ((5, 1), "too_many_critic_steps"), ((1, 4), "too_few_critic_steps")]
+)
+def test_how_often_discriminator_and_generator_step_is_compared(steps, cause):
+    torch.manual_seed(0)
+    real, G, D = points(), mlp(4, 32, 8, last=nn.Tanh()), mlp(8, 32, 1)
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-3)
+    one, zero = torch.ones(32, 1), torch.zeros(32, 1)
+    watch = trainwright.watch(total=60, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(60):
+        for _ in range(steps[0]):
+            loss_d = BCE(D(real[torch.randint(400, (32,))]), one) + BCE(D(G(torch.randn(32, 4)).detach()), zero)
+            opt_d.zero_grad()
+            loss_d.backward()
+            opt_d.step()
+        for _ in range(steps[1]):
+            loss_g = BCE(D(G(torch.randn(32, 4))), one)
+            opt_g.zero_grad()
+            loss_g.backward()
+            opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    assert set(found(watch)) == ({cause} if cause else set())
+
+
+@pytest.mark.parametrize("unit, wrong", [(1, False), (40, True)])
+def test_a_warm_up_that_hardly_rises_is_found(unit, wrong):
+    torch.manual_seed(0)
+    net = nn.Linear(8, 8)
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(opt, lambda i: min(1.0, (i // unit + 1) / 50))
+    watch = trainwright.watch(total=120, say=None)
+    for step in range(120):
+        loss = (net(points()[:32]) - 1).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        schedule.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("lr_too_low" in found(watch)) is wrong
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_weights_that_validation_overwrites_are_found(loads):
+    torch.manual_seed(0)
+    net = mlp(8, 16, 8)
+    opt = torch.optim.Adam(net.parameters(), 1e-2)
+    kept = {k: v.clone() for k, v in net.state_dict().items()}
+    watch = trainwright.watch(total=120, say=None)
+    for step in range(120):
+        loss = (net(points()[:32]) - 1).square().mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        if step % 20 == 19:
+            trained = {k: v.clone() for k, v in net.state_dict().items()}
+            net.load_state_dict(kept)
+            if not loads:
+                net.load_state_dict(trained)
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("ema_replaces_weights" in found(watch)) is loads
+
+
+@pytest.mark.parametrize("drawn", ["sample", "rsample"])
+def test_codes_without_a_gradient_are_found(drawn):
+    torch.manual_seed(0)
+    data, encoder, decoder = points(), mlp(8, 32, 8), mlp(4, 32, 8)
+    opt = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    watch = trainwright.watch(total=60, sample=lambda n: decoder(torch.randn(n, 4)), real=data, say=None)
+    for step in range(60):
+        mean, log_std = encoder(data[:64]).chunk(2, 1)
+        code = getattr(torch.distributions.Normal(mean, log_std.exp()), drawn)()
+        kl = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(1).mean()
+        loss = (decoder(code) - data[:64]).square().sum(1).mean() + kl
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss, kl=kl)
+    watch.diagnose()
+    assert ("not_trained" in found(watch)) is (drawn == "sample"), found(watch)

@@ -101,3 +101,109 @@ def test_accelerate_takes_the_doctor_as_a_tracker():
     accelerator.end_training()
     assert tracker.watch.latest.alarms[0].causes[0].cause.name == "lr_zero"
     assert "learning rate" in said[0]
+
+
+# ---- watching changes nothing ----------------------------------------------------------------------------------------------
+
+
+class Noisy(nn.Module):
+    """Network whose training depends on everything that a watch must leave alone: random numbers, a mode, buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 4))
+
+    def forward(self, x, labels=None):
+        return {"loss": (self.net(x + 0.1 * torch.randn_like(x)) - x).square().mean()}
+
+    def sample(self, n: int) -> torch.Tensor:
+        return self.net(torch.randn(n, 4))
+
+
+def state(module: nn.Module) -> list[torch.Tensor]:
+    """Weights, buffers, and the next random numbers."""
+    return [*(t.detach().clone() for t in module.state_dict().values()), torch.get_rng_state()]
+
+
+def with_lightning(watched: bool, folder) -> list[torch.Tensor]:
+    from trainwright.integrations.lightning import DoctorCallback
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Noisy()
+
+        def training_step(self, batch, index):
+            loss = self.inner(batch[0])["loss"]
+            self.log("train_loss", loss)
+            return loss
+
+        def sample(self, n: int) -> torch.Tensor:
+            return self.inner.sample(n)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), 1e-2)
+
+    torch.manual_seed(0)
+    module, data = Module(), torch.randn(256, 4)
+    doctor = [DoctorCallback(say=None, real=data)] if watched else []
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", devices=1, callbacks=doctor, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
+    )  # fmt: skip
+    trainer.fit(module, torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), 8))
+    for callback in doctor:
+        assert callback.watch.failed is None and len(callback.watch.verdicts) > 2
+    return state(module)
+
+
+def with_huggingface(watched: bool, folder) -> list[torch.Tensor]:
+    from trainwright.integrations.huggingface import DoctorCallback
+
+    torch.manual_seed(0)
+    model = Noisy()
+    rows = [{"x": torch.randn(4), "labels": torch.tensor(1.0)} for _ in range(256)]
+    doctor = (
+        [DoctorCallback(say=None, sample=model.sample, real=torch.stack([r["x"] for r in rows]))] if watched else []
+    )
+    arguments = transformers.TrainingArguments(
+        str(folder / str(watched)), per_device_train_batch_size=8, max_steps=90, learning_rate=1e-2, logging_steps=1, report_to=[],
+        use_cpu=True, save_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
+    transformers.Trainer(model, arguments, train_dataset=rows, callbacks=doctor).train()
+    for callback in doctor:
+        assert callback.watch.failed is None and len(callback.watch.verdicts) > 2
+    return state(model)
+
+
+def with_accelerate(watched: bool, folder) -> list[torch.Tensor]:
+    accelerate = pytest.importorskip("accelerate")
+    from trainwright.integrations.accelerate import DoctorTracker
+
+    torch.manual_seed(0)
+    model, data = Noisy(), torch.randn(256, 4)
+    tracker = DoctorTracker(total=90, say=None, sample=model.sample, real=data) if watched else None
+    accelerator = accelerate.Accelerator(cpu=True, log_with=tracker)
+    if watched:
+        accelerator.init_trackers("test", {})
+    net, optimizer = accelerator.prepare(model, torch.optim.Adam(model.parameters(), 1e-2))
+    for step in range(90):
+        loss = net(data[torch.randint(256, (8,))])["loss"]
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        optimizer.step()
+        if watched:
+            accelerator.log({"train_loss": loss.item()}, step=step)
+    accelerator.end_training()
+    if tracker is not None:
+        assert tracker.watch.failed is None and len(tracker.watch.verdicts) > 2
+    return state(model)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("train", [with_lightning, with_huggingface, with_accelerate])
+def test_weights_buffers_and_random_numbers_are_equal_with_and_without_the_doctor(train, tmp_path):
+    plain, watched = train(False, tmp_path), train(True, tmp_path)
+    assert len(plain) == len(watched)
+    for a, b in zip(plain, watched, strict=True):
+        assert torch.equal(a, b)

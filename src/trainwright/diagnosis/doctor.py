@@ -38,6 +38,8 @@ INSPECTED: Mapping[str, float] = {
 }  # score of a cause that an inspection found
 POSSIBLE = 0.25  # score from which a cause is called possible where none is likely
 FLOOR = 0.4  # score below which a cause is not called likely
+HALF = 0.5  # share of the planned steps after which samples far from the data are no good sign
+NEAR = 0.5  # coverage and precision over those of real data, below which a run is not called healthy
 READINGS = 3  # readings of quality that a healthy run needs
 VITAL = 3  # number of absent symptoms from which a run is healthy instead of unknown
 QUALITY = (
@@ -274,6 +276,20 @@ def _explained(name: str, found: list[tuple[Symptom, Observation]], names: set[s
     return None
 
 
+def _far(history: History) -> str:
+    """Return how far samples still are from the data once half of the run is over; empty if they are near, or not measured."""
+    if history.now < HALF * history.budget:
+        return ""
+    for name, what in (
+        ("coverage", "samples are near only {0:.0%} of the data"),
+        ("precision", "only {0:.0%} of the samples are near data"),
+    ):
+        series, best = history.get(f"samples/{name}"), history.get(f"real/{name}")
+        if series is not None and series.last < NEAR * (best.last if best is not None else 0.9):
+            return what.format(series.last)
+    return ""
+
+
 def _verdict(history: History, findings: list[Finding], clear: list[str], young: bool) -> tuple[Verdict, str]:
     alarms = [d for d in findings if d.observation.severity != "note" and d.follows is None]
     if alarms:
@@ -290,6 +306,9 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
         return "unknown", "no symptom found, but losses alone do not show how good a model is"
     if readings < READINGS:
         return "unknown", f"no symptom found, but quality was measured only {'once' if readings == 1 else 'twice'}"
+    far = _far(history)
+    if far:
+        return "unknown", f"no known fault found, but {far}"
     if len(clear) >= VITAL:
         return "healthy", f"{len(clear)} symptoms checked, none found"
     return "unknown", "no symptom found, but too few could be judged; see the missing signals"

@@ -98,6 +98,38 @@ def activations(seen: Observed) -> list[Inspection]:
     return []
 
 
+def proportions(seen: Observed) -> list[Inspection]:
+    """Compare how often discriminator and generator step."""
+    generators = [n for n in seen.networks if n.role == "generator" and n.trained]
+    if len(_judges(seen)) != 1 or len(generators) != 1:
+        return []
+    (d,), (g,) = _judges(seen), generators
+    own, other = seen.record_of(d), seen.record_of(g)
+    if own is None or other is None or own is other or min(own.steps, other.steps) < 8:
+        return []
+    ratio = own.steps / other.steps
+    entropy = any(o.startswith("BinaryCrossEntropy") for graph in seen.graphs.values() for o in graph.head)
+    if ratio < 0.4:
+        return [
+            Inspection(
+                "too_few_critic_steps",
+                "suspect",
+                f"{d.name} steps {ratio:.2f} times for each step of {g.name}",
+                f"step {d.name} at least as often as {g.name}",
+            )
+        ]
+    if ratio > 2.9 and entropy:
+        return [
+            Inspection(
+                "too_many_critic_steps",
+                "suspect",
+                f"{d.name} steps {ratio:.1f} times for each step of {g.name}; with a cross-entropy it soon tells all samples apart",
+                f"step both equally often, or use a Wasserstein loss with a gradient penalty for {d.name}",
+            )
+        ]
+    return []
+
+
 def unbounded(seen: Observed) -> list[Inspection]:
     """Find a Wasserstein critic whose slope nothing bounds: no clipping, no penalty, no spectral normalisation."""
     if seen.watched < 8:
@@ -145,4 +177,4 @@ NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed
 PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
 LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, unbounded)
+INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, unbounded)

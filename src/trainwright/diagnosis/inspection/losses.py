@@ -105,6 +105,15 @@ def broadcast(seen: Observed) -> list[Inspection]:
                         "give output and target the same shape; look at what the network is called with",
                     )
                 ]
+            if before != (after[0], 1) and before != after[:1]:
+                return [
+                    Inspection(
+                        "loss_shapes_broadcast",
+                        "sick",
+                        f"{name} compares an output of shape {before} with targets that broadcast it to {after}",
+                        "give output and target the same shape; look for an axis too many, or for too few output channels",
+                    )
+                ]
             return [
                 Inspection(
                     "loss_shapes_broadcast",
@@ -187,6 +196,30 @@ def not_finite(seen: Observed) -> list[Inspection]:
                 "use binary_cross_entropy_with_logits or log_softmax, or clamp the argument: x.clamp_min(1e-8).log()",
             )
         ]
+    return []
+
+
+def logarithms(seen: Observed) -> list[Inspection]:
+    """Find a logarithm of scores that are not probabilities."""
+    for name, graph in seen.graphs.items():
+        scores = sorted(
+            graph.logged
+            & {"Tanh", "Relu", "LeakyRelu", "Convolution", "MkldnnConvolution", "CudnnConvolution", "Addmm", "Mm"}
+        )
+        if scores:
+            what = (
+                "a layer without activation"
+                if scores[0] not in ("Tanh", "Relu", "LeakyRelu")
+                else f"a {scores[0].lower()}"
+            )
+            return [
+                Inspection(
+                    "loss_expects_probabilities",
+                    "sick",
+                    f"{name} takes the logarithm of the output of {what}, which can be 0 or negative",
+                    "end in a sigmoid or softmax, or use a loss of logits (binary_cross_entropy_with_logits, log_softmax)",
+                )
+            ]
     return []
 
 
@@ -273,5 +306,5 @@ def weights_of_rows(seen: Observed) -> list[Inspection]:
 EARLY = 24  # steps of optimizers, before a network has learned more at some time steps than at others
 
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, outside_range, broadcast, penalties, not_finite, layouts, latents, weights_of_rows
+    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, weights_of_rows
 )  # fmt: skip

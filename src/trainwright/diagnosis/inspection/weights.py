@@ -1,5 +1,6 @@
 """Inspections of weights: all held by an optimizer, reached by a gradient, kept between steps, in a mode and a type that can learn."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -17,6 +18,17 @@ def sizes(seen: Observed) -> list[Inspection]:
     """Find updates that are large against the weights, step after step."""
     for record in seen.optimizers:
         newest = record.updates[-3:]
+        rising = not math.isnan(record.base) and record.rate >= 0.99 * record.highest
+        if rising and seen.total and seen.step > 0.25 * seen.total and record.rate < 0.1 * record.base:
+            return [
+                Inspection(
+                    "lr_too_low",
+                    "sick",
+                    f"by step {seen.step} of {seen.total} the schedule has raised the learning rate of {called(record)} to "
+                    f"{record.rate:.3g}, {record.rate / record.base:.0%} of {record.base:.3g}",
+                    "let the warm-up end within the first tenth of the run: count it in the unit in which the schedule is stepped",
+                )
+            ]
         if record.first_update > DESTROYED and record.steps >= 20:
             return [
                 Inspection(
@@ -224,8 +236,18 @@ def _advice(reason: str) -> str:
 
 def reset(seen: Observed) -> list[Inspection]:
     """Find weights that something outside of the optimizer puts back after each step."""
-    found = []
+    found: list[Inspection] = []
     for record in seen.optimizers:
+        if 2 <= record.overwritten < 0.2 * record.steps and not found:
+            found.append(
+                Inspection(
+                    "ema_replaces_weights",
+                    "suspect",
+                    f"the weights of {held(seen, record)} were overwritten {record.overwritten} times "
+                    f"between steps of {called(record)}",
+                    "if an average or a checkpoint is loaded for validation, copy the trained weights first and load the copy back",
+                )
+            )
         if len(record.kept) >= SEEN and sorted(record.kept)[-1 - len(record.kept) // 5] < 0.5:
             share = max(0.0, sorted(record.kept)[len(record.kept) // 2])
             found.append(
@@ -238,6 +260,25 @@ def reset(seen: Observed) -> list[Inspection]:
                 )
             )
     return found
+
+
+def codes(seen: Observed) -> list[Inspection]:
+    """Find a decoder of a VAE whose codes carry no gradient, so that its error does not reach the encoder."""
+    encoders = [n for n in seen.networks if n.role == "encoder" and n.trained]
+    for decoder in (n for n in seen.networks if n.role == "decoder" and n.trained):
+        calls = [c for c in seen.in_use(decoder) if c.graph and c.arguments and c.arguments[0].floating]
+        sampled = [c for c in seen.calls if c.network is decoder and c.sampling and c.arguments]
+        alike = sampled and calls and sampled[0].arguments[0].shape[1:] == calls[0].arguments[0].shape[1:]
+        if encoders and alike and len(calls) >= SEEN and not any(c.arguments[0].requires_grad for c in calls):
+            return [
+                Inspection(
+                    "not_trained",
+                    "sick",
+                    f"the codes that {decoder.name} gets carry no gradient, so its error does not reach {encoders[0].name}",
+                    "draw the code by rsample(), or as mean + deviation * noise; sample() and detach() cut the gradient",
+                )
+            ]
+    return []
 
 
 def duplicates(seen: Observed) -> list[Inspection]:
@@ -362,4 +403,15 @@ def _fresh(module: nn.Module) -> bool:
     )
 
 
-INSPECTIONS: tuple[Inspect, ...] = (reset, duplicates, half, sizes, modes, both_modes, forgotten, shared, unreached)
+INSPECTIONS: tuple[Inspect, ...] = (
+    reset,
+    codes,
+    duplicates,
+    half,
+    sizes,
+    modes,
+    both_modes,
+    forgotten,
+    shared,
+    unreached,
+)

@@ -1,5 +1,6 @@
 """Observation of a few calls of the loop's networks: what goes in, what comes out, which gradient comes back."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,13 @@ Source = Literal["data", "generated", "attached", "penalty"]
 MOST_CALLS = 120
 ROWS = 64  # rows of inputs and outputs that are kept
 MOST_VALUES = 120_000  # numbers of a tensor that are kept
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Place of a tensor in a call, by its number among the arguments that were kept."""
+
+    index: int
 
 
 @dataclass(eq=False)
@@ -62,7 +70,9 @@ class Call:
     last: str
     graph: bool
     carried: bool = False
-    plain: bool = True  # called with tensors by position only
+    template: tuple[list[Any], dict[str, Any]] | None = (
+        None  # how to call again, tensors as Slot; None for nested arguments
+    )
     gradients: list[Tensor] = field(default_factory=list)
     gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
     gradient_numel: int = 0
@@ -175,7 +185,8 @@ class CallObserver:
         if self.sampling:
             self._sampled[id(network)] = self._sampled.get(id(network), 0) + 1
         tensors = [t for t in _tensors([*args, *kwargs.values()])]
-        outputs = [t for t in _tensors([output])]
+        logits = getattr(output, "logits", None)  # a result of transformers, in which the loss comes first
+        outputs = [logits] if isinstance(logits, Tensor) else [t for t in _tensors([output])]
         if self.sampling:
             shape = tuple(tensors[0].shape) if tensors else ()
             whole = not self._wanted or not shape or self._wanted in shape[:2]
@@ -204,7 +215,7 @@ class CallObserver:
             network, tick, self.sampling, module.training, arguments, None if main is None else self._part(network, main),
             storage(main) if main is not None else 0, source,
             operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
-            main is not None and main.requires_grad, carried, not kwargs and len(tensors) == len(args),
+            main is not None and main.requires_grad, carried, _template(args, kwargs),
             turn=self.turn,
         )  # fmt: skip
         self.calls.append(call)
@@ -215,6 +226,23 @@ class CallObserver:
             if main.requires_grad and main.is_floating_point():
                 self._pending.append(call)
                 main.register_hook(_keep(call))
+
+
+def _template(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]] | None:
+    """Return the arguments with tensors replaced by slots; None if something else than tensors and plain values is among them."""
+    count = itertools.count()
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return Slot(next(count))
+        if value is None or isinstance(value, int | float | bool | str):
+            return value
+        raise TypeError
+
+    try:
+        return [kept(a) for a in args], {name: kept(value) for name, value in kwargs.items()}
+    except TypeError:
+        return None
 
 
 def _keep(call: Call) -> Callable[[Tensor], None]:

@@ -19,6 +19,7 @@ VIEWS = (
 )  # fmt: skip
 POINTWISE = ("Sub", "Add", "Mul", "Div")
 RELAYING = ("View", "Reshape", "UnsafeView", "ReshapeAlias")
+PASSED = ("Log", "Log2", "Log10", "Add", "Sub", "Rsub", "Mul", "Neg", "Clamp", "ClampMin", "ClampMax")
 LAYERS = (
     "Convolution", "MkldnnConvolution", "CudnnConvolution", "Addmm", "Mm", "Bmm", "Embedding", "NativeLayerNorm",
     "NativeGroupNorm", "NativeBatchNorm", "CudnnBatchNorm", "CudnnRnn", "ScaledDotProductEfficientAttention",
@@ -65,6 +66,7 @@ class LossGraph:
         batch: size of the first dimension of the largest activation, 0 if unknown.
         head: operations between the loss and the first layers with parameters.
         relaid: a view that scrambles axes; None if there is none.
+        logged: operations whose results a logarithm is taken of, sums and clamping ignored.
         latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere.
     """
 
@@ -79,6 +81,7 @@ class LossGraph:
     head: frozenset[str] = frozenset()
     relaid: Relaid | None = None
     latent: tuple[str, str] | None = None
+    logged: frozenset[str] = frozenset()
 
 
 def read_graph(loss: Tensor) -> LossGraph | None:
@@ -88,6 +91,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
     leaves: dict[int, Tensor] = {}
     operations: set[str] = set()
     criteria: list[Criterion] = []
+    logged: set[str] = set()
     broadcast = relaid = latent = None
     batch = 0
     for node in _nodes(loss.grad_fn):
@@ -107,6 +111,11 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             batch = max(batch, shape[0] if shape else 0)
         if relaid is None and name in RELAYING:
             relaid = _relaid(node)
+        if name in ("Log", "Log2", "Log10"):
+            below = node
+            while below is not None and operation(below) in PASSED:
+                below = _behind(below)
+            logged.add(operation(below) if below is not None else "")
         if latent is None and name == "Add":
             latent = _latent(node)
     head, repeated = _head(loss.grad_fn)
@@ -126,6 +135,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         head,
         relaid,
         latent,
+        frozenset(logged),
     )
 
 
@@ -193,7 +203,14 @@ def _repeated(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     if len(learned) != 1 or len(out) < 2 or out[0] < 2:
         return None
     (shape,) = learned
-    return (shape, out) if shape == (1, *out[1:]) and math.prod(out[1:]) > 1 else None
+    if shape == (1, *out[1:]) and math.prod(out[1:]) > 1:
+        return shape, out
+    if len(shape) < len(out) and shape == out[len(out) - len(shape) :] and len(shape) > 1 and out[0] == shape[0]:
+        return shape, out  # (n, ...) against (n, 1, ...)
+    same = (
+        len(shape) == len(out) > 2 and shape[0] == out[0] and all(a in (1, b) for a, b in zip(shape, out, strict=True))
+    )
+    return (shape, out) if same and shape != out else None
 
 
 def _relaid(node: Any) -> Relaid | None:

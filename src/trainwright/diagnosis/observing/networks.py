@@ -4,7 +4,7 @@ import gc
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
@@ -114,7 +114,10 @@ def role_of(*names: str) -> Role:
 
 
 def find_networks(
-    parameter_sets: Iterable[set[int]], names: Mapping[int, str], modules: Iterable[nn.Module]
+    parameter_sets: Iterable[set[int]],
+    names: Mapping[int, str],
+    modules: Iterable[nn.Module],
+    wrappers: Collection[int] = (),
 ) -> list[Network]:
     """Return the networks that hold these parameters.
 
@@ -125,6 +128,7 @@ def find_networks(
         parameter_sets: ids of parameters.
         names: names of modules by id.
         modules: candidates.
+        wrappers: ids of modules that are replaced by what they contain, as those of training frameworks.
     """
     sets = [s for s in parameter_sets if s]
     owned: dict[int, frozenset[int]] = {}
@@ -137,7 +141,7 @@ def find_networks(
             kept.append(module)
     chosen: dict[int, nn.Module] = {}
     for held in sets:
-        inside = [m for m in kept if not _framework(m) and not isinstance(m, CONTAINERS) and owned[id(m)] <= held]
+        inside = [m for m in kept if not _outer(m, wrappers) and not isinstance(m, CONTAINERS) and owned[id(m)] <= held]
         below = {id(d) for m in inside for d in m.modules() if d is not m}
         for module in inside:
             if id(module) not in below:
@@ -145,13 +149,13 @@ def find_networks(
         # a network of which only a part is in the optimizer
         covered = set().union(*(owned[id(m)] for m in inside)) if inside else set()
         for module in kept:
-            if id(module) in chosen or _framework(module) or isinstance(module, CONTAINERS):
+            if id(module) in chosen or _outer(module, wrappers) or isinstance(module, CONTAINERS):
                 continue
             if (owned[id(module)] & held) - covered and not any(
                 id(c) in owned and owned[id(c)] & (held - covered) for c in module.children()
             ):
                 chosen.setdefault(id(module), module)
-    chosen = _merge_layers(chosen, kept, owned, names)
+    chosen = _merge_layers(chosen, kept, owned, names, wrappers)
     found, taken = [], set()
     for module in chosen.values():
         name = names.get(id(module)) or type(module).__name__
@@ -164,7 +168,11 @@ def find_networks(
 
 
 def _merge_layers(
-    chosen: dict[int, nn.Module], kept: list[nn.Module], owned: Mapping[int, frozenset[int]], names: Mapping[int, str]
+    chosen: dict[int, nn.Module],
+    kept: list[nn.Module],
+    owned: Mapping[int, frozenset[int]],
+    names: Mapping[int, str],
+    wrappers: Collection[int],
 ) -> dict[int, nn.Module]:
     """Replace parts of one module that the user has a variable for by that module.
 
@@ -172,7 +180,7 @@ def _merge_layers(
     """
     found = dict(chosen)
     for parent in sorted(kept, key=lambda m: len(owned[id(m)])):
-        if id(parent) in found or _framework(parent) or isinstance(parent, CONTAINERS):
+        if id(parent) in found or _outer(parent, wrappers) or isinstance(parent, CONTAINERS):
             continue
         inside = [i for i in found if any(id(d) == i for d in parent.modules() if d is not parent)]
         if not inside:
@@ -183,6 +191,10 @@ def _merge_layers(
                 del found[i]
             found[id(parent)] = parent
     return found
+
+
+def _outer(module: nn.Module, wrappers: Collection[int]) -> bool:
+    return id(module) in wrappers or _framework(module)
 
 
 def _framework(module: nn.Module) -> bool:

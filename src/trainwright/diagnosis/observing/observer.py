@@ -129,6 +129,9 @@ class Observer:
         self.watched = self.step = 0
         self._known: frozenset[int] = frozenset()
         self._scans = 0
+        self._gradients: dict[int, float] = {}
+        self._scalars: dict[int, list[float]] = {}  # losses of the turns in which calls are observed
+        self._wrappers: set[int] = set()  # modules that are not networks themselves
         self._told: dict[str, Any] = {}  # newest measurement that was reported as a signal
         self._buffered: list[weakref.ref[nn.Module]] = []
         self._read_at = self._reread = (
@@ -200,6 +203,9 @@ class Observer:
                 self._find()
             elif self.watched in (24, 100):
                 self._find()
+            if self.watched == 3 and self._unwrap():
+                self._find()
+                self._open(WINDOW)
             zero = [
                 r for r in self.optimizers.records.values() if r.measured and r.norm == 0 and r.without_gradient == 0
             ]
@@ -218,6 +224,12 @@ class Observer:
                 self.calls.close()
             if self.calls.is_open:
                 self.calls.tidy()
+                self._scalars = {k: v for k, v in self._scalars.items() if self.watched - k < AGAIN + 1}
+                self._scalars[self.watched - 1] = [
+                    float(v.detach()) if isinstance(v, Tensor) else float(v)
+                    for v in losses.values()
+                    if isinstance(v, int | float) or (isinstance(v, Tensor) and v.numel() == 1 and v.is_cpu)
+                ]
             if self.average is not None and self.watched in (2, 3, 30, 31):
                 self._follow_average()
 
@@ -320,6 +332,28 @@ class Observer:
         if d is not None and g is not None and min(d.steps, g.steps) >= 8:
             found["n_critic"] = round(d.steps / g.steps, 1)
         return found
+
+    def error_ratio(self) -> float | None:
+        """Return the squared error of a network over that of the mean of its targets, from its newest calls; None if unknown.
+
+        The gradient of a mean squared error at the output is 2 (output - target) / numbers, so it gives the targets. It is only
+        trusted where the error that follows from it is one of the losses that were handed over.
+        """
+        found = []
+        for call in self.calls.calls[::-1]:
+            g, out = call.gradient, call.output
+            if call.sampling or g is None or out is None or call.network.role in ("discriminator", "generator"):
+                continue
+            if g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel() or len(g) < 4 or g[0].numel() < 2:
+                continue
+            residual = g.float() * (call.gradient_numel / 2)
+            error = float(residual.square().mean())
+            if not any(abs(v - error) < 0.02 * error for v in self._scalars.get(call.turn, ())):
+                continue
+            target, rows = out.float() - residual, len(out)
+            spread = float((target - target.mean(0)).square().mean()) * rows / (rows - 1)
+            found.append(error / max(min(spread, float(target.square().mean())), 1e-12))
+        return min(found[:2]) if len(found) > 1 else None
 
     def _reduction(self) -> str:
         """Return ``mean`` if a reconstruction error is averaged over all elements, ``sum`` if over samples only, or nothing.
@@ -455,6 +489,7 @@ class Observer:
         self._buffered = [weakref.ref(m) for m in modules if m._buffers]
         sets = [set(r.ids) for r in self.optimizers.records.values()]
         reached = set().union(*(g.parameters for g in self.graphs.values())) if self.graphs else set()
+        reached |= self._changing_gradients(modules)
         loose = reached - set().union(*sets) if sets else reached
         if loose:
             sets.append(loose)
@@ -462,15 +497,34 @@ class Observer:
         if self.given:
             found = [Network(n, m, role_of(n, type(m).__name__)) for n, m in self.given.items()]
             covered = set().union(*(set(map(id, m.parameters())) for m in self.given.values()))
-            found += find_networks([s - covered for s in sets if s - covered], self.names, modules)
+            found += find_networks([s - covered for s in sets if s - covered], self.names, modules, self._wrappers)
         else:
-            found = find_networks(sets, self.names | given, modules)
+            found = find_networks(sets, self.names | given, modules, self._wrappers)
         known = {id(n.module): n for n in self.networks}
         self.networks = [known.get(id(n.module), n) for n in found]
         self._averages(modules)
         stepping = set().union(*(r.ids for r in self.optimizers.records.values() if r.steps), set())
         for network in self.networks:
             network.trained = any(id(p) in stepping for p in network.module.parameters())
+
+    def _unwrap(self) -> bool:
+        """Look inside networks whose forward() returns only a loss; True if there are any."""
+        for network in self.networks:
+            calls = [c for c in self.calls.calls if c.network is network and c.output is not None]
+            if calls and all(c.output is not None and c.output.numel() == 1 for c in calls) and len(calls) > 1:
+                self._wrappers.add(id(network.module))
+        return bool(self._wrappers)
+
+    def _changing_gradients(self, modules: Sequence[nn.Module]) -> set[int]:
+        """Return the parameters whose gradients have changed since the last search: something trains them, or forgets to."""
+        now = {
+            id(p): float(p.grad.detach().float().sum())
+            for m in modules
+            for p in m._parameters.values()
+            if p is not None and p.requires_grad and p.grad is not None and not p.grad.is_sparse and p.grad.is_cpu
+        }
+        before, self._gradients = self._gradients, now
+        return {i for i, value in now.items() if i in before and before[i] != value}
 
     def _averages(self, modules: Sequence[nn.Module]) -> None:
         """Find a module of the same structure as a trained one that no optimizer holds: a moving average."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+KEPT_COPY = 65_536  # numbers of a parameter that is compared between steps
 FIRST = 12  # steps of each optimizer that are all measured
 EARLY = (0, 20, 24)  # steps whose updates are measured in any case
 KEPT = 64  # readings kept for each network
@@ -54,6 +55,7 @@ class OptimizerRecord:
     steps: int = 0
     rate: float = math.nan
     highest: float = 0.0
+    base: float = math.nan  # learning rate that a schedule is relative to
     defaults: dict[str, Any] = field(default_factory=dict)
     maximize: bool = False
     measured: list[Step] = field(default_factory=list)
@@ -70,6 +72,7 @@ class OptimizerRecord:
     climbs: int = 0
     before: Any = None  # the sentinel before the newest step, and after it
     after: Any = None
+    overwritten: int = 0  # steps before which something else had changed the sentinel
     kept: list[float] = field(
         default_factory=list
     )  # shares of the first updates that were still there before the next step
@@ -214,6 +217,8 @@ class OptimizerObserver:
             record.ids = frozenset(map(id, record.parameters))
         rates = [float(g["lr"]) for g in groups if "lr" in g]
         record.rate = max(rates) if rates else math.nan
+        bases = [float(g["initial_lr"]) for g in groups if "initial_lr" in g]
+        record.base = max(bases) if bases else math.nan
         record.highest = max(record.highest, record.rate if rates else 0.0)
         record.defaults = {k: groups[0].get(k) for k in ("betas", "weight_decay", "momentum", "eps") if k in groups[0]}
         record.maximize = bool(groups[0].get("maximize", False))
@@ -230,7 +235,7 @@ class OptimizerObserver:
             largest = float(watched.grad.abs().max())
             record.non_finite += not math.isfinite(largest)
             record.zeros += ((largest == 0) - record.zeros) / 16
-        if record.steps <= FIRST and watched is not None:
+        if watched is not None and watched.numel() <= KEPT_COPY and watched.is_cpu:
             self._compare(record, watched)
         if self.on_step is not None:
             self.on_step(record)
@@ -272,9 +277,10 @@ class OptimizerObserver:
             size = float(update.float().square().sum())
             put = watched.detach()[watched.detach() != record.after].abs()
             clipped = bool(len(put)) and float(put.max() - put.min()) <= 1e-6 * float(put.max())
-            if size > 0 and not clipped:
+            if size > 0 and not clipped and record.steps <= FIRST:
                 record.kept.append(float((update.float() * now.float()).sum()) / size)
-        record.before, record.after = (watched.detach().clone(), None) if record.steps < FIRST else (None, None)
+            record.overwritten += bool(len(put)) and not clipped
+        record.before, record.after = watched.detach().clone(), None
 
     def _measure(self, record: OptimizerRecord) -> None:
         gradients = [p.grad for p in record.parameters if p.grad is not None]

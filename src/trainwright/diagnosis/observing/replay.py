@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.calls import Call, Slot
 from trainwright.diagnosis.observing.networks import Network
 
 MOST = 20_000_000  # parameters of a network that is copied
@@ -14,11 +14,37 @@ IGNORED = 0.01  # change of the output, in its standard deviations, below which 
 
 
 def can_repeat(call: Call) -> bool:
-    """True if all arguments were plain tensors with the same number of rows."""
-    if not call.arguments or call.output is None or not call.plain:
+    """True if a call can be made again from what was kept of it: at least four rows, and constants such as masks as a whole."""
+    if not call.arguments or call.output is None or call.template is None or not call.arguments[0].values.ndim:
         return False
-    rows = {len(a.values) for a in call.arguments if a.values.ndim}
-    return len(rows) == 1 and all(a.values.ndim for a in call.arguments) and rows.pop() >= 4
+    rows = call.arguments[0].shape[0]
+    return _rows(call) >= 4 and all(
+        len(a.values) == a.shape[0] for a in call.arguments if a.values.ndim and a.shape[0] != rows
+    )
+
+
+def _rows(call: Call) -> int:
+    """Return the number of rows that were kept of all arguments with one row per sample."""
+    rows = call.arguments[0].shape[0]
+    return min(len(a.values) for a in call.arguments if a.values.ndim and a.shape[0] == rows)
+
+
+def _batch(call: Call) -> tuple[list[Tensor], list[bool]]:
+    """Return the arguments, cut to the same rows, and which of them have rows."""
+    rows, kept = call.arguments[0].shape[0], _rows(call)
+    per_row = [bool(a.values.ndim) and a.shape[0] == rows for a in call.arguments]
+    return [a.values[:kept] if each else a.values for a, each in zip(call.arguments, per_row, strict=True)], per_row
+
+
+def _run(module: Any, call: Call, values: list[Tensor]) -> Tensor:
+    """Call a module as it was called, with other tensors."""
+    assert call.template is not None
+
+    def filled(value: Any) -> Any:
+        return values[value.index] if isinstance(value, Slot) else value
+
+    args, kwargs = call.template
+    return _first(module(*map(filled, args), **{name: filled(value) for name, value in kwargs.items()}))
 
 
 def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
@@ -31,20 +57,22 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
     copied = _copy(network)
     if copied is None:
         return None
-    values = [a.values for a in call.arguments]
+    values, per_row = _batch(call)
     rows = len(values[0])
     found: dict[str, Any] | None = None
     with _quiet():
-        before = _first(copied(*values))
+        before = _run(copied, call, values)
         size = float(before.float().std())
         for i, value in enumerate(values[1:], 1):
+            if not per_row[i]:
+                continue
             small = value.ndim == 1 or (value.ndim == 2 and value.shape[1] <= 128)
             if not small or not _varies(value):
                 continue
             effect = 0.0
             for shift in (1, rows // 2):
                 changed = [v.roll(shift, 0) if j == i else v for j, v in enumerate(values)]
-                after = _first(copied(*changed))
+                after = _run(copied, call, changed)
                 effect = max(effect, float((after - before).float().square().mean().sqrt()) / max(size, 1e-12))
             found = {
                 "network": network.name,
@@ -62,10 +90,10 @@ def test_modes(network: Network, call: Call) -> dict[str, Any] | None:
     copied = _copy(network)
     if copied is None:
         return None
-    values = [a.values for a in call.arguments]
+    values, _ = _batch(call)
     with _quiet():
-        evaluated = _first(copied.eval()(*values)).float()
-        trained = _first(copied.train()(*values)).float()
+        evaluated = _run(copied.eval(), call, values).float()
+        trained = _run(copied.train(), call, values).float()
     difference = float((evaluated - trained).square().mean().sqrt()) / max(float(trained.std()), 1e-12)
     return {"network": network.name, "difference": difference, "sampled": "training" if call.training else "evaluation"}
 
@@ -78,15 +106,16 @@ def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
     copied = _copy(network)
     if copied is None:
         return None
-    values = [a.values for a in call.arguments]
+    values, per_row = _batch(call)
     rows = len(values[0])
     part = rows // 2
+    last = [v[part:] if each else v for v, each in zip(values, per_row, strict=True)]
     with _quiet():
-        together = _first(copied(*values)).float()
+        together = _run(copied, call, values).float()
         if not together.ndim or together.shape[0] != rows:
             return None
-        alone = _first(copied(*(v[part:] for v in values))).float()
-        again = _first(copied(*values)).float()
+        alone = _run(copied, call, last).float()
+        again = _run(copied, call, values).float()
     size = max(float(together.std()), 1e-12)
     if alone.shape[0] != rows - part or float((again - together).abs().max()) > 1e-4 * size:
         return None  # it draws random numbers
@@ -99,7 +128,8 @@ def test_future(network: Network, call: Call) -> dict[str, Any] | None:
 
     Only for outputs (n, T, ...) of inputs (n, T, ...) with the same T of at least 4.
     """
-    first, output = call.arguments[0].values, call.output
+    values, _ = _batch(call)
+    first, output = values[0], call.output
     sequence = first.ndim == (3 if first.is_floating_point() else 2) or first.ndim == 5
     if output is None or not sequence or output.ndim < 3 or first.shape[1] < 4 or output.shape[1] != first.shape[1]:
         return None
@@ -107,11 +137,12 @@ def test_future(network: Network, call: Call) -> dict[str, Any] | None:
     if copied is None:
         return None
     changed = first.clone()
-    changed[:, -1] = first[:, -1].roll(1, 0)
-    rest = [a.values for a in call.arguments[1:]]
+    places = range(first.shape[1] - 1, -1, -1)  # the last elements may all be padding
+    other = max(places, key=lambda i: float((first[:, i].roll(1, 0) != first[:, -1]).float().mean()))
+    changed[:, -1] = first[:, other].roll(1, 0)
     with _quiet():
-        before, after = _first(copied(first, *rest)).float(), _first(copied(changed, *rest)).float()
-        again = _first(copied(first, *rest)).float()
+        before, after = _run(copied, call, values).float(), _run(copied, call, [changed, *values[1:]]).float()
+        again = _run(copied, call, values).float()
     size = max(float(before.std()), 1e-12)
     if float((again - before).abs().max()) > 1e-4 * size or bool((changed == first).all()):
         return None
@@ -145,7 +176,7 @@ def _first(output: Any) -> Tensor:
     while isinstance(output, tuple | list):
         output = output[0]
     if not isinstance(output, Tensor):
-        output = output.sample
+        output = output.logits if hasattr(output, "logits") else output.sample
     return output.detach()
 
 
