@@ -222,6 +222,7 @@ class Observer:
                 self._open(WINDOW)
             elif self.calls.is_open and self.watched >= self._until:
                 self.calls.close()
+                self.optimizers.listening = False
             if self.calls.is_open:
                 self.calls.tidy()
                 self._scalars = {k: v for k, v in self._scalars.items() if self.watched - k < AGAIN + 1}
@@ -469,6 +470,7 @@ class Observer:
     def _open(self, calls: int) -> None:
         if self.networks:
             self.calls.open(self.networks)
+            self.optimizers.listening = True
             self._until = self.watched + calls
             self._opened += 1
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 KEPT_COPY = 65_536  # numbers of a parameter that is compared between steps
+ALL = 64  # steps that are all looked at; later ones as the time allows, at least every eighth
 FIRST = 12  # steps of each optimizer that are all measured
 EARLY = (0, 20, 24)  # steps whose updates are measured in any case
 KEPT = 64  # readings kept for each network
@@ -177,6 +178,8 @@ class OptimizerObserver:
         self.ticks = 0
         self.spent = 0.0
         self.silent = False  # True after an error
+        self.listening = False  # True while calls of networks are observed
+        self._passed: set[int] = set()  # optimizers whose present step is passed over
         self._before: dict[int, list[Tensor]] = {}
         self._gradients: dict[int, list[Tensor | None]] = {}
         self._wanted: set[int] = set()
@@ -222,6 +225,28 @@ class OptimizerObserver:
         record.highest = max(record.highest, record.rate if rates else 0.0)
         record.defaults = {k: groups[0].get(k) for k in ("betas", "weight_decay", "momentum", "eps") if k in groups[0]}
         record.maximize = bool(groups[0].get("maximize", False))
+
+    def passes(self, record: OptimizerRecord) -> bool:
+        """True for a later step that need not be looked at, in which case it is counted and nothing else."""
+        if record.steps < ALL or record.steps % 8 == 0 or self._wanted or self.listening:
+            return False
+        return not self.allowance()
+
+    def pass_over(self, record: OptimizerRecord, method: str) -> bool:
+        """Count a step that is passed over, between its two hooks; False if it is to be looked at."""
+        if method == "_before_step":
+            if not self.passes(record):
+                return False
+            record.before = record.after = None
+            self._passed.add(record.key)
+            return True
+        if record.key not in self._passed:
+            return False
+        self._passed.discard(record.key)
+        self.ticks += 1
+        record.steps += 1
+        record.last_tick = self.ticks
+        return True
 
     def _before_step(self, optimizer: Any) -> None:
         if self.only is not None and id(optimizer) not in self.only:
@@ -329,6 +354,10 @@ def _hook(owner: "weakref.ref[OptimizerObserver]", method: str) -> Callable[...,
         if observer is None or observer.silent:
             return
         begin = time.perf_counter()
+        record = observer.records.get(id(optimizer))
+        if record is not None and record.reference() is optimizer and observer.pass_over(record, method):
+            observer.spent += time.perf_counter() - begin
+            return
         try:
             with torch.no_grad():
                 getattr(observer, method)(optimizer)
