@@ -73,7 +73,11 @@ def _bound(seen: Observed, network: Network) -> tuple[tuple[float, float] | None
 
 
 def _data_beside(seen: Observed, network: Network) -> tuple[float, float] | None:
-    """Return the range of real data that the network's output is compared with: in a discriminator, or by the watch."""
+    """Return the range of real data that the network's output is compared with: by the watch, or in a discriminator."""
+    if seen.real is not None and seen.samples is not None:
+        own = [c for c in seen.calls if c.sampling and c.network is network and c.output is not None]
+        if own and own[-1].output is not None and _same(own[-1].output, seen.samples):
+            return float(seen.real.min()), float(seen.real.max())  # otherwise the user's sample() scales the output
     for d in seen.networks:
         if d.role != "discriminator":
             continue
@@ -81,12 +85,7 @@ def _data_beside(seen: Observed, network: Network) -> tuple[float, float] | None
         made = [c for c in seen.in_use(d) if c.source in ("generated", "attached")]
         if real and made and made[0].arguments[0].shape[1:] == real[0].shape[1:]:
             return min(float(r.min()) for r in real), max(float(r.max()) for r in real)
-    if seen.real is None or seen.samples is None:
-        return None
-    own = [c for c in seen.calls if c.sampling and c.network is network and c.output is not None]
-    if own and own[-1].output is not None and not _same(own[-1].output, seen.samples):
-        return None  # the user's sample() scales the output
-    return float(seen.real.min()), float(seen.real.max())
+    return None
 
 
 def _same(output: Tensor, samples: Tensor) -> bool:

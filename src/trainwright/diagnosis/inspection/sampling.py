@@ -197,9 +197,10 @@ def sampler(seen: Observed) -> list[Inspection]:
             )
     scale = seen.more.get("noised_std")
     if scale and (scale["std"] > 2.5):
+        images = seen.real is not None and seen.real.ndim == 4 and seen.real.shape[1] in (1, 3)
         found.append(
             Inspection(
-                "latents_not_scaled",
+                "data_range" if images else "latents_not_scaled",
                 "sick",
                 f"the noised inputs of {scale['network']} have a standard deviation of {scale['std']:.1f}; "
                 "a noise schedule expects about 1",

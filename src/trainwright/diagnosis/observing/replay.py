@@ -64,7 +64,8 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
         before = _run(copied, call, values)
         size = float(before.float().std())
         for i, value in enumerate(values[1:], 1):
-            if not per_row[i]:
+            targets = value.shape == values[0].shape and not value.is_floating_point()  # or a mask
+            if not per_row[i] or targets:
                 continue
             small = value.ndim == 1 or (value.ndim == 2 and value.shape[1] <= 128)
             if not small or not _varies(value):
