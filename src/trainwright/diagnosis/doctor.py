@@ -174,8 +174,9 @@ def examine(history: History) -> Diagnosis:
 
     Returns:
         A diagnosis. Its verdict is ``crashed`` for a non-finite number, and ``sick`` or ``suspect`` for the most severe finding.
-        It is ``healthy`` if at least three symptoms were judged, none was found, and a signal of quality beyond training losses
-        has at least three readings, and after half of the run samples are near the data; else ``unknown``. Symptoms and causes of other kinds of model are skipped.
+        It is ``healthy`` if at least three symptoms were judged, none was found, a signal of quality beyond training losses has at
+        least three readings, and samples are near the data once half of the run is over; else ``unknown``. Symptoms and causes of
+        other kinds of model are skipped.
     """
     found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}
