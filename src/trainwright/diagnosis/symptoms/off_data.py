@@ -31,6 +31,7 @@ BOUNDS = {
     "spread": Bound(2.0, "mean squared distance of two samples over that of two real images", "ours"),
     "warm_up": Bound(0.25, "share of the planned steps before the first judgement", "ours"),
     "rising": Bound(1.25, "growth over three readings above which samples still approach the data", "ours"),
+    "young": Bound(100, "steps before anything but numbers that are not finite is judged", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
 }
 
@@ -42,6 +43,8 @@ def detect(h: History) -> Judgement:
         whole = Stretch(float(broken.steps[0]), float(broken.steps[0]), h.now, 0, len(broken) - 1)
         text = "only {percent} % of the samples are finite numbers"
         return observation(whole, "sick", evidence("samples/finite_share", broken, whole, 1.0, text))
+    if h.now - h.first < BOUNDS["young"].value:
+        return Unknown("a longer run")
     precision, coverage = h.get("samples/precision"), h.get("samples/coverage")
     if precision is None or coverage is None:
         return Unknown("samples and real data, to see whether samples lie among them")
