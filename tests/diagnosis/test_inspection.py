@@ -803,3 +803,67 @@ def test_codes_without_a_gradient_are_found(drawn):
         watch(step, loss=loss, kl=kl)
     watch.diagnose()
     assert ("not_trained" in found(watch)) is (drawn == "sample"), found(watch)
+
+
+def test_a_squared_loss_that_raises_all_scores_at_first_is_sound():
+    torch.manual_seed(0)
+    real, G, D = points(), mlp(4, 32, 8, last=nn.Tanh()), mlp(8, 32, 1)
+    with torch.no_grad():
+        D[-1].bias.fill_(-3.0)  # below both targets, so that both are raised
+    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), 1e-3)
+    watch = trainwright.watch(total=40, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
+    for step in range(40):
+        fake = G(torch.randn(32, 4))
+        loss_d = (D(real[torch.randint(400, (32,))]) - 1).square().mean() + D(fake.detach()).square().mean()
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = (D(fake) - 1).square().mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        watch(step, loss_D=loss_d, loss_G=loss_g)
+    watch.diagnose()
+    assert "labels_do_not_oppose" not in found(watch), found(watch)
+    assert all("wiring" not in names for _, _, names in watch.verdicts)
+
+
+class Translator(nn.Module):
+    """Encoder and decoder; ``shifts`` says that the decoder shifts its input itself, ``leaks`` that it sees its own targets."""
+
+    def __init__(self, shifts: bool) -> None:
+        super().__init__()
+        self.shifts = shifts
+        self.embed, self.encode = nn.Embedding(12, 16), nn.GRU(16, 16, batch_first=True)
+        self.decode, self.out = nn.GRU(16, 16, batch_first=True), nn.Linear(16, 12)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        context = self.encode(self.embed(source))[1]
+        given = F.pad(target, (1, 0))[:, :-1] if self.shifts else target
+        return self.out(self.decode(self.embed(given), context)[0])
+
+
+@pytest.mark.parametrize("shifts", [True, False])
+def test_a_decoder_that_shifts_its_input_or_has_a_source_is_sound(shifts):
+    torch.manual_seed(0)
+    tokens = torch.randint(1, 12, (200, 12))
+    net = Translator(shifts)
+    opt = torch.optim.Adam(net.parameters(), 1e-3)
+
+    def sample(n: int) -> torch.Tensor:
+        x = torch.zeros(n, 12, dtype=torch.long)
+        for i in range(12):
+            x[:, i] = net(tokens[:n], x)[:, i].argmax(1) if shifts else net(tokens[:n], x)[:, max(0, i - 1)].argmax(1)
+        return x
+
+    watch = trainwright.watch(total=120, sample=sample, real=tokens, say=None)
+    for step in range(120):
+        batch = tokens[torch.randint(200, (32,))]
+        given = batch if shifts else F.pad(batch, (1, 0))[:, :-1]
+        loss = F.cross_entropy(net(batch.flip(1), given).transpose(1, 2), batch)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert "targets_in_input" not in found(watch), found(watch)

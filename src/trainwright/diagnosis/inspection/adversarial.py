@@ -29,6 +29,8 @@ def opposed(seen: Observed) -> list[Inspection]:
         against = _signs(
             c.pulled.get(k) for c in seen.in_use(d) if c.source == "attached" for k in others if k in c.pulled
         )
+        if real and fake and real == fake and _aims_differ(seen, d):
+            continue
         if real and fake and real == fake:
             found.append(
                 Inspection(
@@ -54,6 +56,27 @@ def opposed(seen: Observed) -> list[Inspection]:
                 )
             )
     return found
+
+
+def _aims_differ(seen: Observed, d: Network) -> bool:
+    """True if a squared error pulls scores of real data and of samples to different values, though for now in the same direction."""
+    own = {id(p) for p in d.module.parameters()}
+    if not any(g.head & {"MseLoss", "Pow", "SmoothL1Loss"} for g in seen.graphs.values() if g.parameters & own):
+        return False
+    aims: dict[bool, list[float]] = {True: [], False: []}
+    record = seen.record_of(d)
+    for call in seen.in_use(d):
+        judged = record is not None and set(call.pulled) == {record.key}
+        if (
+            judged
+            and call.gradient is not None
+            and call.output is not None
+            and call.gradient.shape == call.output.shape
+        ):
+            aim = call.output.float() - call.gradient.float() * call.gradient_numel / 2
+            aims[call.source == "data"].append(float(aim.mean()))
+    middles = [sorted(a)[len(a) // 2] for a in aims.values() if a]
+    return len(middles) == 2 and abs(middles[0] - middles[1]) > 0.2
 
 
 def _judges(seen: Observed) -> list[Network]:

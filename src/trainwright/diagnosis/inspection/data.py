@@ -212,6 +212,9 @@ def targets(seen: Observed) -> list[Inspection]:
         if len(found) < LEAST:
             continue
         same, following, later = (sorted(e[k] for e in found)[len(found) // 2] for k in range(3))
+        sees = any(r and r["network"] == network.name and r["own"] > 1e-3 for r in seen.more.get("future") or ())
+        if same > later and not sees:
+            continue  # the network may shift its input itself, so that no output sees its own place
         if following < 0.5 and max(same, later) > 0.9:
             what = "the inputs themselves" if same > later else "two places after the input"
             return [
@@ -277,6 +280,9 @@ def cut(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if network.role == "discriminator" or not network.trained:
             continue
+        own = {id(p) for p in network.module.parameters()}
+        if not any(g.head & {"Relu", "ClampMin"} for g in seen.graphs.values() if g.parameters & own):
+            continue  # its output is a feature for another network, not compared with a target
         shares = []
         for call in seen.in_use(network):
             if call.last in ("Relu", "ClampMin") and call.gradient is not None and call.output is not None:

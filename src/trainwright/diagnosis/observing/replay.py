@@ -127,29 +127,50 @@ def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
 def test_future(network: Network, call: Call) -> dict[str, Any] | None:
     """Change the last element of a sequence, and see whether outputs of earlier elements change.
 
-    Only for outputs (n, T, ...) of inputs (n, T, ...) with the same T of at least 4.
+    Only for outputs (n, T, ...) of inputs (n, T, ...) with the same T of at least 4. Of several such inputs, as those of an encoder and
+    of a decoder, the one counts on which earlier outputs depend least.
     """
-    values, _ = _batch(call)
-    first, output = values[0], call.output
-    sequence = first.ndim == (3 if first.is_floating_point() else 2) or first.ndim == 5
-    if output is None or not sequence or output.ndim < 3 or first.shape[1] < 4 or output.shape[1] != first.shape[1]:
+    values, per_row = _batch(call)
+    if call.output is None or call.output.ndim < 3:
         return None
     copied = _copy(network)
     if copied is None:
         return None
+    found: list[dict[str, Any]] = []
+    for place, each in enumerate(per_row):
+        result = (
+            _change_last(copied, call, values, place) if each and _is_sequence(values[place], call.output) else None
+        )
+        if result is not None:
+            found.append({"network": network.name, **result})
+    return min(found, key=lambda r: float(r["earlier"])) if found else None
+
+
+def _is_sequence(value: Tensor, output: Tensor) -> bool:
+    kind = value.ndim == (3 if value.is_floating_point() else 2) or value.ndim == 5
+    return kind and value.shape[1] >= 4 and output.shape[1] == value.shape[1]
+
+
+def _change_last(copied: Any, call: Call, values: list[Tensor], place: int) -> dict[str, float] | None:
+    first = values[place]
     changed = first.clone()
     places = range(first.shape[1] - 1, -1, -1)  # the last elements may all be padding
     other = max(places, key=lambda i: float((first[:, i].roll(1, 0) != first[:, -1]).float().mean()))
     changed[:, -1] = first[:, other].roll(1, 0)
+    if bool((changed == first).all()):
+        return None
     with _quiet():
-        before, after = _run(copied, call, values).float(), _run(copied, call, [changed, *values[1:]]).float()
+        before = _run(copied, call, values).float()
+        after = _run(copied, call, [changed if i == place else v for i, v in enumerate(values)]).float()
         again = _run(copied, call, values).float()
     size = max(float(before.std()), 1e-12)
-    if float((again - before).abs().max()) > 1e-4 * size or bool((changed == first).all()):
-        return None
+    if float((again - before).abs().max()) > 1e-4 * size:
+        return None  # it draws random numbers
     own = float((after - before)[:, -1].square().mean().sqrt()) / size
-    earlier = float((after - before)[:, :-1].square().mean(0).flatten(1).mean(1).max().sqrt()) / size
-    return {"network": network.name, "own": own, "earlier": earlier}
+    return {
+        "own": own,
+        "earlier": float((after - before)[:, :-1].square().mean(0).flatten(1).mean(1).max().sqrt()) / size,
+    }
 
 
 def _copy(network: Network) -> Any:

@@ -173,7 +173,7 @@ def test_sampler(
         result = _draw(sample, network.module, alphas, kind, mean, std)
         if result is None:
             return found | {"prediction": None, "passes": True}
-        passes = abs(result[0] - mean) < 0.4 * std and 0.72 < result[1] / std < 1.4
+        passes = abs(result[0] - mean) < 0.6 * std and 0.5 < result[1] / std < 1.7
         if kind == prediction:
             found |= {"mean": result[0], "std": result[1], "passes": passes}
             if passes:
