@@ -334,6 +334,11 @@ class Observer:
             found["n_critic"] = round(d.steps / g.steps, 1)
         return found
 
+    def _active(self) -> list[Network]:
+        """Return the networks that are trained or called; others may be left from an earlier loop in the same process."""
+        called = {id(c.network) for c in self.calls.calls}
+        return [n for n in self.networks if n.trained or id(n) in called or self.per_sample.get(n.name)]
+
     def error_ratio(self) -> float | None:
         """Return the squared error of a network over that of the mean of its targets, from its newest calls; None if unknown.
 
@@ -379,14 +384,15 @@ class Observer:
     def facts(self) -> dict[str, Any]:
         """Return facts about the loop's structure."""
         found: dict[str, Any] = {}
-        if self.networks:
+        active = self._active()
+        if active:
             found["networks"] = {
                 n.name: {
                     "role": n.role,
                     "parameters": sum(p.numel() for p in n.module.parameters()),
                     "class": type(n.module).__name__,
                 }
-                for n in self.networks
+                for n in active
             }
         live = [r for r in self.optimizers.records.values() if r.steps]
         if live:
@@ -398,7 +404,7 @@ class Observer:
             found["calls_per_sample"] = dict(self.per_sample)
         sizes = {
             n.role: sum(p.numel() for p in n.module.parameters())
-            for n in self.networks
+            for n in active
             if n.role in ("generator", "discriminator")
         }
         if len(sizes) == 2 and sizes["generator"]:
