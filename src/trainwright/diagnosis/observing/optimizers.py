@@ -179,7 +179,7 @@ class OptimizerObserver:
         self.spent = 0.0
         self.silent = False  # True after an error
         self.listening = False  # True while calls of networks are observed
-        self._passed: set[int] = set()  # optimizers whose present step is passed over
+        self._passed: set[int] = set()  # optimizers whose present step is skipped
         self._before: dict[int, list[Tensor]] = {}
         self._gradients: dict[int, list[Tensor | None]] = {}
         self._wanted: set[int] = set()
@@ -233,7 +233,7 @@ class OptimizerObserver:
         return not self.allowance()
 
     def pass_over(self, record: OptimizerRecord, method: str) -> bool:
-        """Count a step that is passed over, between its two hooks; False if it is to be looked at."""
+        """Count a step that is skipped, between its two hooks; False if it is to be measured."""
         if method == "_before_step":
             if not self.passes(record):
                 return False
