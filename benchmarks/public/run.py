@@ -20,7 +20,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "split.json"
-SECOND = HERE / "second.txt"
+LATER = ("second", "third")  # sets of sources that were rebuilt after the frozen half had been looked at
 RESULTS = HERE.parent / "results" / "public_runs.jsonl"
 FROZEN = 166  # of 256 hashes: the sources that were known before the split are all for tuning
 LIMIT = 600  # seconds of one run, on a machine under load
@@ -41,11 +41,12 @@ def source_of(name: str) -> str:
 def split() -> dict[str, list[str]]:
     """Return the cases of each half; a source without an entry yet is put into one by the hash of its name.
 
-    The cases in ``second.txt`` are of neither: they were rebuilt after the frozen half had been looked at.
+    The cases in ``second.txt`` and ``third.txt`` are of neither.
     """
-    later = set(SECOND.read_text().split()) if SECOND.exists() else set()
+    sets = {name: (HERE / f"{name}.txt").read_text().split() for name in LATER if (HERE / f"{name}.txt").exists()}
+    later = {case for cases in sets.values() for case in cases}
     known = json.loads(SPLIT.read_text()) if SPLIT.exists() else {}
-    halves: dict[str, list[str]] = {"tuning": [], "frozen": [], "second": sorted(later)}
+    halves: dict[str, list[str]] = {"tuning": [], "frozen": [], **sets}
     for name in names():
         if name in later:
             continue
@@ -125,7 +126,7 @@ def main() -> None:
     """Run cases of a half, or those named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*")
-    parser.add_argument("--half", choices=("tuning", "frozen", "second"))
+    parser.add_argument("--half", choices=("tuning", "frozen", *LATER))
     parser.add_argument("--one")
     parser.add_argument("--fixed", action="store_true")
     parser.add_argument("--workers", type=int, default=2)

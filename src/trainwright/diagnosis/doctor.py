@@ -298,7 +298,8 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
         if any(d.symptom.name == "non_finite" for d in alarms):
             crash = next(d for d in alarms if d.symptom.name == "non_finite")
             return "crashed", crash.sentence()
-        return ("sick" if first.observation.severity == "sick" else "suspect"), first.sentence()
+        sick = any(d.severity == "sick" for d in findings)  # also one that follows from another
+        return ("sick" if sick else "suspect"), first.sentence()
     if young:
         return "unknown", f"no symptom found so far; most symptoms are judged after {YOUNG} steps"
     quality = (*QUALITY, *(s.prefix for s in plugins.signals().values() if s.quality))

@@ -108,6 +108,11 @@ TRAINING = {
     "vae/loss": "vae loss",
     "loss": "loss, neg elbo, neg elbo loss, elbo loss, diffusion loss",
 }
+# names of the KL and of the error in a loop that draws from a posterior
+AS_KL = (
+    "latent_loss", "loss_latent", "prior_loss", "reg_loss", "regularization", "regularizer", "rate", "dkl", "d_kl", "loss_reg",
+)  # fmt: skip
+AS_ERROR = ("distortion", "nll", "mse", "bce", "l1", "mse_loss", "bce_loss", "likelihood", "log_likelihood")
 HELD = {
     "validation/loss": "loss, vae loss, neg elbo, neg elbo loss, elbo loss, diffusion loss",
     "validation/reconstruction": TRAINING["reconstruction/weighted"].removesuffix(", g l1, g l1 loss"),

@@ -26,7 +26,7 @@ from trainwright.diagnosis.observing.observer import Observer, warn
 from trainwright.diagnosis.probes.given import as_tensor, is_tokens, match_scale
 from trainwright.diagnosis.probes.samples import SampleProbe
 from trainwright.diagnosis.probes.tokens import TokenProbe
-from trainwright.diagnosis.signal_names import derive, mapping
+from trainwright.diagnosis.signal_names import AS_ERROR, AS_KL, derive, mapping
 from trainwright.errors import UserError
 from trainwright.files import write_text
 from trainwright.metrics.latent import active_units, kl_per_dimension, prior_gap
@@ -34,6 +34,8 @@ from trainwright.metrics.reference_split import shuffled
 from trainwright.runs.folder import append_line
 
 DRAWN = 128  # samples per probe
+FEWER = 64  # the same where a draw is dear
+TRIED = 16  # samples of a first draw, which tells how dear one is
 PROBES = (
     0.03,
     0.06,
@@ -51,15 +53,9 @@ PROBES = (
     0.9,
     1.0,
 )  # shares of the run at which samples are probed
-AS_KL = (
-    "latent_loss",
-    "loss_latent",
-    "prior_loss",
-    "reg_loss",
-    "regularization",
-)  # of a loop that draws from a posterior
 QUICK = 3.0  # seconds of a call of sample() below which the sampler is tried in any case
-SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a tenth of it, at most a second
+SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a quarter of it, at most 2.5 seconds
+STRUCTURE = 10  # calls after which it is tested on what outputs depend
 INSPECTED = (5, 8, 14, 26, 50, 110)  # calls at which the loop is inspected without samples
 
 
@@ -134,6 +130,8 @@ class Watch:
         self._last = self._probing = 0.0  # seconds of the latest probe, and of all
         self._next = 0  # index of the next probe
         self._drawn = 0.0  # seconds of the latest call of sample
+        self._count = 0  # samples per probe; 0 before the first one
+        self._once = 0.0  # seconds of the latest probe for what is not done in every one
         self._calls = self._unsaved = 0
         self._looked, self._written, self._step = -1, -1, 0
         self._stride = max(1, (total or 0) // 120)
@@ -218,7 +216,12 @@ class Watch:
         """Return all signals so far as the doctor's input."""
         facts = self.observer.facts() | self.facts
         facts["inspections"] = list(self._inspections.values())
-        return derive(History.of(self.rows, self.observer.settings() | self.settings, facts, self.total))
+        return derive(History.of(self.rows, self._known(), facts, self.total))
+
+    def _known(self) -> dict[str, Any]:
+        """Return the settings that were seen or given."""
+        weight = kl_weight(self.rows)
+        return self.observer.settings() | ({} if weight is None else {"max_beta": weight}) | self.settings
 
     # ---- one step ------------------------------------------------------------------------------------------------------------
 
@@ -233,21 +236,23 @@ class Watch:
         found = None
         if step - self._written >= self._stride or self._calls == 1:
             self._row(step)
-        varied = "condition" in self.observer.seen
-        if not varied:
+        tried = self._tested()
+        if tried < 2:
             self._experiment()
-        if (self._calls in INSPECTED or varied != ("condition" in self.observer.seen)) and self._inspect():
+        if (self._calls in INSPECTED or tried != self._tested()) and self._inspect():
             self._row(step)
             found = self._conclude()
         if self._due(step):
             before = time.perf_counter()
             found = self._diagnose()
-            self._last = time.perf_counter() - before
-            self._probing += self._last
+            spent = time.perf_counter() - before
+            self._probing += spent
+            self._last = spent - self._once  # an experiment is not repeated in every probe
             self.observer.before_probe()
         return found
 
     def _diagnose(self) -> Diagnosis:
+        self._once = 0.0
         self._row(self._step)
         self.rows[-1].update({n: v for n, v in self._weights().items() if n not in self.rows[-1]})
         if (
@@ -256,9 +261,9 @@ class Watch:
             and self._looked != self._step
             and self.observer.failed is None
         ):
-            if self._looked < 0 and isinstance(self.probe, SampleProbe):
-                self.rows[-1].update(self.probe.ceiling(DRAWN))
             samples = self._draw()
+            if samples is not None and self._looked < 0 and isinstance(self.probe, SampleProbe):
+                self.rows[-1].update(self.probe.ceiling(self._count))
             if samples is not None:
                 self.rows[-1].update(self.probe.measure(samples))
         if self.real is not None and self.observer.failed is None and (self.encode or self.reconstruct):
@@ -267,8 +272,10 @@ class Watch:
             self.rows[-1]["baseline/error_ratio"] = ratio
             self.facts.setdefault("baseline", "the mean of its targets (of a change, that is a copy of the input)")
         again, self._looked = self._looked == self._step, self._step
+        before = time.perf_counter()
         if not again:
             self._experiment()
+        self._once += time.perf_counter() - before
         self._inspect()
         return self._conclude()
 
@@ -315,11 +322,18 @@ class Watch:
         assert self.sample is not None and self.real is not None
         before = time.perf_counter()
         try:
-            samples = self._call_sample(DRAWN)
+            if not self._count:
+                self._call_sample(TRIED)
+                dear = len(PROBES) * (time.perf_counter() - before) > self._allowed(before - self.started)
+                self._count = FEWER if dear else DRAWN
+                self._once += time.perf_counter() - before
+                before = time.perf_counter()
+            samples = self._call_sample(self._count)
             samples = as_tensor(samples, "sample(n)")
         except Exception as error:
             warn(
-                f"trainwright.watch: sample({DRAWN}) failed ({type(error).__name__}: {error}); samples are not judged any more"
+                f"trainwright.watch: sample({self._count or TRIED}) failed ({type(error).__name__}: {error}); "
+                "samples are not judged any more"
             )
             self.sample = None
             return None
@@ -378,6 +392,10 @@ class Watch:
                 self.encode = self.reconstruct = None
         return found
 
+    def _tested(self) -> int:
+        """Return how many of the two kinds of experiments with inputs have been made."""
+        return ("parts" in self.observer.seen) + ("condition" in self.observer.seen)
+
     def _experiment(self) -> None:
         """Vary inputs once the networks have begun to learn and again at the end; try the sampler as soon as it is known."""
         seen, observer = self.observer.seen, self.observer
@@ -386,6 +404,8 @@ class Watch:
         begun = self._step >= max(60, 0.1 * (self.total or 0)) and observer.watched >= 40
         end = bool(self.total) and self._step >= 0.9 * (self.total or 0)
         with observer._safely(), same_random_state(), same_networks(observer):
+            if observer.watched >= STRUCTURE and ("parts" not in seen or (begun and "condition" not in seen)):
+                experiments.test_structure(observer)
             if begun and ("condition" not in seen or end):
                 experiments.vary_inputs(observer)
             if self.sample is None or self.real is None or isinstance(self.probe, TokenProbe) or "sampler" in seen:
@@ -441,12 +461,13 @@ class Watch:
     def _allowed(self, elapsed: float) -> float:
         """Return the seconds that probes may take in the whole run, as far as its length can be foreseen."""
         whole = elapsed / max(self._step / self.total, 1e-3) if self.total else elapsed
-        return self.budget * whole if whole >= SHORT else max(self.budget * whole, min(1.0, 0.1 * whole))
+        return self.budget * whole if whole >= SHORT else max(self.budget * whole, min(2.5, 0.25 * whole))
 
     def _row(self, step: int) -> None:
         if not self._mapped.keys() >= self.window.keys():
             posterior = any(g.latent for g in self.observer.graphs.values())
-            known = {n: "kl/raw" for n in AS_KL if posterior} | self.names
+            known = {**dict.fromkeys(AS_KL, "kl/raw"), **dict.fromkeys(AS_ERROR, "reconstruction/weighted")}
+            known = (known if posterior else {}) | self.names
             self._mapped = mapping(self.window, {k: v for k, v in known.items() if k in self.window})
             self._name_unknown()
         means = {self._mapped.get(n, n): sum(map(float, values)) / len(values) for n, values in self.window.items()}
@@ -491,7 +512,7 @@ class Watch:
         self._unsaved = 0
         known = {
             "total": self.total,
-            "settings": self.observer.settings() | self.settings,
+            "settings": self._known(),
             "facts": self.observer.facts() | self.facts | {"inspections": list(self._inspections.values())},
         }
         write_text(self.folder / "watch.json", json.dumps(known, indent=1, default=str))
@@ -521,6 +542,33 @@ class Watch:
     def _kind(self) -> str:
         kinds = kinds_of(self.history())
         return " and ".join(KINDS[k] for k in sorted(kinds))
+
+
+def kl_weight(rows: list[dict[str, Any]]) -> float | None:
+    """Return the weight of the KL in a loss that is logged as well as its other term: (loss - term) / KL, if that is constant.
+
+    Args:
+        rows: readings by signal; of the newest, at least four must hold all three values.
+    """
+    newest = [r for r in rows[-LAST:] if np.isfinite(r.get("kl/raw", np.nan)) and r["kl/raw"] > 0]
+    if len(newest) < 4:
+        return None
+    names = sorted(n for n in set.intersection(*(set(r) for r in newest)) if "/" not in n or n in LOSSES)
+    kl = np.array([r["kl/raw"] for r in newest])
+    for total in (n for n in names if n in ("loss", "vae/loss") or "loss" in n or "elbo" in n):
+        for term in names:
+            if term in (total, "kl/raw"):
+                continue
+            values = np.array([r[total] - r[term] for r in newest]) / kl
+            scale = max(float(np.abs(values).max()), 1e-9)
+            precise = float(np.max(np.abs([r[total] for r in newest]))) * 1e-6 / float(kl.min())
+            if -precise <= values.min() and np.ptp(values) <= 0.01 * scale + precise:
+                return max(0.0, float(np.median(values)))
+    return None
+
+
+LAST = 12  # readings that the weight of the KL is inferred from
+LOSSES = ("vae/loss", "reconstruction/weighted")
 
 
 def message(finding: Finding, found: Diagnosis, kind: str = "") -> str:

@@ -7,6 +7,7 @@ from trainwright.diagnosis.history import History
 from trainwright.diagnosis.kinds import CALLS
 from trainwright.diagnosis.symptoms.loss_imbalance import NOT_LEARNED
 
+SMALL = 0.02  # β for a squared error summed over a sample, below which codes are hardly drawn to the prior
 AVERAGED = ("mean", "group_mean", "channel_sum")
 
 
@@ -31,13 +32,13 @@ def _reduction(h: History, observation: Observation) -> Assessment | None:
         return None
     if reduction in AVERAGED and beta is not None and beta <= 2 and (limit is None or beta > 0.7 * limit):
         times = f", so the effective β of the likelihood is {effective:.0f}" if effective else ""
-        return Assessment(0.95, f"errors are averaged ({reduction}) but the KL is summed: β = {beta:g}{times}")
+        return Assessment(0.95, f"errors are averaged ({reduction}) but the KL is summed: β = {beta:.3g}{times}")
     if reduction in AVERAGED and beta is None:
         return Assessment(
             0.75, "errors are averaged over all elements, which makes the KL outweigh them if it is summed"
         )
     if reduction is None and beta is not None and 0.3 <= beta <= 2:
-        return Assessment(0.5, f"β = {beta:g} is usual for summed errors, but causes collapse if errors are averaged")
+        return Assessment(0.5, f"β = {beta:.3g} is usual for summed errors, but causes collapse if errors are averaged")
     return Assessment(0.4, "the reduction of the loss is unknown") if reduction is None and beta is None else None
 
 
@@ -48,10 +49,10 @@ def _beta(h: History, observation: Observation) -> Assessment | None:
     if beta is None:
         return Assessment(0.35, "the KL weight is unknown")
     if limit is None:
-        return Assessment(0.45 if beta > 2 else 0.3, f"β = {beta:g}; the collapse threshold of the data is unknown")
+        return Assessment(0.45 if beta > 2 else 0.3, f"β = {beta:.3g}; the collapse threshold of the data is unknown")
     if beta > 0.7 * limit:
-        return Assessment(0.9, f"β = {beta:g}; on these data the posterior collapses above {limit:.3g}")
-    return Assessment(0.15, f"β = {beta:g} is below {limit:.3g}, the collapse threshold of the data")
+        return Assessment(0.9, f"β = {beta:.3g}; on these data the posterior collapses above {limit:.3g}")
+    return Assessment(0.15, f"β = {beta:.3g} is below {limit:.3g}, the collapse threshold of the data")
 
 
 def _strong(h: History, observation: Observation) -> Assessment | None:
@@ -72,12 +73,20 @@ def _strong(h: History, observation: Observation) -> Assessment | None:
 def _beta_small(h: History, observation: Observation) -> Assessment | None:
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
     if beta is None:
-        return Assessment(0.4, "the KL weight is unknown")
+        return None if "samples/" in observation.evidence[0].signal else Assessment(0.4, "the KL weight is unknown")
     if beta == 0:
         return Assessment(0.97, "β = 0: no term matches the codes to the prior from which samples are drawn")
+    numbers = h.facts.get("elements")
+    standard = beta * (numbers if h.setting("reduction") in AVERAGED and numbers else 1.0)
+    if limit is None and standard < SMALL and h.setting("reduction") is not None:
+        return Assessment(
+            0.85, f"β = {beta:.3g}, {1 / standard:.0f} times below the usual 1 for an error summed over a sample"
+        )
+    if "samples/" in observation.evidence[0].signal:
+        return None  # the many other causes of bad samples are likelier
     if limit is not None and beta < 1e-3 * limit:
-        return Assessment(0.9, f"β = {beta:g} is {limit / beta:.0f} times below the collapse threshold of the data")
-    return Assessment(0.3, f"β = {beta:g}")
+        return Assessment(0.9, f"β = {beta:.3g} is {limit / beta:.0f} times below the collapse threshold of the data")
+    return Assessment(0.3, f"β = {beta:.3g}")
 
 
 def group_weight(h: History, observation: Observation) -> Assessment | None:
@@ -199,7 +208,7 @@ CAUSES = [
     Cause(
         name="beta_too_small",
         title="the KL weight is too small to match the codes to the prior",
-        of=("prior_hole", "overfitting", "mean_regression"),
+        of=("prior_hole", "overfitting", "mean_regression", "off_data", "colour_cast", "mode_dropping", "blur"),
         assess=_beta_small,
         kinds=("variational",),
         advice="raise the KL weight, or draw samples from a density fitted to the codes",

@@ -97,6 +97,32 @@ def _copies(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.85, f"the output is no better than {baseline}") if "input" in baseline else None
 
 
+def _unlearnable(h: History, observation: Observation) -> Assessment | None:
+    """Weigh that weights move and gradients flow while the loss stays where it began."""
+    moved = [s.last for n, s in h.match("update_ratio/")]
+    norms = [s.last for n, s in h.match("grad_norm/")]
+    if not moved or not norms or max(moved) < 1e-5 or max(norms) < 1e-8:
+        return None
+    return Assessment(
+        0.6, f"gradients flow and each step changes the weights by {max(moved):.2g}, but there is nothing to learn"
+    )
+
+
+def _sudden(h: History, observation: Observation) -> Assessment | None:
+    """Weigh that the losses were usual up to the step at which one was not finite any more."""
+    for name in (e.signal for e in observation.evidence):
+        series = h.signals.get(name)
+        if series is None:
+            continue
+        values = series.values[series.steps < observation.onset]
+        values = np.abs(values[np.isfinite(values)])
+        if len(values) >= 3 and values[-1] <= 2 * float(np.median(values)):
+            return Assessment(
+                0.55, f"{name} was {values[-1]:.3g}, as usual, until it was not finite: nothing grew before"
+            )
+    return None
+
+
 def _wired(
     name: str,
     title: str,
@@ -401,5 +427,51 @@ CAUSES = [
         ("trivial_baseline", "plateau"),
         "let the network model motion: larger filters, a higher rate, a loss on differences",
         _copies,
+    ),
+    _wired(
+        "term_left_out",
+        "a term of the loss is not trained on",
+        (*GAN_ALL, "prior_hole"),
+        "add it to the loss before the backward pass",
+    ),
+    _wired(
+        "term_without_gradient",
+        "a term of the loss has no gradient for the network that it is meant for",
+        (*GAN_ALL, "prior_hole"),
+        "compute the term from the network's own output, not detached",
+    ),
+    _wired(
+        "input_repeated",
+        "parts of the input change nothing",
+        ("trivial_baseline", "plateau", "mean_regression", *SAMPLES),
+        "check that each step of the network's loop takes its own input and the newest state",
+    ),
+    _wired(
+        "labels_mismatched",
+        "labels do not belong to their inputs",
+        ("trivial_baseline", "plateau", "slow"),
+        "look at a few inputs beside their labels as the loss gets them; sort or shuffle both together",
+        _unlearnable,
+        kinds=("supervised", "prediction"),
+    ),
+    _wired(
+        "data_not_shuffled",
+        "batches hold similar samples",
+        ("oscillation", "spike", "overfitting", "plateau"),
+        "shuffle the training data: DataLoader(..., shuffle=True)",
+    ),
+    _wired(
+        "loss_mask_wrong",
+        "fewer and fewer places count in the loss",
+        ("off_data", "mode_dropping", "overfitting"),
+        "make the mask anew for each batch, and do not write into a cached one",
+        kinds=("autoregressive",),
+    ),
+    _wired(
+        "division_by_zero",
+        "a formula of the loss has no finite value",
+        ("non_finite",),
+        "look for a division by zero, a logarithm or root of zero, and an overflow in the loss and its weights",
+        _sudden,
     ),
 ]

@@ -39,15 +39,30 @@ def inspect(seen: Observed) -> list[Inspection]:
     Args:
         seen: what was observed so far.
     """
-    from trainwright.diagnosis.inspection import adversarial, data, losses, optimization, sampling, weights
+    from trainwright.diagnosis.inspection import (
+        adversarial,
+        data,
+        diffusion,
+        losses,
+        optimization,
+        sampling,
+        targets,
+        weights,
+    )
 
     found: dict[str, Inspection] = {}
-    for module in (optimization, weights, losses, adversarial, data, sampling):
+    for module in (optimization, weights, losses, adversarial, data, targets, diffusion, sampling):
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)
     if "lr_too_high" in found:
         found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
+    if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":
+        for cause in (
+            "noise_distribution_mismatch",
+            "sampler_step_mismatch",
+        ):  # the sampler expects what the schedule should do
+            found.pop(cause, None)
     return sorted(found.values(), key=lambda r: ("sick", "suspect", "note").index(r.severity))
 
 

@@ -128,7 +128,9 @@ def proportions(seen: Observed) -> list[Inspection]:
         return []
     (d,), (g,) = _judges(seen), generators
     own, other = seen.record_of(d), seen.record_of(g)
-    if own is None or other is None or own is other or min(own.steps, other.steps) < 8:
+    if own is None or other is None or own is other or min(own.steps, other.steps) < 2:
+        return []
+    if max(own.steps, other.steps) < 24:
         return []
     ratio = own.steps / other.steps
     entropy = any(o.startswith("BinaryCrossEntropy") for graph in seen.graphs.values() for o in graph.head)
@@ -196,8 +198,56 @@ def _clipped(network: Network) -> bool:
     return len(at) >= 2 and sum(w.numel() for w in at) > 0.5 * sum(w.numel() for w in weights) and near > NEAR_BOUND
 
 
+def unasked(seen: Observed) -> list[Inspection]:
+    """Find generators that no gradient reaches through the discriminator, although it is trained on their samples."""
+    judges = _judges(seen)
+    own = {r.key for d in judges if (r := seen.record_of(d)) is not None}
+    makers = [n for n in seen.networks if n.trained and n.role != "discriminator" and _learns(seen, n, own)]
+    calls = [c for d in judges for c in seen.in_use(d)]
+    if not judges or not makers or sum(c.source in ("generated", "attached") for c in calls) < 2 * SEEN:
+        return []
+    theirs = {r.key for n in makers if (r := seen.record_of(n)) is not None} - own
+    reached = any(c.source == "attached" and c.pulled.keys() & theirs for c in calls)
+    judging = {id(p) for d in judges for p in d.module.parameters()}
+    making = {id(p) for n in makers for p in n.module.parameters()}
+    if not theirs or reached:
+        return []
+    d, g = judges[0].name, makers[0].name
+    if any(c.source == "data" and c.pulled.keys() & theirs for c in calls):
+        return [
+            Inspection(
+                "term_without_gradient",
+                "sick",
+                f"the loss of {g} holds scores of {d} for data and none for its own samples, so {d} teaches it nothing",
+                f"call {d} on the samples of {g}, not detached, in the loss of {g}",
+            )
+        ]
+    through = {n: g for n, g in seen.graphs.items() if g.parameters & judging and g.parameters & making}
+    if any(not g.waiting & judging for g in through.values()):
+        return []  # a graph that may have been used, as for features of the discriminator
+    named = sorted(n for n, graph in through.items() if not graph.passed and n in seen.values)
+    what = f"{named[0]} is computed, but no backward pass goes through it" if named else f"none of its losses asks {d}"
+    return [
+        Inspection(
+            "term_left_out",
+            "sick",
+            f"{g} is not trained against {d}: {what}",
+            f"add {named[0] if named else f'the score of {d} for its samples'} to the loss of {g} before its backward pass",
+        )
+    ]
+
+
+def _learns(seen: Observed, network: Network, judges: set[int]) -> bool:
+    """True if gradients of an optimizer other than the discriminator's arrived at a network's output in several calls."""
+    record = seen.record_of(network)
+    if record is None or record.key in judges:
+        return False
+    return sum(record.key in c.pulled for c in seen.in_use(network)) >= SEEN
+
+
+SEEN = 4  # calls
 NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed evenly, as at initialisation
 PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
 LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, unbounded)
+INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, unbounded, unasked)

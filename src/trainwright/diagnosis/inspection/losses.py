@@ -7,6 +7,7 @@ from torch import nn
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.graph import Criterion, LossGraph
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.signal_names import AS_KL, mapping
 
 PENALTIES = ("gp", "penalty", "gradient_penalty", "grad_penalty", "r1", "r2")
 
@@ -268,43 +269,23 @@ def latents(seen: Observed) -> list[Inspection]:
     return []
 
 
-def weights_of_rows(seen: Observed) -> list[Inspection]:
-    """Find a weighting by which the noisiest samples of each batch make up nearly all of the gradient, in the first steps.
-
-    Large weights for little noise are usual: a loss of the noise is one of the clean image times the ratio of signal to noise.
-    """
-    for network in seen.networks:
-        shares, ratios = [], []
-        for call in seen.in_use(network):
-            if call.gradient is None or call.tick > EARLY or len(call.arguments) < 2 or call.gradient.ndim < 2:
-                continue
-            times = call.arguments[1].values.float()
-            if (
-                len(call.gradient) < 8
-                or call.gradient_numel != call.gradient.numel()
-                or times.numel() != len(call.gradient)
-            ):
-                continue
-            rows = call.gradient.float().flatten(1).square().sum(1)
-            heavy = rows.argsort(descending=True)[: max(1, len(rows) // 8)]
-            if float(times.flatten()[heavy].mean()) > float(times.mean()):
-                shares.append(float(rows[heavy].sum() / rows.sum().clamp_min(1e-30)))
-                ratios.append(float((rows.max() / rows.median().clamp_min(1e-30)).sqrt()))
-        if len(shares) >= 4 and sorted(shares)[len(shares) // 4] > 0.8 and sorted(ratios)[len(ratios) // 4] > 20:
+def left_out(seen: Observed) -> list[Inspection]:
+    """Find a KL divergence that is computed and logged, and that no backward pass goes through."""
+    drawn = any(g.latent and g.passed and not g.waiting for g in seen.graphs.values())
+    for name, graph in seen.graphs.items():
+        kl = mapping((name,), {}).get(name) == "kl/raw" or name in AS_KL
+        if drawn and kl and name in seen.values and graph.waiting and not graph.passed:
             return [
                 Inspection(
-                    "loss_weight_inverted",
+                    "kl_weight_stays_zero",
                     "sick",
-                    f"{sum(shares) / len(shares):.0%} of the gradient at {network.name} comes from the noisiest eighth of each batch: "
-                    f"the largest weight is {sorted(ratios)[len(ratios) // 2]:.0f} times the median",
-                    "check the weights of the loss over time steps: bound them, or use equal ones",
+                    f"{name} is computed, but no backward pass goes through it: nothing brings the codes to the prior",
+                    f"add {name} to the loss before its backward pass",
                 )
             ]
     return []
 
 
-EARLY = 24  # steps of optimizers, before a network has learned more at some time steps than at others
-
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, weights_of_rows
+    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, left_out
 )  # fmt: skip

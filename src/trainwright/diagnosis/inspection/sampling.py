@@ -60,6 +60,9 @@ def untrained(seen: Observed) -> list[Inspection]:
         return []
     if seen.average is not None and any(n is seen.average.network for n in sampled):
         return []
+    waiting = set().union(*(r.ids for r in seen.idle), set())
+    if any(id(p) in waiting for n in sampled for p in n.module.parameters()):
+        return []  # their optimizer has not stepped, which is another fault
     names = ", ".join(n.name for n in sampled)
     if all(not p.requires_grad for n in sampled for p in n.module.parameters()):
         return [

@@ -8,37 +8,50 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainwright.diagnosis.observing import replay, sampler
+from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observer
 
 STEPWISE = 5  # calls of one network in one sample from which a sampler is tried
 MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 
 
-def vary_inputs(observer: Observer) -> None:
-    """Repeat calls of the networks with another condition, other neighbours, another future, in the other mode."""
-    seen = observer.seen
-    seen |= {
-        "condition": seen.get("condition"),
-        "neighbours": seen.get("neighbours", []),
-        "future": seen.get("future", []),
-    }
+def test_structure(observer: Observer) -> None:
+    """Repeat calls of the networks with other neighbours in the batch, another future, and other parts of the input."""
+    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": []}
     for network in observer.networks:
-        calls = [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
-        used = [c for c in calls if not c.sampling]
+        used = [c for c in _repeatable(observer, network) if not c.sampling]
         if used and network.trained:
-            seen["neighbours"].append(replay.test_neighbours(network, used[-1]))
-            seen["future"].append(replay.test_future(network, used[-1]))
+            found["neighbours"].append(replay.test_neighbours(network, used[-1]))
+            found["future"].append(replay.test_future(network, used[-1]))
+            found["parts"].append(replay.test_parts(network, used[-1]))
+    observer.seen |= found
+
+
+def vary_inputs(observer: Observer) -> None:
+    """Repeat calls of the networks with another condition, and in the other mode."""
+    seen = observer.seen
+    seen["condition"] = seen.get("condition")
+    for network in observer.networks:
+        calls = _repeatable(observer, network)
+        used = [c for c in calls if not c.sampling]
         if used and len(used[-1].arguments) > 1:
             result = replay.test_conditions(network, used[-1])
             if result is not None and (seen["condition"] is None or result["ignored"] is not None):
                 seen["condition"] = result
         sampled = [c for c in calls if c.sampling]
-        modal = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.module.modules())
+        modal = any(
+            b is not None and b.is_floating_point() for m in network.module.modules() for b in m._buffers.values()
+        )
         if sampled and modal and not sampled[-1].training and network.trained:
             seen["modes"] = replay.test_modes(network, sampled[-1])
+
+
+def _repeatable(observer: Observer, network: Network) -> list[Call]:
+    return [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
 
 
 def try_sampler(
@@ -74,7 +87,7 @@ def try_sampler(
     if observer.average is not None and observer.average.network.name in observer.per_sample:
         network = observer.average.network
     with torch.no_grad():
-        seen["sampler"] = sampler.test_sampler(sample, network, observer.alphas, prediction, low, high)
+        seen["sampler"] = sampler.test_sampler(sample, network, observer.alphas, prediction, low, high, real[0].numel())
 
 
 @contextmanager

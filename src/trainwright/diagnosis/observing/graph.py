@@ -30,13 +30,19 @@ CRITERIA = (
 )  # fmt: skip
 
 
+REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}  # as PyTorch's criteria number them
+SAVED = ("_saved_self", "_saved_result", "_saved_target", "_saved_other")
+MOST_TERMS = 8  # nodes above the first layers that are asked whether a backward pass went through them
+
+
 @dataclass(frozen=True)
 class Criterion:
-    """Criterion inside a loss: its operation, what it is applied to, and the shape of that."""
+    """Criterion inside a loss: its operation, what it is applied to, the shape of that, and its reduction (empty if unknown)."""
 
     operation: str
     applied_to: str
     shape: tuple[int, ...]
+    reduction: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class LossGraph:
         relaid: a view that scrambles axes; None if there is none.
         logged: operations whose results a logarithm is taken of, sums and clamping ignored.
         latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere.
+        passed: ids of parameters below terms of the loss that a backward pass has gone through.
+        waiting: the same for terms that no backward pass has gone through.
     """
 
     parameters: frozenset[int]
@@ -82,6 +90,8 @@ class LossGraph:
     relaid: Relaid | None = None
     latent: tuple[str, str] | None = None
     logged: frozenset[str] = frozenset()
+    passed: frozenset[int] = frozenset()
+    waiting: frozenset[int] = frozenset()
 
 
 def read_graph(loss: Tensor) -> LossGraph | None:
@@ -103,7 +113,8 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         operations.add(name)
         if name in CRITERIA:
             below = _under_views(node)
-            criteria.append(Criterion(name, operation(below) if below is not None else "", _shape(below)))
+            reduction = REDUCTIONS.get(getattr(node, "_saved_reduction", -1), "")
+            criteria.append(Criterion(name, operation(below) if below is not None else "", _shape(below), reduction))
         if broadcast is None and name in (*POINTWISE, "Expand"):
             broadcast = _broadcast(node)
         if name in ("Convolution", "Addmm", "Mm"):
@@ -118,8 +129,9 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             logged.add(operation(below) if below is not None else "")
         if latent is None and name == "Add":
             latent = _latent(node)
-    head, repeated = _head(loss.grad_fn)
+    head, repeated, terms = _head(loss.grad_fn)
     broadcast = broadcast or repeated
+    passed, waiting = _parts(terms)
     twice = any("BackwardBackward" in o or o.endswith("Backward") for o in operations)
     return LossGraph(
         frozenset(leaves),
@@ -136,6 +148,8 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         relaid,
         latent,
         frozenset(logged),
+        passed,
+        waiting,
     )
 
 
@@ -174,9 +188,10 @@ def _shape(node: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in metadata[0].shape) if metadata else ()
 
 
-def _head(root: Any) -> tuple[frozenset[str], tuple[tuple[int, ...], tuple[int, ...]] | None]:
-    """Return the operations from the loss down to the first layers, and shapes of one row that was compared with many."""
+def _head(root: Any) -> tuple[frozenset[str], tuple[tuple[int, ...], tuple[int, ...]] | None, list[Any]]:
+    """Return the operations from the loss down to the first layers, shapes of one row that was compared with many, and the nodes."""
     found: set[str] = set()
+    nodes: list[Any] = []
     repeated = None
     seen: set[Any] = set()
     stack = [root]
@@ -190,10 +205,40 @@ def _head(root: Any) -> tuple[frozenset[str], tuple[tuple[int, ...], tuple[int, 
         if name in LAYERS or any(isinstance(getattr(p, "variable", None), nn.Parameter) for p in parents):
             continue
         found.add(name)
+        nodes.append(node)
         stack.extend(parents)
         if repeated is None and name in ("Sub", "Expand"):
             repeated = _repeated(node)
-    return frozenset(found), repeated
+    return frozenset(found), repeated, nodes
+
+
+def _parts(nodes: list[Any]) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the parameters below nodes whose saved tensors are freed, and below those that still hold them.
+
+    A backward pass frees them unless it is told to retain the graph. Only nodes above the first layers are asked, since activation
+    checkpointing would compute those of layers again.
+    """
+    passed: set[int] = set()
+    waiting: set[int] = set()
+    asked = 0
+    for node in nodes:
+        state = _freed(node) if asked < MOST_TERMS else None
+        if state is not None:
+            asked += 1
+            below = {id(v) for n in _nodes(node) if (v := getattr(n, "variable", None)) is not None}
+            (passed if state else waiting).update(below)
+    return frozenset(passed), frozenset(waiting)
+
+
+def _freed(node: Any) -> bool | None:
+    """Return whether a node's saved tensors have been freed; None if it saves none."""
+    for name in SAVED:
+        try:
+            if isinstance(getattr(node, name, None), Tensor):
+                return False
+        except RuntimeError:
+            return True
+    return None
 
 
 def _repeated(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 Role = Literal["generator", "discriminator", "encoder", "decoder", "denoiser", "model"]
 ROLES: Mapping[Role, re.Pattern[str]] = {
     "discriminator": re.compile(
-        r"^(net_?|model_?)?(d|dis|disc|discrim|d_?net|d_?model)(_?[a-z]|_?\d+)?$|discriminator|critic"
+        r"^(net_?|model_?)?(d|dis|disc|discrim|d_?net|d_?model)(_?[a-z]|_?\d+)?$|discriminat(or|ive)|critic"
     ),
-    "generator": re.compile(r"^(net_?|model_?)?(g|gen|generator|g_?net|g_?model)(_?[a-z]{1,3}|_?\d+)?$|generator"),
+    "generator": re.compile(r"^(net_?|model_?)?(g|gen|generator|g_?net|g_?model)(_?[a-z]{1,3}|_?\d+)?$|generat(or|ive)"),
     "encoder": re.compile(r"^(enc|e|q)(_?\d+)?$|encoder|inference"),
     "decoder": re.compile(r"^(dec|p)(_?\d+)?$|decoder"),
     "denoiser": re.compile(r"unet|denois|diffusion|velocity|^eps|^score|(^|_)dit($|_)"),

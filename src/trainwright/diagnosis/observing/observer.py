@@ -157,9 +157,10 @@ class Observer:
 
     @property
     def over(self) -> bool:
-        """True once every optimizer that stepped is gone: the loop has ended, and its memory may be used again."""
-        stepped = [r for r in self.optimizers.records.values() if r.steps]
-        return bool(stepped) and all(r.optimizer() is None for r in stepped)
+        """True once every optimizer that stepped (or, if none did, every one) is gone: the loop's memory may be used again."""
+        known = list(self.optimizers.records.values())
+        known = [r for r in known if r.steps] or known
+        return bool(known) and all(r.optimizer() is None for r in known)
 
     def close(self) -> None:
         """Remove every hook; what was learned stays."""
@@ -206,6 +207,8 @@ class Observer:
             if self.watched == 3 and self._unwrap():
                 self._find()
                 self._open(WINDOW)
+            if self.watched in (4, WINDOW) or (self.calls.is_open and self._until - self.watched == 1):
+                self._recognise()
             zero = [
                 r for r in self.optimizers.records.values() if r.measured and r.norm == 0 and r.without_gradient == 0
             ]
@@ -330,7 +333,7 @@ class Observer:
         if reduction:
             found["reduction"] = reduction
         d, g = records.get("discriminator"), records.get("generator")
-        if d is not None and g is not None and min(d.steps, g.steps) >= 8:
+        if d is not None and g is not None and min(d.steps, g.steps) >= 2 and max(d.steps, g.steps) >= 24:
             found["n_critic"] = round(d.steps / g.steps, 1)
         return found
 
@@ -422,6 +425,8 @@ class Observer:
                 found["transposed"] = ", ".join(sorted(kinds))
         if any(g.latent for g in self.graphs.values()):
             found["posterior"] = True
+            if self.elements:
+                found["elements"] = self.elements
         if self.average is not None and not math.isnan(self.average.decay):
             found["ema_decay"] = self.average.decay
         return found
@@ -522,6 +527,32 @@ class Observer:
             if calls and all(c.output is not None and c.output.numel() == 1 for c in calls) and len(calls) > 1:
                 self._wrappers.add(id(network.module))
         return bool(self._wrappers)
+
+    def _recognise(self) -> None:
+        """Give roles to a discriminator and its generators that are called by other names.
+
+        A discriminator gets what another trained network makes and, in the same form, data, and returns less than it gets.
+        """
+        if any(n.role == "discriminator" for n in self.networks):
+            return
+        for network in (n for n in self.networks if n.role == "model" and n.trained):
+            calls = [c for c in self.calls.calls if c.network is network and c.arguments and c.output is not None]
+            calls = [c for c in calls if not c.sampling and c.arguments[0].floating]
+            data = {c.arguments[0].shape[1:] for c in calls if c.source == "data"}
+            made = [
+                c
+                for c in calls
+                if c.source in ("generated", "attached")
+                and (c.arguments[0].shape[1:] in data or math.prod(c.arguments[0].shape[1:]) == self.elements)
+            ]
+            small = all(c.output is not None and c.output.numel() * 8 <= c.arguments[0].values.numel() for c in calls)
+            outputs = {c.address: c.network for c in self.calls.calls if c.network is not network and c.network.trained}
+            makers = {id(m): m for c in made if (m := outputs.get(c.arguments[0].address)) is not None}
+            if made and small and makers and all(m.role in ("model", "decoder") for m in makers.values()):
+                network.role = "discriminator"
+                for maker in makers.values():
+                    maker.role = "generator" if maker.role == "model" else maker.role
+                return
 
     def _changing_gradients(self, modules: Sequence[nn.Module]) -> set[int]:
         """Return the parameters whose gradients have changed since the last search: something trains them, or forgets to."""

@@ -10,6 +10,7 @@ from trainwright.diagnosis.observing.calls import Call, Slot
 from trainwright.diagnosis.observing.networks import Network
 
 MOST = 20_000_000  # parameters of a network that is copied
+MOST_PARTS = 16  # frames or elements of an input that are exchanged one by one
 IGNORED = 0.01  # change of the output, in its standard deviations, below which an input counts as ignored
 
 
@@ -84,6 +85,43 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
             if effect < IGNORED:
                 return found | {"ignored": i}
     return found
+
+
+def test_parts(network: Network, call: Call) -> dict[str, Any] | None:
+    """Exchange one part of the input at a time between samples: frames (n, T, C, H, W), or elements (n, T, F).
+
+    Returns:
+        ``parts``: their number; ``used``: those of which the output depends at all. None if there are no such parts, or if none is used.
+    """
+    values, per_row = _batch(call)
+    first = values[0]
+    if (
+        not per_row[0]
+        or not first.is_floating_point()
+        or first.ndim not in (3, 5)
+        or not 2 <= first.shape[1] <= MOST_PARTS
+    ):
+        return None
+    copied = _copy(network)
+    if copied is None:
+        return None
+    with _quiet():
+        before = _run(copied, call, values).float()
+        again = _run(copied, call, values).float()
+        size = max(float(before.std()), 1e-12)
+        if float((again - before).abs().max()) > 1e-4 * size:
+            return None  # it draws random numbers
+        used = []
+        for part in range(first.shape[1]):
+            changed = first.clone()
+            changed[:, part] = first[:, part].roll(1, 0)
+            if bool((changed == first).all()):
+                used.append(part)  # nothing to exchange
+                continue
+            after = _run(copied, call, [changed, *values[1:]]).float()
+            if float((after - before).abs().max()) > 1e-6 * size:
+                used.append(part)
+    return {"network": network.name, "parts": first.shape[1], "used": used} if used else None
 
 
 def test_modes(network: Network, call: Call) -> dict[str, Any] | None:

@@ -31,7 +31,9 @@ NAMES = (
     "alpha_bars",
 )
 PRODUCTS = ("cumprod", "bar", "hat", "prod")
-DRAWN = 48
+DRAWN = 16  # samples of a test
+VALUES = 64  # numbers in a sample below which a test draws three times as many
+NARROW = 0.08  # deviation of data, over half their range, beside which noise that a sampler leaves is seen
 
 
 def find_alphas(scopes: Iterator[tuple[str, Any]]) -> Tensor | None:
@@ -145,7 +147,13 @@ def infer_prediction(calls: list[Call], alphas: Tensor, low: float, high: float)
 
 
 def test_sampler(
-    sample: Callable[[int], Any], network: Network, alphas: Tensor, prediction: Prediction, low: float, high: float
+    sample: Callable[[int], Any],
+    network: Network,
+    alphas: Tensor,
+    prediction: Prediction,
+    low: float,
+    high: float,
+    elements: int = VALUES,
 ) -> dict[str, Any]:
     """Draw samples with the network's output replaced by exact predictions for Gaussian data.
 
@@ -156,11 +164,13 @@ def test_sampler(
         prediction: what the network is trained to predict.
         low: smallest value of the data.
         high: largest value of the data.
+        elements: numbers in one sample.
 
     Returns:
         ``passes``: True if mean and standard deviation come back; ``passes_as``: another prediction for which they do.
     """
     middle, half = (low + high) / 2, (high - low) / 2
+    drawn = DRAWN if elements >= VALUES else 3 * DRAWN
     mean, std = middle + 0.15 * half, 0.25 * half
     found = {
         "network": network.name,
@@ -170,13 +180,17 @@ def test_sampler(
         "passes_as": None,
     }
     for kind in (prediction, *(k for k in TYPES if k != prediction)):
-        result = _draw(sample, network.module, alphas, kind, mean, std)
+        result = _draw(sample, drawn, network.module, alphas, kind, mean, std)
         if result is None:
             return found | {"prediction": None, "passes": True}
         passes = abs(result[0] - mean) < 0.6 * std and 0.5 < result[1] / std < 1.7
         if kind == prediction:
             found |= {"mean": result[0], "std": result[1], "passes": passes}
             if passes:
+                narrow = NARROW * half
+                left = _draw(sample, drawn, network.module, alphas, kind, mean, narrow)
+                if left is not None and left[1] > 1.5 * narrow:
+                    found |= {"mean": left[0], "std": left[1], "expected_std": narrow, "passes": False}
                 return found
         elif passes:
             return found | {"passes_as": kind}
@@ -184,7 +198,13 @@ def test_sampler(
 
 
 def _draw(
-    sample: Callable[[int], Any], module: nn.Module, alphas: Tensor, kind: Prediction, mean: float, std: float
+    sample: Callable[[int], Any],
+    count: int,
+    module: nn.Module,
+    alphas: Tensor,
+    kind: Prediction,
+    mean: float,
+    std: float,
 ) -> tuple[float, float] | None:
     understood = [True]
 
@@ -211,7 +231,7 @@ def _draw(
 
     handle = module.register_forward_hook(exact, with_kwargs=True)
     try:
-        drawn = torch.as_tensor(sample(DRAWN)).detach().float()
+        drawn = torch.as_tensor(sample(count)).detach().float()
     finally:
         handle.remove()
     if not understood[0] or not bool(torch.isfinite(drawn.std())):

@@ -1,0 +1,211 @@
+"""Inspections of a diffusion loop: noise of training beside that of the sampler, and weights of time steps."""
+
+import torch
+from torch import Tensor
+
+from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.inspection.data import neighbours
+from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.observer import Observed
+
+LEAST = 3  # calls
+EARLY = 24  # steps of optimizers, before a network has learned more at some time steps than at others
+
+
+def beginnings(seen: Observed) -> list[Inspection]:
+    """Compare what a sampler begins with and what the network was trained with at the same time."""
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5:
+            continue
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        trained = [c for c in seen.in_use(network) if _timed(c)]
+        if not drawn or len(trained) < LEAST:
+            continue
+        first = drawn[0]
+        time = float(first.arguments[1].values.float().median())
+        times = torch.cat([_per_row(c) for c in trained])
+        rows = torch.cat([c.arguments[0].values[: len(_per_row(c))].float() for c in trained])
+        if rows.shape[1:] != first.arguments[0].values.shape[1:]:
+            continue
+        low, high = float(times.min()), float(times.max())
+        width = max(high - low, 1e-9)
+        if not low - 0.1 * width <= time <= high + 0.1 * width:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"sample() begins at time {time:.4g}, but {network.name} is trained at times between {low:.4g} and {high:.4g}",
+                    "give the network times of the same scale in training and in sample()",
+                )
+            ]
+        near = rows[(times - time).abs() <= 0.08 * width].cpu()
+        begin = first.arguments[0].values.float().cpu()
+        if len(near) < 8 or near[0].numel() < 8 or begin[0].numel() * len(begin) < 256:
+            continue
+        if near.ndim == 4 and neighbours(near) > neighbours(begin) + 0.4:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"sample() begins with noise at time {time:.4g}, where {network.name} is trained on nearly clean data: "
+                    "time runs the wrong way in one of them",
+                    "use the same direction of time in training and in sample()",
+                )
+            ]
+        a, b = float(near.std()), float(begin.std())
+        shift = abs(float(near.mean()) - float(begin.mean())) / max(a, b, 1e-9)
+        if max(a, b) > 1.3 * min(a, b) or shift > 0.3:
+            return [
+                Inspection(
+                    "noise_distribution_mismatch",
+                    "sick",
+                    f"sample() begins with noise of mean {float(begin.mean()):.2f} and deviation {b:.2f}; at that time "
+                    f"{network.name} is trained on inputs of mean {float(near.mean()):.2f} and deviation {a:.2f}",
+                    "begin with the noise that training ends with",
+                )
+            ]
+    return []
+
+
+def _timed(call: Call) -> bool:
+    """True for a call with floating data and one time for each row, or one for all."""
+    if len(call.arguments) < 2 or not call.arguments[0].floating or call.arguments[0].values.ndim < 2:
+        return False
+    values = call.arguments[1].values
+    return (
+        values.numel() in (1, call.arguments[1].shape[0] if values.ndim else 1, len(values) if values.ndim else 1)
+        and values.ndim <= 2
+    )
+
+
+def _per_row(call: Call) -> Tensor:
+    values = call.arguments[1].values.float().flatten()
+    rows = len(call.arguments[0].values)
+    return values.expand(rows) if len(values) == 1 else values[:rows]
+
+
+def weights_of_rows(seen: Observed) -> list[Inspection]:
+    """Find a weighting by which the noisiest samples of each batch make up nearly all of the gradient, in the first steps.
+
+    Large weights for little noise are usual: a loss of the noise is one of the clean image times the ratio of signal to noise.
+    """
+    for network in seen.networks:
+        shares, ratios = [], []
+        for call in seen.in_use(network):
+            if call.gradient is None or call.tick > EARLY or len(call.arguments) < 2 or call.gradient.ndim < 2:
+                continue
+            times = call.arguments[1].values.float()
+            if (
+                len(call.gradient) < 8
+                or call.gradient_numel != call.gradient.numel()
+                or times.numel() != len(call.gradient)
+            ):
+                continue
+            rows = call.gradient.float().flatten(1).square().sum(1)
+            heavy = rows.argsort(descending=True)[: max(1, len(rows) // 8)]
+            if float(times.flatten()[heavy].mean()) > float(times.mean()):
+                shares.append(float(rows[heavy].sum() / rows.sum().clamp_min(1e-30)))
+                ratios.append(float((rows.max() / rows.median().clamp_min(1e-30)).sqrt()))
+        if len(shares) >= 4 and sorted(shares)[len(shares) // 4] > 0.8 and sorted(ratios)[len(ratios) // 4] > 20:
+            return [
+                Inspection(
+                    "loss_weight_inverted",
+                    "sick",
+                    f"{sum(shares) / len(shares):.0%} of the gradient at {network.name} comes from the noisiest eighth of each batch: "
+                    f"the largest weight is {sorted(ratios)[len(ratios) // 2]:.0f} times the median",
+                    "check the weights of the loss over time steps: bound them, or use equal ones",
+                )
+            ]
+    return []
+
+
+def marginals(seen: Observed) -> list[Inspection]:
+    """Compare the noise in what a sampler gives to the network at each time with that of training at the same time.
+
+    With a good network both have the same distribution at every time (Ho et al. 2020). A bad network changes the image in it more
+    than the noise, so only times are judged at which inputs are nearly pure noise, and an excess of noise at the others.
+    """
+    if not seen.total or seen.step < BEGUN * seen.total:
+        return []
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5:
+            continue
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        source = seen.average.of if seen.average is not None and seen.average.network is network else network
+        trained = [c for c in seen.in_use(source) if _timed(c) and c.gradient is not None]
+        if len(drawn) < 5 or len(trained) < LEAST:
+            continue
+        times = torch.cat([_per_row(c) for c in trained])
+        rows = torch.cat([c.arguments[0].values[: len(_per_row(c))].float() for c in trained])
+        if rows.shape[1:] != drawn[0].arguments[0].values.shape[1:] or rows.ndim < 3 or rows.shape[-1] < 4:
+            continue
+        width = max(float(times.max() - times.min()), 1e-9)
+        pure, other = [], []
+        for call in drawn:
+            near = rows[(times - float(call.arguments[1].values.float().median())).abs() <= 0.06 * width]
+            if len(near) >= 6:
+                ratio = _detail(call.arguments[0].values.float()) / max(_detail(near), 1e-9)
+                (pure if rows.ndim == 4 and neighbours(near) < 0.15 else other).append(ratio)
+        for ratios, low, high in ((pure, 0.85, 1.2), (other, 0.0, 1.35)):
+            middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= LEAST else 1.0
+            if not low <= middle <= high:
+                return [
+                    Inspection(
+                        "sampler_step_mismatch",
+                        "sick",
+                        f"in sample(), {network.name} gets inputs with {middle:.2f} times the noise of those that it was "
+                        "trained on at the same times",
+                        "check the update of sample(): the noise that it adds, its step, and whether noisy images are clamped "
+                        "(clamp the estimate of the clean image only)",
+                    )
+                ]
+    return []
+
+
+def _detail(x: Tensor) -> float:
+    """Return the root mean square of differences of neighbouring numbers, in which noise outweighs images."""
+    return float((x[..., 1:] - x[..., :-1]).square().mean().sqrt())
+
+
+def signal_left(seen: Observed) -> list[Inspection]:
+    """Measure how much signal is left in training inputs at the time at which the sampler begins with noise.
+
+    The gradient of a squared error gives the target. If that is the noise, the rest of the input is the signal.
+    """
+    for network in seen.networks:
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        if seen.per_sample.get(network.name, 0) < 5 or not drawn:
+            continue
+        begin, shares = float(drawn[0].arguments[1].values.float().median()), []
+        calls = [c for c in seen.in_use(network) if _timed(c) and c.gradient is not None and c.output is not None]
+        times = [float(t) for c in calls for t in _per_row(c)]
+        for call in calls:
+            assert call.gradient is not None and call.output is not None
+            x, out, gradient = call.arguments[0].values.float(), call.output.float(), call.gradient.float()
+            if not x.shape == out.shape == gradient.shape or x.ndim != 4:
+                continue
+            target = out - gradient * call.gradient_numel / 2
+            if abs(float(target.std()) - 1) > 0.1 or neighbours(target) > 0.1:
+                continue
+            near = (_per_row(call) - begin).abs() <= 0.08 * max(max(times) - min(times), 1e-9)
+            for row, noise in zip(x[near].flatten(1), target[near].flatten(1), strict=True):
+                rest = row - noise * (row * noise).mean() / noise.square().mean()
+                shares.append(float((rest.square().mean() / row.square().mean().clamp_min(1e-20)).sqrt()))
+        if len(shares) >= 8 and sorted(shares)[len(shares) // 2] > 0.3:
+            share = sorted(shares)[len(shares) // 2]
+            return [
+                Inspection(
+                    "schedule_leaves_signal",
+                    "sick",
+                    f"at time {begin:.4g}, where sample() begins with pure noise, {share:.0%} of what {network.name} is trained on "
+                    "is still signal",
+                    "check the factors of signal and noise, sqrt(alpha_bar) and sqrt(1 - alpha_bar), and let the schedule end "
+                    "near zero signal",
+                )
+            ]
+    return []
+
+
+BEGUN = 0.2  # share of the run before which a network is not expected to follow its own noise
+
+INSPECTIONS: tuple[Inspect, ...] = (beginnings, marginals, signal_left, weights_of_rows)
