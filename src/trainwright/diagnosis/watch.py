@@ -268,9 +268,9 @@ class Watch:
                 self.rows[-1].update(self.probe.measure(samples))
         if self.real is not None and self.observer.failed is None and (self.encode or self.reconstruct):
             self.rows[-1].update(self._encoded())
-        if not self.reconstruct and (ratio := self.observer.error_ratio()) is not None:
-            self.rows[-1]["baseline/error_ratio"] = ratio
-            self.facts.setdefault("baseline", "the mean of its targets (of a change, that is a copy of the input)")
+        if not self.reconstruct and (found := self.observer.baseline()) is not None:
+            self.rows[-1]["baseline/error_ratio"], name = found
+            self.facts.setdefault("baseline", name)
         again, self._looked = self._looked == self._step, self._step
         before = time.perf_counter()
         if not again:

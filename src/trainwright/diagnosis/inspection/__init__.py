@@ -57,6 +57,8 @@ def inspect(seen: Observed) -> list[Inspection]:
                 found.setdefault(result.cause, result)
     if "lr_too_high" in found:
         found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
+    if "targets_in_input" in found:
+        found.pop("sampler_step_mismatch", None)  # a network that copies its input removes no noise
     if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":
         for cause in (
             "noise_distribution_mismatch",

@@ -221,7 +221,7 @@ def neighbours(images: Tensor) -> float:
 
 
 def parts(seen: Observed) -> list[Inspection]:
-    """Report frames or elements of an input on which the output does not depend (see :mod:`~trainwright.diagnosis.observing.replay`)."""
+    """Report frames or elements of an input on which the output does not depend."""
     for result in seen.more.get("parts") or ():
         if result and len(result["used"]) < result["parts"]:
             name, count, used = result["network"], result["parts"], result["used"]

@@ -1,5 +1,7 @@
 """Inspections of a diffusion loop: noise of training beside that of the sampler, and weights of time steps."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -145,6 +147,8 @@ def marginals(seen: Observed) -> list[Inspection]:
             near = rows[(times - float(call.arguments[1].values.float().median())).abs() <= 0.06 * width]
             if len(near) >= 6:
                 ratio = _detail(call.arguments[0].values.float()) / max(_detail(near), 1e-9)
+                if not math.isfinite(ratio):
+                    return []  # the network is destroyed
                 (pure if rows.ndim == 4 and neighbours(near) < 0.15 else other).append(ratio)
         for ratios, low, high in ((pure, 0.85, 1.2), (other, 0.0, 1.35)):
             middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= LEAST else 1.0

@@ -197,6 +197,22 @@ def not_finite(seen: Observed) -> list[Inspection]:
                 "use binary_cross_entropy_with_logits or log_softmax, or clamp the argument: x.clamp_min(1e-8).log()",
             )
         ]
+    for name, graph in seen.graphs.items():
+        if finite.get(name, True):
+            continue
+        usual = [
+            n for n, g in seen.graphs.items() if finite.get(n) and g.parameters and g.parameters == graph.parameters
+        ]
+        if usual:
+            return [
+                Inspection(
+                    "division_by_zero",
+                    "sick",
+                    f"{name} is not finite although {usual[0]} of the same step is: what they are computed with differs in a factor "
+                    "or a term that is not finite",
+                    f"look at what turns {usual[0]} into {name}: a division by zero, the logarithm of zero, an overflow",
+                )
+            ]
     return []
 
 

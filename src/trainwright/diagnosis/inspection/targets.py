@@ -1,10 +1,10 @@
 """Inspections of outputs and targets, which are read off the gradient of a loss at the output."""
 
 import torch
-from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
-from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.inspection.data import neighbours
+from trainwright.diagnosis.observing.calls import Call, read_classes, read_tokens
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -21,7 +21,7 @@ def targets(seen: Observed) -> list[Inspection]:
             continue
         found: list[list[float]] = []
         for call in seen.in_use(network):
-            tokens, read = (call.arguments[0].values if call.arguments else None), _tokens(call)
+            tokens, read = (call.arguments[0].values if call.arguments else None), read_tokens(call)
             if read is None or tokens is None or tokens.is_floating_point() or tokens.ndim != 2:
                 continue
             aim, counted = read
@@ -57,7 +57,7 @@ def padding(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         shares, symbols = [], []
         for call in seen.in_use(network):
-            read = _tokens(call)
+            read = read_tokens(call)
             if read is None:
                 continue
             aim, counted = read
@@ -81,19 +81,97 @@ def padding(seen: Observed) -> list[Inspection]:
     return []
 
 
-def _tokens(call: Call) -> tuple[Tensor, Tensor] | None:
-    """Return targets (n, T) and which of them count, read off the gradient of a cross-entropy at logits (n, T, V) or (n, V, T)."""
-    gradient, output = call.gradient, call.output
-    if gradient is None or output is None or gradient.ndim != 3 or gradient.shape[1:] != output.shape[1:]:
+def masks(seen: Observed) -> list[Inspection]:
+    """Find that fewer and fewer targets of a sequence model count in its loss."""
+    for network in seen.networks:
+        read = [r for c in sorted(seen.in_use(network), key=lambda c: c.tick) if (r := read_tokens(c)) is not None]
+        left = [share for c in seen.in_use(network) if (share := _skipped(c)) is not None]
+        if len(left) >= LEAST and sorted(left)[len(left) // 4] > 0.2:
+            return [
+                Inspection(
+                    "loss_mask_wrong",
+                    "suspect",
+                    f"{sorted(left)[len(left) // 2]:.0%} of the targets of {network.name} that are no padding do not count in its "
+                    "loss, though earlier ones of the same rows do",
+                    "make the mask from the padding of its own row; what is written into a cached mask stays there, so clone it first",
+                )
+            ]
+        shares = [float(counted.float().mean()) for _, counted in read]
+        if len(shares) < 8:
+            continue
+        begin, now = (sorted(part)[len(part) // 2] for part in (shares[:4], shares[-3:]))
+        if now < 0.8 * begin:
+            return [
+                Inspection(
+                    "loss_mask_wrong",
+                    "sick",
+                    f"{begin:.0%} of the targets of {network.name} counted in the loss at the beginning, and {now:.0%} do now",
+                    "make the mask anew for each batch: what is written into a cached one stays there, so clone it first",
+                )
+            ]
+    return []
+
+
+def _skipped(call: Call) -> float | None:
+    """Return the share of places after the first counted one that do not count although the input has no padding there."""
+    read, tokens = read_tokens(call), call.arguments[0].values if call.arguments else None
+    if read is None or tokens is None or tokens.is_floating_point() or tokens.ndim != 2:
         return None
-    for axis in (2, 1):
-        values = gradient.float().movedim(axis, 2)
-        counted = values.abs().sum(2) > 0
-        negative = (values < 0).sum(2)[counted]
-        total = values.sum(2)[counted].abs() / values.abs().sum(2)[counted].clamp_min(1e-30)
-        if counted.any() and float((negative == 1).float().mean()) > 0.95 and float(total.max()) < 1e-2:
-            return values.argmin(2), counted
-    return None
+    _, counted = read
+    if tokens.shape[1] != counted.shape[1] or len(tokens) < len(counted):
+        return None
+    tokens = tokens[: len(counted)]
+    content = (tokens != torch.mode(tokens[:, -1]).values) & (counted.cumsum(1) > 0)
+    return float((content & ~counted).sum()) / max(1, int(content.sum()))
+
+
+def shuffled(seen: Observed) -> list[Inspection]:
+    """Find batches whose samples all have one label although the data have several."""
+    for network in seen.networks:
+        if network.role == "discriminator":
+            continue
+        batches = [c for call in seen.in_use(network) if (c := read_classes(call)) is not None and len(c) >= 8]
+        if len(batches) < 2 * LEAST:
+            continue
+        pure = sorted(float((b == b.mode().values).float().mean()) for b in batches)[len(batches) // 4]
+        every = torch.cat(batches)
+        commonest = float((every == every.mode().values).float().mean())
+        if pure > 0.95 and commonest < 0.85:
+            return [
+                Inspection(
+                    "data_not_shuffled",
+                    "sick",
+                    f"{pure:.0%} of the labels in a batch of {network.name} are the same, but only {commonest:.0%} in all batches",
+                    "shuffle the training data: DataLoader(..., shuffle=True); they are sorted by class",
+                )
+            ]
+    return []
+
+
+def own_inputs(seen: Observed) -> list[Inspection]:
+    """Find a squared error whose target is the network's own noisy input."""
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained:
+            continue
+        same, noisy = [], False
+        for call in seen.in_use(network):
+            x, out, gradient = (call.arguments[0].values if call.arguments else None), call.output, call.gradient
+            if x is None or out is None or gradient is None or not x.shape == out.shape == gradient.shape or x.ndim < 2:
+                continue
+            target = out.float() - gradient.float() * call.gradient_numel / 2
+            same.append(float((target - x.float()).abs().mean() / x.float().std().clamp_min(1e-12)))
+            if x.ndim == 4 and seen.real is not None and x.shape[1:] == seen.real.shape[1:]:
+                noisy |= neighbours(x.float()) < neighbours(seen.real.float()) - 0.1
+        if len(same) >= LEAST and max(same) < 1e-2 and noisy:
+            return [
+                Inspection(
+                    "targets_in_input",
+                    "sick",
+                    f"the targets of {network.name} are its own noisy inputs, so it learns to copy them",
+                    "compare the output with the clean data (or with the noise), not with what the network is given",
+                )
+            ]
+    return []
 
 
 def cut(seen: Observed) -> list[Inspection]:
@@ -124,4 +202,4 @@ def cut(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (targets, padding, cut)
+INSPECTIONS: tuple[Inspect, ...] = (targets, padding, masks, shuffled, own_inputs, cut)

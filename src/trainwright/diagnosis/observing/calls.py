@@ -81,6 +81,41 @@ class Call:
     pulled: dict[int, float] = field(default_factory=dict)
 
 
+def read_classes(call: Call) -> Tensor | None:
+    """Return labels (n,), read off the gradient of a cross-entropy at logits (n, K)."""
+    gradient, output = call.gradient, call.output
+    if (
+        gradient is None
+        or output is None
+        or gradient.ndim != 2
+        or gradient.shape != output.shape
+        or gradient.shape[1] < 2
+    ):
+        return None
+    values = gradient.float()
+    counted = values.abs().sum(1) > 0
+    total = values.sum(1)[counted].abs() / values.abs().sum(1)[counted].clamp_min(1e-30)
+    negative = (values < 0).sum(1)[counted]
+    if not counted.any() or float((negative == 1).float().mean()) < 0.95 or float(total.max()) > 1e-2:
+        return None
+    return values.argmin(1)[counted]
+
+
+def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
+    """Return targets (n, T) and which of them count, read off the gradient of a cross-entropy at logits (n, T, V) or (n, V, T)."""
+    gradient, output = call.gradient, call.output
+    if gradient is None or output is None or gradient.ndim != 3 or gradient.shape[1:] != output.shape[1:]:
+        return None
+    for axis in (2, 1):
+        values = gradient.float().movedim(axis, 2)
+        counted = values.abs().sum(2) > 0
+        negative = (values < 0).sum(2)[counted]
+        total = values.sum(2)[counted].abs() / values.abs().sum(2)[counted].clamp_min(1e-30)
+        if counted.any() and float((negative == 1).float().mean()) > 0.95 and float(total.max()) < 1e-2:
+            return values.argmin(2), counted
+    return None
+
+
 class CallObserver:
     """Hooks on the networks of a loop, open for a few steps at a time.
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, CallObserver
+from trainwright.diagnosis.observing.calls import Call, CallObserver, read_classes
 from trainwright.diagnosis.observing.graph import LossGraph, read_graph
 from trainwright.diagnosis.observing.networks import Network, find_networks, living, names_in, role_of, storage
 from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
@@ -342,27 +342,58 @@ class Observer:
         called = {id(c.network) for c in self.calls.calls}
         return [n for n in self.networks if n.trained or id(n) in called or self.per_sample.get(n.name)]
 
-    def error_ratio(self) -> float | None:
-        """Return the squared error of a network over that of the mean of its targets, from its newest calls; None if unknown.
+    def baseline(self) -> tuple[float, str] | None:
+        """Return the error of a network over that of the best constant prediction, from its newest calls, and the name of the latter.
 
-        The gradient of a mean squared error at the output is 2 (output - target) / numbers, so it gives the targets. It is only
-        trusted where the error that follows from it is one of the losses that were handed over.
+        The gradient at the output gives the targets: 2 (output - target) / numbers for a mean squared error, softmax - target for a
+        cross-entropy. It is only trusted where the error that follows from it is one of the losses that were handed over.
         """
         found = []
         for call in self.calls.calls[::-1]:
-            g, out = call.gradient, call.output
-            if call.sampling or g is None or out is None or call.network.role in ("discriminator", "generator"):
+            if call.sampling or call.network.role in ("discriminator", "generator"):
                 continue
-            if g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel() or len(g) < 4 or g[0].numel() < 2:
+            ratio = self._squared(call)
+            if ratio is not None:
+                found.append((ratio, "the mean of its targets (of a change, that is a copy of the input)"))
                 continue
-            residual = g.float() * (call.gradient_numel / 2)
-            error = float(residual.square().mean())
-            if not any(abs(v - error) < 0.02 * error for v in self._scalars.get(call.turn, ())):
-                continue
-            target, rows = out.float() - residual, len(out)
-            spread = float((target - target.mean(0)).square().mean()) * rows / (rows - 1)
-            found.append(error / max(min(spread, float(target.square().mean())), 1e-12))
+            ratio = self._entropy(call)
+            if ratio is not None:
+                found.append((ratio, "a guess by the frequencies of the classes"))
         return min(found[:2]) if len(found) > 1 else None
+
+    def _squared(self, call: Call) -> float | None:
+        g, out = call.gradient, call.output
+        if g is None or out is None or g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel():
+            return None
+        if len(g) < 4 or g[0].numel() < 2:
+            return None
+        residual = g.float() * (call.gradient_numel / 2)
+        error = float(residual.square().mean())
+        if not self._handed(call, error):
+            return None
+        target, rows = out.float() - residual, len(out)
+        spread = float((target - target.mean(0)).square().mean()) * rows / (rows - 1)
+        return error / max(min(spread, float(target.square().mean())), 1e-12)
+
+    def _entropy(self, call: Call) -> float | None:
+        classes, out = read_classes(call), call.output
+        if classes is None or out is None or len(classes) != len(out):
+            return None
+        error = float(torch.nn.functional.cross_entropy(out.float(), classes))
+        if not self._handed(call, error):
+            return None
+        known = [
+            c for other in self.calls.calls if other.network is call.network and (c := read_classes(other)) is not None
+        ]
+        counts = torch.cat(known).bincount(minlength=out.shape[1]).float()
+        if counts.sum() < 10 * len(counts):
+            return None  # too few labels for their frequencies
+        share = (counts / counts.sum()).clamp_min(1e-12)
+        return error / max(float(-(share * share.log()).sum()), 1e-12)
+
+    def _handed(self, call: Call, error: float) -> bool:
+        """True if an error is one of the losses that were handed over in the turn of a call."""
+        return any(abs(v - error) < 0.02 * error for v in self._scalars.get(call.turn, ()))
 
     def _reduction(self) -> str:
         """Return ``mean`` if a reconstruction error is averaged over all elements, ``sum`` if over samples only, or nothing.

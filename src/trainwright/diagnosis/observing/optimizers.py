@@ -304,7 +304,7 @@ class OptimizerObserver:
             clipped = bool(len(put)) and float(put.max() - put.min()) <= 1e-6 * float(put.max())
             if size > 0 and not clipped and record.steps <= FIRST:
                 record.kept.append(float((update.float() * now.float()).sum()) / size)
-            record.overwritten += bool(len(put)) and not clipped
+            record.overwritten += bool(len(put)) and not clipped and math.isfinite(float(put.sum()))
         record.before, record.after = watched.detach().clone(), None
 
     def _measure(self, record: OptimizerRecord) -> None:

@@ -1,6 +1,7 @@
 """Repetition of a recorded call on a copy of a network, with one input changed: does the input matter, does the mode?"""
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
     with _quiet():
         before = _run(copied, call, values)
         size = float(before.float().std())
+        if not math.isfinite(size):
+            return None
         for i, value in enumerate(values[1:], 1):
             targets = value.shape == values[0].shape and not value.is_floating_point()  # or a mask
             if not per_row[i] or targets:
@@ -91,7 +94,7 @@ def test_parts(network: Network, call: Call) -> dict[str, Any] | None:
     """Exchange one part of the input at a time between samples: frames (n, T, C, H, W), or elements (n, T, F).
 
     Returns:
-        ``parts``: their number; ``used``: those of which the output depends at all. None if there are no such parts, or if none is used.
+        ``parts``: their number; ``used``: those on which the output depends. None if there are no such parts, or if none is used.
     """
     values, per_row = _batch(call)
     first = values[0]

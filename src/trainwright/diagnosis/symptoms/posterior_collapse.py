@@ -105,6 +105,7 @@ SYMPTOM = Symptom(
         "colour_cast",
         "variance_collapse",
         "plateau",
+        "trivial_baseline",
         "loss_imbalance",
         "prior_hole",
     ),

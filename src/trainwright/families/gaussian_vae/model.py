@@ -21,7 +21,7 @@ from trainwright.families.gaussian_vae.objective import (
     reconstruction,
     square_weights,
 )
-from trainwright.metrics.image_quality import psnr, ssim
+from trainwright.metrics.image_quality import psnr, ssim, warm_up
 from trainwright.metrics.latent import latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.posterior_threshold import Threshold, predict
 from trainwright.metrics.r2 import r2
@@ -189,6 +189,10 @@ class GaussianVae(GenerativeModel):
             "validation/loss": total + self.beta(step, epoch) * kl,
             "validation/loss_at_full_beta": total + full * kl,
         }
+
+    def prepare_monitoring(self, data: Any) -> None:
+        """Import what measures images, so that it is not counted as monitoring."""
+        warm_up()
 
     @torch.no_grad()
     def validate(self, data: Any) -> dict[str, float]:

@@ -17,7 +17,7 @@ from trainwright.families.latent_diffusion.config import LatentDiffusionConfig
 from trainwright.families.latent_diffusion.export import save_autoencoder
 from trainwright.families.latent_diffusion.networks import Codec, patch_discriminator
 from trainwright.families.latent_diffusion.optimizer import group
-from trainwright.metrics.image_quality import psnr, ssim
+from trainwright.metrics.image_quality import psnr, ssim, warm_up
 from trainwright.metrics.latent import latent_signals, posterior_draw
 
 MAX_PER_PROBE = 64  # held-out images of a probe, and images of one forward
@@ -96,6 +96,10 @@ class AutoencoderStage(GenerativeModel):
         noise = torch.randn(count, *codec.shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         latents = (codec.centre + codec.spread * noise) * codec.scale
         return torch.cat([codec.decode(part) for part in latents.split(MAX_PER_PROBE)])
+
+    def prepare_monitoring(self, data: Any) -> None:
+        """Import what measures images, so that it is not counted as monitoring."""
+        warm_up()
 
     @torch.no_grad()
     def validate(self, data: Data) -> dict[str, float]:

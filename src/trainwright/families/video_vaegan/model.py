@@ -22,7 +22,7 @@ from trainwright.families.video_vaegan.generator import Generator
 from trainwright.families.video_vaegan.metrics import FeatureDistance, prediction_rows, prediction_signals
 from trainwright.families.video_vaegan.regions import adapted, as_condition, boxes, grid
 from trainwright.metrics.features import installed
-from trainwright.metrics.image_quality import ssim
+from trainwright.metrics.image_quality import warm_up
 from trainwright.metrics.latent import kl_per_dimension, latent_signals, posterior_draw, prior_gap
 from trainwright.metrics.perceptual import PerceptualDistance
 from trainwright.nn.hyperbolic.optimizer import BallAdam
@@ -264,8 +264,7 @@ class VideoVaeGan(GenerativeModel):
 
         It imports torchmetrics, and computes packaged features of the held-out windows.
         """
-        frame = torch.zeros(1, 3, 16, 16)
-        ssim(frame, frame, 2.0)
+        warm_up()
         if self.config.train.probe_count:
             self._distance_to(data)
 
