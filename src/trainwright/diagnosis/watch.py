@@ -304,6 +304,7 @@ class Watch:
         outside = None if held_out is None else as_tensor(held_out, "held_out")
         if is_tokens(data):
             self.facts.setdefault("tokens", True)
+            self.observer.calls.length = data.shape[1]
             self.probe, self.real = TokenProbe(data), shuffled(data, 256)
             return
         data = data.float()

@@ -30,6 +30,8 @@ def _reduction(h: History, observation: Observation) -> Assessment | None:
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
     if beta == 0:
         return None
+    if h.setting("kl_reduction") == "batch" and reduction is not None:
+        return Assessment(0.96, "the KL is summed over all samples of a batch, but the errors over each sample only")
     if reduction in AVERAGED and beta is not None and beta <= 2 and (limit is None or beta > 0.7 * limit):
         times = f", so the effective β of the likelihood is {effective:.0f}" if effective else ""
         return Assessment(0.95, f"errors are averaged ({reduction}) but the KL is summed: β = {beta:.3g}{times}")

@@ -474,4 +474,11 @@ CAUSES = [
         "look for a division by zero, a logarithm or root of zero, and an overflow in the loss and its weights",
         _sudden,
     ),
+    _wired(
+        "clipping_of_clean_estimate",
+        "the sampler clips its estimate of the clean data",
+        SAMPLES,
+        "do not clip latents in the sampler",
+        kinds=("diffusion",),
+    ),
 ]

@@ -134,6 +134,16 @@ def proportions(seen: Observed) -> list[Inspection]:
         return []
     ratio = own.steps / other.steps
     entropy = any(o.startswith("BinaryCrossEntropy") for graph in seen.graphs.values() for o in graph.head)
+    if ratio < 2 and own.rate < 2 * other.rate and _linear(seen, d) and _clipped(d):
+        return [
+            Inspection(
+                "too_few_critic_steps",
+                "suspect",
+                f"{d.name} is a Wasserstein critic with clipped weights, and steps {ratio:.1f} times for each step of {g.name} at a "
+                f"rate of {own.rate:.2g} beside {other.rate:.2g}",
+                f"step {d.name} 5 times for each step of {g.name}, so that it stays near its optimum",
+            )
+        ]
     if ratio < 0.4:
         return [
             Inspection(
@@ -160,11 +170,7 @@ def unbounded(seen: Observed) -> list[Inspection]:
     if seen.watched < 8:
         return []
     for d in _judges(seen):
-        own = {id(p) for p in d.module.parameters()}
-        graphs = [g for g in seen.graphs.values() if g.parameters & own]
-        if not graphs or any(not g.head <= LINEAR for g in graphs) or any(g.double_backward for g in graphs):
-            continue
-        if any(c.source == "penalty" for c in seen.in_use(d)) or _normalised(d) or _clipped(d):
+        if not _linear(seen, d) or any(c.source == "penalty" for c in seen.in_use(d)) or _normalised(d) or _clipped(d):
             continue
         return [
             Inspection(
@@ -175,6 +181,13 @@ def unbounded(seen: Observed) -> list[Inspection]:
             )
         ]
     return []
+
+
+def _linear(seen: Observed, network: Network) -> bool:
+    """True if all losses of a critic are differences of means of its scores, without a gradient penalty."""
+    own = {id(p) for p in network.module.parameters()}
+    graphs = [g for g in seen.graphs.values() if g.parameters & own]
+    return bool(graphs) and all(g.head <= LINEAR and not g.double_backward for g in graphs)
 
 
 def _normalised(network: Network) -> bool:
@@ -204,7 +217,7 @@ def unasked(seen: Observed) -> list[Inspection]:
     own = {r.key for d in judges if (r := seen.record_of(d)) is not None}
     makers = [n for n in seen.networks if n.trained and n.role != "discriminator" and _learns(seen, n, own)]
     calls = [c for d in judges for c in seen.in_use(d)]
-    if not judges or not makers or sum(c.source in ("generated", "attached") for c in calls) < 2 * SEEN:
+    if not judges or not makers:
         return []
     theirs = {r.key for n in makers if (r := seen.record_of(n)) is not None} - own
     reached = any(c.source == "attached" and c.pulled.keys() & theirs for c in calls)
@@ -222,6 +235,8 @@ def unasked(seen: Observed) -> list[Inspection]:
                 f"call {d} on the samples of {g}, not detached, in the loss of {g}",
             )
         ]
+    if sum(c.source in ("generated", "attached") for c in calls) < 2 * SEEN:
+        return []
     through = {n: g for n, g in seen.graphs.items() if g.parameters & judging and g.parameters & making}
     if any(not g.waiting & judging for g in through.values()):
         return []  # a graph that may have been used, as for features of the discriminator

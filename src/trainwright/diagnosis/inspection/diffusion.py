@@ -56,7 +56,7 @@ def beginnings(seen: Observed) -> list[Inspection]:
             ]
         a, b = float(near.std()), float(begin.std())
         shift = abs(float(near.mean()) - float(begin.mean())) / max(a, b, 1e-9)
-        if max(a, b) > 1.3 * min(a, b) or shift > 0.3:
+        if max(a, b) > 1.3 * min(a, b) or shift > 0.5:
             return [
                 Inspection(
                     "noise_distribution_mismatch",
@@ -137,6 +137,9 @@ def marginals(seen: Observed) -> list[Inspection]:
         trained = [c for c in seen.in_use(source) if _timed(c) and c.gradient is not None]
         if len(drawn) < 5 or len(trained) < LEAST:
             continue
+        asked = [float(c.arguments[1].values.float().median()) for c in drawn]
+        if len(asked) >= 3 * len(set(asked)):
+            continue  # Langevin steps at one time, which begin with the noise of the time before
         times = torch.cat([_per_row(c) for c in trained])
         rows = torch.cat([c.arguments[0].values[: len(_per_row(c))].float() for c in trained])
         if rows.shape[1:] != drawn[0].arguments[0].values.shape[1:] or rows.ndim < 3 or rows.shape[-1] < 4:
@@ -150,6 +153,23 @@ def marginals(seen: Observed) -> list[Inspection]:
                 if not math.isfinite(ratio):
                     return []  # the network is destroyed
                 (pure if rows.ndim == 4 and neighbours(near) < 0.15 else other).append(ratio)
+        last = drawn[-1]
+        near = rows[(times - float(last.arguments[1].values.float().median())).abs() <= 0.06 * width]
+        reach = [
+            float(x.abs().flatten()[:100_000].quantile(0.99))
+            for x in (last.arguments[0].values.float(), near)
+            if len(x)
+        ]
+        if len(reach) == 2 and reach[0] < 1.15 and reach[1] > 1.6:
+            return [
+                Inspection(
+                    "clipping_of_clean_estimate",
+                    "sick",
+                    f"at its last step, sample() gives {network.name} inputs within {reach[0]:.2g}, but it is trained on data "
+                    f"that reach {reach[1]:.2g}: the estimate of the clean data is clipped",
+                    "do not clip the estimate of latents (clip_sample=False), or clip it to the range of the data",
+                )
+            ]
         for ratios, low, high in ((pure, 0.85, 1.2), (other, 0.0, 1.35)):
             middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= LEAST else 1.0
             if not low <= middle <= high:

@@ -52,7 +52,7 @@ def sizes(seen: Observed) -> list[Inspection]:
     return []
 
 
-DESTROYED = 1.0  # the same for a first step that leaves nothing of the initialisation; 0.02 at Adam's usual rate
+DESTROYED = 0.5  # the same for a first step that leaves nothing of the initialisation; 0.02 at Adam's usual rate
 TOO_LARGE = 0.1  # norm of an update over that of the weights
 
 

@@ -77,6 +77,8 @@ class Call:
     gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
     gradient_numel: int = 0
     turn: int = 0
+    length: int = 0  # tokens of a sample, if real holds tokens
+    labelled: bool = False  # it returns a loss too, so that labels may be among its arguments
     opposed: bool = False  # two backward passes before one step sent gradients of opposite signs
     pulled: dict[int, float] = field(default_factory=dict)
 
@@ -101,13 +103,33 @@ def read_classes(call: Call) -> Tensor | None:
     return values.argmin(1)[counted]
 
 
-def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
-    """Return targets (n, T) and which of them count, read off the gradient of a cross-entropy at logits (n, T, V) or (n, V, T)."""
+def read_bits(call: Call) -> Tensor | None:
+    """Return targets of 0 and 1 in the form of the output, read off the gradient of a mean binary cross-entropy at logits."""
     gradient, output = call.gradient, call.output
-    if gradient is None or output is None or gradient.ndim != 3 or gradient.shape[1:] != output.shape[1:]:
+    if gradient is None or output is None or gradient.shape != output.shape or gradient.numel() != call.gradient_numel:
         return None
-    for axis in (2, 1):
-        values = gradient.float().movedim(axis, 2)
+    targets = output.float().sigmoid() - gradient.float() * call.gradient_numel
+    bits = targets.round().clamp(0, 1)
+    return bits if float((targets - bits).abs().max()) < 0.02 and 0 < float(bits.mean()) < 1 else None
+
+
+def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
+    """Return targets (n, T) and which of them count, read off the gradient of a cross-entropy at logits.
+
+    The logits are (n, T, V), (n, V, T), or one of them flattened.
+    """
+    gradient, output = call.gradient, call.output
+    if gradient is None or output is None or gradient.shape[1:] != output.shape[1:]:
+        return None
+    flat = gradient.ndim == 2 and call.length > 1 and gradient.shape[1] % call.length == 0
+    if not flat and gradient.ndim != 3:
+        return None
+    forms = (
+        (gradient.unflatten(1, (call.length, -1)), gradient.unflatten(1, (-1, call.length)).movedim(1, 2))
+        if flat
+        else (gradient, gradient.movedim(1, 2))
+    )
+    for values in (f.float() for f in forms):
         counted = values.abs().sum(2) > 0
         negative = (values < 0).sum(2)[counted]
         total = values.sum(2)[counted].abs() / values.abs().sum(2)[counted].clamp_min(1e-30)
@@ -127,7 +149,7 @@ class CallObserver:
     def __init__(self, clock: Callable[[], int], guard: Callable[[Exception], None]) -> None:
         self.clock, self.guard = clock, guard
         self.calls: list[Call] = []
-        self.turn = 0
+        self.turn = self.length = 0
         self.sampling = False
         self.silent = False  # True after an error
         self.spent = 0.0
@@ -251,7 +273,7 @@ class CallObserver:
             storage(main) if main is not None else 0, source,
             operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
             main is not None and main.requires_grad, carried, _template(args, kwargs),
-            turn=self.turn,
+            turn=self.turn, length=self.length, labelled=isinstance(logits, Tensor),
         )  # fmt: skip
         self.calls.append(call)
         if main is not None and not self.sampling:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, CallObserver, read_classes
+from trainwright.diagnosis.observing.calls import Call, CallObserver, read_bits, read_classes, read_tokens
 from trainwright.diagnosis.observing.graph import LossGraph, read_graph
 from trainwright.diagnosis.observing.networks import Network, find_networks, living, names_in, role_of, storage
 from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
@@ -24,6 +24,7 @@ WINDOW = 8  # calls of the watch during which calls of networks are observed, at
 AGAIN = 3  # the same, around each probe
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
+MANY = 12  # numbers of a sample from which sum and mean over them can be told apart
 SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
 
 
@@ -138,6 +139,7 @@ class Observer:
             0  # step of optimizers at which losses were read last, and how often because of a gradient of 0
         )
         self._opened = 0  # windows so far
+        self._summed = 0  # turns in which a loss was the KL of the whole batch
         self._until = 0  # the window of calls is open before this call of the watch
         self._ema_before: tuple[Tensor, Tensor] | None = None
         self.seen: dict[str, Any] = {}
@@ -234,6 +236,7 @@ class Observer:
                     for v in losses.values()
                     if isinstance(v, int | float) or (isinstance(v, Tensor) and v.numel() == 1 and v.is_cpu)
                 ]
+                self._compare_kl()
             if self.average is not None and self.watched in (2, 3, 30, 31):
                 self._follow_average()
 
@@ -332,6 +335,8 @@ class Observer:
         reduction = self._reduction()
         if reduction:
             found["reduction"] = reduction
+        if self._summed >= AGAIN:
+            found["kl_reduction"] = "batch"
         d, g = records.get("discriminator"), records.get("generator")
         if d is not None and g is not None and min(d.steps, g.steps) >= 2 and max(d.steps, g.steps) >= 24:
             found["n_critic"] = round(d.steps / g.steps, 1)
@@ -357,6 +362,7 @@ class Observer:
                 found.append((ratio, "the mean of its targets (of a change, that is a copy of the input)"))
                 continue
             ratio = self._entropy(call)
+            ratio = self._binary(call) if ratio is None else ratio
             if ratio is not None:
                 found.append((ratio, "a guess by the frequencies of the classes"))
         return min(found[:2]) if len(found) > 1 else None
@@ -391,29 +397,71 @@ class Observer:
         share = (counts / counts.sum()).clamp_min(1e-12)
         return error / max(float(-(share * share.log()).sum()), 1e-12)
 
+    def _binary(self, call: Call) -> float | None:
+        targets = read_bits(call)
+        if targets is None or call.output is None:
+            return None
+        error = float(torch.nn.functional.binary_cross_entropy_with_logits(call.output.float(), targets))
+        if not self._handed(call, error):
+            return None
+        known = [
+            b for other in self.calls.calls if other.network is call.network and (b := read_bits(other)) is not None
+        ]
+        known = [b for b in known if b.shape[1:] == targets.shape[1:]]
+        if sum(map(len, known)) < 100:
+            return None
+        share = torch.cat(known).mean(0).clamp(1e-6, 1 - 1e-6)
+        entropy = -(share * share.log() + (1 - share) * (1 - share).log())
+        return error / max(float(entropy.mean()), 1e-12)
+
     def _handed(self, call: Call, error: float) -> bool:
         """True if an error is one of the losses that were handed over in the turn of a call."""
         return any(abs(v - error) < 0.02 * error for v in self._scalars.get(call.turn, ()))
+
+    def _compare_kl(self) -> None:
+        """Compare the KL of codes that were just computed with the losses of the same turn: is it summed over the whole batch?"""
+        if not any(g.latent for g in self.graphs.values()):
+            return
+        for call in self.calls.calls[::-1]:
+            out = call.output
+            if call.turn < self.watched - 1:
+                return
+            rows = call.arguments[0].shape[0] if call.arguments and call.arguments[0].shape else 0
+            if call.sampling or call.turn not in self._scalars or out is None or out.ndim != 2 or out.shape[1] % 2:
+                continue
+            if len(out) != rows or rows < 4:
+                continue
+            mean, log_variance = out.float().chunk(2, 1)
+            kl = float(0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean())
+            if any(abs(v - rows * kl) < 0.01 * rows * kl for v in self._scalars[call.turn]):
+                self._summed += 1
 
     def _reduction(self) -> str:
         """Return ``mean`` if a reconstruction error is averaged over all elements, ``sum`` if over samples only, or nothing.
 
         The gradient of a squared error at the output is 2 (output - target) times the weight of one element; early in training the
-        difference is about as large as the deviation of the data.
+        difference is about as large as the deviation of the data. For tokens it is that of a cross-entropy.
         """
-        if not self.spread or not any(g.latent for g in self.graphs.values()):
+        if not any(g.latent for g in self.graphs.values()):
             return ""
-        weights = []
+        weights, numbers = [], self.elements
         for call in self.calls.calls:
             g = call.gradient
-            if g is None or g.ndim < 2 or call.sampling or g[0].numel() != self.elements or call.tick > WINDOW:
+            if g is None or g.ndim < 2 or call.sampling or call.tick > WINDOW:
                 continue
-            rows = call.gradient_numel / self.elements
-            weights.append(float(g.float().square().mean().sqrt()) * rows / (2 * self.spread))
-        if not weights or self.elements < 50:
+            read = read_tokens(call)
+            if read is not None:
+                # the positive part of softmax - target adds up to what the target lacks, nearly 1 at first
+                numbers = read[1].shape[1]
+                positive = g.float().clamp_min(0).sum() / read[1].sum()
+                weights.append(float(positive) * call.gradient_numel / g[0].numel())
+            elif self.spread and g[0].numel() == self.elements:
+                rows = call.gradient_numel / self.elements
+                weights.append(float(g.float().square().mean().sqrt()) * rows / (2 * self.spread))
+        if not weights or numbers < MANY:
             return ""
         weight = sorted(weights)[len(weights) // 2]
-        return "mean" if weight < 5 / self.elements else "sum" if weight > 0.2 else ""
+        return "mean" if weight < 5 / numbers else "sum" if weight > 0.2 else ""
 
     def facts(self) -> dict[str, Any]:
         """Return facts about the loop's structure."""

@@ -68,8 +68,8 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
         if not math.isfinite(size):
             return None
         for i, value in enumerate(values[1:], 1):
-            targets = value.shape == values[0].shape and not value.is_floating_point()  # or a mask
-            if not per_row[i] or targets:
+            targets = value.ndim > 1 and value.shape == values[0].shape and not value.is_floating_point()  # or a mask
+            if not per_row[i] or targets or (call.labelled and not value.is_floating_point()):
                 continue
             small = value.ndim == 1 or (value.ndim == 2 and value.shape[1] <= 128)
             if not small or not _varies(value):

@@ -24,6 +24,9 @@ BOUNDS = {
         1e-3, "loss over its first value: below it the run has converged and small updates are expected", "ours"
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
+    "warm_up": Bound(
+        0.05, "share of the planned steps in which a learning rate of 0 may be the beginning of a warm-up", "ours"
+    ),
 }
 
 
@@ -38,6 +41,8 @@ def detect(h: History) -> Judgement:
         return None
     for name, series in looked:
         if _weightless(h, name.partition("/")[2], series.steps[-1]):
+            continue
+        if _rising(h, name.partition("/")[2]):
             continue
         series = thin(series)
         bound = BOUNDS["ratio"].value if name.startswith("update_ratio/") else 0.0
@@ -56,6 +61,12 @@ def _done(h: History) -> bool:
     """True if the loss has fallen to almost 0, so that no update is expected."""
     loss = h.get("loss", "vae/loss", least=8)
     return loss is not None and abs(loss.last) < BOUNDS["done"].value * abs(float(loss.values[0]))
+
+
+def _rising(h: History, network: str) -> bool:
+    """True while the learning rate of a network may still be warming up from 0."""
+    rate = h.get(f"lr/{network}")
+    return rate is not None and rate.last == 0 and h.now <= BOUNDS["warm_up"].value * h.budget
 
 
 def _weightless(h: History, network: str, step: float) -> bool:

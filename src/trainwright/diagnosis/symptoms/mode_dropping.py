@@ -33,6 +33,7 @@ BOUNDS = {
         "share of samples with a near copy among 128: above it the generator has only few distinct images",
         "birthday test, Arora & Zhang 2018",
     ),
+    "covered": Bound(0.7, "coverage relative to real images: above it copies are no sign of missing modes", "ours"),
     "falling": Bound(
         0.75, "ratio of that share to its value two readings earlier: below it samples are becoming diverse", "ours"
     ),
@@ -64,6 +65,7 @@ def detect(h: History) -> Judgement:
     if copies is not None:
         now = copies.at(coverage.steps)
         few = (now > BOUNDS["duplicates"].value) & (now > BOUNDS["falling"].value * earlier(now, 2))
+        few &= share < BOUNDS["covered"].value
     low = (share < BOUNDS["coverage"].value) & (share < BOUNDS["rising"].value * earlier(share, 2))
     fallen = (share < BOUNDS["fallen"].value * best) & (best > 0.2)
     stretch = persistent(

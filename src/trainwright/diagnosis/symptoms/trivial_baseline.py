@@ -16,6 +16,7 @@ from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "skill": Bound(0.97, "error over that of the trivial prediction: above it the model adds nothing", "ours"),
+    "hardly": Bound(0.9, "error over that of the trivial prediction: above it the model adds hardly anything", "ours"),
     "warm_up": Bound(0.3, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(4, "consecutive readings", "ours"),
     "ratio_readings": Bound(2, "consecutive readings of a measured ratio", "ours"),
@@ -35,6 +36,14 @@ def detect(h: History) -> Judgement:
             said = "the error is {value} times that of " + str(h.facts.get("baseline", "a constant prediction"))
             return observation(
                 stretch, "sick", evidence("baseline/error_ratio", ratio, stretch, BOUNDS["skill"].value, said)
+            )
+        hardly = persistent(
+            ratio.steps, (ratio.values > BOUNDS["hardly"].value) & late, int(BOUNDS["ratio_readings"].value)
+        )
+        if hardly is not None and ratio.values[-1] > 0.9 * ratio.values[late].max(initial=0.0):
+            said = "the error is {value} times that of " + str(h.facts.get("baseline", "a constant prediction"))
+            return observation(
+                hardly, "suspect", evidence("baseline/error_ratio", ratio, hardly, BOUNDS["hardly"].value, said)
             )
     chance = h.facts.get("chance_loss")
     loss = h.get("loss", least=12)
