@@ -300,7 +300,8 @@ def scored(fault: str) -> Watch:
             D[i] = nn.utils.parametrizations.spectral_norm(D[i])
     D.train(fault not in ("spectral_norm_in_eval", "trained_in_eval_mode"))
     rate = 1e-4 if fault == "clipped" else 1e-2
-    opt_g, opt_d = torch.optim.Adam(G.parameters(), 1e-3), torch.optim.Adam(D.parameters(), rate)
+    opt_g = torch.optim.Adam(G.parameters(), 5e-5 if fault == "clipped" else 1e-3)
+    opt_d = torch.optim.Adam(D.parameters(), rate)
     watch = trainwright.watch(total=120, sample=lambda n: G(torch.randn(n, 4)), real=real, say=None)
     for step in range(120):
         batch, fake = real[torch.randint(len(real), (32,))], G(torch.randn(32, 4))

@@ -160,7 +160,8 @@ def marginals(seen: Observed) -> list[Inspection]:
             for x in (last.arguments[0].values.float(), near)
             if len(x)
         ]
-        if len(reach) == 2 and reach[0] < 1.15 and reach[1] > 1.6:
+        signal = len(near) > 3 and rows.ndim == 4 and neighbours(near) > 0.3
+        if signal and len(reach) == 2 and reach[0] < 1.35 and reach[1] > 1.8:
             return [
                 Inspection(
                     "clipping_of_clean_estimate",
@@ -170,7 +171,8 @@ def marginals(seen: Observed) -> list[Inspection]:
                     "do not clip the estimate of latents (clip_sample=False), or clip it to the range of the data",
                 )
             ]
-        for ratios, low, high in ((pure, 0.85, 1.2), (other, 0.0, 1.35)):
+        trusted = seen.step >= TRAINED * seen.total
+        for ratios, low, high in ((pure, 0.85, 1.2), (other if trusted else [], 0.0, 1.5)):
             middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= LEAST else 1.0
             if not low <= middle <= high:
                 return [
@@ -230,6 +232,7 @@ def signal_left(seen: Observed) -> list[Inspection]:
     return []
 
 
+TRAINED = 0.5  # share of the run before which a network is not expected to remove noise well
 BEGUN = 0.2  # share of the run before which a network is not expected to follow its own noise
 
 INSPECTIONS: tuple[Inspect, ...] = (beginnings, marginals, signal_left, weights_of_rows)
