@@ -145,7 +145,8 @@ def marginals(seen: Observed) -> list[Inspection]:
         if rows.shape[1:] != drawn[0].arguments[0].values.shape[1:] or rows.ndim < 3 or rows.shape[-1] < 4:
             continue
         width = max(float(times.max() - times.min()), 1e-9)
-        pure, other = [], []
+        pure: list[float] = []
+        other: list[float] = []
         for call in drawn:
             near = rows[(times - float(call.arguments[1].values.float().median())).abs() <= 0.06 * width]
             if len(near) >= 6:
