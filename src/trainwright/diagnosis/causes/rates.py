@@ -7,6 +7,7 @@ from trainwright.diagnosis.history import History
 
 USUAL = {"generator": (1e-5, 1e-3), "critic": (1e-5, 1e-3), "discriminator": (1e-5, 1e-3), "vae": (1e-4, 5e-3)}
 ANY = (1e-5, 5e-3)
+SGD = (1e-3, 0.2)  # of an optimizer whose step is proportional to the gradient
 
 
 def rates(h: History) -> dict[str, float]:
@@ -22,8 +23,14 @@ def rates(h: History) -> dict[str, float]:
     return found
 
 
-def _over(rate: float, group: str) -> float:
-    return rate / USUAL.get(group, ANY)[1]
+def usual(h: History, group: str) -> tuple[float, float]:
+    """Return the usual range of the learning rate of a network, for the kind of its optimizer."""
+    networks = h.facts.get("networks") or {}
+    for known in (h.facts.get("optimizers") or {}).values():
+        held = [n for n in known.get("networks", ()) if group in (n, networks.get(n, {}).get("role"), "all", "loss")]
+        if held and str(known.get("class", "")).startswith("SGD"):
+            return SGD
+    return USUAL.get(group, ANY)
 
 
 def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation], Assessment | None]:
@@ -36,8 +43,8 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
                 if not known and groups is None
                 else None
             )
-        group, rate = max(chosen.items(), key=lambda item: _over(item[1], item[0]))
-        over = _over(rate, group)
+        group, rate = max(chosen.items(), key=lambda item: item[1] / usual(h, item[0])[1])
+        over = rate / usual(h, group)[1]
         if over <= 1:
             return Assessment(
                 0.12 if over > 0.3 else 0.05,
@@ -55,11 +62,11 @@ def _too_low(h: History, observation: Observation) -> Assessment | None:
     known = {g: r for g, r in rates(h).items() if r > 0}
     if not known:
         return Assessment(0.3, "the learning rate is unknown")
-    group, rate = min(known.items(), key=lambda item: item[1] / USUAL.get(item[0], ANY)[0])
-    under = USUAL.get(group, ANY)[0] / rate
+    group, rate = min(known.items(), key=lambda item: item[1] / usual(h, item[0])[0])
+    lowest = usual(h, group)[0]
+    under = lowest / rate
     if under < 1:
         return Assessment(0.1, f"the learning rate of the {group} is {rate:g}, which is in the usual range")
-    lowest = USUAL.get(group, ANY)[0]
     where = "the lower end of the usual range" if under < 1.05 else f"and usual rates start at {lowest:g}"
     return Assessment(min(0.95, 0.6 + 0.1 * under), f"the learning rate of the {group} is {rate:g}, {where}")
 
@@ -145,6 +152,7 @@ CAUSES = [
             "variance_collapse",
             "posterior_collapse",
             "frozen_network",
+            "trivial_baseline",
         ),
         assess=_too_high(None),
         advice="lower the learning rate by a factor of 3 to 10, or warm it up",
@@ -152,7 +160,16 @@ CAUSES = [
     Cause(
         name="lr_too_low",
         title="the learning rate is too low",
-        of=("slow", "plateau", "mode_collapse", "discriminator_guessing", "generator_dominance"),
+        of=(
+            "slow",
+            "plateau",
+            "trivial_baseline",
+            "mode_collapse",
+            "discriminator_guessing",
+            "generator_dominance",
+            "off_data",
+            "blur",
+        ),
         assess=_too_low,
         advice="raise the learning rate by a factor of 3 to 10",
     ),

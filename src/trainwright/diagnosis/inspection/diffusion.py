@@ -179,7 +179,7 @@ def marginals(seen: Observed) -> list[Inspection]:
                 return [
                     Inspection(
                         "sampler_step_mismatch",
-                        "sick",
+                        "sick" if ratios is pure else "suspect",
                         f"in sample(), {network.name} gets inputs with {middle:.2f} times the noise of those that it was "
                         "trained on at the same times",
                         "check the update of sample(): the noise that it adds, its step, and whether noisy images are clamped "

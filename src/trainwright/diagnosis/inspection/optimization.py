@@ -142,15 +142,13 @@ def rates(seen: Observed) -> list[Inspection]:
                     "set a rate above 0, or step the schedule that raises it",
                 )
             )
-        elif (
-            seen.total and record.rate <= 1e-4 * record.highest and seen.step < 0.7 * seen.total and record.steps >= 10
-        ):
+        elif seen.total and record.low_at is not None and record.low_at < 0.7 * seen.total and record.steps >= 10:
             found.append(
                 Inspection(
                     "lr_reaches_zero_early",
                     "sick",
                     f"the learning rate of {name} has fallen from {record.highest:.3g} to {record.rate:.3g} "
-                    f"by step {seen.step} of {seen.total}",
+                    f"by step {record.low_at} of {seen.total}",
                     "let the schedule end with the run: give it the number of optimizer steps, and step it once for each of them",
                 )
             )

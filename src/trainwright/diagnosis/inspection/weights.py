@@ -70,7 +70,8 @@ def forgotten(seen: Observed) -> list[Inspection]:
             continue
         share = sum(p.numel() for _, p in out) / max(1, sum(p.numel() for _, p in parameters))
         partly = len(out) < len(parameters)
-        frozen = any(not p.requires_grad for p in network.module.parameters())  # so the others are meant to be trained
+        # beside frozen parameters the others are meant to be trained
+        frozen = network.beside_frozen or any(not p.requires_grad for p in network.module.parameters())
         if not partly and not frozen and not _upstream(seen, network):
             continue
         what = (

@@ -35,12 +35,14 @@ class Network:
         module: the module.
         role: by its name; ``model`` if that tells nothing.
         trained: False if no optimizer that steps holds any of its parameters.
+        beside_frozen: True if a module of the user's holds it beside frozen parameters, so that it is meant to be trained.
     """
 
     name: str
     module: nn.Module
     role: Role
     trained: bool = True
+    beside_frozen: bool = False
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -194,10 +196,10 @@ def _merge_layers(
 
 
 def _outer(module: nn.Module, wrappers: Collection[int]) -> bool:
-    return id(module) in wrappers or _framework(module)
+    return id(module) in wrappers or is_framework(module)
 
 
-def _framework(module: nn.Module) -> bool:
+def is_framework(module: nn.Module) -> bool:
     """True for modules that hold networks and are not called themselves: those of a training framework, or without forward()."""
     if type(module).forward is nn.Module.forward:
         return True

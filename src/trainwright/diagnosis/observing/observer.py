@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from trainwright.diagnosis.observing.calls import Call, CallObserver, read_bits, read_classes, read_tokens
 from trainwright.diagnosis.observing.graph import LossGraph, read_graph
-from trainwright.diagnosis.observing.networks import Network, find_networks, living, names_in, role_of, storage
+from trainwright.diagnosis.observing.networks import (
+    Network,
+    find_networks,
+    is_framework,
+    living,
+    names_in,
+    role_of,
+    storage,
+)
 from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
 
 WINDOW = 8  # calls of the watch during which calls of networks are observed, at the beginning
@@ -199,6 +207,8 @@ class Observer:
             for record in self.optimizers.records.values():
                 if record.steps > record.counted:
                     record.counted, record.watched_at = record.steps, self.watched
+                low = record.rate <= 1e-4 * record.highest
+                record.low_at = (step if record.low_at is None else record.low_at) if low else None
             if self.watched in (1, 3, WINDOW, 4 * WINDOW) or (self.calls.is_open and self._until - self.watched == 1):
                 self._read_losses(losses, frame)
             if self._new_optimizers() or self.watched in (1, 2):
@@ -294,6 +304,8 @@ class Observer:
                 and self._is_new(f"grad_norm/{name}", record.measured[-1])
             ):
                 found[f"grad_norm/{name}"] = record.norm
+                if (share := record.clipped[1]) > 0:
+                    found[f"clipped/{name}"] = share
             if record.updates and self._is_new(f"update_ratio/{name}", record.updates):
                 found[f"update_ratio/{name}"] = record.updates[-1]
         return found
@@ -329,6 +341,9 @@ class Observer:
         ]
         if decays and max(decays) > 0:
             found["weight_decay"] = max(decays)
+        limits = [limit for r in stepping for limit, share in [r.clipped] if share]
+        if limits:
+            found["max_grad_norm"] = min(limits)
         batches = [g.batch for g in self.graphs.values() if g.batch]
         if batches:
             found["batch_size"] = min(batches)
@@ -598,6 +613,14 @@ class Observer:
         stepping = set().union(*(r.ids for r in self.optimizers.records.values() if r.steps), set())
         for network in self.networks:
             network.trained = any(id(p) in stepping for p in network.module.parameters())
+            if not network.trained:
+                network.beside_frozen = self._beside_frozen(network, modules)
+
+    def _beside_frozen(self, network: Network, modules: Sequence[nn.Module]) -> bool:
+        """True if a module of the user's holds a network beside parameters that are frozen."""
+        own = {id(p) for p in network.module.parameters()}
+        parents = (m for m in modules if network.module in list(m.children()) and not is_framework(m))
+        return any(not p.requires_grad for m in parents for p in m.parameters() if id(p) not in own)
 
     def _unwrap(self) -> bool:
         """Look inside networks whose forward() returns only a loss; True if there are any."""

@@ -56,6 +56,7 @@ class OptimizerRecord:
     steps: int = 0
     rate: float = math.nan
     highest: float = 0.0
+    low_at: int | None = None  # step of the watch at which the rate had fallen to nearly 0
     base: float = math.nan  # learning rate that a schedule is relative to
     defaults: dict[str, Any] = field(default_factory=dict)
     maximize: bool = False
@@ -82,6 +83,16 @@ class OptimizerRecord:
     def optimizer(self) -> Any:
         """Return the optimizer, or None if it no longer exists."""
         return self.reference()
+
+    @property
+    def clipped(self) -> tuple[float, float]:
+        """Limit that most measured gradient norms are equal to, and the share of norms at it; zeros if there is none."""
+        norms = sorted(s.norm for s in self.measured if s.finite and s.norm > 0)
+        if len(norms) < 8:
+            return 0.0, 0.0
+        limit = norms[len(norms) // 2]
+        share = sum(abs(n - limit) < 1e-3 * limit for n in norms) / len(norms)
+        return (limit, share) if share > 0.5 else (0.0, 0.0)
 
     @property
     def norm(self) -> float:

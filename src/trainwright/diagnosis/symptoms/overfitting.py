@@ -23,6 +23,7 @@ BOUNDS = {
         "rise of the held-out loss above its best value, relative to the improvement up to then",
         "ours; SageMaker Debugger compares validation with training loss: (val - train)/train > 0.1",
     ),
+    "scatter": Bound(2.0, "rise of the held-out loss over the scatter of its readings", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
 }
@@ -51,7 +52,9 @@ def detect(h: History) -> Judgement:
         training = smooth(t.at(v.steps), 2)
         where = np.array([int(np.argmin(level[: i + 1])) for i in range(len(level))])
         falling = training < training[where]
-        bad = (worse > BOUNDS["worse"].value) & falling & (v.steps > warmed_up(h, BOUNDS["warm_up"].value))
+        scatter = float(np.median(np.abs(np.diff(v.values)))) / 1.35 if len(v) > 2 else 0.0
+        clear = level - best > BOUNDS["scatter"].value * scatter
+        bad = (worse > BOUNDS["worse"].value) & clear & falling & (v.steps > warmed_up(h, BOUNDS["warm_up"].value))
         stretch = persistent(v.steps, bad, int(BOUNDS["readings"].value))
         if stretch is None:
             return None

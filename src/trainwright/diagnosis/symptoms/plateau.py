@@ -24,6 +24,7 @@ BOUNDS = {
         "ours: an error of 0.9 of the variance is like predicting the mean",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
+    "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
 }
 
@@ -41,7 +42,10 @@ def detect(h: History) -> Judgement:
             BOUNDS["learned"].value,
             "at most a share of {value} of the variance of any group is explained, without improvement (healthy: above {against})",
         )
-    loss = h.get("validation/loss", "vae/loss", "loss", least=12)
+    held = h.get("validation/loss", least=12)
+    if held is not None and held.steps[0] > h.first + BOUNDS["late"].value * h.budget:
+        held = None  # its first value is not one of an untrained network
+    loss = held or h.get("vae/loss", "loss", least=12)
     if loss is not None and "discriminator/term" not in h.signals and "critic/loss" not in h.signals:
         loss = thin(loss)
         start = float(np.median(loss.values[: max(2, len(loss) // 50)]))
