@@ -107,6 +107,14 @@ class Watch:
     ) -> None:
         if (sample is None) != (real is None):
             raise UserError("watch: sample and real belong together; give both, or neither.")
+        for title, given in (
+            ("networks", networks),
+            ("optimizers", optimizers),
+            ("settings", settings),
+            ("names", names),
+        ):
+            if given is not None and not isinstance(given, Mapping):
+                raise UserError(f"watch: {title} is a {type(given).__name__}; give a dict with a name for each entry.")
         if kind is not None and kind not in KINDS:
             raise UserError(f"watch: kind={kind!r} is not known; give one of {', '.join(KINDS)}.")
         self.total, self.folder = total, None if folder is None else Path(folder)
@@ -201,6 +209,10 @@ class Watch:
             "unknown", "the watch ended because of an error of its own", (), {}, (), float(self._step)
         )
 
+    def look(self) -> Diagnosis:
+        """Return :meth:`diagnose`, which had this name in version 0.1."""
+        return self.diagnose()
+
     def close(self) -> Diagnosis:
         """Make the last diagnosis, say it in one sentence, and stop observing the loop."""
         found = self.diagnose()
@@ -232,6 +244,11 @@ class Watch:
             kept = _kept(value)
             if kept is not None:
                 self.window[name].append(kept)
+            elif value is not None and name not in self._named:
+                self._named.add(name)
+                warn(
+                    f"trainwright.watch: {name} is {_described(value)} and is skipped; give one number, such as loss.mean()"
+                )
         self.observer.record(step, given, user_frame)
         found = None
         if step - self._written >= self._stride or self._calls == 1:
@@ -617,6 +634,10 @@ def _kept(value: Any) -> float | Tensor | None:
     if isinstance(value, bool | int | float | np.number):
         return float(value)
     return None
+
+
+def _described(value: Any) -> str:
+    return f"a tensor of {value.numel()} numbers" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _written(row: Mapping[str, float]) -> dict[str, Any]:

@@ -36,6 +36,14 @@ def _range(h: History, observation: Observation) -> Assessment | None:
                     0.9,
                     f"batches have a standard deviation of {now:.3g} since step {observation.onset:.0f}, before {before:.3g}",
                 )
+    ratio = h.get("samples/range_ratio")
+    if ratio is not None and observation.evidence and "samples/" in observation.evidence[0].signal:
+        apart = max(ratio.last, 1 / max(ratio.last, 1e-9))
+        if apart > 1.8:
+            return Assessment(
+                0.85,
+                f"the range of the samples is {ratio.last:.2g} times that of real: one of them is scaled differently",
+            )
     low, high = h.facts.get("data_range", (None, None))
     if low is None:
         return None
@@ -72,7 +80,16 @@ CAUSES = [
     Cause(
         name="data_range",
         title="the data are not in the range of the output",
-        of=("colour_cast", "exploding", "non_finite", "critic_dominance", "plateau", "mode_collapse", "spike"),
+        of=(
+            "off_data",
+            "colour_cast",
+            "exploding",
+            "non_finite",
+            "critic_dominance",
+            "plateau",
+            "mode_collapse",
+            "spike",
+        ),
         assess=_range,
         advice="scale the data to the range of the output",
     ),

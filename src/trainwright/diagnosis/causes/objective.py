@@ -28,7 +28,7 @@ def _reduction(h: History, observation: Observation) -> Assessment | None:
     reduction = h.setting("reduction")
     effective = h.facts.get("effective_beta")
     beta, limit = beta_in_force(h), h.facts.get("beta_threshold")
-    if beta == 0:
+    if beta == 0 or (not has_latent(h) and not h.facts.get("posterior") and reduction is None):
         return None
     if h.setting("kl_reduction") == "batch" and reduction is not None:
         return Assessment(0.96, "the KL is summed over all samples of a batch, but the errors over each sample only")

@@ -101,7 +101,8 @@ def _unlearnable(h: History, observation: Observation) -> Assessment | None:
     """Weigh that weights move and gradients flow while the loss stays where it began."""
     moved = [s.last for n, s in h.match("update_ratio/")]
     norms = [s.last for n, s in h.match("grad_norm/")]
-    if not moved or not norms or max(moved) < 1e-5 or max(norms) < 1e-8:
+    ratio = h.get("baseline/error_ratio")
+    if not moved or not norms or max(moved) < 1e-5 or max(norms) < 1e-8 or ratio is None or ratio.last < 0.85:
         return None
     return Assessment(
         0.6, f"gradients flow and each step changes the weights by {max(moved):.2g}, but there is nothing to learn"

@@ -73,11 +73,18 @@ def outside_range(seen: Observed) -> list[Inspection]:
                     f"{name} is {seen.values[name]:.3g}, but a cross-entropy of targets in 0 to 1 is never negative"
                 )
             ]
-        if seen.real is None:
+        data = [
+            c.arguments[0].values for n in seen.networks for c in seen.in_use(n) if c.source == "data" and c.arguments
+        ]
+        data = [x for x in data if x.is_floating_point() and x.ndim > 1]
+        if not data and seen.real is not None:
+            data = [seen.real]  # which may be scaled otherwise than what is trained on, so only if no call was seen
+        sizes = {x[0].numel() for x in data}
+        over = [c for c in entropies if len(c.shape) >= 2 and math.prod(c.shape[1:]) in sizes]
+        if not over:
             continue
-        numbers = seen.real[0].numel()
-        over = [c for c in entropies if len(c.shape) >= 2 and math.prod(c.shape[1:]) == numbers]
-        low, high = float(seen.real.min()), float(seen.real.max())
+        data = [x for x in data if x[0].numel() == math.prod(over[0].shape[1:])]
+        low, high = min(float(x.min()) for x in data), max(float(x.max()) for x in data)
         if over and (low < -0.01 or high > 1.01):
             return [_outside(f"{name} is a cross-entropy of the data, which lie in [{low:.3g}, {high:.3g}]")]
     return []

@@ -84,8 +84,7 @@ def idle(seen: Observed) -> list[Inspection]:
     found = []
     for record in seen.idle:
         left = [p for p in record.parameters if id(p) not in stepping and p.grad is not None]
-        reached = set().union(*(g.parameters for g in seen.graphs.values()), set())
-        if left and record.ids & reached and len(left) > 0.5 * len(record.parameters):
+        if left and record.ids & _reached(seen) and len(left) > 0.5 * len(record.parameters):
             name = called(record)
             found.append(
                 Inspection(
@@ -96,6 +95,11 @@ def idle(seen: Observed) -> list[Inspection]:
                 )
             )
     return found
+
+
+def _reached(seen: Observed) -> set[int]:
+    """Return the parameters that losses of this loop reach; optimizers of earlier loops hold others."""
+    return set().union(*(g.parameters for g in seen.graphs.values()), seen.changed)
 
 
 def stopped(seen: Observed) -> list[Inspection]:
@@ -186,7 +190,8 @@ def flat(seen: Observed) -> list[Inspection]:
     for record in seen.optimizers:
         newest = record.measured[-SEEN:]
         measured = len(newest) == SEEN and all(s.norm == 0 and s.with_gradient for s in newest)
-        if not measured and record.zeros < 0.4:
+        often = sum(s.norm == 0 for s in record.measured) > 0.3 * len(record.measured)
+        if not measured and (record.zeros < 0.4 or not often):
             continue
         own = [n for n in seen.networks if {id(p) for p in n.module.parameters()} & record.ids]
         if own and all(n.role == "discriminator" for n in own):
@@ -210,7 +215,7 @@ def flat(seen: Observed) -> list[Inspection]:
 
 def lost(seen: Observed) -> list[Inspection]:
     """Find gradients that are cleared before the step that was to use them, as when accumulation clears in every batch."""
-    if len(seen.optimizers) != 1:
+    if len(seen.optimizers) + sum(bool(r.ids & _reached(seen)) for r in seen.idle) != 1:
         return []  # a discriminator's gradients of the generator's loss are cleared on purpose
     for record in seen.optimizers:
         flows = [f for f in seen.flows.get(record.key, ()) if f.clean + f.uncleared + f.mixed >= SEEN]

@@ -159,7 +159,8 @@ def unreached(seen: Observed) -> list[Inspection]:
         if record is None or record.steps < SEEN or seen.watched < SEEN:
             continue
         own = [p for p in network.module.parameters() if id(p) in record.ids]
-        if not own:
+        frozen_among_others = not any(p.requires_grad for p in own) and any(p.requires_grad for p in record.parameters)
+        if not own or frozen_among_others:
             continue
         if all(not p.requires_grad for p in own) and record.without_gradient >= SEEN:
             found.append(

@@ -62,6 +62,7 @@ class Observed:
         average: moving average that is sampled from, if one was recognised.
         watched: number of calls of the watch.
         total: planned number of steps.
+        changed: ids of parameters that get gradients, whether an optimizer steps them or not.
     """
 
     networks: list[Network]
@@ -79,7 +80,7 @@ class Observed:
     real: Tensor | None = None
     samples: Tensor | None = None
     alphas: Tensor | None = None
-    signals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    changed: frozenset[int] = frozenset()
     more: dict[str, Any] = field(default_factory=dict)
 
     def of(self, role: str) -> list[Network]:
@@ -139,6 +140,7 @@ class Observer:
         self._known: frozenset[int] = frozenset()
         self._scans = 0
         self._gradients: dict[int, float] = {}
+        self._changed: set[int] = set()  # ids of parameters whose gradients changed between two searches
         self._scalars: dict[int, list[float]] = {}  # losses of the turns in which calls are observed
         self._wrappers: set[int] = set()  # modules that are not networks themselves
         self._told: dict[str, Any] = {}  # newest measurement that was reported as a signal
@@ -542,6 +544,7 @@ class Observer:
             step=self.step,
             total=self.total,
             alphas=self.alphas,
+            changed=frozenset(self._changed),
             more=self.seen,
             **more,
         )
@@ -596,7 +599,8 @@ class Observer:
         self._buffered = [weakref.ref(m) for m in modules if m._buffers]
         sets = [set(r.ids) for r in self.optimizers.records.values()]
         reached = set().union(*(g.parameters for g in self.graphs.values())) if self.graphs else set()
-        reached |= self._changing_gradients(modules)
+        self._changed |= self._changing_gradients(modules)
+        reached |= self._changed
         loose = reached - set().union(*sets) if sets else reached
         if loose:
             sets.append(loose)
@@ -638,6 +642,8 @@ class Observer:
         if any(n.role == "discriminator" for n in self.networks):
             return
         for network in (n for n in self.networks if n.role == "model" and n.trained):
+            if not any(p.requires_grad for p in network.module.parameters()):
+                continue
             calls = [c for c in self.calls.calls if c.network is network and c.arguments and c.output is not None]
             calls = [c for c in calls if not c.sampling and c.arguments[0].floating]
             data = {c.arguments[0].shape[1:] for c in calls if c.source == "data"}

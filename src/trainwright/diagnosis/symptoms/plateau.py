@@ -24,6 +24,7 @@ BOUNDS = {
         "ours: an error of 0.9 of the variance is like predicting the mean",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
+    "young": Bound(100, "steps before anything is judged", "ours"),
     "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
 }
@@ -65,7 +66,7 @@ def detect(h: History) -> Judgement:
 def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Judgement:
     then = level.at(level.steps - BOUNDS["window"].value * h.budget)
     flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
-    bad = flat & (level.values < learned)
+    bad = flat & (level.values < learned) & (level.steps - h.first >= BOUNDS["young"].value)
     stretch = persistent(level.steps, bad, int(BOUNDS["readings"].value))
     return observation(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
 

@@ -18,6 +18,7 @@ from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "judged": Bound(0.3, "share of the planned steps before the first judgement", "ours"),
+    "young": Bound(100, "steps before a loss is judged", "ours"),
     "even": Bound(
         0.6,
         "improvement in the last third of the run so far, over that in the first third: 1 is a straight line",
@@ -46,6 +47,7 @@ def detect(h: History) -> Judgement:
         noise = float(np.median(np.abs(np.diff(loss.values[: i + 1])))) / 2
         even[i] = (c - d) / max(a - b, 1e-12) if fallen > 3 * noise and a > b else 0.0
     bad = (even > BOUNDS["even"].value) & (loss.steps > BOUNDS["judged"].value * h.budget)
+    bad &= loss.steps - h.first >= BOUNDS["young"].value
     crawls = _crawls(h, loss)
     if crawls is not None:
         return crawls
