@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import trainwright
+from trainwright.diagnosis.observing.graph import read_graph
 from trainwright.diagnosis.observing.observer import Observer
 from trainwright.diagnosis.watch import Watch, kl_weight
 
@@ -324,3 +325,75 @@ def test_the_constant_prediction_of_labels_is_that_of_their_frequencies():
     assert (
         isinstance(watch.observer, Observer) and watch.facts["baseline"] == "a guess by the frequencies of the classes"
     )
+
+
+def test_a_softplus_is_a_fault_on_a_log_variance_and_none_on_a_deviation():
+    hidden, mean, other, decoder = torch.randn(8, 6), nn.Linear(6, 2), nn.Linear(6, 2), nn.Linear(2, 6)
+    raw = F.softplus(other(hidden))
+    found = []
+    for deviation in ((0.5 * raw).exp(), raw, raw.sqrt()):
+        code = mean(hidden) + deviation * torch.randn(8, 2)
+        graph = read_graph(F.mse_loss(decoder(code), hidden))
+        found.append(graph.latent)
+    assert found == [("Addmm", "Softplus"), ("Addmm", ""), ("Addmm", "")]
+
+
+def test_a_codebook_that_is_averaged_beside_a_sum_is_named():
+    torch.manual_seed(0)
+    x, codes = smooth().flatten(1), nn.Embedding(8, 4)
+    encoder, decoder = nn.Linear(64, 4), nn.Linear(4, 64)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters(), *codes.parameters()], 1e-3)
+    for reduction in ("mean", "sum"):
+        watch = trainwright.watch(total=30, say=None)
+        for step in range(30):
+            batch = x[torch.randint(len(x), (16,))]
+            z = encoder(batch)
+            chosen = codes(torch.cdist(z, codes.weight).argmin(1))
+            near = F.mse_loss(chosen.detach(), z, reduction=reduction) + F.mse_loss(
+                chosen, z.detach(), reduction=reduction
+            )
+            loss = F.mse_loss(decoder(z + (chosen - z).detach()), batch, reduction="sum") + near
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            watch(step, loss=loss)
+        watch.diagnose()
+        assert ("reduction_mismatch" in named(watch)) is (reduction == "mean")
+        watch.observer.close()
+
+
+class Channels(nn.Module):
+    """Causal convolution over tokens with outputs (n, V, T); ``late`` shifts the input by one place."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__()
+        self.embed, self.conv, self.late = nn.Embedding(6, 8), nn.Conv1d(8, 6, 2), late
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        h = F.pad(self.embed(tokens).transpose(1, 2), (1, 0))
+        return self.conv(F.pad(h, (1, 0))[:, :, :-1] if self.late else h)
+
+
+@pytest.mark.parametrize("fault", [True, False])
+def test_targets_that_an_output_of_channels_first_sees_are_named(fault):
+    torch.manual_seed(0)
+    ids, net = torch.randint(0, 6, (300, 12)), Channels(late=not fault)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+
+    @torch.no_grad()
+    def generate(n: int) -> Tensor:
+        x = torch.zeros(n, 12, dtype=torch.long)
+        for i in range(12):
+            x[:, i] = torch.multinomial(net(x)[:, :, i].softmax(1), 1)[:, 0]
+        return x
+
+    watch = trainwright.watch(total=60, sample=generate, real=ids, say=None)
+    for step in range(60):
+        batch = ids[torch.randint(300, (16,))]
+        loss = F.cross_entropy(net(batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert ("targets_in_input" in named(watch)) is fault

@@ -1,4 +1,4 @@
-"""Time of a run by purpose: steps, waiting for data, monitoring (signals, grids, held-out measurements), checkpoints."""
+"""Time of a run by purpose: steps, data, monitoring (signals, grids, held-out measurements), checkpoints, final measurements."""
 
 import contextlib
 import time
@@ -45,6 +45,6 @@ class Clock:
         }
 
     def monitor_share(self) -> float:
-        """Return the share of this process's time that monitoring took (0 to 1), without the time for checkpoints."""
-        seconds = sum(v for k, v in self.whole.items() if k != "checkpoint")
+        """Return the share of this process's time that monitoring took (0 to 1), without checkpoints and what follows the last step."""
+        seconds = sum(v for k, v in self.whole.items() if k not in ("checkpoint", "final"))
         return self.whole.get("monitor", 0.0) / seconds if seconds > 0 else 0.0

@@ -190,7 +190,7 @@ class Trainer:
         for callback in self.callbacks:
             if getattr(type(callback), hook) is getattr(Callback, hook) or not (self.main or callback.every_process):
                 continue
-            with self.clock.during(callback.purpose):
+            with self.clock.during("final" if hook == "on_final_measurements" else callback.purpose):
                 requests = _as_list(getattr(callback, hook)(self.view, *given))
             for request in requests:
                 if request.collective and not callback.every_process:

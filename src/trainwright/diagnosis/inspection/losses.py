@@ -280,7 +280,7 @@ def latents(seen: Observed) -> list[Inspection]:
         if graph.latent is None:
             continue
         for what, by in zip(("mean", "log-variance"), graph.latent, strict=True):
-            if by in cut and not (what == "log-variance" and by == "Softplus"):
+            if by in cut:
                 return [
                     Inspection(
                         "latent_activation",
@@ -289,6 +289,25 @@ def latents(seen: Observed) -> list[Inspection]:
                         f"end in a linear layer: take the {by.lower()} off the {what}",
                     )
                 ]
+    return []
+
+
+def reductions(seen: Observed) -> list[Inspection]:
+    """Find a codebook whose errors are averaged beside an error that is summed over all numbers."""
+    for name, graph in seen.graphs.items():
+        summed = [c for c in graph.criteria if c.reduction == "sum"]
+        averaged = [c for c in graph.criteria if c.reduction == "mean" and c.operation == "MseLoss"]
+        codes = {c.shape for c in averaged if c.shape} - {c.shape for c in summed}
+        if summed and len(averaged) > 1 and codes and graph.operations & {"Embedding", "Index", "IndexSelect"}:
+            numbers = math.prod(max(codes, key=math.prod))
+            return [
+                Inspection(
+                    "reduction_mismatch",
+                    "suspect",
+                    f"{name} sums one error over all numbers and averages those of the codebook over {numbers}, so they hardly count",
+                    "use the same reduction for all terms: sum each over a sample, or average each",
+                )
+            ]
     return []
 
 
@@ -310,5 +329,5 @@ def left_out(seen: Observed) -> list[Inspection]:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, left_out
+    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, left_out, reductions
 )  # fmt: skip

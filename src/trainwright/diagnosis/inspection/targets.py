@@ -1,6 +1,7 @@
 """Inspections of outputs and targets, which are read off the gradient of a loss at the output."""
 
 import torch
+from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
@@ -21,18 +22,11 @@ def targets(seen: Observed) -> list[Inspection]:
             continue
         found: list[list[float]] = []
         for call in seen.in_use(network):
-            tokens, read = (call.arguments[0].values if call.arguments else None), read_tokens(call)
-            if read is None or tokens is None or tokens.is_floating_point() or tokens.ndim != 2:
-                continue
-            aim, counted = read
-            rows, length = min(len(tokens), len(aim)), tokens.shape[1]
-            if aim.shape[1] != length or length < 6:
-                continue
-            inputs, aim, counted = tokens[:rows].long(), aim[:rows, : length - 2], counted[:rows, : length - 2]
-            shifted = [inputs[:, k : length - 2 + k] for k in range(3)]
-            telling = counted & (shifted[0] != shifted[1]) & (shifted[1] != shifted[2]) & (shifted[0] != shifted[2])
-            if int(telling.sum()) >= 8:
-                found.append([float((aim == x)[telling].float().mean()) for x in shifted])
+            read = read_tokens(call)
+            inputs = [a.values for a in call.arguments if not a.floating and a.values.ndim == 2]
+            shares = [m for tokens in inputs if read is not None and (m := _matches(tokens, *read)) is not None]
+            if shares:
+                found.append(max(shares, key=max))
         if len(found) < LEAST:
             continue
         same, following, later = (sorted(e[k] for e in found)[len(found) // 2] for k in range(3))
@@ -50,6 +44,19 @@ def targets(seen: Observed) -> list[Inspection]:
                 )
             ]
     return []
+
+
+def _matches(tokens: Tensor, aim: Tensor, counted: Tensor) -> list[float] | None:
+    """Return the shares of targets that are the input at their place, the next one, and the one after; None for other lengths."""
+    rows, length = min(len(tokens), len(aim)), tokens.shape[1]
+    if aim.shape[1] != length or length < 6:
+        return None
+    inputs, aim, counted = tokens[:rows].long(), aim[:rows, : length - 2], counted[:rows, : length - 2]
+    shifted = [inputs[:, k : length - 2 + k] for k in range(3)]
+    telling = counted & (shifted[0] != shifted[1]) & (shifted[1] != shifted[2]) & (shifted[0] != shifted[2])
+    if int(telling.sum()) < 8:
+        return None
+    return [float((aim == x)[telling].float().mean()) for x in shifted]
 
 
 def padding(seen: Observed) -> list[Inspection]:

@@ -73,7 +73,8 @@ class LossGraph:
         head: operations between the loss and the first layers with parameters.
         relaid: a view that scrambles axes; None if there is none.
         logged: operations whose results a logarithm is taken of, sums and clamping ignored.
-        latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere.
+        latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere, and
+            an empty name for a deviation that is not the exponential of anything.
         passed: ids of parameters below terms of the loss that a backward pass has gone through.
         waiting: the same for terms that no backward pass has gone through.
     """
@@ -307,7 +308,7 @@ def _latent(node: Any) -> tuple[str, str] | None:
         source = mean if operation(mean) not in VIEWS else _under_views(mean)
         return (
             operation(source) if source is not None else "",
-            operation(below) if below is not None else operation(deviation),
+            operation(below) if below is not None and operation(deviation) == "Exp" else "",
         )
     return None
 

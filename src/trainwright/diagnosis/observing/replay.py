@@ -168,8 +168,8 @@ def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
 def test_future(network: Network, call: Call) -> dict[str, Any] | None:
     """Change the last element of a sequence, and see whether outputs of earlier elements change.
 
-    Only for outputs (n, T, ...) of inputs (n, T, ...) with the same T of at least 4. Of several such inputs, as those of an encoder and
-    of a decoder, the one counts on which earlier outputs depend least.
+    Only for outputs (n, T, ...) or (n, V, T) of inputs (n, T, ...) with the same T of at least 4. Of several such inputs, as those of
+    an encoder and of a decoder, the one counts on which earlier outputs depend least.
     """
     values, per_row = _batch(call)
     if call.output is None or call.output.ndim < 3:
@@ -189,7 +189,7 @@ def test_future(network: Network, call: Call) -> dict[str, Any] | None:
 
 def _is_sequence(value: Tensor, output: Tensor) -> bool:
     kind = value.ndim == (3 if value.is_floating_point() else 2) or value.ndim == 5
-    return kind and value.shape[1] >= 4 and output.shape[1] == value.shape[1]
+    return kind and value.shape[1] >= 4 and value.shape[1] in (output.shape[1], output.shape[2])
 
 
 def _change_last(copied: Any, call: Call, values: list[Tensor], place: int) -> dict[str, float] | None:
@@ -207,6 +207,8 @@ def _change_last(copied: Any, call: Call, values: list[Tensor], place: int) -> d
     size = max(float(before.std()), 1e-12)
     if float((again - before).abs().max()) > 1e-4 * size:
         return None  # it draws random numbers
+    if before.shape[1] != first.shape[1]:  # channels first
+        before, after = before.movedim(2, 1), after.movedim(2, 1)
     own = float((after - before)[:, -1].square().mean().sqrt()) / size
     return {
         "own": own,
