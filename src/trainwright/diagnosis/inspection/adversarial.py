@@ -134,7 +134,7 @@ def proportions(seen: Observed) -> list[Inspection]:
         return []
     ratio = own.steps / other.steps
     entropy = any(o.startswith("BinaryCrossEntropy") for graph in seen.graphs.values() for o in graph.head)
-    if ratio < 2 and own.rate < 2 * other.rate and _linear(seen, d) and _clipped(d):
+    if ratio < 2 and own.rate < 2 * other.rate and (_linear(seen, d) or not seen.graphs) and _clipped(d):
         return [
             Inspection(
                 "too_few_critic_steps",

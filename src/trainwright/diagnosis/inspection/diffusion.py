@@ -212,8 +212,8 @@ def signal_left(seen: Observed) -> list[Inspection]:
             if not x.shape == out.shape == gradient.shape or x.ndim != 4:
                 continue
             target = out - gradient * call.gradient_numel / 2
-            if abs(float(target.std()) - 1) > 0.1 or neighbours(target) > 0.1:
-                continue
+            if abs(float(target.std()) - 1) > 0.03 or abs(float(target.mean())) > 0.05 or neighbours(target) > 0.05:
+                continue  # a velocity, or anything else than the noise alone
             near = (_per_row(call) - begin).abs() <= 0.08 * max(max(times) - min(times), 1e-9)
             for row, noise in zip(x[near].flatten(1), target[near].flatten(1), strict=True):
                 rest = row - noise * (row * noise).mean() / noise.square().mean()

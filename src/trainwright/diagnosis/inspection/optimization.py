@@ -215,7 +215,8 @@ def flat(seen: Observed) -> list[Inspection]:
 
 def lost(seen: Observed) -> list[Inspection]:
     """Find gradients that are cleared before the step that was to use them, as when accumulation clears in every batch."""
-    if len(seen.optimizers) + sum(bool(r.ids & _reached(seen)) for r in seen.idle) != 1:
+    stepped = set().union(*(r.ids for r in seen.optimizers), set())
+    if len(seen.optimizers) + sum(bool((r.ids - stepped) & _reached(seen)) for r in seen.idle) != 1:
         return []  # a discriminator's gradients of the generator's loss are cleared on purpose
     for record in seen.optimizers:
         flows = [f for f in seen.flows.get(record.key, ()) if f.clean + f.uncleared + f.mixed >= SEEN]
