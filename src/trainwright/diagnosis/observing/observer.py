@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, CallObserver, read_bits, read_classes, read_tokens
+from trainwright.diagnosis.observing import errors
+from trainwright.diagnosis.observing.calls import Call, CallObserver
 from trainwright.diagnosis.observing.graph import LossGraph, read_graph
 from trainwright.diagnosis.observing.networks import (
     Network,
@@ -32,7 +33,6 @@ WINDOW = 8  # calls of the watch during which calls of networks are observed, at
 AGAIN = 3  # the same, around each probe
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
-MANY = 12  # numbers of a sample from which sum and mean over them can be told apart
 SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
 
 
@@ -248,7 +248,8 @@ class Observer:
                     for v in losses.values()
                     if isinstance(v, int | float) or (isinstance(v, Tensor) and v.numel() == 1 and v.is_cpu)
                 ]
-                self._compare_kl()
+                if self._draws:
+                    self._summed += errors.is_summed_kl(self.calls.calls, self._scalars, self.watched - 1)
             if self.average is not None and self.watched in (2, 3, 30, 31):
                 self._follow_average()
 
@@ -349,7 +350,7 @@ class Observer:
         batches = [g.batch for g in self.graphs.values() if g.batch]
         if batches:
             found["batch_size"] = min(batches)
-        reduction = self._reduction()
+        reduction = errors.reduction(self.calls.calls, self.spread, self.elements) if self._draws else ""
         if reduction:
             found["reduction"] = reduction
         if self._summed >= AGAIN:
@@ -365,120 +366,8 @@ class Observer:
         return [n for n in self.networks if n.trained or id(n) in called or self.per_sample.get(n.name)]
 
     def baseline(self) -> tuple[float, str] | None:
-        """Return the error of a network over that of the best constant prediction, from its newest calls, and the name of the latter.
-
-        The gradient at the output gives the targets: 2 (output - target) / numbers for a mean squared error, softmax - target for a
-        cross-entropy. It is only trusted where the error that follows from it is one of the losses that were handed over.
-        """
-        found = []
-        for call in self.calls.calls[::-1]:
-            if call.sampling or call.network.role in ("discriminator", "generator"):
-                continue
-            ratio = self._squared(call)
-            if ratio is not None:
-                found.append((ratio, "the mean of its targets (of a change, that is a copy of the input)"))
-                continue
-            ratio = self._entropy(call)
-            ratio = self._binary(call) if ratio is None else ratio
-            if ratio is not None:
-                found.append((ratio, "a guess by the frequencies of the classes"))
-        return min(found[:2]) if len(found) > 1 else None
-
-    def _squared(self, call: Call) -> float | None:
-        g, out = call.gradient, call.output
-        if g is None or out is None or g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel():
-            return None
-        if len(g) < 4 or g[0].numel() < 2:
-            return None
-        residual = g.float() * (call.gradient_numel / 2)
-        error = float(residual.square().mean())
-        if not self._handed(call, error):
-            return None
-        target, rows = out.float() - residual, len(out)
-        spread = float((target - target.mean(0)).square().mean()) * rows / (rows - 1)
-        return error / max(min(spread, float(target.square().mean())), 1e-12)
-
-    def _entropy(self, call: Call) -> float | None:
-        classes, out = read_classes(call), call.output
-        if classes is None or out is None or len(classes) != len(out):
-            return None
-        error = float(torch.nn.functional.cross_entropy(out.float(), classes))
-        if not self._handed(call, error):
-            return None
-        known = [
-            c for other in self.calls.calls if other.network is call.network and (c := read_classes(other)) is not None
-        ]
-        counts = torch.cat(known).bincount(minlength=out.shape[1]).float()
-        if counts.sum() < 10 * len(counts):
-            return None  # too few labels for their frequencies
-        share = (counts / counts.sum()).clamp_min(1e-12)
-        return error / max(float(-(share * share.log()).sum()), 1e-12)
-
-    def _binary(self, call: Call) -> float | None:
-        targets = read_bits(call)
-        if targets is None or call.output is None:
-            return None
-        error = float(torch.nn.functional.binary_cross_entropy_with_logits(call.output.float(), targets))
-        if not self._handed(call, error):
-            return None
-        known = [
-            b for other in self.calls.calls if other.network is call.network and (b := read_bits(other)) is not None
-        ]
-        known = [b for b in known if b.shape[1:] == targets.shape[1:]]
-        if sum(map(len, known)) < 100:
-            return None
-        share = torch.cat(known).mean(0).clamp(1e-6, 1 - 1e-6)
-        entropy = -(share * share.log() + (1 - share) * (1 - share).log())
-        return error / max(float(entropy.mean()), 1e-12)
-
-    def _handed(self, call: Call, error: float) -> bool:
-        """True if an error is one of the losses that were handed over in the turn of a call."""
-        return any(abs(v - error) < 0.02 * error for v in self._scalars.get(call.turn, ()))
-
-    def _compare_kl(self) -> None:
-        """Compare the KL of codes that were just computed with the losses of the same turn: is it summed over the whole batch?"""
-        if not any(g.latent for g in self.graphs.values()):
-            return
-        for call in self.calls.calls[::-1]:
-            out = call.output
-            if call.turn < self.watched - 1:
-                return
-            rows = call.arguments[0].shape[0] if call.arguments and call.arguments[0].shape else 0
-            if call.sampling or call.turn not in self._scalars or out is None or out.ndim != 2 or out.shape[1] % 2:
-                continue
-            if len(out) != rows or rows < 4:
-                continue
-            mean, log_variance = out.float().chunk(2, 1)
-            kl = float(0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean())
-            if any(abs(v - rows * kl) < 0.01 * rows * kl for v in self._scalars[call.turn]):
-                self._summed += 1
-
-    def _reduction(self) -> str:
-        """Return ``mean`` if a reconstruction error is averaged over all elements, ``sum`` if over samples only, or nothing.
-
-        The gradient of a squared error at the output is 2 (output - target) times the weight of one element; early in training the
-        difference is about as large as the deviation of the data. For tokens it is that of a cross-entropy.
-        """
-        if not any(g.latent for g in self.graphs.values()):
-            return ""
-        weights, numbers = [], self.elements
-        for call in self.calls.calls:
-            g = call.gradient
-            if g is None or g.ndim < 2 or call.sampling or call.tick > WINDOW:
-                continue
-            read = read_tokens(call)
-            if read is not None:
-                # the positive part of softmax - target adds up to what the target lacks, nearly 1 at first
-                numbers = read[1].shape[1]
-                positive = g.float().clamp_min(0).sum() / read[1].sum()
-                weights.append(float(positive) * call.gradient_numel / g[0].numel())
-            elif self.spread and g[0].numel() == self.elements:
-                rows = call.gradient_numel / self.elements
-                weights.append(float(g.float().square().mean().sqrt()) * rows / (2 * self.spread))
-        if not weights or numbers < MANY:
-            return ""
-        weight = sorted(weights)[len(weights) // 2]
-        return "mean" if weight < 5 / numbers else "sum" if weight > 0.2 else ""
+        """Return the error beside that of the best constant prediction (see :mod:`~trainwright.diagnosis.observing.errors`)."""
+        return errors.baseline(self.calls.calls, self._scalars)
 
     def facts(self) -> dict[str, Any]:
         """Return facts about the loop's structure."""
@@ -519,7 +408,7 @@ class Observer:
                     if isinstance(m, nn.ConvTranspose2d) and m.stride[0] > 1
                 }
                 found["transposed"] = ", ".join(sorted(kinds))
-        if any(g.latent for g in self.graphs.values()):
+        if self._draws:
             found["posterior"] = True
             if self.elements:
                 found["elements"] = self.elements
@@ -562,6 +451,11 @@ class Observer:
 
     def _allowed(self) -> bool:
         return self.cost <= SHARE * (time.perf_counter() - self.started)
+
+    @property
+    def _draws(self) -> bool:
+        """True if a loss draws codes from a posterior."""
+        return any(g.latent for g in self.graphs.values())
 
     @contextmanager
     def _safely(self) -> Iterator[None]:

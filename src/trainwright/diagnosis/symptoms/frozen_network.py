@@ -66,7 +66,7 @@ def _done(h: History) -> bool:
 def _rising(h: History, network: str) -> bool:
     """True while the learning rate of a network may still be warming up from 0."""
     rate = h.get(f"lr/{network}")
-    return rate is not None and rate.last == 0 and h.now <= BOUNDS["warm_up"].value * h.budget
+    return rate is not None and float(rate.values.min()) == 0 and h.now <= BOUNDS["warm_up"].value * h.budget
 
 
 def _weightless(h: History, network: str, step: float) -> bool:
