@@ -76,23 +76,34 @@ def unwatched(steps: int):
 def points_of_failure() -> list[tuple[object, str]]:
     """Every function of the watch and of what it calls that could raise."""
     from trainwright.diagnosis import inspection
-    from trainwright.diagnosis.observing import calls, experiments, networks, observer, optimizers, replay, sampler
+    from trainwright.diagnosis.observing import (
+        calls,
+        errors,
+        experiments,
+        networks,
+        observer,
+        optimizers,
+        replay,
+        sampler,
+    )
     from trainwright.diagnosis.probes.samples import SampleProbe
 
     return [
         *((module.Watch, n) for n in ("_take", "_diagnose", "_conclude", "_draw", "_call_sample", "_experiment",
                                       "_inspect", "_row", "_name_unknown", "_save", "_tell", "_say", "history",
-                                      "_due", "_over", "_weights")),
-        *((experiments, n) for n in ("vary_inputs", "try_sampler")),
-        *((module, n) for n in ("examine", "inspect", "message", "user_frame", "kinds_of", "derive", "mapping", "_kept")),
+                                      "_due", "_over", "_weights", "_known")),
+        *((experiments, n) for n in ("vary_inputs", "try_sampler", "test_structure")),
+        *((errors, n) for n in ("baseline", "reduction", "is_summed_kl", "read_tokens", "read_classes", "read_bits")),
+        *((module, n) for n in ("examine", "inspect", "message", "user_frame", "kinds_of", "derive", "mapping", "_kept", "kl_weight")),
         *((observer.Observer, n) for n in ("record", "signals", "settings", "facts", "view", "before_probe", "_find", "_read_losses",
-                                           "_open", "_averages", "_by_signal", "sampling", "_weightless", "_reduction", "_is_new")),
+                                           "_open", "_averages", "_by_signal", "sampling", "_weightless", "_is_new", "_recognise",
+                                           "_before_step", "_beside_frozen", "baseline", "_unwrap")),
         *((observer, n) for n in ("read_graph", "find_networks", "living", "names_in")),
         *((optimizers.OptimizerObserver, n) for n in ("_before_step", "_after_step", "_measure", "_moved", "_follow", "_read", "add",
                                                      "_compare")),
-        *((optimizers.GradientFlow, n) for n in ("_arrive", "step")),
+        *((optimizers.GradientFlow, n) for n in ("_arrive", "step", "_replaced")),
         *((calls.CallObserver, n) for n in ("_record", "open", "close", "stepped", "tidy", "begin_sampling", "end_sampling")),
-        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours")),
+        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes")),
         (sampler, "find_alphas"), (networks, "role_of"), (inspection, "inspect"), (SampleProbe, "measure"),
     ]  # fmt: skip
 

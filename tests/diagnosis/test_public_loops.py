@@ -25,7 +25,9 @@ def test_a_case_says_where_it_comes_from_and_what_is_true(name):
 
 def test_each_source_is_in_one_half():
     halves = json.loads(SPLIT.read_text())
-    later = set(split()["second"])
+    second, third = ({source_of(name) for name in split()[part]} for part in ("second", "third"))
+    later = {name for part in ("second", "third") for name in split()[part]}
+    assert second.isdisjoint(third)
     assert {source_of(name) for name in names() if name not in later} <= set(halves)
     assert {source_of(name) for name in later}.isdisjoint(halves)
     assert set(halves.values()) == {"tuning", "frozen"}

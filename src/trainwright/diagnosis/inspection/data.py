@@ -103,7 +103,10 @@ def repeated(seen: Observed) -> list[Inspection]:
         calls = [
             c
             for c in seen.in_use(network)
-            if c.arguments and c.source in ("data", "attached", "generated") and c.arguments[0].floating
+            if c.arguments
+            and c.source in ("data", "attached", "generated")
+            and c.arguments[0].floating
+            and c.arguments[0].varies
         ]
         ticks = {c.tick for c in calls}
         if len(ticks) < REPEATED or network.role == "discriminator":
@@ -137,12 +140,22 @@ def carried(seen: Observed) -> list[Inspection]:
             return [
                 Inspection(
                     "hidden_state_carried",
-                    "suspect",
+                    "note" if _language(seen, network) else "suspect",
                     f"the state of {network.name} after one batch is its initial state for the next",
                     "start each batch from a zero state, unless each batch continues the sequences of the one before",
                 )
             ]
     return []
+
+
+def _language(seen: Observed, network: Network) -> bool:
+    """True if a network of tokens is the only one: a language model, whose batches usually continue the text of those before."""
+    tokens = [
+        c
+        for c in seen.in_use(network)
+        if c.arguments and not c.arguments[0].floating and c.arguments[0].values.ndim == 2
+    ]
+    return bool(tokens) and sum(n.trained for n in seen.networks) == 1
 
 
 def noises(seen: Observed) -> list[Inspection]:
@@ -159,6 +172,8 @@ def noises(seen: Observed) -> list[Inspection]:
         a, b = (float(x.std()) for x in (trained, sampled))
         shift = abs(float(trained.mean()) - float(sampled.mean())) / max(a, b, 1e-12)
         reach = [float(x.abs().max()) / max(float(x.std()), 1e-12) for x in (trained, sampled)]
+        if reach[0] > 8:
+            continue  # inputs of several noise levels
         flat, bell = (
             min(reach),
             max(reach),
@@ -199,7 +214,11 @@ def scrambled(seen: Observed) -> list[Inspection]:
         if not inputs:
             continue
         given = torch.cat(inputs).float().cpu()
-        alike = abs(float(given.std() / seen.real.std().clamp_min(1e-9)) - 1) < 0.25
+        at = torch.linspace(0.05, 0.95, 10)
+        values = [x.flatten()[:: max(1, x.numel() // 50_000)].quantile(at) for x in (given, seen.real.float().cpu())]
+        alike = (
+            float((values[0] - values[1]).abs().max() / seen.real.std().clamp_min(1e-9)) < 0.25
+        )  # the same images, not edges of them
         smooth = [neighbours(x) for x in (given, seen.real.float())]
         if alike and smooth[0] < smooth[1] - 0.3:
             return [
@@ -237,4 +256,31 @@ def parts(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, carried, parts)
+def labels(seen: Observed) -> list[Inspection]:
+    """Compare the labels that a generator is trained with and those that it is sampled with."""
+    for network in seen.networks:
+        if not network.trained or not seen.per_sample.get(network.name):
+            continue
+        trained, sampled = (
+            [a.values for c in calls for a in c.arguments[1:] if not a.floating and a.values.ndim == 1]
+            for calls in (
+                [c for c in seen.in_use(network) if c.graph],
+                [c for c in seen.calls if c.network is network and c.sampling],
+            )
+        )
+        if len(trained) < 4 or not sampled:
+            continue
+        known, asked = torch.cat(trained).unique(), torch.cat(sampled).unique()
+        if len(known) == 1 < len(asked) and len(asked) <= 1000 and sum(map(len, trained)) >= 32:
+            return [
+                Inspection(
+                    "noise_distribution_mismatch",
+                    "sick",
+                    f"{network.name} is trained with the label {int(known[0])} alone, and sampled with {len(asked)} labels",
+                    "draw labels of all classes for the batches that the network is trained with",
+                )
+            ]
+    return []
+
+
+INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, carried, parts, labels)

@@ -31,7 +31,7 @@ def beginnings(seen: Observed) -> list[Inspection]:
             continue
         low, high = float(times.min()), float(times.max())
         width = max(high - low, 1e-9)
-        if not low - 0.1 * width <= time <= high + 0.1 * width:
+        if not low - 0.3 * width <= time <= high + 0.3 * width:  # few of all times were seen
             return [
                 Inspection(
                     "sampler_step_mismatch",

@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
-from trainwright.diagnosis.observing.graph import Criterion, LossGraph
+from trainwright.diagnosis.observing.graph import FIXED, Criterion, LossGraph
 from trainwright.diagnosis.observing.observer import Observed
 from trainwright.diagnosis.signal_names import AS_KL, mapping
 
@@ -31,12 +31,7 @@ def _fits(name: str, one: Criterion, graph: LossGraph) -> Inspection | None:
             f"{name} applies a sigmoid to the output of a sigmoid (BCEWithLogits expects logits)",
             "remove the sigmoid at the end of the network, or use BCELoss",
         )
-    if (
-        one.operation.startswith("Nll")
-        and one.applied_to == "LogSoftmax"
-        and "Softmax" in graph.operations
-        and _softmax_below(graph)
-    ):
+    if one.operation.startswith("Nll") and one.applied_to == "LogSoftmax" and one.beneath == "Softmax":
         return Inspection(
             "sigmoid_twice",
             "suspect",
@@ -55,10 +50,6 @@ def _fits(name: str, one: Criterion, graph: LossGraph) -> Inspection | None:
             "apply log_softmax before NLLLoss, or use CrossEntropyLoss",
         )
     return None
-
-
-def _softmax_below(graph: LossGraph) -> bool:
-    return not any("Attention" in o or o in ("Bmm", "Baddbmm") for o in graph.operations)
 
 
 def outside_range(seen: Observed) -> list[Inspection]:
@@ -279,6 +270,15 @@ def latents(seen: Observed) -> list[Inspection]:
     for graph in seen.graphs.values():
         if graph.latent is None:
             continue
+        if graph.latent[1] == FIXED:
+            return [
+                Inspection(
+                    "noise_drawn_once",
+                    "sick",
+                    "the noise of the codes is a parameter: it is the same for all samples and steps",
+                    "draw new noise in each step: mean + deviation * torch.randn_like(mean)",
+                )
+            ]
         for what, by in zip(("mean", "log-variance"), graph.latent, strict=True):
             if by in cut:
                 return [

@@ -83,6 +83,17 @@ def idle(seen: Observed) -> list[Inspection]:
     stepping = set().union(*(r.ids for r in seen.optimizers), set())
     found = []
     for record in seen.idle:
+        own = [n for n in seen.networks if {id(p) for p in n.module.parameters()} & (record.ids - stepping)]
+        if own and seen.optimizers and any(seen.per_sample.get(n.name) and seen.in_use(n) for n in own):
+            found.append(
+                Inspection(
+                    "optimizer_never_steps",
+                    "sick",
+                    f"{called(record)} has made no step, so {held(seen, record)}, from which samples come, is not trained",
+                    f"compute the loss of {held(seen, record)}, and call {called(record)}.step() after its backward pass",
+                )
+            )
+            continue
         left = [p for p in record.parameters if id(p) not in stepping and p.grad is not None]
         if left and record.ids & _reached(seen) and len(left) > 0.5 * len(record.parameters):
             name = called(record)

@@ -72,7 +72,7 @@ def forgotten(seen: Observed) -> list[Inspection]:
         partly = len(out) < len(parameters)
         # beside frozen parameters the others are meant to be trained
         frozen = network.beside_frozen or any(not p.requires_grad for p in network.module.parameters())
-        if not partly and not frozen and not _upstream(seen, network):
+        if not partly and not frozen and not _upstream(seen, network) and not _small_criterion(seen, network):
             continue
         what = (
             f"{share:.0%} of the parameters of {network.name} ({listed([n for n, _ in out])})"
@@ -107,6 +107,13 @@ def forgotten(seen: Observed) -> list[Inspection]:
     return found
 
 
+def _small_criterion(seen: Observed, network: Network) -> bool:
+    """True for a loss with a few parameters of its own; a large one is a fixed network that compares features."""
+    named = any(word in f"{network.name} {type(network.module).__name__}".lower() for word in ("criterion", "loss"))
+    trained = sum(p.numel() for n in seen.networks if n.trained for p in n.module.parameters())
+    return named and sum(p.numel() for p in network.module.parameters()) < 0.1 * trained
+
+
 def _upstream(seen: Observed, network: Network) -> bool:
     """True if a network that no optimizer holds feeds trained ones or is sampled from; a fixed feature network does neither."""
     if seen.average is not None and seen.average.network is network:
@@ -139,16 +146,26 @@ def shared(seen: Observed) -> list[Inspection]:
             both = one.ids & other.ids
             if not both or min(one.steps, other.steps) < SEEN:
                 continue
-            names = [n.name for n in seen.networks if {id(p) for p in n.module.parameters()} & both]
+            networks = [n for n in seen.networks if {id(p) for p in n.module.parameters()} & both]
+            names = [n.name for n in networks]
+            # an encoder may have a loss for each of its tasks, each with an optimizer
+            severity: Literal["sick", "note"] = "sick" if _opposed(seen, networks) else "note"
             found.append(
                 Inspection(
                     "parameters_shared",
-                    "sick",
+                    severity,
                     f"{called(one)} and {called(other)} both step the parameters of {listed(names) or 'one network'}",
                     f"give {called(one)} and {called(other)} the parameters of their own network only",
                 )
             )
     return found
+
+
+def _opposed(seen: Observed, networks: list[Network]) -> bool:
+    """True if one of these networks is a discriminator, or no network of the loop has a role that tells."""
+    return any(n.role == "discriminator" for n in networks) or all(
+        n.role == "model" for n in seen.networks if n.trained
+    )
 
 
 def unreached(seen: Observed) -> list[Inspection]:
@@ -240,6 +257,8 @@ def reset(seen: Observed) -> list[Inspection]:
     """Find weights that something outside of the optimizer puts back after each step."""
     found: list[Inspection] = []
     for record in seen.optimizers:
+        if any(record.ids & other.ids for other in seen.optimizers if other is not record):
+            continue  # it is the other optimizer that changes them
         if 2 <= record.overwritten < 0.2 * record.steps and not found:
             found.append(
                 Inspection(
@@ -269,6 +288,7 @@ def codes(seen: Observed) -> list[Inspection]:
     encoders = [n for n in seen.networks if n.role == "encoder" and n.trained]
     for decoder in (n for n in seen.networks if n.role == "decoder" and n.trained):
         calls = [c for c in seen.in_use(decoder) if c.graph and c.arguments and c.arguments[0].floating]
+        calls = [c for c in calls if c.arguments[0].varies]  # codes, and no queries that are the same for all
         sampled = [c for c in seen.calls if c.network is decoder and c.sampling and c.arguments]
         alike = sampled and calls and sampled[0].arguments[0].shape[1:] == calls[0].arguments[0].shape[1:]
         if encoders and alike and len(calls) >= SEEN and not any(c.arguments[0].requires_grad for c in calls):
@@ -334,7 +354,20 @@ def modes(seen: Observed) -> list[Inspection]:
     """Find a network that is trained in evaluation mode although it has layers that are estimated in training mode only."""
     found = []
     for network in seen.networks:
-        calls = seen.in_use(network)
+        calls = [c for c in seen.in_use(network) if c.graph]
+        later = [c for c in calls if c.turn > max(c.turn for c in calls) - 3]
+        modal = seen.holds(nn.modules.batchnorm._BatchNorm, nn.Dropout, nn.Dropout2d, network=network)
+        left = modal and calls and calls[0].training and calls[-1].turn > 24 and not any(c.training for c in later)
+        if network.trained and left and len(later) >= 2:
+            found.append(
+                Inspection(
+                    "trained_in_eval_mode",
+                    "sick",
+                    f"{network.name} was trained in training mode at first, and is trained in evaluation mode now",
+                    f"call {network.name}.train() after each evaluation",
+                )
+            )
+            continue
         if not network.trained or len(calls) < SEEN or any(c.training for c in calls):
             continue
         spectral = [m for m in network.module.modules() if _spectral(m)]

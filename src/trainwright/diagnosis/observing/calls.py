@@ -36,6 +36,11 @@ class Argument:
     requires_grad: bool
 
     @property
+    def varies(self) -> bool:
+        """True if its rows differ."""
+        return len(self.values) > 1 and bool((self.values != self.values[:1]).any())
+
+    @property
     def checksum(self) -> float:
         """Number that equal tensors share."""
         v = self.values.double().flatten()
@@ -133,7 +138,8 @@ def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
         counted = values.abs().sum(2) > 0
         negative = (values < 0).sum(2)[counted]
         total = values.sum(2)[counted].abs() / values.abs().sum(2)[counted].clamp_min(1e-30)
-        if counted.any() and float((negative == 1).float().mean()) > 0.95 and float(total.max()) < 1e-2:
+        one = counted.any() and float((negative == 1).float().mean()) > 0.95
+        if one and (float(total.max()) < 1e-2 or not bool((values > 0).any())):  # of logits, or of log-probabilities
             return values.argmin(2), counted
     return None
 

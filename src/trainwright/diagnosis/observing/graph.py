@@ -30,6 +30,7 @@ CRITERIA = (
 )  # fmt: skip
 
 
+FIXED = "a parameter"  # in place of the noise of a posterior
 REDUCTIONS = {0: "none", 1: "mean", 2: "sum"}  # as PyTorch's criteria number them
 SAVED = ("_saved_self", "_saved_result", "_saved_target", "_saved_other")
 MOST_TERMS = 8  # nodes above the first layers that are asked whether a backward pass went through them
@@ -43,6 +44,7 @@ class Criterion:
     applied_to: str
     shape: tuple[int, ...]
     reduction: str = ""
+    beneath: str = ""  # the operation under the one that it is applied to
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,11 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         if name in CRITERIA:
             below = _under_views(node)
             reduction = REDUCTIONS.get(getattr(node, "_saved_reduction", -1), "")
-            criteria.append(Criterion(name, operation(below) if below is not None else "", _shape(below), reduction))
+            under = _behind(below) if below is not None else None
+            beneath = operation(under) if under is not None else ""
+            criteria.append(
+                Criterion(name, operation(below) if below is not None else "", _shape(below), reduction, beneath)
+            )
         if broadcast is None and name in (*POINTWISE, "Expand"):
             broadcast = _broadcast(node)
         if name in ("Convolution", "Addmm", "Mm"):
@@ -253,6 +259,8 @@ def _repeated(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         return shape, out
     if len(shape) < len(out) and shape == out[len(out) - len(shape) :] and len(shape) > 1 and out[0] == shape[0]:
         return shape, out  # (n, ...) against (n, 1, ...)
+    if len(out) > 2 and out[0] == out[1] and 1 in shape[:2]:
+        return None  # distances of all pairs of a batch
     same = (
         len(shape) == len(out) > 2 and shape[0] == out[0] and all(a in (1, b) for a, b in zip(shape, out, strict=True))
     )
@@ -298,7 +306,9 @@ def _latent(node: Any) -> tuple[str, str] | None:
         if operation(scaled) != "Mul":
             continue
         factors = [parent for parent, _ in scaled.next_functions]
-        learned = [f for f in factors if f is not None]
+        learned = [f for f in factors if f is not None and getattr(f, "variable", None) is None]
+        if len(learned) < sum(f is not None for f in factors):
+            return ("", FIXED) if learned and operation(learned[0]) in ("Exp", "Sqrt") else None
         if len(factors) != 2 or len(learned) != 1 or operation(learned[0]) not in ("Exp", "Sqrt", "Softplus"):
             continue
         deviation: Any = learned[0]

@@ -26,6 +26,7 @@ from trainwright.diagnosis.observing.networks import (
     names_in,
     role_of,
     storage,
+    user_frame,
 )
 from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
 
@@ -33,6 +34,15 @@ WINDOW = 8  # calls of the watch during which calls of networks are observed, at
 AGAIN = 3  # the same, around each probe
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
+READ_AT = (2, 12)  # steps of an optimizer before which losses of the calling functions are read
+FOREIGN = (
+    "torch",
+    "lightning",
+    "pytorch_lightning",
+    "accelerate",
+    "transformers",
+    "contextlib",
+)  # packages without losses of the user
 SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
 
 
@@ -155,7 +165,7 @@ class Observer:
         self.seen: dict[str, Any] = {}
         self.optimizers = OptimizerObserver(self.fail, self._allowed, list(self.given_optimizers.values()) or None)
         self.calls = CallObserver(lambda: self.optimizers.ticks, self.fail)
-        self.optimizers.on_step = lambda record: self.calls.stepped(record.key)
+        self.optimizers.on_step = self._before_step
 
     @property
     def cost(self) -> float:
@@ -615,6 +625,23 @@ class Observer:
             )
             still = all(float((a - _initial(name)).abs().max()) == 0 for (name, a), _ in pairs if "running_" in name)
             average.buffers_follow = not (moved and still) if moved else None
+
+    def _before_step(self, record: OptimizerRecord) -> None:
+        """Take note of a step of an optimizer; in a few of them, read the losses of the functions that it is called from."""
+        self.calls.stepped(record.key)
+        if record.steps not in READ_AT:
+            return
+        frame, seen = user_frame(), 0
+        while frame is not None and seen < 3:
+            if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in FOREIGN:
+                seen += 1
+                for name, value in list(frame.f_locals.items()):
+                    if isinstance(value, Tensor) and value.numel() == 1 and value.grad_fn is not None:
+                        graph = read_graph(value)
+                        if graph is not None and graph.passed:
+                            self.graphs[name] = graph
+                            self.values[name] = float(value.detach())
+            frame = frame.f_back
 
     def _read_losses(self, losses: Mapping[str, Any], frame: Callable[[], FrameType | None]) -> None:
         self._read_at = self.optimizers.ticks

@@ -115,6 +115,7 @@ class GradientFlow:
     ) -> None:
         self.parameter, self.record, self.clock = parameter, record, clock
         self.first = True  # no gradient has arrived since the owner's last step
+        self.newest: Tensor | None = None  # the gradient that arrived last
         self.kept = False  # the gradient holds one from before the owner's last step
         self.ticks: list[int] = []
         self.uncleared = self.mixed = self.clean = 0
@@ -145,13 +146,14 @@ class GradientFlow:
         elif self.first:
             self.kept = True
         self.first = False
+        self.newest = new.detach().clone()
         self.ticks.append(self.clock())
 
     def step(self) -> None:
         """Judge the gradient with which the owner steps now."""
         if self.ticks:
             others = self.record.other_tick
-            if self.kept:
+            if self.kept and not self._replaced():
                 self.uncleared += 1
             elif self.ticks[0] < others <= self.ticks[-1]:
                 self.mixed += 1
@@ -160,6 +162,14 @@ class GradientFlow:
             self.lost += self.wiped
             self.double += len(self.ticks) > 1
         self.first, self.ticks, self.wiped = True, [], False
+
+    def _replaced(self) -> bool:
+        """True if the gradient is the newest one alone, up to its length: something assigns it instead of adding to it."""
+        now, newest = self.parameter.grad, self.newest
+        if now is None or newest is None:
+            return False
+        a, b = now.detach().flatten().float(), newest.flatten().float()
+        return float(torch.nn.functional.cosine_similarity(a, b, dim=0)) > 1 - 1e-5
 
     def close(self) -> None:
         """Stop following."""

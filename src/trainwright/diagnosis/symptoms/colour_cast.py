@@ -3,6 +3,7 @@
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
+    Severity,
     Symptom,
     Unknown,
     earlier,
@@ -20,6 +21,7 @@ BOUNDS = {
         "shift of the mean of a channel, in standard deviations of that mean over real images",
         "ours",
     ),
+    "certain": Bound(1.2, "the same shift: below it images are tinted a little", "ours"),
     "fading": Bound(
         0.9, "ratio of the shift to its value two readings earlier: below it the shift is decreasing", "ours"
     ),
@@ -40,7 +42,10 @@ def detect(h: History) -> Judgement:
     if stretch is None:
         return None
     said = "the mean of a colour channel differs from real images by {value} standard deviations (healthy: below {against})"
-    return observation(stretch, "sick", evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said))
+    severity: Severity = "sick" if level[-1] > BOUNDS["certain"].value else "suspect"
+    return observation(
+        stretch, severity, evidence("samples/channel_shift", shift, stretch, BOUNDS["shift"].value, said)
+    )
 
 
 SYMPTOM = Symptom(
