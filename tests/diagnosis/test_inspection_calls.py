@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import trainwright
 from trainwright.diagnosis.observing.graph import read_graph
+from trainwright.diagnosis.observing.networks import find_networks
 from trainwright.diagnosis.observing.observer import Observer
 from trainwright.diagnosis.watch import Watch, kl_weight
 
@@ -397,3 +398,90 @@ def test_targets_that_an_output_of_channels_first_sees_are_named(fault):
         watch(step, loss=loss)
     watch.diagnose()
     assert ("targets_in_input" in named(watch)) is fault
+
+
+class Around(nn.Module):
+    """Module that holds a network and a schedule, as a trainer or a sampler of diffusion models does."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("schedule", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.net(x) - x) * self.schedule
+
+
+def test_the_network_inside_of_a_trainer_and_a_sampler_is_found():
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    trainer, sampler = Around(net), Around(net)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    names = {id(net): "net", id(trainer): "trainer", id(sampler): "sampler"}
+    modules = [trainer, sampler, *net.modules()]
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert [n.name for n in find_networks([held], names, modules)] == ["net"]
+    assert [n.name for n in find_networks([held], names, [trainer, *net.modules()])] == ["trainer"]
+
+
+def test_losses_are_read_in_the_function_that_calls_the_optimizer():
+    torch.manual_seed(0)
+    net = nn.Linear(6, 1)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+
+    def train_step(x: Tensor, y: Tensor) -> float:
+        loss = ((net(x).squeeze(-1) - y[:, None]) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    watch = trainwright.watch(total=30, say=None)
+    for step in range(30):
+        x = torch.randn(16, 6)
+        watch(step, loss=train_step(x, x.sum(1)))
+    watch.diagnose()
+    assert named(watch) == {"loss_shapes_broadcast"}
+    assert "train_step" not in watch._inspections["loss_shapes_broadcast"]["message"]
+
+
+@pytest.mark.parametrize("fault", [True, False])
+def test_a_network_left_in_evaluation_mode_is_named(fault):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = trainwright.watch(total=100, say=None)
+    for step in range(100):
+        x = torch.randn(16, 6)
+        loss = (net(x)[:, 0] - x.sum(1)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 10:
+            net.eval()
+            net(x)
+            net.train(not fault)
+        watch(step, loss=loss)
+    watch.diagnose()
+    assert named(watch) == ({"trained_in_eval_mode"} if fault else set())
+
+
+def test_an_encoder_may_have_an_optimizer_for_each_task_and_gradients_may_be_assigned():
+    torch.manual_seed(0)
+    encoder, decoder, head = nn.Linear(6, 3), nn.Linear(3, 6), nn.Linear(3, 1)
+    one = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
+    two = torch.optim.Adam([*encoder.parameters(), *head.parameters()], 1e-3)
+    watch = trainwright.watch(total=40, say=None)
+    for step in range(40):
+        x = torch.randn(16, 6)
+        error = (decoder(encoder(x)) - x).square().mean()
+        one.zero_grad()
+        error.backward()
+        one.step()
+        other = (head(encoder(x))[:, 0] - x.sum(1)).square().mean()
+        held = [*encoder.parameters(), *head.parameters()]
+        for p, g in zip(held, torch.autograd.grad(other, held), strict=True):
+            p.grad = g
+        two.step()
+        watch(step, error=error, other=other)
+    watch.diagnose()
+    assert named(watch) == set()

@@ -406,7 +406,7 @@ def both_modes(seen: Observed) -> list[Inspection]:
             continue
         turns = {c.turn for c in graphs}
         mixed = [t for t in turns if len({c.training for c in graphs if c.turn == t}) == 2]
-        if len(mixed) >= SEEN:
+        if len(mixed) >= SEEN and len(mixed) > 0.5 * len(turns):
             return [
                 Inspection(
                     "batch_norm_modes_differ",

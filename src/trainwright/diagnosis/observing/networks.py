@@ -157,7 +157,7 @@ def find_networks(
                 id(c) in owned and owned[id(c)] & (held - covered) for c in module.children()
             ):
                 chosen.setdefault(id(module), module)
-    chosen = _merge_layers(chosen, kept, owned, names, wrappers)
+    chosen = _merge_layers(_inner_of_wrappers(chosen, owned), kept, owned, names, wrappers)
     found, taken = [], set()
     for module in chosen.values():
         name = names.get(id(module)) or type(module).__name__
@@ -166,6 +166,22 @@ def find_networks(
             name, i = f"{base}_{i}", i + 1
         taken.add(name)
         found.append(Network(name, module, role_of(name, type(module).__name__)))
+    return found
+
+
+def _inner_of_wrappers(chosen: Mapping[int, nn.Module], owned: Mapping[int, frozenset[int]]) -> dict[int, nn.Module]:
+    """Replace modules that hold the same parameters, such as a trainer and a sampler around one network, by what they share."""
+    found = dict(chosen)
+    for module in chosen.values():
+        alike = [m for m in chosen.values() if owned[id(m)] == owned[id(module)]]
+        if len(alike) < 2 or id(module) not in found:
+            continue
+        held = [[d for d in m.modules() if owned.get(id(d)) == owned[id(module)]] for m in alike]
+        shared = [d for d in held[0] if all(any(d is other for other in each) for each in held[1:])]
+        if shared:
+            for m in alike:
+                found.pop(id(m), None)
+            found[id(shared[0])] = shared[0]
     return found
 
 
@@ -187,6 +203,8 @@ def _merge_layers(
         inside = [i for i in found if any(id(d) == i for d in parent.modules() if d is not parent)]
         if not inside:
             continue
+        if any(owned.get(i) == owned[id(parent)] for i in inside):
+            continue  # a wrapper, which adds nothing to it
         separate = sum(role_of(names.get(i, "")) != "model" for i in inside)
         if id(parent) in names and separate < 2:
             for i in inside:
