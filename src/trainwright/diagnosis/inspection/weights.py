@@ -29,7 +29,8 @@ def sizes(seen: Observed) -> list[Inspection]:
                     "let the warm-up end within the first tenth of the run: count it in the unit in which the schedule is stepped",
                 )
             ]
-        if record.first_update > DESTROYED and record.steps >= 20:
+        few = sum(p.numel() for p in record.parameters) < 1000 or record.kind.startswith("SGD")  # may move far and well
+        if record.first_update > (2 * DESTROYED if few else DESTROYED) and record.steps >= 20:
             return [
                 Inspection(
                     "lr_too_high",

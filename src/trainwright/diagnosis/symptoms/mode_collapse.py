@@ -26,7 +26,6 @@ BOUNDS = {
         "share of the planned steps before the first judgement: an untrained generator gives similar images",
         "ours",
     ),
-    "young": Bound(100, "steps before samples that were never diverse are judged", "ours"),
     "rising": Bound(1.3, "growth over two readings: above it samples are becoming diverse", "ours"),
     "begun": Bound(0.02, "a ratio below which growth is ignored", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
@@ -39,7 +38,7 @@ def detect(h: History) -> Judgement:
     if ratio is None:
         return Unknown("samples and real images, to compare their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
-    late = (ratio.steps > warmed_up(h, BOUNDS["warm_up"].value)) & (ratio.steps - h.first >= BOUNDS["young"].value)
+    late = ratio.steps > warmed_up(h, BOUNDS["warm_up"].value)
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
     before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
     bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))
