@@ -35,14 +35,14 @@ AGAIN = 3  # the same, around each probe
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
 READ_AT = (2, 12)  # steps of an optimizer before which losses of the calling functions are read
-FOREIGN = (
+FOREIGN = (  # packages that hold no losses of the user
     "torch",
     "lightning",
     "pytorch_lightning",
     "accelerate",
     "transformers",
     "contextlib",
-)  # packages without losses of the user
+)
 SHARE = 0.004  # share of the loop's time for measurements that are not needed for a finding at the beginning
 
 
