@@ -558,8 +558,9 @@ class Observer:
                 and (c.arguments[0].shape[1:] in data or math.prod(c.arguments[0].shape[1:]) == self.elements)
             ]
             small = all(c.output is not None and c.output.numel() * 8 <= c.arguments[0].values.numel() for c in calls)
-            outputs = {c.address: c.network for c in self.calls.calls if c.network is not network and c.network.trained}
-            makers = {id(m): m for c in made if (m := outputs.get(c.arguments[0].address)) is not None}
+            others = [c for c in self.calls.calls if c.network is not network and c.network.trained]
+            outputs = {(c.address, c.turn): c.network for c in others}  # memory is used again in later turns
+            makers = {id(m): m for c in made if (m := outputs.get((c.arguments[0].address, c.turn))) is not None}
             if made and small and makers and all(m.role in ("model", "decoder") for m in makers.values()):
                 network.role = "discriminator"
                 for maker in makers.values():
