@@ -326,6 +326,32 @@ CAUSES = [
         "keep the average in a copy of the network",
     ),
     _wired(
+        "deviation_formula",
+        "variance and deviation of the codes are confused",
+        ("posterior_collapse", "prior_hole", "variance_collapse", "exploding", *SAMPLES),
+        "use deviation = exp(0.5 * logvar) if the KL takes logvar for a log-variance",
+        kinds=("variational",),
+    ),
+    _wired(
+        "noise_not_used",
+        "codes are not drawn",
+        ("posterior_collapse", "prior_hole", *SAMPLES),
+        "decode mean + deviation * noise in training",
+        kinds=("variational",),
+    ),
+    _wired(
+        "sampling_without_noise",
+        "sampling draws nothing at random",
+        SAMPLES,
+        "draw noise, or each element from the predicted probabilities",
+    ),
+    _wired(
+        "initialization",
+        "the initial weights are too large, or all zero",
+        (*GAN_ALL, *TRAINING, "frozen_network", "trivial_baseline"),
+        "start with weights whose deviation is about 1 over the root of the inputs of a unit",
+    ),
+    _wired(
         "layer_used_twice",
         "one layer stands in several places",
         (*TRAINING, *SAMPLES, "trivial_baseline"),
@@ -450,10 +476,10 @@ CAUSES = [
     _wired(
         "labels_mismatched",
         "labels do not belong to their inputs",
-        ("trivial_baseline", "plateau", "slow"),
+        ("trivial_baseline", "plateau", "slow", *SAMPLES),
         "look at a few inputs beside their labels as the loss gets them; sort or shuffle both together",
         _unlearnable,
-        kinds=("supervised", "prediction"),
+        kinds=("supervised", "prediction", "diffusion", "autoregressive"),
     ),
     _wired(
         "data_not_shuffled",

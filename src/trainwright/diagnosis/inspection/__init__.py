@@ -59,6 +59,11 @@ def inspect(seen: Observed) -> list[Inspection]:
         found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
     if "targets_in_input" in found:
         found.pop("sampler_step_mismatch", None)  # a network that copies its input removes no noise
+    if {"latents_not_scaled", "data_range"} & {c for c, r in found.items() if r.severity == "sick"}:
+        for cause in ("noise_distribution_mismatch", "conditioning_ignored", "sampler_step_mismatch", "schedule_leaves_signal"):
+            found.pop(cause, None)  # which follow from it
+    if "prediction_type_mismatch" in found:
+        found.pop("sampler_step_mismatch", None)  # which follows from it
     if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":
         for cause in (
             "noise_distribution_mismatch",

@@ -31,6 +31,17 @@ def opposed(seen: Observed) -> list[Inspection]:
         )
         if real and fake and real == fake and _aims_differ(seen, d):
             continue
+        judged = [c for c in seen.in_use(d) if key in c.pulled]
+        if real and against and len(judged) >= 2 * LEAST and all(c.source == "data" for c in judged):
+            found.append(
+                Inspection(
+                    "labels_do_not_oppose",
+                    "sick",
+                    f"the loss of {d.name} {_moves(real)} the scores of real data, and holds no scores of samples",
+                    f"add the loss of {d.name} for samples.detach(), with the label of samples, before its backward pass",
+                )
+            )
+            continue
         if real and fake and real == fake:
             found.append(
                 Inspection(
@@ -132,6 +143,17 @@ def proportions(seen: Observed) -> list[Inspection]:
         return []
     if max(own.steps, other.steps) < 24:
         return []
+    for record, network, cause in ((own, d, "critic_lr_too_high"), (other, g, "generator_lr_too_high")):
+        if record.rate > FAST and "adam" in record.kind.lower():
+            return [
+                Inspection(
+                    cause,
+                    "suspect",
+                    f"the learning rate of {network.name} is {record.rate:.2g}; adversarial training with {record.kind} is usual "
+                    "at 1e-5 to 1e-3",
+                    f"lower the learning rate of {network.name} to 2e-4, and change one thing at a time from there",
+                )
+            ]
     ratio = own.steps / other.steps
     entropy = any(o.startswith("BinaryCrossEntropy") for graph in seen.graphs.values() for o in graph.head)
     if ratio < 2 and own.rate < 2 * other.rate and (_linear(seen, d) or not seen.graphs) and _clipped(d):
@@ -162,6 +184,28 @@ def proportions(seen: Observed) -> list[Inspection]:
                 f"step both equally often, or use a Wasserstein loss with a gradient penalty for {d.name}",
             )
         ]
+    return []
+
+
+def saturating(seen: Observed) -> list[Inspection]:
+    """Find the minimax loss of a generator: a cross-entropy with the label of samples, negated.
+
+    Its gradient vanishes where the discriminator tells samples apart (Goodfellow et al. 2014, section 3).
+    """
+    judging = {id(p) for d in _judges(seen) for p in d.module.parameters()}
+    making = {id(p) for n in seen.of("generator") if n.trained for p in n.module.parameters()}
+    for name, graph in seen.graphs.items():
+        entropy = any(c.operation.startswith("BinaryCrossEntropy") for c in graph.criteria)
+        if entropy and "Neg" in graph.head and graph.parameters & judging and graph.parameters & making:
+            if seen.values.get(name, 0.0) < 0 and len(graph.criteria) == 1:
+                return [
+                    Inspection(
+                        "flat_loss",
+                        "suspect",
+                        f"{name} is a negated cross-entropy (the minimax loss), which is flat where the discriminator tells samples apart",
+                        "use the cross-entropy with the label of real data instead (the non-saturating loss)",
+                    )
+                ]
     return []
 
 
@@ -261,8 +305,9 @@ def _learns(seen: Observed, network: Network, judges: set[int]) -> bool:
 
 
 SEEN = 4  # calls
+FAST = 1.5e-2  # learning rate of Adam; DCGAN has 2e-4 (Radford et al. 2016), WGAN-GP 1e-4 (Gulrajani et al. 2017)
 NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed evenly, as at initialisation
 PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
 LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, unbounded, unasked)
+INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, saturating, unbounded, unasked)

@@ -1,5 +1,7 @@
 """Inspections of data and inputs: range compared with the output's, repeated batches, state carried over."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,8 @@ from trainwright.diagnosis.observing.calls import Call
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
 
-BOUNDED = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0)}
+BOUNDED = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0), "Softmax": (0.0, 1.0)}
+POSITIVE = ("Relu", "Softplus", "Exp", "ReLU")  # activations whose output is never negative
 REPEATED = 6  # equal inputs in different steps
 
 
@@ -24,6 +27,17 @@ def ranges(seen: Observed) -> list[Inspection]:
         if data is None:
             continue
         (low, high), (first, last) = bound, data
+        if math.isinf(high):
+            if first < -0.1 * (last - first):
+                return [
+                    Inspection(
+                        "output_activation",
+                        "sick",
+                        f"the data lie in [{first:.3g}, {last:.3g}], but {network.name} ends in {kind}, which is never negative",
+                        f"remove the last activation of {network.name}, or use one of the range of the data (a tanh for -1 to 1)",
+                    )
+                ]
+            continue
         width = high - low
         if first < low - 0.05 * width or last > high + 0.05 * width:
             return [
@@ -62,6 +76,8 @@ def _bound(seen: Observed, network: Network) -> tuple[tuple[float, float] | None
         last = lasts.pop()
         if last in BOUNDED:
             return BOUNDED[last], f"a {last.lower()}"
+        if last in POSITIVE:
+            return (0.0, math.inf), f"a {last.lower()}"
         if last in ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Permute", "Transpose"):
             break
         return None, ""
@@ -69,6 +85,8 @@ def _bound(seen: Observed, network: Network) -> tuple[tuple[float, float] | None
     name = type(layers[-1]).__name__ if layers else ""
     if name in ("Unflatten", "Flatten", "Identity") and len(layers) > 1:
         name = type(layers[-2]).__name__
+    if name in POSITIVE:
+        return (0.0, math.inf), f"a {name.lower()}"
     return (BOUNDED[name], f"a {name.lower()}") if name in BOUNDED and layers else (None, "")
 
 
@@ -95,40 +113,58 @@ def _same(output: Tensor, samples: Tensor) -> bool:
 
 
 def repeated(seen: Observed) -> list[Inspection]:
-    """Find inputs that are the same in every step."""
+    """Find inputs that are the same in every step, and noise that is the same for all samples of a batch."""
     found = []
     for network in seen.networks:
         if not network.trained:
             continue
-        calls = [
-            c
-            for c in seen.in_use(network)
-            if c.arguments
-            and c.source in ("data", "attached", "generated")
-            and c.arguments[0].floating
-            and c.arguments[0].varies
-        ]
-        ticks = {c.tick for c in calls}
-        if len(ticks) < REPEATED or network.role == "discriminator":
-            continue
-        sums = {round(c.arguments[0].checksum, 4) for c in calls}
-        if len(sums) != 1:
-            continue
-        rows = calls[0].arguments[0].shape[0] if calls[0].arguments[0].shape else 0
-        if seen.real is not None and rows >= len(seen.real):
-            continue  # every step sees all data
-        noise = network.role == "generator"
-        found.append(
-            Inspection(
-                "noise_drawn_once" if noise else "same_batch_every_step",
-                "sick" if seen.real is not None else "suspect",
-                f"{network.name} gets the same {'noise' if noise else 'batch'} in every step",
-                "draw new noise in each step"
-                if noise
-                else "take the next batch in each step; make the iterator once, before the loop",
+        calls = [c for c in seen.in_use(network) if c.arguments and c.source != "penalty"]
+        calls = [c for c in calls if c.arguments[0].floating or (c.arguments[0].values.ndim == 2 and c.arguments[0].shape[1] > 3)]
+        noise = _draws_noise(seen, network, calls)
+        judge = network.role == "discriminator"
+        if judge:
+            calls = [c for c in calls if c.source == "data"]
+        ticks = {c.tick for c in calls if c.arguments[0].varies}
+        if len(ticks) >= REPEATED:
+            sums = {round(c.arguments[0].checksum, 4) for c in calls if c.arguments[0].varies}
+            rows = calls[0].arguments[0].shape[0] if calls[0].arguments[0].shape else 0
+            if len(sums) != 1 or (seen.real is not None and rows >= len(seen.real)):
+                continue  # or every step sees all data
+            what = "noise" if noise else "real batch" if judge else "batch"
+            found.append(
+                Inspection(
+                    "noise_drawn_once" if noise else "same_batch_every_step",
+                    "sick" if seen.real is not None else "suspect",
+                    f"{network.name} gets the same {what} in every step",
+                    "draw new noise in each step"
+                    if noise
+                    else "take the next batch in each step; make the iterator once, before the loop",
+                )
             )
-        )
+        elif noise and _same_for_all(seen, network, calls):
+            found.append(
+                Inspection(
+                    "noise_drawn_once",
+                    "sick",
+                    f"{network.name} gets the same noise for all samples of a batch in training, and other noise for each in sample()",
+                    "draw noise for each sample: torch.randn(batch_size, ...), not one row that is expanded",
+                )
+            )
     return found
+
+
+def _draws_noise(seen: Observed, network: Network, calls: list[Call]) -> bool:
+    """True if a network turns noise into samples in one call."""
+    if network.role in ("generator", "decoder"):
+        return network.role == "generator"
+    once = seen.per_sample.get(network.name) == 1 and seen.real is not None
+    return once and bool(calls) and network.role == "model" and calls[0].arguments[0].shape[1:] != seen.real.shape[1:]
+
+
+def _same_for_all(seen: Observed, network: Network, calls: list[Call]) -> bool:
+    several = [c for c in calls if c.arguments[0].shape and c.arguments[0].shape[0] > 3 and c.arguments[0].values.any()]
+    drawn = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
+    return len(several) >= REPEATED and not any(c.arguments[0].varies for c in several) and any(c.arguments[0].varies for c in drawn)
 
 
 def carried(seen: Observed) -> list[Inspection]:
@@ -206,6 +242,18 @@ def scrambled(seen: Observed) -> list[Inspection]:
     """Compare the images that a network gets with ``real``: equal values whose neighbours do not belong together."""
     if seen.real is None or seen.real.ndim != 4:
         return []
+    other = _as_channels_last(seen.real.float())
+    if other is not None and neighbours(other) > neighbours(seen.real.float()) + 0.25:
+        n, c, h, w = seen.real.shape
+        return [
+            Inspection(
+                "data_layout",
+                "sick",
+                f"neighbouring pixels of real have a correlation of {neighbours(seen.real.float()):.2f}, but of "
+                f"{neighbours(other):.2f} if its numbers are read as ({n}, {h}, {w}, {c}): its images are scrambled",
+                "turn (H, W, C) into (C, H, W) by permute(), not by view() or reshape(), and look at a batch as images",
+            )
+        ]
     for network in seen.networks:
         if not network.trained or seen.per_sample.get(network.name, 0) > 1:
             continue  # the inputs of a denoiser are noisy
@@ -231,6 +279,12 @@ def scrambled(seen: Observed) -> list[Inspection]:
                 )
             ]
     return []
+
+
+def _as_channels_last(images: Tensor) -> Tensor | None:
+    """Return the images as they are if their memory holds (n, H, W, C) under the shape (n, C, H, W); None for one channel."""
+    n, c, h, w = images.shape
+    return None if c not in (3, 4) or min(h, w) < 8 else images.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
 def neighbours(images: Tensor) -> float:

@@ -1,5 +1,6 @@
 """Inspections of a diffusion loop: noise of training beside that of the sampler, and weights of time steps."""
 
+import itertools
 import math
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.calls import Call, read_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -42,7 +43,7 @@ def beginnings(seen: Observed) -> list[Inspection]:
             ]
         near = rows[(times - time).abs() <= 0.08 * width].cpu()
         begin = first.arguments[0].values.float().cpu()
-        if len(near) < 8 or near[0].numel() < 8 or begin[0].numel() * len(begin) < 256:
+        if len(near) < 8 or near.numel() < 64 or begin.numel() < 128:
             continue
         if near.ndim == 4 and neighbours(near) > neighbours(begin) + 0.4:
             return [
@@ -84,6 +85,79 @@ def _per_row(call: Call) -> Tensor:
     values = call.arguments[1].values.float().flatten()
     rows = len(call.arguments[0].values)
     return values.expand(rows) if len(values) == 1 else values[:rows]
+
+
+def times(seen: Observed) -> list[Inspection]:
+    """Compare the times that a sampler gives to the network with those of training: do they move, and were they trained?"""
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5:
+            continue
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        trained = [c for c in seen.in_use(network) if _timed(c)]
+        if len(drawn) < 5 or len(trained) < LEAST:
+            continue
+        asked = [float(t) for c in drawn for t in c.arguments[1].values.float().flatten()[:1]]
+        known = torch.cat([_per_row(c) for c in trained])
+        others = [a for c in trained for a in c.arguments[2:] if a.values.ndim and len(a.values.unique()) > 1]
+        if len(known) >= 64 and len(known.unique()) == 1 and not others and len({c.tick for c in trained}) >= 8:
+            return [
+                Inspection(
+                    "conditioning_ignored",
+                    "sick",
+                    f"{network.name} is given the time {float(known[0]):.4g} in every call, so it does not know how much noise there is",
+                    "give the network the time that the noise was drawn for",
+                )
+            ]
+        if len(known) < 64 or len(known.unique()) < 8:
+            continue
+        if len(set(asked)) == 1:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"sample() gives {network.name} the time {asked[0]:.4g} in each of its {len(asked)} steps, "
+                    f"but it is trained at times between {float(known.min()):.4g} and {float(known.max()):.4g}",
+                    "give the network the time of the present step in each step of sample()",
+                )
+            ]
+        early = [c.arguments[0].values.float() for c in drawn[1 : max(2, len(drawn) // 2)]]
+        clamped = [float(((x == x.max()) | (x == x.min())).float().mean()) for x in early if x.numel() > 256]
+        if clamped and sorted(clamped)[len(clamped) // 2] > 0.05 and any(bool(x.std() > 0) for x in early):
+            bounds = float(early[-1].min()), float(early[-1].max())
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"sample() clamps noisy images to {bounds[0]:.3g} to {bounds[1]:.3g} before it gives them to {network.name}, "
+                    "which is trained on noise that is not clamped",
+                    "clamp the estimate of the clean image, or the finished sample, and no image that still holds noise",
+                )
+            ]
+        low, high = float(known.min()), float(known.max())
+        width = high - low
+        strange = sum(not low - 0.05 * width <= t <= high + 0.05 * width for t in asked) / len(asked)
+        if strange > 0.15:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"{strange:.0%} of the times that sample() gives to {network.name} lie outside of {low:.4g} to {high:.4g}, "
+                    "between which it is trained",
+                    "train at all times that sample() asks for: draw them from the whole range, at the same scale",
+                )
+            ]
+        reach = max(asked) - min(asked)
+        if reach < 0.2 * width and len(asked) >= 8:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"the times that sample() gives to {network.name} lie between {min(asked):.4g} and {max(asked):.4g}, "
+                    f"but it is trained at times between {low:.4g} and {high:.4g}",
+                    "give the network times of the same scale in training and in sample()",
+                )
+            ]
+    return []
 
 
 def weights_of_rows(seen: Observed) -> list[Inspection]:
@@ -133,6 +207,7 @@ def marginals(seen: Observed) -> list[Inspection]:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
         drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        drawn = [c for c in drawn if c.turn > 0.5 * seen.watched]  # what an untrained network made says nothing
         source = seen.average.of if seen.average is not None and seen.average.network is network else network
         trained = [c for c in seen.in_use(source) if _timed(c) and c.gradient is not None]
         if len(drawn) < 5 or len(trained) < LEAST:
@@ -189,6 +264,44 @@ def marginals(seen: Observed) -> list[Inspection]:
     return []
 
 
+def same_images(seen: Observed) -> list[Inspection]:
+    """Find that the clean images under the noise are the same in every step.
+
+    Where the target is the noise alone, what it leaves of an input is the image.
+    """
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5 or not network.trained or seen.real is None:
+            continue
+        left: dict[int, tuple[Tensor, Tensor]] = {}
+        for call in seen.in_use(network):
+            target, x = read_targets(call, seen.scalars), call.arguments[0].values.float() if call.arguments else None
+            if target is None or x is None or x.shape != target.shape or x.ndim < 3 or abs(float(target.std()) - 1) > 0.05:
+                continue
+            x, target = x.flatten(1), target.flatten(1)
+            rest = x - target * ((x * target).sum(1) / target.square().sum(1).clamp_min(1e-12))[:, None]
+            clear = rest.norm(dim=1) > 0.7 * x.norm(dim=1)
+            left.setdefault(call.tick, (torch.nn.functional.normalize(rest, dim=1), clear))
+        steps = list(left.values())
+        same, other = [], []
+        for (a, p), (b, q) in itertools.pairwise(steps):
+            if a.shape == b.shape and len(a) > 3:
+                both = p & q
+                same += (a * b).sum(1)[both].tolist()
+                other += (a * b.roll(1, 0)).sum(1)[p & q.roll(1)].tolist()
+        if len(same) >= 24 and len(steps) >= 6 and other:
+            middle, chance = sorted(same)[len(same) // 2], sorted(other)[len(other) // 2]
+            if middle > 0.9 and middle > chance + 0.1 and 1 - middle < 0.3 * (1 - chance):
+                return [
+                    Inspection(
+                        "same_batch_every_step",
+                        "sick",
+                        f"under its noise, {network.name} gets the same images in every step",
+                        "take the next batch in each step; make the iterator once, before the loop",
+                    )
+                ]
+    return []
+
+
 def _detail(x: Tensor) -> float:
     """Return the root mean square of differences of neighbouring numbers, in which noise outweighs images."""
     return float((x[..., 1:] - x[..., :-1]).square().mean().sqrt())
@@ -203,7 +316,7 @@ def signal_left(seen: Observed) -> list[Inspection]:
         drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
         if seen.per_sample.get(network.name, 0) < 5 or not drawn:
             continue
-        begin, shares = float(drawn[0].arguments[1].values.float().median()), []
+        begin, shares, common = float(drawn[0].arguments[1].values.float().median()), [], []
         calls = [c for c in seen.in_use(network) if _timed(c) and c.gradient is not None and c.output is not None]
         times = [float(t) for c in calls for t in _per_row(c)]
         for call in calls:
@@ -214,12 +327,35 @@ def signal_left(seen: Observed) -> list[Inspection]:
             target = out - gradient * call.gradient_numel / 2
             if abs(float(target.std()) - 1) > 0.03 or abs(float(target.mean())) > 0.05 or neighbours(target) > 0.05:
                 continue  # a velocity, or anything else than the noise alone
+            both = x.flatten(1).norm(dim=1) * target.flatten(1).norm(dim=1)
+            common += ((x * target).flatten(1).sum(1) / both.clamp_min(1e-20)).abs().tolist()
             near = (_per_row(call) - begin).abs() <= 0.08 * max(max(times) - min(times), 1e-9)
             for row, noise in zip(x[near].flatten(1), target[near].flatten(1), strict=True):
                 rest = row - noise * (row * noise).mean() / noise.square().mean()
                 shares.append(float((rest.square().mean() / row.square().mean().clamp_min(1e-20)).sqrt()))
+        numbers = drawn[0].arguments[0].values[:1].numel()
+        if len(common) >= 64 and sorted(common)[-len(common) // 8] < 4 / math.sqrt(numbers):
+            return [
+                Inspection(
+                    "labels_mismatched",
+                    "sick",
+                    f"the targets of {network.name} are noise of which its inputs hold nothing, at no time (the correlation is below "
+                    f"{sorted(common)[-len(common) // 8]:.2f})",
+                    "compare the output with the same noise that was added to the input, not with a new one",
+                )
+            ]
         if len(shares) >= 8 and sorted(shares)[len(shares) // 2] > 0.3:
             share = sorted(shares)[len(shares) // 2]
+            if share > 0.9 and begin <= min(times) + 0.1 * (max(times) - min(times)):
+                return [
+                    Inspection(
+                        "sampler_step_mismatch",
+                        "sick",
+                        f"sample() begins with noise at time {begin:.4g}, where {network.name} is trained on nearly clean data: "
+                        "time runs the wrong way in one of them",
+                        "use the same direction of time in training and in sample(): from the noisiest step to the cleanest",
+                    )
+                ]
             return [
                 Inspection(
                     "schedule_leaves_signal",
@@ -236,4 +372,4 @@ def signal_left(seen: Observed) -> list[Inspection]:
 TRAINED = 0.5  # share of the run before which a network is not expected to remove noise well
 BEGUN = 0.2  # share of the run before which a network is not expected to follow its own noise
 
-INSPECTIONS: tuple[Inspect, ...] = (beginnings, marginals, signal_left, weights_of_rows)
+INSPECTIONS: tuple[Inspect, ...] = (times, beginnings, marginals, signal_left, same_images, weights_of_rows)

@@ -1,10 +1,12 @@
 """Inspections of losses by their graphs and values: does the criterion fit what it is applied to?"""
 
 import math
+from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.observing.calls import Call
 from trainwright.diagnosis.observing.graph import FIXED, Criterion, LossGraph
 from trainwright.diagnosis.observing.observer import Observed
 from trainwright.diagnosis.signal_names import AS_KL, mapping
@@ -58,7 +60,7 @@ def outside_range(seen: Observed) -> list[Inspection]:
         entropies = [c for c in graph.criteria if c.operation.startswith("BinaryCrossEntropy")]
         if not entropies:
             continue
-        if len(graph.criteria) == 1 and seen.values.get(name, 0.0) < -1e-4:
+        if len(graph.criteria) == 1 and seen.values.get(name, 0.0) < -1e-4 and "Neg" not in graph.head:
             return [
                 _outside(
                     f"{name} is {seen.values[name]:.3g}, but a cross-entropy of targets in 0 to 1 is never negative"
@@ -292,6 +294,90 @@ def latents(seen: Observed) -> list[Inspection]:
     return []
 
 
+def divergences(seen: Observed) -> list[Inspection]:
+    """Compare the KL that was handed over with that of the codes of the same step: sign, formula, and the deviation of the noise.
+
+    For a mean m and a log-variance v it is 0.5 (m^2 + exp(v) - 1 - v), up to a constant factor (Kingma and Welling 2014).
+    """
+    read = {c.turn: c.codes for c in seen.calls if not c.sampling and c.codes is not None and c.turn in seen.scalars}
+    turns = [t for t in sorted(read) if seen.scalars[t]]
+    width = min((len(seen.scalars[t]) for t in turns), default=0)
+    if len(turns) < 5:
+        return []
+    found: dict[str, float] = {}
+    for name, formula in FORMULAS.items():
+        expected = [float(formula(*(x.double() for x in read[t]))) for t in turns]  # type: ignore[misc]
+        for place in range(width):
+            ratios = [seen.scalars[t][place] / e for t, e in zip(turns, expected, strict=True) if abs(e) > 1e-9]
+            middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= 5 else 0.0
+            steady = middle and max(abs(r - middle) for r in ratios) < 0.005 * abs(middle)
+            if steady and max(map(abs, expected)) > 1.02 * min(map(abs, expected)):
+                found.setdefault(name, middle)
+    right = found.get("")
+    if right is not None and right < 0:
+        return [_divergence("the KL that is handed over is the negative of that of the codes: it is pushed up instead of down")]
+    if right is not None or "twice" in found:
+        fixed = [r["network"] for r in seen.more.get("draws") or () if r and not r["draws"]]
+        means = [c.codes[0] for c in seen.calls if c.codes is not None and not c.sampling]
+        fixed += [n.name for n in seen.networks if n.trained and _given_means(seen.in_use(n), means)]
+        if fixed:
+            return [
+                Inspection(
+                    "noise_not_used",
+                    "sick",
+                    f"{fixed[0]} uses the means of the codes, without noise, so the KL says nothing about what is decoded",
+                    "decode mean + deviation * torch.randn_like(mean) in training",
+                )
+            ]
+    if not any(g.latent for g in seen.graphs.values()) and seen.graphs:
+        return []
+    if right is None and "twice" not in found and found:
+        return [_divergence(f"the KL that is handed over {next(iter(found))}")]
+    halved = {g.halved for g in seen.graphs.values() if g.halved is not None}
+    if (right is not None and halved == {False}) or (right is None and "twice" in found and halved == {True}):
+        return [
+            Inspection(
+                "deviation_formula",
+                "sick",
+                "the KL takes the encoder's second output for a log-variance, and the noise of the codes for a log-deviation"
+                if right is not None
+                else "the KL takes the encoder's second output for a log-deviation, and the noise of the codes for a log-variance",
+                "for a log-variance v use deviation = exp(0.5 * v) and KL = 0.5 (mean^2 + exp(v) - 1 - v)",
+            )
+        ]
+    return []
+
+
+def _given_means(calls: list[Call], means: list[Tensor]) -> bool:
+    """True if a network was called with means of codes as they are."""
+    given = [c.arguments[0].values for c in calls if c.arguments and c.codes is None]
+    exact = [
+        any(m.shape[1:] == x.shape[1:] and bool((m[: len(x)] == x[: len(m)]).all()) for m in means)
+        for x in given
+        if x.ndim == 2 and x.is_floating_point()
+    ]
+    return len(exact) >= 4 and all(exact)
+
+
+def _divergence(message: str) -> Inspection:
+    return Inspection("kl_sign", "sick", message, "use 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(1).mean()")
+
+
+FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "": lambda m, v: (m.square() + v.exp() - 1 - v).sum(),
+    "twice": lambda m, v: (m.square() + (2 * v).exp() - 1 - 2 * v).sum(),
+    "holds the means alone, not the variances: 0.5 mean^2": lambda m, v: m.square().sum(),
+    "lacks the exponential: exp(logvar) became logvar": lambda m, v: (m.square() - 1).sum(),
+    "lacks the logarithm: 0.5 (mean^2 + variance - 1)": lambda m, v: (m.square() + v.exp() - 1).sum(),
+    "lacks the square of the mean": lambda m, v: (m + v.exp() - 1 - v).sum(),
+    "holds the variances alone, not the means": lambda m, v: (v.exp() - 1 - v).sum(),
+    "has the wrong sign before the log-variance": lambda m, v: (m.square() + v.exp() - 1 + v).sum(),
+    "has the wrong sign before the mean": lambda m, v: (v.exp() - 1 - v - m.square()).sum(),
+    "takes the mean for the log-variance and the log-variance for the mean": lambda m, v: (v.square() + m.exp() - 1 - m).sum(),
+    "takes the log-variance for the variance": lambda m, v: (m.square() + v - 1 - v.abs().clamp_min(1e-9).log()).sum(),
+}
+
+
 def reductions(seen: Observed) -> list[Inspection]:
     """Find a codebook whose errors are averaged beside an error that is summed over all numbers."""
     for name, graph in seen.graphs.items():
@@ -329,5 +415,5 @@ def left_out(seen: Observed) -> list[Inspection]:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, left_out, reductions
+    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, divergences, left_out, reductions
 )  # fmt: skip

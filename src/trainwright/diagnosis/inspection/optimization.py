@@ -170,6 +170,33 @@ def rates(seen: Observed) -> list[Inspection]:
     return found
 
 
+def clipped(seen: Observed) -> list[Inspection]:
+    """Find gradients that are clipped to so small a norm that hardly anything is left of a step."""
+    found = []
+    for record in seen.optimizers:
+        limit, share = record.clipped
+        numbers = sum(p.numel() for p in record.parameters)
+        if share < 0.9 or record.rate < 1e-3 * record.highest:
+            continue
+        epsilon = record.defaults.get("eps") if "adam" in record.kind.lower() else None
+        lost = isinstance(epsilon, float) and limit / math.sqrt(max(1, numbers)) < 3 * epsilon
+        if lost or (record.updates and record.updates[-1] < 1e-7):
+            why = (
+                f"about {limit / math.sqrt(max(1, numbers)):.1g} for each weight, below the epsilon {epsilon:.1g} of {record.kind}"
+                if lost
+                else f"and a step changes the weights by {record.updates[-1]:.1g} of their norm"
+            )
+            found.append(
+                Inspection(
+                    "clipping_too_tight",
+                    "sick",
+                    f"the gradients of {held(seen, record)} are clipped to a norm of {limit:.2g} in {share:.0%} of the steps, {why}",
+                    "clip to a norm that most steps do not reach: 1 to 10",
+                )
+            )
+    return found
+
+
 def directions(seen: Observed) -> list[Inspection]:
     """Find an optimizer that is told to maximise, or whose updates go up the gradient."""
     found = []
@@ -244,6 +271,26 @@ def lost(seen: Observed) -> list[Inspection]:
     return []
 
 
+def emptied(seen: Observed) -> list[Inspection]:
+    """Find gradients that are cleared between the backward pass and the step of their own optimizer."""
+    for record in seen.optimizers:
+        newest = record.measured[-SEEN:]
+        if len(newest) < SEEN or any(s.norm != 0 for s in newest):
+            continue
+        flows = [f for f in seen.flows.get(record.key, ()) if f.newest is not None and bool(f.newest.any())]
+        if any(f.clean + f.uncleared + f.mixed >= SEEN for f in flows):
+            name = called(record)
+            return [
+                Inspection(
+                    "accumulated_gradients_cleared",
+                    "sick",
+                    f"gradients of {held(seen, record)} arrive, and are cleared before {name} steps: it never moves anything",
+                    f"call {name}.zero_grad() before the backward pass or after {name}.step(), not between the two",
+                )
+            ]
+    return []
+
+
 FLAT = frozenset(
     {
         "Relu",
@@ -260,4 +307,4 @@ FLAT = frozenset(
 )
 
 
-INSPECTIONS: tuple[Inspect, ...] = (uncleared, mixed, entangled, lost, flat, idle, stopped, rates, directions)
+INSPECTIONS: tuple[Inspect, ...] = (uncleared, mixed, entangled, lost, emptied, flat, idle, stopped, rates, clipped, directions)

@@ -1,8 +1,10 @@
 """Inspections of sampling: which weights, which statistics, which conditions, and whether a sampler inverts its noise schedule."""
 
+import itertools
 import math
 
 import torch
+from torch import nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.observer import Observed
@@ -171,6 +173,41 @@ def sampler(seen: Observed) -> list[Inspection]:
                     "check the update of sample(): the step before (t - stride, not t - 1), the order of the steps, alpha or alpha-bar",
                 )
             )
+    if seen.more.get("same_noise"):
+        found.append(
+            Inspection(
+                "noise_drawn_once",
+                "sick",
+                f"the noise in the inputs and targets of {seen.more['same_noise']} is the same in every step",
+                "draw new noise in each step: torch.randn_like(x)",
+            )
+        )
+    straight = seen.more.get("path") if not seen.more.get("same_noise") else None
+    if straight and not straight["passes"]:
+        other = straight["passes_as"]
+        name, trained = straight["network"], straight["path"]
+        if other is not None:
+            turned = other.to_data != trained.to_data
+            found.append(
+                Inspection(
+                    "prediction_type_mismatch" if not turned else "sampler_step_mismatch",
+                    "sick",
+                    f"{name} is trained to predict {trained.words} with data at time {trained.scale * trained.to_data:g}, but sample() uses "
+                    f"it as {other.words}" + (f" with data at time {other.scale * other.to_data:g}" if turned else ""),
+                    "let time run in sample() from the noise to the data of training, and add the velocity with the sign of training",
+                )
+            )
+        else:
+            found.append(
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"with exact velocities for Gaussian data, sample() returns a standard deviation of {straight['std']:.2f} instead of "
+                    f"{straight['expected_std']:.2f} and a mean of {straight['mean']:.2f} instead of {straight['expected_mean']:.2f}",
+                    "check the steps of sample(): they add up to the whole time, the time of each is given to the network, and the "
+                    "first begins with the noise of training",
+                )
+            )
     if seen.alphas is not None:
         signal = math.sqrt(float(seen.alphas[-1]))
         if signal > 0.25:
@@ -210,9 +247,116 @@ def sampler(seen: Observed) -> list[Inspection]:
                 f"divide the clean data (latents) by their standard deviation, about {scale['std']:.1f}, and multiply samples by it",
             )
         )
+    small = _small_data(seen)
+    if small is not None:
+        found.append(small)
     if any(f.cause == "schedule_begins_without_noise" and f.severity == "sick" for f in found):
         return [f for f in found if f.cause != "sampler_step_mismatch"]  # the exact denoiser divides by the same 0
     return found
 
 
-INSPECTIONS: tuple[Inspect, ...] = (averages, untrained, conditions, dependence, statistics, sampler)
+def dropping(seen: Observed) -> list[Inspection]:
+    """Find a network that is sampled in training mode although it has dropout."""
+    for network in seen.networks:
+        calls = [c for c in seen.calls if c.network is network and c.sampling]
+        if not calls or network.role == "generator" or not all(c.training for c in calls):
+            continue
+        drops = [m for m in network.module.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 and m.training]
+        if drops:
+            return [
+                Inspection(
+                    "batch_statistics_when_sampling",
+                    "suspect",
+                    f"sample() calls {network.name} in training mode, in which its dropout ({max(m.p for m in drops):g}) "
+                    "also falls on samples",
+                    f"call {network.name}.eval() in sample(), and {network.name}.train() afterwards",
+                )
+            ]
+    return []
+
+
+def undrawn(seen: Observed) -> list[Inspection]:
+    """Find samples that are all the same because nothing that the networks are given differs between them."""
+    calls = [c for c in seen.calls if c.sampling and c.arguments]
+    rows = [[a for a in c.arguments if a.values.ndim and a.shape[0] == c.arguments[0].shape[0]] for c in calls]
+    if seen.samples is None or len(seen.samples) < 8 or not calls or bool((seen.samples != seen.samples[:1]).any()):
+        return []
+    if any(len(a.values) < 4 or a.varies for each in rows for a in each) or not all(rows):
+        return []
+    name = calls[0].network.name
+    return [
+        Inspection(
+            "sampling_without_noise",
+            "sick",
+            f"all samples are the same: sample() gives {name} the same input for each of them, and draws nothing",
+            "draw noise for each sample, or draw each element from the predicted probabilities (torch.multinomial, not argmax)",
+        )
+    ]
+
+
+def hotter(seen: Observed) -> list[Inspection]:
+    """Compare the elements that a sampler draws with the probabilities that the network gave to them.
+
+    If they are drawn from these probabilities, their mean negative log-likelihood is the mean entropy.
+    """
+    for network in seen.networks:
+        calls = [c for c in seen.calls if c.network is network and c.sampling and c.arguments and c.output is not None]
+        calls = [c for c in calls if not c.arguments[0].floating and c.arguments[0].values.ndim == 2]
+        likelihoods, entropies = [], []
+        for now, after in itertools.pairwise(calls):
+            given, following, out = now.arguments[0].values, after.arguments[0].values, now.output
+            assert out is not None
+            rows = min(len(given), len(following), len(out))
+            grown = following.shape[1] == given.shape[1] + 1 and bool((following[:rows, :-1] == given[:rows]).all())
+            if not (grown or following.shape[1] == given.shape[1] == 1) or out.ndim not in (2, 3):
+                continue
+            if out.ndim == 3 and out.shape[1] != given.shape[1]:
+                continue
+            p = (out[:rows, -1] if out.ndim == 3 else out[:rows]).float().log_softmax(-1)
+            token = following[:rows, -1:].long()
+            if int(token.max()) >= p.shape[1] or int(token.min()) < 0:
+                continue
+            likelihoods.append(float(-p.gather(1, token).sum()))
+            entropies.append((float(-(p.exp() * p).sum()), rows))
+        count = sum(rows for _, rows in entropies)
+        if count < 200:
+            continue
+        drawn, expected = sum(likelihoods) / count, sum(e for e, _ in entropies) / count
+        if drawn > expected + max(0.4, 0.35 * expected):
+            return [
+                Inspection(
+                    "temperature",
+                    "sick",
+                    f"the elements that sample() draws are less likely than {network.name} says: {drawn:.2f} nats each, where "
+                    f"its probabilities have an entropy of {expected:.2f}",
+                    "draw from softmax(logits / temperature) with a temperature of at most 1, and check that logits are not scaled",
+                )
+            ]
+    return []
+
+
+def _small_data(seen: Observed) -> Inspection | None:
+    """Find data whose deviation is far below that of the noise, so that they vanish in it at the first time steps."""
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5 or seen.real is None or not network.trained:
+            continue
+        std = float(seen.real.float().std())
+        calls = [c for c in seen.in_use(network) if len(c.arguments) > 1 and c.arguments[0].shape[1:] == seen.real.shape[1:]]
+        if std >= SMALL_DATA or len(calls) < 4:
+            continue
+        rows = torch.cat([c.arguments[0].values.float().flatten(1) for c in calls])
+        if rows.shape[1] < 8 or float(rows.std()) < 3 * std or float(rows.std(1).quantile(0.05)) > 3 * std:
+            continue
+        return Inspection(
+            "latents_not_scaled",
+            "sick",
+            f"the data have a standard deviation of {std:.2g}, and the noise that {network.name} is trained with one of about 1: "
+            "at most time steps nothing of the data is left",
+            "divide the data by their standard deviation before noise is added, and multiply samples by it",
+        )
+    return None
+
+
+SMALL_DATA = 0.12  # deviation of data; images between -1 and 1 have 0.3 to 0.7
+
+INSPECTIONS: tuple[Inspect, ...] = (averages, untrained, conditions, dependence, statistics, dropping, undrawn, hotter, sampler)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, read_classes, read_tokens
+from trainwright.diagnosis.observing.calls import Call, read_classes, read_targets, read_tokens
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -23,7 +23,8 @@ def targets(seen: Observed) -> list[Inspection]:
         found: list[list[float]] = []
         for call in seen.in_use(network):
             read = read_tokens(call)
-            inputs = [a.values for a in call.arguments if not a.floating and a.values.ndim == 2]
+            given = call.arguments[:1] if call.labelled else call.arguments  # the others may be the targets
+            inputs = [a.values for a in given if not a.floating and a.values.ndim == 2]
             shares = [m for tokens in inputs if read is not None and (m := _matches(tokens, *read)) is not None]
             if shares:
                 found.append(max(shares, key=max))
@@ -209,4 +210,80 @@ def cut(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (targets, padding, masks, shuffled, own_inputs, cut)
+def bounded(seen: Observed) -> list[Inspection]:
+    """Find targets of a squared error that a bounded output cannot reach."""
+    limits = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0)}
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained:
+            continue
+        shares = []
+        for call in seen.in_use(network):
+            aim = read_targets(call, seen.scalars) if call.last in limits else None
+            if aim is not None:
+                low, high = limits[call.last]
+                shares.append(float(((aim < low - 0.1) | (aim > high + 0.1)).float().mean()))
+        if len(shares) >= LEAST and sorted(shares)[len(shares) // 2] > 0.1:
+            last = next(c.last for c in seen.in_use(network) if c.last in limits)
+            return [
+                Inspection(
+                    "output_activation",
+                    "sick",
+                    f"{network.name} ends in a {last.lower()}, between {limits[last][0]:g} and {limits[last][1]:g}, but "
+                    f"{sorted(shares)[len(shares) // 2]:.0%} of its targets lie outside",
+                    f"remove the {last.lower()} at the end of {network.name}, or scale the targets into its range",
+                )
+            ]
+    return []
+
+
+def alike(seen: Observed) -> list[Inspection]:
+    """Find targets of a squared error that are the same in every step although the inputs are not."""
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained:
+            continue
+        read = [(c, t) for c in seen.in_use(network) if c.arguments and (t := read_targets(c, seen.scalars)) is not None and t.ndim > 1]
+        read = [(c, t) for c, t in read if t.shape == read[0][1].shape and float(t.std()) > 1e-6]
+        if len({c.tick for c, _ in read}) < SAME or len({round(c.arguments[0].checksum, 4) for c, _ in read}) < SAME:
+            continue
+        size = float(read[0][1].std())
+        if max(float((t - read[0][1]).abs().mean()) for _, t in read) > 0.02 * size:
+            continue
+        timed = seen.per_sample.get(network.name, 0) > 4
+        return [
+            Inspection(
+                "noise_drawn_once" if timed else "labels_mismatched",
+                "sick",
+                f"the targets of {network.name} are the same in every step although its inputs differ",
+                "draw new noise in each step: torch.randn_like(x)"
+                if timed
+                else "take the targets of the same rows as the inputs, in each step",
+            )
+        ]
+    return []
+
+
+SAME = 6  # steps
+
+
+def constant(seen: Observed) -> list[Inspection]:
+    """Find outputs that are one number whatever the input, by the construction of the last layers."""
+    for network in seen.networks:
+        calls = [c for c in seen.in_use(network) if c.graph and c.arguments and c.output is not None]
+        calls = [c for c in calls if c.arguments[0].varies and c.output is not None and c.output.numel() >= 4]
+        if not network.trained or len(calls) < 2 * LEAST:
+            continue
+        values = {float(x) for c in calls if c.output is not None for x in (c.output.float().min(), c.output.float().max())}
+        if len(values) != 1 or {c.last for c in calls} != {"Softmax"}:
+            continue
+        return [
+            Inspection(
+                "output_activation",
+                "sick",
+                f"every output of {network.name} is {values.pop():g}: it ends in a softmax over a single number",
+                f"end {network.name} in a sigmoid, or in no activation and use a loss of logits",
+            )
+        ]
+    return []
+
+
+INSPECTIONS: tuple[Inspect, ...] = (constant, bounded, alike, targets, padding, masks, shuffled, own_inputs, cut)

@@ -29,6 +29,17 @@ def sizes(seen: Observed) -> list[Inspection]:
                     "let the warm-up end within the first tenth of the run: count it in the unit in which the schedule is stepped",
                 )
             ]
+        many = sum(p.numel() for p in record.parameters) >= 1000
+        if "adam" in record.kind.lower() and record.rate >= FAST and many:
+            return [
+                Inspection(
+                    "lr_too_high",
+                    "sick" if record.rate >= 4 * FAST else "suspect",
+                    f"the learning rate of {called(record)} is {record.rate:.2g}; {record.kind} moves each weight by about that "
+                    "much in each step, and 1e-4 to 1e-2 is usual",
+                    f"lower the learning rate of {called(record)} to 1e-3",
+                )
+            ]
         few = sum(p.numel() for p in record.parameters) < 1000 or record.kind.startswith("SGD")  # may move far and well
         if record.first_update > (2 * DESTROYED if few else DESTROYED) and record.steps >= 20:
             return [
@@ -54,7 +65,35 @@ def sizes(seen: Observed) -> list[Inspection]:
 
 
 DESTROYED = 0.5  # the same for a first step that leaves nothing of the initialisation; 0.02 at Adam's usual rate
+FAST = 0.05  # learning rate of Adam
 TOO_LARGE = 0.1  # norm of an update over that of the weights
+
+
+def beginnings(seen: Observed) -> list[Inspection]:
+    """Find initial weights so large that outputs are saturated, or all of which are 0."""
+    for result in seen.more.get("initial") or ():
+        ordered = sorted(result["sizes"])
+        if ordered[-1] < 1e-8:
+            what = f"all weights of {result['network']} are 0 at the beginning, so that all its units learn the same or nothing"
+        elif ordered[len(ordered) // 2] > INITIAL:
+            what = (
+                f"the initial weights of {result['network']} have about {ordered[len(ordered) // 2]:.0f} times the deviation "
+                "1 / sqrt(inputs of a unit), so that its outputs are huge or saturated"
+            )
+        else:
+            continue
+        return [
+            Inspection(
+                "initialization",
+                "sick",
+                what,
+                "leave the initialisation of PyTorch as it is, or draw weights with a deviation of 0.02 (DCGAN) or by He's rule",
+            )
+        ]
+    return []
+
+
+INITIAL = 6.0  # He's initialisation has 1.4
 
 
 def forgotten(seen: Observed) -> list[Inspection]:
@@ -444,6 +483,7 @@ INSPECTIONS: tuple[Inspect, ...] = (
     codes,
     duplicates,
     half,
+    beginnings,
     sizes,
     modes,
     both_modes,

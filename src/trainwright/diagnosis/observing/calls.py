@@ -2,14 +2,14 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.graph import operation
+from trainwright.diagnosis.observing.graph import last_operation
 from trainwright.diagnosis.observing.networks import Network, storage
 
 Source = Literal["data", "generated", "attached", "penalty"]
@@ -60,7 +60,7 @@ class Call:
         training: mode of the module.
         source: of the first argument: real data (or anything that did not come from another network), the detached output of a
             network, an output that is still attached to its network, or an input whose gradient is asked for.
-        last: the operation that produced the output, such as ``Tanh``; empty without a graph.
+        last: the operation that produced the output, such as ``Tanh``, views ignored; empty without a graph.
         pulled: sum over the batch of the gradient's sign at the output, between -1 and 1, by the optimizer that stepped next.
     """
 
@@ -81,11 +81,26 @@ class Call:
     gradients: list[Tensor] = field(default_factory=list)
     gradient: Tensor | None = None  # newest gradient at the output, at most ROWS rows
     gradient_numel: int = 0
+    error: float = 0.0  # the mean squared error that would have the gradient
     turn: int = 0
     length: int = 0  # tokens of a sample, if real holds tokens
     labelled: bool = False  # it returns a loss too, so that labels may be among its arguments
     opposed: bool = False  # two backward passes before one step sent gradients of opposite signs
+    codes: tuple[Tensor, Tensor] | None = None  # two outputs of the same form (n, z), such as mean and log-variance
     pulled: dict[int, float] = field(default_factory=dict)
+
+
+def read_targets(call: Call, scalars: Mapping[int, Sequence[float]]) -> Tensor | None:
+    """Return targets in the form of the output, read off the gradient of a mean squared error.
+
+    Only where the error that follows from the gradient is one of the losses that were handed over in the same turn.
+    """
+    gradient, output = call.gradient, call.output
+    if gradient is None or output is None or gradient.shape != output.shape or not call.error:
+        return None
+    if not any(abs(v - call.error) < 0.02 * call.error for v in scalars.get(call.turn, ())):
+        return None
+    return output.float() - gradient.float() * (call.gradient_numel / 2)
 
 
 def read_classes(call: Call) -> Tensor | None:
@@ -210,6 +225,7 @@ class CallObserver:
                 if size > 0:
                     call.pulled[optimizer] = float(flat.sum()) / size
                 call.gradient, call.gradient_numel = self._part(call.network, gradient), gradient.numel()
+                call.error = float(flat.square().mean()) * gradient.numel() ** 2 / 4
             call.gradients = []
 
     def tidy(self) -> None:
@@ -277,10 +293,13 @@ class CallObserver:
         call = Call(
             network, tick, self.sampling, module.training, arguments, None if main is None else self._part(network, main),
             storage(main) if main is not None else 0, source,
-            operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
+            last_operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
             main is not None and main.requires_grad, carried, _template(args, kwargs),
-            turn=self.turn, length=self.length, labelled=isinstance(logits, Tensor),
+            turn=self.turn, length=self.length,
+            labelled=isinstance(logits, Tensor) or (len(outputs) > 1 and any(not o.ndim for o in outputs[1:])),
         )  # fmt: skip
+        if not self.sampling:
+            call.codes = _codes(outputs)
         self.calls.append(call)
         if main is not None and not self.sampling:
             self._outputs[storage(main)] = (tick, network, main.detach())
@@ -289,6 +308,17 @@ class CallObserver:
             if main.requires_grad and main.is_floating_point():
                 self._pending.append(call)
                 main.register_hook(_keep(call))
+
+
+def _codes(outputs: list[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return the last two outputs if they are alike, (n, z), or the halves of a single one, (n, 2 z)."""
+    flat = [o for o in outputs if o.ndim == 2 and o.is_floating_point() and o.grad_fn is not None and 4 <= o.numel() <= MOST_VALUES]
+    if len(flat) >= 2 and flat[-1].shape == flat[-2].shape:
+        return flat[-2].detach().clone(), flat[-1].detach().clone()
+    if len(outputs) == len(flat) == 1 and flat[0].shape[1] % 2 == 0:
+        mean, other = flat[0].detach().clone().chunk(2, 1)
+        return mean, other
+    return None
 
 
 def _template(args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]] | None:

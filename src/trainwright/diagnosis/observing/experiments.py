@@ -21,13 +21,15 @@ MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 
 def test_structure(observer: Observer) -> None:
     """Repeat calls of the networks with other neighbours in the batch, another future, and other parts of the input."""
-    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": []}
+    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": [], "draws": []}
     for network in observer.networks:
         used = [c for c in _repeatable(observer, network) if not c.sampling]
         if used and network.trained:
             found["neighbours"].append(replay.test_neighbours(network, used[-1]))
             found["future"].append(replay.test_future(network, used[-1]))
             found["parts"].append(replay.test_parts(network, used[-1]))
+        if used and network.trained and used[-1].codes is not None and used[-1].training:
+            found["draws"].append(replay.test_draws(network, used[-1]))
     observer.seen |= found
 
 
@@ -78,15 +80,25 @@ def try_sampler(
         seen["noised_std"] = {"network": network.name, "std": std}
     if observer.alphas is None:
         observer.alphas = sampler.find_alphas(sampler.scopes_of(sample, frame))
-    if observer.alphas is None or not affordable or not noised or noised[0].shape[1:] != real.shape[1:]:
+    if not affordable or not noised or noised[0].shape[1:] != real.shape[1:]:
         return
     low, high = float(real.min()), float(real.max())
-    prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
+    path = prediction = None
+    if observer.alphas is not None:
+        prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
     if prediction is None:
+        path = sampler.infer_path(calls, observer.scalars, low, high)
+    if prediction is None and path is None:
         return
+    if path is not None:
+        seen["same_noise"] = network.name if sampler.draws_same_noise(calls, observer.scalars, path) else None
     if observer.average is not None and observer.average.network.name in observer.per_sample:
         network = observer.average.network
     with torch.no_grad():
+        if path is not None:
+            seen["path"] = sampler.test_path(sample, network, path, low, high, real[0].numel())
+            return
+        assert observer.alphas is not None and prediction is not None
         seen["sampler"] = sampler.test_sampler(sample, network, observer.alphas, prediction, low, high, real[0].numel())
 
 

@@ -77,6 +77,7 @@ class LossGraph:
         logged: operations whose results a logarithm is taken of, sums and clamping ignored.
         latent: operations that produced mean and log-variance where noise is drawn as mean + deviation * noise; None elsewhere, and
             an empty name for a deviation that is not the exponential of anything.
+        halved: whether what the deviation of a code is the exponential of was multiplied (by a half, as for log-variances) before.
         passed: ids of parameters below terms of the loss that a backward pass has gone through.
         waiting: the same for terms that no backward pass has gone through.
     """
@@ -93,6 +94,7 @@ class LossGraph:
     relaid: Relaid | None = None
     latent: tuple[str, str] | None = None
     logged: frozenset[str] = frozenset()
+    halved: bool | None = None
     passed: frozenset[int] = frozenset()
     waiting: frozenset[int] = frozenset()
 
@@ -105,7 +107,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
     operations: set[str] = set()
     criteria: list[Criterion] = []
     logged: set[str] = set()
-    broadcast = relaid = latent = None
+    broadcast = relaid = latent = halved = None
     batch = 0
     for node in _nodes(loss.grad_fn):
         variable = getattr(node, "variable", None)
@@ -135,7 +137,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
                 below = _behind(below)
             logged.add(operation(below) if below is not None else "")
         if latent is None and name == "Add":
-            latent = _latent(node)
+            latent, halved = _latent(node)
     head, repeated, terms = _head(loss.grad_fn)
     broadcast = broadcast or repeated
     passed, waiting = _parts(terms)
@@ -155,6 +157,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         relaid,
         latent,
         frozenset(logged),
+        halved,
         passed,
         waiting,
     )
@@ -167,6 +170,12 @@ def operation(node: Any) -> str:
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name
+
+
+def last_operation(node: Any) -> str:
+    """Return the name of the last operation that computed something, views ignored."""
+    below = node if operation(node) not in VIEWS else _under_views(node)
+    return operation(below if below is not None else node)
 
 
 def _nodes(root: Any) -> Iterator[Any]:
@@ -297,30 +306,36 @@ def relaid(before: tuple[int, ...], after: tuple[int, ...]) -> Relaid | None:
     return Relaid(before, after, "batch" if max(rows) % min(rows) else "axes")
 
 
-def _latent(node: Any) -> tuple[str, str] | None:
-    """Return the operations behind mean and log-variance, if a node adds noise that was scaled by a learned deviation."""
+def _latent(node: Any) -> tuple[tuple[str, str] | None, bool | None]:
+    """Return the operations behind mean and log-variance, if a node adds noise that was scaled by a learned deviation.
+
+    And whether something was multiplied or divided before the exponential.
+    """
     parents = [parent for parent, _ in node.next_functions]
     if len(parents) != 2 or None in parents:
-        return None
+        return None, None
     for mean, scaled in (parents, parents[::-1]):
         if operation(scaled) != "Mul":
             continue
         factors = [parent for parent, _ in scaled.next_functions]
         learned = [f for f in factors if f is not None and getattr(f, "variable", None) is None]
         if len(learned) < sum(f is not None for f in factors):
-            return ("", FIXED) if learned and operation(learned[0]) in ("Exp", "Sqrt") else None
+            return (("", FIXED) if learned and operation(learned[0]) in ("Exp", "Sqrt") else None), None
         if len(factors) != 2 or len(learned) != 1 or operation(learned[0]) not in ("Exp", "Sqrt", "Softplus"):
             continue
         deviation: Any = learned[0]
-        below = _behind(deviation)
+        below, halved = _behind(deviation), False
         while below is not None and operation(below) in ("Mul", "Div", "Exp"):
+            halved = True
             below = _behind(below)
         source = mean if operation(mean) not in VIEWS else _under_views(mean)
-        return (
+        by_exp = operation(deviation) == "Exp"
+        names = (
             operation(source) if source is not None else "",
-            operation(below) if below is not None and operation(deviation) == "Exp" else "",
+            operation(below) if below is not None and by_exp else "",
         )
-    return None
+        return names, halved if by_exp else None
+    return None, None
 
 
 def _behind(node: Any) -> Any:

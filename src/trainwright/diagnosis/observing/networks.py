@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -76,7 +77,9 @@ def _name(found: dict[int, str], name: str, value: Any) -> None:
         return
     kind = type(value)
     if issubclass(kind, nn.Module | torch.optim.Optimizer):
-        found.setdefault(id(value), name)
+        known = found.setdefault(id(value), name)
+        if role_of(known) == "model" != role_of(name) and issubclass(kind, nn.Module):
+            found[id(value)] = name  # of two names of one network, the one that tells what it is
     if issubclass(kind, nn.Module):
         for child, module in value._modules.items():
             if module is not None and not child.isdigit():
@@ -222,6 +225,24 @@ def is_framework(module: nn.Module) -> bool:
     if type(module).forward is nn.Module.forward:
         return True
     return any(c.__name__ in ("LightningModule", "_FabricModule") for c in type(module).__mro__)
+
+
+def initial_weights(network: Network) -> dict[str, Any] | None:
+    """Return the sizes of a network's weights: of linear and convolutional layers, times the root of the inputs of a unit.
+
+    That is 1.4 for He's initialisation and 0.6 for PyTorch's. Layers with a parametrization are left out.
+    """
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    sizes = []
+    with torch.no_grad():
+        for module in network.module.modules():
+            if type(module) not in kinds or not isinstance(module.weight, nn.Parameter) or module.weight.numel() < 16:
+                continue
+            turned = "Transpose" in type(module).__name__
+            inputs = module.weight[:, :1] if turned else module.weight[:1]
+            strided = math.prod(module.stride) if turned else 1
+            sizes.append(float(module.weight.float().std()) * math.sqrt(inputs.numel() / strided))
+    return {"network": network.name, "sizes": sizes} if len(sizes) > 1 else None
 
 
 def storage(tensor: Tensor) -> int:

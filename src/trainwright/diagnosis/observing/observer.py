@@ -21,6 +21,7 @@ from trainwright.diagnosis.observing.graph import LossGraph, read_graph
 from trainwright.diagnosis.observing.networks import (
     Network,
     find_networks,
+    initial_weights,
     is_framework,
     living,
     names_in,
@@ -32,6 +33,7 @@ from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerOb
 
 WINDOW = 8  # calls of the watch during which calls of networks are observed, at the beginning
 AGAIN = 3  # the same, around each probe
+KEPT_TURNS = 64  # turns whose losses are kept
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
 READ_AT = (2, 12)  # steps of an optimizer before which losses of the calling functions are read
@@ -91,6 +93,7 @@ class Observed:
     samples: Tensor | None = None
     alphas: Tensor | None = None
     changed: frozenset[int] = frozenset()
+    scalars: Mapping[int, Sequence[float]] = field(default_factory=dict)  # losses of the turns in which calls are observed
     more: dict[str, Any] = field(default_factory=dict)
 
     def of(self, role: str) -> list[Network]:
@@ -246,13 +249,14 @@ class Observer:
                     "step": step,
                 }
             if self.watched == 1:
+                self.seen["initial"] = [r for n in self.networks if n.trained and (r := initial_weights(n)) is not None]
                 self._open(WINDOW)
             elif self.calls.is_open and self.watched >= self._until:
                 self.calls.close()
                 self.optimizers.listening = False
             if self.calls.is_open:
                 self.calls.tidy()
-                self._scalars = {k: v for k, v in self._scalars.items() if self.watched - k < AGAIN + 1}
+                self._scalars = dict(list(self._scalars.items())[-KEPT_TURNS:])
                 self._scalars[self.watched - 1] = [
                     float(v.detach()) if isinstance(v, Tensor) else float(v)
                     for v in losses.values()
@@ -375,6 +379,11 @@ class Observer:
         called = {id(c.network) for c in self.calls.calls}
         return [n for n in self.networks if n.trained or id(n) in called or self.per_sample.get(n.name)]
 
+    @property
+    def scalars(self) -> Mapping[int, Sequence[float]]:
+        """Losses that were handed over in the turns in which calls were observed."""
+        return self._scalars
+
     def baseline(self) -> tuple[float, str] | None:
         """Return the error beside that of the best constant prediction (see :mod:`~trainwright.diagnosis.observing.errors`)."""
         return errors.baseline(self.calls.calls, self._scalars)
@@ -444,6 +453,7 @@ class Observer:
             total=self.total,
             alphas=self.alphas,
             changed=frozenset(self._changed),
+            scalars=self._scalars,
             more=self.seen,
             **more,
         )

@@ -140,6 +140,21 @@ def test_modes(network: Network, call: Call) -> dict[str, Any] | None:
     return {"network": network.name, "difference": difference, "sampled": "training" if call.training else "evaluation"}
 
 
+def test_draws(network: Network, call: Call) -> dict[str, Any] | None:
+    """Call a network twice with the same input in training mode: does anything in it draw random numbers?"""
+    if call.output is None or call.codes is None or call.output.shape[1:] == call.codes[0].shape[1:]:
+        return None  # an encoder, whose codes are drawn outside
+    copied = _copy(network)
+    if copied is None:
+        return None
+    values, _ = _batch(call)
+    with _quiet():
+        torch.manual_seed(0)
+        first = _run(copied.train(), call, values).float()
+        second = _run(copied, call, values).float()
+    return {"network": network.name, "draws": bool((first != second).any())}
+
+
 def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
     """Compare the output for the last rows with that for the same rows after others, in evaluation mode.
 
@@ -179,6 +194,8 @@ def test_future(network: Network, call: Call) -> dict[str, Any] | None:
         return None
     found: list[dict[str, Any]] = []
     for place, each in enumerate(per_row):
+        if place and call.labelled and not values[place].is_floating_point():
+            continue  # targets
         result = (
             _change_last(copied, call, values, place) if each and _is_sequence(values[place], call.output) else None
         )

@@ -6,7 +6,8 @@ m + sqrt(a) s^2 / (a s^2 + 1 - a) (x_t - sqrt(a) m). Those of e and of v = sqrt(
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call
+from trainwright.diagnosis.observing.calls import Call, read_targets
 from trainwright.diagnosis.observing.networks import Network
 
 Prediction = Literal["noise", "clean", "velocity"]
@@ -146,6 +147,146 @@ def infer_prediction(calls: list[Call], alphas: Tensor, low: float, high: float)
     return sure[0] if sure else None
 
 
+Exact = Callable[[Tensor, Tensor], "Tensor | None"]  # the best prediction for noisy data (n, ...) at times; None if not understood
+
+
+def exact_of_schedule(alphas: Tensor, kind: Prediction, mean: float, std: float) -> Exact:
+    """Return the best prediction for data of a mean and a deviation under a schedule alpha-bar."""
+
+    def exact(x: Tensor, times: Tensor) -> Tensor | None:
+        index = time_index(times, len(alphas))
+        if index is None:
+            return None
+        a = alphas.to(x.device)[index.to(x.device)].clamp(max=1 - 1e-6).reshape(-1, *[1] * (x.ndim - 1))
+        clean = mean + a.sqrt() * std**2 / (a * std**2 + 1 - a) * (x - a.sqrt() * mean)
+        noise = (x - a.sqrt() * clean) / (1 - a).sqrt()
+        return {"noise": noise, "clean": clean, "velocity": a.sqrt() * noise - (1 - a).sqrt() * clean}[kind]
+
+    return exact
+
+
+def exact_of_path(path: "Path", mean: float, std: float) -> Exact:
+    """Return the best velocity for data of a mean and a deviation on the straight path between noise and data."""
+
+    def exact(x: Tensor, times: Tensor) -> Tensor | None:
+        t = (times.detach().float() / path.scale).to(x.device)
+        if t.numel() not in (1, len(x)) or float(t.min()) < -0.05 or float(t.max()) > 1.05:
+            return None
+        t = t.reshape(-1, *[1] * (x.ndim - 1)).clamp(1e-4, 1 - 1e-4)
+        a = t if path.to_data else 1 - t
+        clean = mean + a * std**2 / ((a * std) ** 2 + (1 - a) ** 2) * (x - a * mean)
+        noise = (x - a * clean) / (1 - a)
+        return {"clean": clean, "noise": noise, "velocity": (clean - noise) * path.sign}[path.kind]
+
+    return exact
+
+
+@dataclass(frozen=True)
+class Path:
+    """Straight path x = a data + (1 - a) noise of flow matching (Lipman et al. 2023, Liu et al. 2023).
+
+    Attributes:
+        to_data: True if a is the time, so that time 1 is the data; False if a is 1 - time.
+        sign: 1 if the network is trained to predict data - noise, -1 for noise - data.
+        scale: largest time.
+        kind: what is predicted.
+    """
+
+    to_data: bool
+    sign: int
+    scale: float
+    kind: Prediction = "velocity"
+
+    @property
+    def words(self) -> str:
+        """What is predicted, in words."""
+        if self.kind != "velocity":
+            return "the clean data" if self.kind == "clean" else "the noise"
+        return "data - noise" if self.sign > 0 else "noise - data"
+
+
+def infer_path(calls: list[Call], scalars: Mapping[int, Sequence[float]], low: float, high: float) -> Path | None:
+    """Infer the path of flow matching from inputs, times and targets; None for anything else.
+
+    The targets follow from the gradient of a mean squared error. On the path of one convention, x and the target give noise of mean 0
+    and deviation 1, and data in their range.
+    """
+    known = []
+    for call in calls:
+        target = read_targets(call, scalars)
+        if target is None or len(call.arguments) < 2 or call.arguments[0].shape[1:] != target.shape[1:]:
+            continue
+        x, t = call.arguments[0].values.float(), call.arguments[1].values.float().flatten()
+        rows = min(len(x), len(target), len(t))
+        if len(t) in (rows, call.arguments[0].shape[0]) and rows:
+            known.append((x[:rows].cpu(), t[:rows].cpu(), target[:rows].cpu()))
+    if len(known) < 3:
+        return None
+    times = torch.cat([t for _, t, _ in known])
+    largest = float(times.max())
+    scale = next((s for s in (1.0, 100.0, 1000.0) if 0.8 * s < largest <= s), None)
+    if scale is None or float(times.min()) < 0 or len(times.unique()) < 8:
+        return None
+    width, votes = high - low, {}
+    tried = [(d, s, "velocity") for d in (True, False) for s in (1, -1)] + [(d, 1, k) for d in (True, False) for k in ("clean", "noise")]
+    for to_data, sign, kind in tried:
+        noise, outside = [], []
+        for x, t, target in known:
+            a = (t / scale).reshape(-1, *[1] * (x.ndim - 1))
+            a = a if to_data else 1 - a
+            if kind == "velocity":
+                clean, drawn = x + (1 - a) * sign * target, x - a * sign * target
+            elif kind == "clean":
+                clean, drawn = target, (x - a * target) / (1 - a).clamp_min(0.05)
+            else:
+                clean, drawn = (x - (1 - a) * target) / a.clamp_min(0.05), target
+            inner = ((a > 0.1) & (a < 0.9)).expand_as(x)
+            noise.append(drawn[inner])
+            clean = clean[inner]
+            outside.append(float(((clean < low - 0.05 * width) | (clean > high + 0.05 * width)).float().mean()))
+        drawn = torch.cat(noise)
+        votes[Path(to_data, sign, scale, kind)] = abs(float(drawn.std()) - 1) + abs(float(drawn.mean())) + max(outside)
+    first, second = sorted(votes, key=lambda k: votes[k])[:2]
+    return first if votes[first] < 0.15 and votes[second] > votes[first] + 0.1 else None
+
+
+def draws_same_noise(calls: list[Call], scalars: Mapping[int, Sequence[float]], path: Path) -> bool:
+    """True if the noise that inputs and targets imply is the same in every step."""
+    known = []
+    for call in calls:
+        target = read_targets(call, scalars)
+        if target is None or path.kind != "velocity" or len(call.arguments) < 2:
+            continue
+        x, t = call.arguments[0].values.float(), call.arguments[1].values.float().flatten() / path.scale
+        if len(x) == len(target) == len(t):
+            a = t.reshape(-1, *[1] * (x.ndim - 1))
+            known.append(x - (a if path.to_data else 1 - a) * path.sign * target)
+    return len(known) >= 6 and all(k.shape == known[0].shape and float((k - known[0]).abs().mean()) < 0.02 for k in known)
+
+
+def test_path(
+    sample: Callable[[int], Any], network: Network, path: Path, low: float, high: float, elements: int = VALUES
+) -> dict[str, Any]:
+    """Draw samples with the network's output replaced by exact velocities; as :func:`test_sampler`."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    drawn = DRAWN if elements >= VALUES else 6 * DRAWN
+    mean, std = middle + 0.3 * half, 0.25 * half
+    found = {"network": network.name, "path": path, "expected_mean": mean, "expected_std": std, "passes": True, "passes_as": None}
+    others = [Path(d, s, path.scale) for d in (path.to_data, not path.to_data) for s in (1, -1)]
+    for tried in (path, *(o for o in others if o != path)):
+        result = _draw(sample, drawn, network.module, exact_of_path(tried, mean, std))
+        if result is None:
+            return found
+        passes = abs(result[0] - mean) < 0.6 * std and 0.5 < result[1] / std < 1.7
+        if tried is path:
+            found |= {"mean": result[0], "std": result[1], "passes": passes}
+            if passes:
+                return found
+        elif passes:
+            return found | {"passes_as": tried}
+    return found
+
+
 def test_sampler(
     sample: Callable[[int], Any],
     network: Network,
@@ -180,7 +321,7 @@ def test_sampler(
         "passes_as": None,
     }
     for kind in (prediction, *(k for k in TYPES if k != prediction)):
-        result = _draw(sample, drawn, network.module, alphas, kind, mean, std)
+        result = _draw(sample, drawn, network.module, exact_of_schedule(alphas, kind, mean, std))
         if result is None:
             return found | {"prediction": None, "passes": True}
         passes = abs(result[0] - mean) < 0.6 * std and 0.5 < result[1] / std < 1.7
@@ -188,48 +329,38 @@ def test_sampler(
             found |= {"mean": result[0], "std": result[1], "passes": passes}
             if passes:
                 narrow = NARROW * half
-                left = _draw(sample, drawn, network.module, alphas, kind, mean, narrow)
+                left = _draw(sample, drawn, network.module, exact_of_schedule(alphas, kind, mean, narrow))
                 if left is not None and left[1] > 1.5 * narrow:
                     found |= {"mean": left[0], "std": left[1], "expected_std": narrow, "passes": False}
                 return found
         elif passes:
-            return found | {"passes_as": kind}
+            left = _draw(sample, drawn, network.module, exact_of_schedule(alphas, kind, mean, NARROW * half))
+            if left is not None and left[1] < 1.5 * NARROW * half:
+                return found | {"passes_as": kind}
     return found
 
 
-def _draw(
-    sample: Callable[[int], Any],
-    count: int,
-    module: nn.Module,
-    alphas: Tensor,
-    kind: Prediction,
-    mean: float,
-    std: float,
-) -> tuple[float, float] | None:
+def _draw(sample: Callable[[int], Any], count: int, module: nn.Module, exact: Exact) -> tuple[float, float] | None:
+    """Return mean and deviation of samples drawn with exact predictions; None if the calls of the network are not understood."""
     understood = [True]
 
-    def exact(_: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> Any:
+    def replace(_: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> Any:
         values = [*args, *kwargs.values()]
         tensors = [v for v in values if isinstance(v, Tensor)]
         result = output if isinstance(output, Tensor) else getattr(output, "sample", None)
         if len(tensors) < 2 or not isinstance(result, Tensor) or result.shape != tensors[0].shape:
             understood[0] = False
             return None
-        x, t = tensors[0].float(), tensors[1]
-        index = time_index(t, len(alphas))
-        if index is None:
+        value = exact(tensors[0].float(), tensors[1])
+        if value is None:
             understood[0] = False
             return None
-        a = alphas.to(x.device)[index.to(x.device)].clamp(max=1 - 1e-6).reshape(-1, *[1] * (x.ndim - 1))
-        clean = mean + a.sqrt() * std**2 / (a * std**2 + 1 - a) * (x - a.sqrt() * mean)
-        noise = (x - a.sqrt() * clean) / (1 - a).sqrt()
-        value = {"noise": noise, "clean": clean, "velocity": a.sqrt() * noise - (1 - a).sqrt() * clean}[kind]
         if isinstance(output, Tensor):
             return value.to(output.dtype)
         output.sample = value.to(result.dtype)
         return output
 
-    handle = module.register_forward_hook(exact, with_kwargs=True)
+    handle = module.register_forward_hook(replace, with_kwargs=True)
     try:
         drawn = torch.as_tensor(sample(count)).detach().float()
     finally:

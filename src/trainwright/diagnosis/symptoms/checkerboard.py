@@ -37,6 +37,7 @@ BOUNDS = {
         "ours",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
+    "young": Bound(1000, "steps before which a grid is a suspicion: young generators lose it by themselves", "ours, measured"),
 }
 
 
@@ -58,7 +59,7 @@ def detect(h: History) -> Judgement:
     newest = float(np.median(lattice.values[-int(BOUNDS["readings"].value) :]))
     return observation(
         stretch,
-        "sick" if newest > BOUNDS["lattice_sick"].value else "suspect",
+        "sick" if newest > BOUNDS["lattice_sick"].value and h.now >= BOUNDS["young"].value else "suspect",
         evidence(
             "samples/nyquist_ratio",
             peaks,
