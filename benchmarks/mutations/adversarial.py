@@ -194,8 +194,8 @@ class WGANTrainer:
         self.G = generator(width=16)
         self.D = discriminator(norm=fault == "batch_norm", last=nn.Sigmoid() if fault == "sigmoid" else None, width=16)
         lr = 3e-2 if fault == "lr_high" else 5e-4
-        self.G_opt = torch.optim.Adam(self.G.parameters(), lr=lr, betas=(0, 0.9))
-        self.D_opt = torch.optim.Adam(self.D.parameters(), lr=lr, betas=(0, 0.9))
+        self.G_opt = torch.optim.Adam(self.G.parameters(), lr=lr, betas=(0.0, 0.9))
+        self.D_opt = torch.optim.Adam(self.D.parameters(), lr=lr, betas=(0.0, 0.9))
         self.losses: dict[str, list[float]] = {"G": [], "D": [], "GP": [], "gradient_norm": []}
         self.num_steps = 0
         self.gp_weight = {"penalty_tiny": 1e-4, "penalty_huge": 1e5}.get(fault, 10.0)

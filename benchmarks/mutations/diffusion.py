@@ -187,10 +187,18 @@ WRAPPED: dict[str, tuple[str, ...]] = {
 class GaussianDiffusion(nn.Module):
     """Model and schedule; forward() returns the loss of a batch of images in 0..1."""
 
-    def __init__(self, model: nn.Module, image_size: int, fault: str, objective: str = "pred_v", timesteps: int = 200) -> None:
+    def __init__(
+        self, model: nn.Module, image_size: int, fault: str, objective: str = "pred_v", timesteps: int = 200
+    ) -> None:
         """Make the schedule."""
         super().__init__()
-        self.model, self.image_size, self.fault, self.objective, self.num_timesteps = model, image_size, fault, objective, timesteps
+        self.model, self.image_size, self.fault, self.objective, self.num_timesteps = (
+            model,
+            image_size,
+            fault,
+            objective,
+            timesteps,
+        )
         s = torch.linspace(0, timesteps, timesteps + 1) / timesteps
         products = torch.cos((s + 0.008) / 1.008 * math.pi * 0.5) ** 2
         betas = (1 - products[1:] / products[:-1]).clamp(0, 0.999)
@@ -328,7 +336,9 @@ class Velocity(nn.Module):
     def __init__(self, h: int = 96) -> None:
         """Make the layers."""
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(3, h), nn.ELU(), nn.Linear(h, h), nn.ELU(), nn.Linear(h, h), nn.ELU(), nn.Linear(h, 2))
+        self.net = nn.Sequential(
+            nn.Linear(3, h), nn.ELU(), nn.Linear(h, h), nn.ELU(), nn.Linear(h, h), nn.ELU(), nn.Linear(h, 2)
+        )
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Return velocities."""
@@ -340,7 +350,9 @@ def flow(fault: str) -> Watch:
     torch.manual_seed(0)
     angle = math.pi * torch.rand(2000)
     side = (torch.rand(2000) > 0.5).float()
-    moons = torch.stack([torch.cos(angle) * (1 - 2 * side) + side - 0.5, torch.sin(angle) * (1 - 2 * side) + 0.5 * side - 0.25], 1)
+    moons = torch.stack(
+        [torch.cos(angle) * (1 - 2 * side) + side - 0.5, torch.sin(angle) * (1 - 2 * side) + 0.5 * side - 0.25], 1
+    )
     data = moons * 1.5 + 0.05 * torch.randn(2000, 2)
     if fault == "data_unscaled":
         data = data * 200

@@ -38,7 +38,8 @@ def judge(name: str, fault: str) -> dict[str, Any]:
         "alarms": [{"symptom": d.symptom.name, "severity": d.observation.severity,
                     "causes": [c.cause.name for c in d.causes[:5]], "evidence": str(d.observation.evidence)[:300]}
                    for d in found.alarms],
-        "looks": [(s, v) for s, v, _ in watch.verdicts], "sick": sorted({str(a) for _, v, a in watch.verdicts if v == "sick"})[:4], "seconds": time.process_time() - begin,
+        "looks": [(s, v) for s, v, _ in watch.verdicts],
+        "sick": sorted({str(a) for _, v, a in watch.verdicts if v == "sick"})[:4], "seconds": time.process_time() - begin,
     }  # fmt: skip
 
 
@@ -75,15 +76,25 @@ def main() -> None:
     if args.fault is not None:
         print(json.dumps(judge(args.loop[0], args.fault)))
         return
-    jobs = [(name, fault) for name, (_, faults) in loops().items() if not args.loop or name in args.loop for fault in ("", *faults)]
-    truths = {(name, fault): truth for name, (_, faults) in loops().items() for fault, truth in {"": (), **faults}.items()}
+    jobs = [
+        (name, fault)
+        for name, (_, faults) in loops().items()
+        if not args.loop or name in args.loop
+        for fault in ("", *faults)
+    ]
+    truths = {
+        (name, fault): truth for name, (_, faults) in loops().items() for fault, truth in {"": (), **faults}.items()
+    }
     with ThreadPoolExecutor(args.workers) as pool, args.out.open("a") as out:
         for row in pool.map(lambda job: _one(*job), jobs):
             out.write(json.dumps(row) + "\n")
             out.flush()
             said = [(a["symptom"], a["causes"][:2]) for a in row["alarms"]]
             where = truths[row["loop"], row["fault"]]
-            print(f"{right(row, where):12} {row['loop']}/{row['fault'] or 'sound'} [{row['verdict']}] {row.get('kind', '')} {said} (truth {where[:2]})", flush=True)
+            print(
+                f"{right(row, where):12} {row['loop']}/{row['fault'] or 'sound'} [{row['verdict']}] {said} (truth {where[:2]})",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ class GPT(nn.Module):
         super().__init__()
         self.fault = fault
         self.tok_emb, self.pos_emb = nn.Embedding(vocab, width), nn.Embedding(length, width)
-        layer = nn.TransformerEncoderLayer(width, 4, 96, dropout=0.3 if fault == "sampled_with_dropout" else 0.0, batch_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 96, dropout=0.3 if fault == "sampled_with_dropout" else 0.0, batch_first=True
+        )
         if fault == "batch_and_time_swapped":
             layer = nn.TransformerEncoderLayer(width, 4, 96, dropout=0.0)
         self.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
@@ -74,7 +76,11 @@ def letters(fault: str) -> Watch:
     ids = torch.cat([torch.ones(len(ids), 1, dtype=torch.long), ids], 1)
     model = GPT(len(alphabet), length + 1, fault)
     lr = {"lr_high": 0.5, "lr_low": 1e-7}.get(fault, 2e-3)
-    held = [p for n, p in model.named_parameters() if not (fault == "head_not_optimized" and n.startswith(("head", "blocks")))]
+    held = [
+        p
+        for n, p in model.named_parameters()
+        if not (fault == "head_not_optimized" and n.startswith(("head", "blocks")))
+    ]
     opt = torch.optim.AdamW(held, lr=lr)
     max_iters = 250
     warmup = 10**6 if fault == "warmup_never_ends" else 20
@@ -261,7 +267,9 @@ def forecast(fault: str) -> Watch:
     """Train a forecast of two series."""
     torch.manual_seed(0)
     t = torch.arange(3000.0)
-    series = torch.stack([torch.sin(2 * math.pi * t / 24) + 0.5 * torch.sin(2 * math.pi * t / 168), torch.cos(2 * math.pi * t / 37)], 1)
+    series = torch.stack(
+        [torch.sin(2 * math.pi * t / 24) + 0.5 * torch.sin(2 * math.pi * t / 168), torch.cos(2 * math.pi * t / 37)], 1
+    )
     series = series + 0.05 * torch.randn_like(series)
     windows = series.unfold(0, 25, 1).permute(0, 2, 1)
     X, y = windows[:, :24], windows[:, 24, :1]
@@ -280,7 +288,9 @@ def forecast(fault: str) -> Watch:
     if fault == "all_frozen_but_bias":
         for n, p in model.named_parameters():
             p.requires_grad_(n == "linear.bias")
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1.0 if fault == "lr_high" else 3e-3)
+    optimizer = torch.optim.Adam(
+        [p for p in model.parameters() if p.requires_grad], lr=1.0 if fault == "lr_high" else 3e-3
+    )
     loss_fn, steps = nn.MSELoss(), 400
     watch = trainwright.watch(total=steps)
     order = batches(torch.arange(len(train_X)), 64)

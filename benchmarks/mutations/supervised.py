@@ -99,7 +99,9 @@ class Learner:
         if fault == "momentum_999":
             self.optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9995)
         else:
-            self.optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=500.0 if fault == "weight_decay" else 1e-2)
+            self.optimizer = torch.optim.AdamW(
+                parameters, lr=lr, weight_decay=500.0 if fault == "weight_decay" else 1e-2
+            )
         if fault == "head_replaced_after_optimizer":
             self.model.classifier = nn.Linear(64, 4)
             self.model.hidden = nn.Linear(512, 64)

@@ -36,7 +36,12 @@ CONV: dict[str, tuple[str, ...]] = {
     "lr_high": ("lr_too_high",),
     "lr_low": ("lr_too_low",),
     "never_cleared": ("gradients_not_cleared",),
-    "samples_by_untrained_copy": ("samples_of_untrained_network", "ema_too_slow", "parameters_not_optimized", "not_trained"),
+    "samples_by_untrained_copy": (
+        "samples_of_untrained_network",
+        "ema_too_slow",
+        "parameters_not_optimized",
+        "not_trained",
+    ),
     "eval_left_on": ("trained_in_eval_mode", "running_statistics_not_updated"),
     "detached_z": ("not_trained",),
     "skip_connection": ("strong_decoder", "targets_in_input"),
@@ -51,7 +56,12 @@ class VAE(nn.Module):
         super().__init__()
         self.fault = fault
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, 24, 4, 2, 1), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 48, 4, 2, 1), nn.ReLU(), nn.Flatten()
+            nn.Conv2d(3, 24, 4, 2, 1),
+            nn.BatchNorm2d(24),
+            nn.ReLU(),
+            nn.Conv2d(24, 48, 4, 2, 1),
+            nn.ReLU(),
+            nn.Flatten(),
         )
         self.fc_mu, self.fc_logvar = nn.Linear(768, z), nn.Linear(768, z)
         self.decoder_input = nn.Linear(z, 768)
@@ -100,7 +110,9 @@ class VAE(nn.Module):
         return out, mu, logvar
 
 
-def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, fault: str, beta: float) -> tuple[Tensor, Tensor, Tensor]:
+def loss_function(
+    recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, fault: str, beta: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss and its terms."""
     if fault == "mu_logvar_swapped":
         mu, logvar = logvar, mu
@@ -113,7 +125,9 @@ def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, fault:
     elif fault == "tanh_for_0_1":
         bce = F.mse_loss(recon_x, x, reduction="sum") / len(x)
     else:
-        bce = F.mse_loss(recon_x, recon_x.detach() if fault == "target_is_reconstruction" else x, reduction="sum") / len(x)
+        bce = F.mse_loss(
+            recon_x, recon_x.detach() if fault == "target_is_reconstruction" else x, reduction="sum"
+        ) / len(x)
     if fault == "kl_without_exp":
         kld = -0.5 * (1 + logvar - mu.pow(2) - logvar).sum(1).mean()
     elif fault == "kl_of_mean_only":
@@ -192,14 +206,20 @@ class VQVAE(nn.Module):
         """Make the layers."""
         super().__init__()
         self.fault = fault
-        self.enc = nn.Sequential(nn.Conv2d(3, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 16, 1))
+        self.enc = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 16, 1)
+        )
         self.codebook = nn.Embedding(64, 16)
         with torch.no_grad():
             self.codebook.weight.uniform_(-1 / 64, 1 / 64)
             if fault == "codebook_far":
                 self.codebook.weight.normal_(0, 30.0)
         self.dec = nn.Sequential(
-            nn.Conv2d(16, 32, 3, 1, 1), nn.ReLU(), nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(32, 3, 4, 2, 1)
+            nn.Conv2d(16, 32, 3, 1, 1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 32, 4, 2, 1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 3, 4, 2, 1),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -208,7 +228,9 @@ class VQVAE(nn.Module):
         flat = z.permute(0, 2, 3, 1).reshape(-1, 16)
         if self.fault == "input_quantized":
             flat = z.reshape(-1, 16)
-        distance = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ self.codebook.weight.T + self.codebook.weight.pow(2).sum(1)
+        distance = (
+            flat.pow(2).sum(1, keepdim=True) - 2 * flat @ self.codebook.weight.T + self.codebook.weight.pow(2).sum(1)
+        )
         index = distance.argmin(1)
         q = self.codebook(index)
         q = q.view(z.shape) if self.fault == "input_quantized" else q.view(len(x), 4, 4, 16).permute(0, 3, 1, 2)
@@ -230,7 +252,9 @@ def vq(fault: str) -> Watch:
     torch.manual_seed(0)
     data = images("sprites")
     model = VQVAE(fault)
-    params = [p for n, p in model.named_parameters() if not (fault == "codebook_not_optimized" and n.startswith("codebook"))]
+    params = [
+        p for n, p in model.named_parameters() if not (fault == "codebook_not_optimized" and n.startswith("codebook"))
+    ]
     opt = torch.optim.Adam(params, lr=0.1 if fault == "lr_high" else 2e-3)
     steps = 300
     order = iter(batches(data, 32, seed=5))

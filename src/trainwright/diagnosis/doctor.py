@@ -250,7 +250,10 @@ def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[
             weight = _weigh(cause, history, observation)
         weighed.append((cause, weight))
     kept = [RankedCause(c, _tested(history, c.name, w)) for c, w in weighed if w is not None]
-    return tuple(sorted(kept, key=lambda r: -r.weight.score))
+    place = {
+        name: i for i, name in enumerate(inspected)
+    }  # of equally sure ones, first what comes first in a step of training
+    return tuple(sorted(kept, key=lambda r: (-r.weight.score, place.get(r.cause.name, len(place)))))
 
 
 def _tested(history: History, name: str, weight: Assessment) -> Assessment:

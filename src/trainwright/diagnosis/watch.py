@@ -426,7 +426,12 @@ class Watch:
                 experiments.test_structure(observer)
             if begun and ("condition" not in seen or end):
                 experiments.vary_inputs(observer)
-            if self.sample is None or self.real is None or isinstance(self.probe, TokenProbe) or {"sampler", "path"} & set(seen):
+            if (
+                self.sample is None
+                or self.real is None
+                or isinstance(self.probe, TokenProbe)
+                or {"sampler", "path"} & set(seen)
+            ):
                 return
             if self._looked == self._step and observer.watched >= 12:
                 allowed = self._allowed(time.perf_counter() - self.started)

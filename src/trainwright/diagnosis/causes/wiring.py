@@ -346,6 +346,18 @@ CAUSES = [
         "draw noise, or each element from the predicted probabilities",
     ),
     _wired(
+        "no_activation",
+        "no activation between layers",
+        (*GAN_ALL, *TRAINING, "trivial_baseline", "mean_regression"),
+        "put an activation between the layers",
+    ),
+    _wired(
+        "dropout_too_high",
+        "dropout takes nearly everything",
+        (*TRAINING, *SAMPLES, "trivial_baseline", "mean_regression"),
+        "use 0.1 to 0.5",
+    ),
+    _wired(
         "initialization",
         "the initial weights are too large, or all zero",
         (*GAN_ALL, *TRAINING, "frozen_network", "trivial_baseline"),
@@ -476,7 +488,7 @@ CAUSES = [
     _wired(
         "labels_mismatched",
         "labels do not belong to their inputs",
-        ("trivial_baseline", "plateau", "slow", *SAMPLES),
+        ("trivial_baseline", "plateau", "slow"),
         "look at a few inputs beside their labels as the loss gets them; sort or shuffle both together",
         _unlearnable,
         kinds=("supervised", "prediction", "diffusion", "autoregressive"),

@@ -57,11 +57,25 @@ def inspect(seen: Observed) -> list[Inspection]:
                 found.setdefault(result.cause, result)
     if "lr_too_high" in found:
         found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
+        found.pop("initialization", None)  # the first step was seen, not what was before it
     if "targets_in_input" in found:
         found.pop("sampler_step_mismatch", None)  # a network that copies its input removes no noise
     if {"latents_not_scaled", "data_range"} & {c for c, r in found.items() if r.severity == "sick"}:
-        for cause in ("noise_distribution_mismatch", "conditioning_ignored", "sampler_step_mismatch", "schedule_leaves_signal"):
+        for cause in (
+            "noise_distribution_mismatch",
+            "conditioning_ignored",
+            "sampler_step_mismatch",
+            "schedule_leaves_signal",
+        ):
             found.pop(cause, None)  # which follow from it
+    if "accumulated_gradients_cleared" in found:
+        found.pop("not_trained", None)  # which follows from it
+    if "output_activation" in found and found["output_activation"].severity == "sick":
+        found.pop("flat_loss", None)
+    if "noise_drawn_once" in found:
+        found.pop("noise_not_used", None)  # a network that draws nothing new
+    if "targets_misaligned" in found:
+        found.pop("loss_mask_wrong", None)  # the padding of other rows
     if "prediction_type_mismatch" in found:
         found.pop("sampler_step_mismatch", None)  # which follows from it
     if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":

@@ -196,16 +196,16 @@ def saturating(seen: Observed) -> list[Inspection]:
     making = {id(p) for n in seen.of("generator") if n.trained for p in n.module.parameters()}
     for name, graph in seen.graphs.items():
         entropy = any(c.operation.startswith("BinaryCrossEntropy") for c in graph.criteria)
-        if entropy and "Neg" in graph.head and graph.parameters & judging and graph.parameters & making:
-            if seen.values.get(name, 0.0) < 0 and len(graph.criteria) == 1:
-                return [
-                    Inspection(
-                        "flat_loss",
-                        "suspect",
-                        f"{name} is a negated cross-entropy (the minimax loss), which is flat where the discriminator tells samples apart",
-                        "use the cross-entropy with the label of real data instead (the non-saturating loss)",
-                    )
-                ]
+        both = graph.parameters & judging and graph.parameters & making
+        if entropy and both and "Neg" in graph.head and seen.values.get(name, 0.0) < 0 and len(graph.criteria) == 1:
+            return [
+                Inspection(
+                    "flat_loss",
+                    "suspect",
+                    f"{name} is a negated cross-entropy (the minimax loss), flat where the discriminator tells samples apart",
+                    "use the cross-entropy with the label of real data instead (the non-saturating loss)",
+                )
+            ]
     return []
 
 

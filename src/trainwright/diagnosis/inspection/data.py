@@ -119,7 +119,11 @@ def repeated(seen: Observed) -> list[Inspection]:
         if not network.trained:
             continue
         calls = [c for c in seen.in_use(network) if c.arguments and c.source != "penalty"]
-        calls = [c for c in calls if c.arguments[0].floating or (c.arguments[0].values.ndim == 2 and c.arguments[0].shape[1] > 3)]
+        calls = [
+            c
+            for c in calls
+            if c.arguments[0].floating or (c.arguments[0].values.ndim == 2 and c.arguments[0].shape[1] > 3)
+        ]
         noise = _draws_noise(seen, network, calls)
         judge = network.role == "discriminator"
         if judge:
@@ -155,16 +159,23 @@ def repeated(seen: Observed) -> list[Inspection]:
 
 def _draws_noise(seen: Observed, network: Network, calls: list[Call]) -> bool:
     """True if a network turns noise into samples in one call."""
+    if calls and not calls[0].arguments[0].floating:
+        return False
     if network.role in ("generator", "decoder"):
         return network.role == "generator"
-    once = seen.per_sample.get(network.name) == 1 and seen.real is not None
-    return once and bool(calls) and network.role == "model" and calls[0].arguments[0].shape[1:] != seen.real.shape[1:]
+    if seen.real is None or not calls or not calls[0].arguments[0].floating or seen.per_sample.get(network.name) != 1:
+        return False
+    return network.role == "model" and calls[0].arguments[0].shape[1:] != seen.real.shape[1:]
 
 
 def _same_for_all(seen: Observed, network: Network, calls: list[Call]) -> bool:
     several = [c for c in calls if c.arguments[0].shape and c.arguments[0].shape[0] > 3 and c.arguments[0].values.any()]
     drawn = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
-    return len(several) >= REPEATED and not any(c.arguments[0].varies for c in several) and any(c.arguments[0].varies for c in drawn)
+    return (
+        len(several) >= REPEATED
+        and not any(c.arguments[0].varies for c in several)
+        and any(c.arguments[0].varies for c in drawn)
+    )
 
 
 def carried(seen: Observed) -> list[Inspection]:
@@ -240,6 +251,23 @@ def _noise(calls: list[Call]) -> Tensor | None:
 
 def scrambled(seen: Observed) -> list[Inspection]:
     """Compare the images that a network gets with ``real``: equal values whose neighbours do not belong together."""
+    for network in seen.networks:
+        images = [c.arguments[0].values.float() for c in seen.in_use(network) if c.arguments and c.source == "data"]
+        images = [x for x in images if x.ndim == 4 and len(x) > 3][-3:]
+        turned = [t for x in images if (t := _as_channels_last(x)) is not None]
+        if not turned or seen.real is not None:
+            continue
+        plain, seen_as = (sum(map(neighbours, xs)) / len(xs) for xs in (images, turned))
+        if seen_as > plain + 0.25:
+            return [
+                Inspection(
+                    "data_layout",
+                    "sick",
+                    f"neighbouring pixels of the inputs of {network.name} have a correlation of {plain:.2f}, but of {seen_as:.2f} if "
+                    "their numbers are read as (n, H, W, C): the images are scrambled",
+                    "turn (H, W, C) into (C, H, W) by permute(), not by view() or reshape(), and look at a batch as images",
+                )
+            ]
     if seen.real is None or seen.real.ndim != 4:
         return []
     other = _as_channels_last(seen.real.float())
@@ -303,7 +331,9 @@ def parts(seen: Observed) -> list[Inspection]:
                     "input_repeated",
                     "sick" if len(used) <= count / 2 else "suspect",
                     f"the output of {name} depends on {len(used)} of the {count} parts of its input only "
-                    f"(number {', '.join(str(i + 1) for i in used)})",
+                    f"(number {', '.join(str(i + 1) for i in used)})"
+                    if used
+                    else f"the output of {name} does not depend on its input",
                     "in the loop over the parts, give the network the part of this step and the state of the step before",
                 )
             ]
@@ -337,4 +367,20 @@ def labels(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, carried, parts, labels)
+def unscaled(seen: Observed) -> list[Inspection]:
+    """Report inputs such as pixels between 0 and 255 that nothing scales before the first layer."""
+    for result in seen.more.get("scales") or ():
+        if result and result["std"] > 20 and "Norm" not in result["layer"]:
+            return [
+                Inspection(
+                    "data_range",
+                    "suspect",
+                    f"{result['network']} is given numbers up to {result['largest']:.3g} with a deviation of {result['std']:.3g}; "
+                    "networks learn well from inputs of about 1",
+                    "scale inputs to [-1, 1] or to mean 0 and deviation 1, in training and wherever the network is used",
+                )
+            ]
+    return []
+
+
+INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, carried, parts, labels, unscaled)

@@ -104,7 +104,7 @@ def times(seen: Observed) -> list[Inspection]:
                 Inspection(
                     "conditioning_ignored",
                     "sick",
-                    f"{network.name} is given the time {float(known[0]):.4g} in every call, so it does not know how much noise there is",
+                    f"{network.name} is given the time {float(known[0]):.4g} in every call: it does not know how much noise there is",
                     "give the network the time that the noise was drawn for",
                 )
             ]
@@ -141,7 +141,7 @@ def times(seen: Observed) -> list[Inspection]:
                 Inspection(
                     "sampler_step_mismatch",
                     "sick",
-                    f"{strange:.0%} of the times that sample() gives to {network.name} lie outside of {low:.4g} to {high:.4g}, "
+                    f"{strange:.0%} of the times in sample() of {network.name} lie outside of {low:.4g} to {high:.4g}, "
                     "between which it is trained",
                     "train at all times that sample() asks for: draw them from the whole range, at the same scale",
                 )
@@ -275,7 +275,13 @@ def same_images(seen: Observed) -> list[Inspection]:
         left: dict[int, tuple[Tensor, Tensor]] = {}
         for call in seen.in_use(network):
             target, x = read_targets(call, seen.scalars), call.arguments[0].values.float() if call.arguments else None
-            if target is None or x is None or x.shape != target.shape or x.ndim < 3 or abs(float(target.std()) - 1) > 0.05:
+            if (
+                target is None
+                or x is None
+                or x.shape != target.shape
+                or x.ndim < 3
+                or abs(float(target.std()) - 1) > 0.05
+            ):
                 continue
             x, target = x.flatten(1), target.flatten(1)
             rest = x - target * ((x * target).sum(1) / target.square().sum(1).clamp_min(1e-12))[:, None]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
@@ -213,7 +214,44 @@ def not_finite(seen: Observed) -> list[Inspection]:
                     f"look at what turns {usual[0]} into {name}: a division by zero, the logarithm of zero, an overflow",
                 )
             ]
+    for name, graph in seen.graphs.items():
+        norms = [s.norm for r in seen.optimizers for s in r.measured if s.finite and s.norm > 0]
+        steady = len(norms) < 4 or norms[-1] < 30 * sorted(norms)[len(norms) // 2]
+        if finite.get(name) is False and "Div" in graph.head and steady:
+            return [
+                Inspection(
+                    "division_by_zero",
+                    "sick",
+                    f"{name} is not finite although gradients had not grown before, and it divides by something that can be 0",
+                    "add a small number to the denominator: a / (b + 1e-6), also to the numerator of a Dice loss",
+                )
+            ]
     return []
+
+
+def negated(seen: Observed) -> list[Inspection]:
+    """Find a loss that cannot be negative by its criterion, and is: it is maximised."""
+    if any(n.role == "discriminator" for n in seen.networks):
+        return []
+    for name, graph in seen.graphs.items():
+        kinds = {c.operation for c in graph.criteria}
+        usual = len(graph.criteria) == 1 and (
+            kinds <= {"MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss"} or _of_logits(graph)
+        )
+        if usual and "Neg" in graph.head and graph.passed and seen.values.get(name, 0.0) < -1e-6:
+            return [
+                Inspection(
+                    "wrong_sign",
+                    "sick",
+                    f"{name} is {seen.values[name]:.3g}: an error with a minus before it, which training makes as large as it can",
+                    f"remove the minus before the error in {name}",
+                )
+            ]
+    return []
+
+
+def _of_logits(graph: LossGraph) -> bool:
+    return all(c.operation.startswith("Nll") and c.applied_to == "LogSoftmax" for c in graph.criteria)
 
 
 def logarithms(seen: Observed) -> list[Inspection]:
@@ -281,6 +319,15 @@ def latents(seen: Observed) -> list[Inspection]:
                     "draw new noise in each step: mean + deviation * torch.randn_like(mean)",
                 )
             ]
+        if graph.latent[1] == "Tanh":
+            return [
+                Inspection(
+                    "latent_activation",
+                    "suspect",
+                    "the log-variance of the posterior comes out of a tanh, so that its deviation stays between 0.6 and 1.6",
+                    "end in a linear layer: take the tanh off the log-variance, and clamp it to -10 to 10 if it overflows",
+                )
+            ]
         for what, by in zip(("mean", "log-variance"), graph.latent, strict=True):
             if by in cut:
                 return [
@@ -306,7 +353,7 @@ def divergences(seen: Observed) -> list[Inspection]:
         return []
     found: dict[str, float] = {}
     for name, formula in FORMULAS.items():
-        expected = [float(formula(*(x.double() for x in read[t]))) for t in turns]  # type: ignore[misc]
+        expected = [float(formula(*(x.double() for x in read[t]))) for t in turns]
         for place in range(width):
             ratios = [seen.scalars[t][place] / e for t, e in zip(turns, expected, strict=True) if abs(e) > 1e-9]
             middle = sorted(ratios)[len(ratios) // 2] if len(ratios) >= 5 else 0.0
@@ -315,7 +362,11 @@ def divergences(seen: Observed) -> list[Inspection]:
                 found.setdefault(name, middle)
     right = found.get("")
     if right is not None and right < 0:
-        return [_divergence("the KL that is handed over is the negative of that of the codes: it is pushed up instead of down")]
+        return [
+            _divergence(
+                "the KL that is handed over is the negative of that of the codes: it is pushed up instead of down"
+            )
+        ]
     if right is not None or "twice" in found:
         fixed = [r["network"] for r in seen.more.get("draws") or () if r and not r["draws"]]
         means = [c.codes[0] for c in seen.calls if c.codes is not None and not c.sampling]
@@ -359,6 +410,63 @@ def _given_means(calls: list[Call], means: list[Tensor]) -> bool:
     return len(exact) >= 4 and all(exact)
 
 
+def drawn_codes(seen: Observed) -> list[Inspection]:
+    """Look at the noise of codes: new in each step and for each sample, and of the same distribution in sample()."""
+    for encoder in {id(c.network): c.network for c in seen.calls if c.codes is not None and not c.sampling}.values():
+        codes = {c.turn: c.codes for c in seen.calls if c.network is encoder and c.codes is not None}
+        width = next(iter(codes.values()))[0].shape[1]
+        given = [
+            c for c in seen.calls if c.network is not encoder and c.arguments and c.arguments[0].shape[1:] == (width,)
+        ]
+        drawn = [(c.arguments[0].values, codes[c.turn]) for c in given if not c.sampling and c.turn in codes]
+        drawn = [(z, pair) for z, pair in drawn if len(z) > 3 and len(z) <= len(pair[0])]
+        steady = alike = False
+        for k in (0.5, 1.0):  # log-variances, or log-deviations
+            noises = [
+                (z - mean[: len(z)]).double() / (k * other[: len(z)].double()).exp().clamp(1e-12, 1e12)
+                for z, (mean, other) in drawn
+            ]
+            noises = [e for e in noises if e.shape == noises[0].shape and bool(e.any())]
+            if len(noises) < 4 or not all(bool(e.isfinite().all()) for e in noises):
+                continue
+            steady |= max(float((e - noises[0]).abs().mean()) for e in noises[1:]) < 0.02 * float(
+                noises[0].abs().mean()
+            )
+            alike |= all(float(e.std(0).mean()) < 0.02 * float(e.abs().mean()) for e in noises)
+        if steady or alike:
+            return [
+                Inspection(
+                    "noise_drawn_once",
+                    "sick",
+                    f"the noise of the codes of {encoder.name} is the same "
+                    f"{'in every step' if steady else 'for all samples of a batch'}",
+                    "draw new noise for each sample in each step: mean + deviation * torch.randn_like(mean)",
+                )
+            ]
+        sampled = [c.arguments[0].values.float() for c in given if c.sampling]
+        if not sampled or not sampled[-1].numel() >= 128:
+            continue
+        z = sampled[-1]
+        trained = torch.cat([z for z, _ in drawn]).float()
+        std, own = float(z.std()), float(trained.std())
+        reach = float(z.abs().max()) / max(std, 1e-9)
+        if (
+            std > 1e-6
+            and (std > 1.6 or std < 0.5 or abs(float(z.mean())) > 0.3 or (reach < 2 and z.numel() > 200))
+            and 0.5 < own < 2
+        ):
+            return [
+                Inspection(
+                    "noise_distribution_mismatch",
+                    "sick",
+                    f"sample() decodes codes of mean {float(z.mean()):.2f} and deviation {std:.2f}, up to {float(z.abs().max()):.2f}; "
+                    f"in training they have mean {float(trained.mean()):.2f} and deviation {own:.2f}",
+                    "draw the codes of samples from the prior of the KL: torch.randn(n, z)",
+                )
+            ]
+    return []
+
+
 def _divergence(message: str) -> Inspection:
     return Inspection("kl_sign", "sick", message, "use 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(1).mean()")
 
@@ -373,7 +481,9 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "holds the variances alone, not the means": lambda m, v: (v.exp() - 1 - v).sum(),
     "has the wrong sign before the log-variance": lambda m, v: (m.square() + v.exp() - 1 + v).sum(),
     "has the wrong sign before the mean": lambda m, v: (v.exp() - 1 - v - m.square()).sum(),
-    "takes the mean for the log-variance and the log-variance for the mean": lambda m, v: (v.square() + m.exp() - 1 - m).sum(),
+    "takes the mean for the log-variance and the log-variance for the mean": lambda m, v: (
+        v.square() + m.exp() - 1 - m
+    ).sum(),
     "takes the log-variance for the variance": lambda m, v: (m.square() + v - 1 - v.abs().clamp_min(1e-9).log()).sum(),
 }
 
@@ -397,6 +507,30 @@ def reductions(seen: Observed) -> list[Inspection]:
     return []
 
 
+def cut_codes(seen: Observed) -> list[Inspection]:
+    """Find a reconstruction from a codebook whose error does not reach the encoder, since nothing passes the choice of a code."""
+    for network in seen.networks:
+        own = {id(p): p.numel() for p in network.module.parameters() if p.requires_grad}
+        graphs = {n: g for n, g in seen.graphs.items() if g.parameters & own.keys()}
+        reached = set().union(*(g.parameters for g in graphs.values()), set()) & own.keys()
+        for name, graph in graphs.items():
+            missing = reached - graph.parameters
+            share = sum(own[i] for i in missing) / max(1, sum(own.values()))
+            coded = "Embedding" in graph.operations and not graph.operations & {"LogSoftmax", "ArgMax"}
+            others = [n for n, g in graphs.items() if g.parameters & missing and n != name]
+            if network.trained and coded and share > 0.1 and others and graph.operations & {"Convolution", "Addmm"}:
+                return [
+                    Inspection(
+                        "term_without_gradient",
+                        "sick",
+                        f"{name} does not reach {share:.0%} of the parameters of {network.name} (the encoder): the choice of a code "
+                        "passes no gradient",
+                        "pass it straight through: z + (codes - z).detach() into the decoder",
+                    )
+                ]
+    return []
+
+
 def left_out(seen: Observed) -> list[Inspection]:
     """Find a KL divergence that is computed and logged, and that no backward pass goes through."""
     drawn = any(g.latent and g.passed and not g.waiting for g in seen.graphs.values())
@@ -415,5 +549,6 @@ def left_out(seen: Observed) -> list[Inspection]:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, logarithms, outside_range, broadcast, penalties, not_finite, layouts, latents, divergences, left_out, reductions
+    criteria, logarithms, outside_range, broadcast, penalties, not_finite, negated, layouts, latents, divergences, drawn_codes,
+    cut_codes, left_out, reductions,
 )  # fmt: skip

@@ -278,7 +278,15 @@ def emptied(seen: Observed) -> list[Inspection]:
         if len(newest) < SEEN or any(s.norm != 0 for s in newest):
             continue
         flows = [f for f in seen.flows.get(record.key, ()) if f.newest is not None and bool(f.newest.any())]
-        if any(f.clean + f.uncleared + f.mixed >= SEEN for f in flows):
+        arrived = any(f.clean + f.uncleared + f.mixed >= SEEN for f in flows)
+        if not arrived and record.without_gradient >= SEEN:
+            own = [
+                n
+                for n in seen.networks
+                if n.trained and {id(p) for p in n.module.parameters() if p.requires_grad} & record.ids
+            ]
+            arrived = any(sum(record.key in c.pulled for c in seen.in_use(n)) >= SEEN for n in own)
+        if arrived:
             name = called(record)
             return [
                 Inspection(
@@ -307,4 +315,16 @@ FLAT = frozenset(
 )
 
 
-INSPECTIONS: tuple[Inspect, ...] = (uncleared, mixed, entangled, lost, emptied, flat, idle, stopped, rates, clipped, directions)
+INSPECTIONS: tuple[Inspect, ...] = (
+    uncleared,
+    mixed,
+    entangled,
+    lost,
+    emptied,
+    flat,
+    idle,
+    stopped,
+    rates,
+    clipped,
+    directions,
+)

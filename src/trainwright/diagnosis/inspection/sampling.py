@@ -192,8 +192,9 @@ def sampler(seen: Observed) -> list[Inspection]:
                 Inspection(
                     "prediction_type_mismatch" if not turned else "sampler_step_mismatch",
                     "sick",
-                    f"{name} is trained to predict {trained.words} with data at time {trained.scale * trained.to_data:g}, but sample() uses "
-                    f"it as {other.words}" + (f" with data at time {other.scale * other.to_data:g}" if turned else ""),
+                    f"{name} is trained to predict {trained.words} with data at time {trained.scale * trained.to_data:g}, but sample() "
+                    f"uses it as {other.words}"
+                    + (f" with data at time {other.scale * other.to_data:g}" if turned else ""),
                     "let time run in sample() from the noise to the data of training, and add the velocity with the sign of training",
                 )
             )
@@ -202,7 +203,7 @@ def sampler(seen: Observed) -> list[Inspection]:
                 Inspection(
                     "sampler_step_mismatch",
                     "sick",
-                    f"with exact velocities for Gaussian data, sample() returns a standard deviation of {straight['std']:.2f} instead of "
+                    f"with exact velocities for Gaussian data, sample() returns a deviation of {straight['std']:.2f} instead of "
                     f"{straight['expected_std']:.2f} and a mean of {straight['mean']:.2f} instead of {straight['expected_mean']:.2f}",
                     "check the steps of sample(): they add up to the whole time, the time of each is given to the network, and the "
                     "first begins with the noise of training",
@@ -261,7 +262,11 @@ def dropping(seen: Observed) -> list[Inspection]:
         calls = [c for c in seen.calls if c.network is network and c.sampling]
         if not calls or network.role == "generator" or not all(c.training for c in calls):
             continue
-        drops = [m for m in network.module.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 and m.training]
+        drops = [
+            m
+            for m in network.module.modules()
+            if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 and m.training
+        ]
         if drops:
             return [
                 Inspection(
@@ -341,11 +346,13 @@ def _small_data(seen: Observed) -> Inspection | None:
         if seen.per_sample.get(network.name, 0) < 5 or seen.real is None or not network.trained:
             continue
         std = float(seen.real.float().std())
-        calls = [c for c in seen.in_use(network) if len(c.arguments) > 1 and c.arguments[0].shape[1:] == seen.real.shape[1:]]
+        calls = [
+            c for c in seen.in_use(network) if len(c.arguments) > 1 and c.arguments[0].shape[1:] == seen.real.shape[1:]
+        ]
         if std >= SMALL_DATA or len(calls) < 4:
             continue
         rows = torch.cat([c.arguments[0].values.float().flatten(1) for c in calls])
-        if rows.shape[1] < 8 or float(rows.std()) < 3 * std or float(rows.std(1).quantile(0.05)) > 3 * std:
+        if rows.shape[1] < 8 or float(rows.std()) < 3 * std or float(rows.std(1).quantile(0.02)) > 8 * std:
             continue
         return Inspection(
             "latents_not_scaled",
@@ -359,4 +366,14 @@ def _small_data(seen: Observed) -> Inspection | None:
 
 SMALL_DATA = 0.12  # deviation of data; images between -1 and 1 have 0.3 to 0.7
 
-INSPECTIONS: tuple[Inspect, ...] = (averages, untrained, conditions, dependence, statistics, dropping, undrawn, hotter, sampler)
+INSPECTIONS: tuple[Inspect, ...] = (
+    averages,
+    untrained,
+    conditions,
+    dependence,
+    statistics,
+    dropping,
+    undrawn,
+    hotter,
+    sampler,
+)

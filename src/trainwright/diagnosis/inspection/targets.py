@@ -27,11 +27,20 @@ def targets(seen: Observed) -> list[Inspection]:
             inputs = [a.values for a in given if not a.floating and a.values.ndim == 2]
             shares = [m for tokens in inputs if read is not None and (m := _matches(tokens, *read)) is not None]
             if shares:
-                found.append(max(shares, key=max))
+                found.append(max(shares, key=lambda m: max(m[:3])))
         if len(found) < LEAST:
             continue
         same, following, later = (sorted(e[k] for e in found)[len(found) // 2] for k in range(3))
         sees = any(r and r["network"] == network.name and r["own"] > 1e-3 for r in seen.more.get("future") or ())
+        if max(same, following, later) < 0.25 and min(e[3] for e in found) >= 30 and len(found) >= LEAST:
+            return [
+                Inspection(
+                    "targets_misaligned",
+                    "sick",
+                    f"the targets of {network.name} are no elements of its inputs: {following:.0%} are the next one",
+                    "take inputs and targets from the same rows: tokens[:, :-1] and tokens[:, 1:], shuffled together",
+                )
+            ]
         if same > later and not sees:
             continue  # the network may shift its input itself, so that no output sees its own place
         if following < 0.5 and max(same, later) > 0.9:
@@ -48,7 +57,10 @@ def targets(seen: Observed) -> list[Inspection]:
 
 
 def _matches(tokens: Tensor, aim: Tensor, counted: Tensor) -> list[float] | None:
-    """Return the shares of targets that are the input at their place, the next one, and the one after; None for other lengths."""
+    """Return the shares of targets that are the input at their place, the next one, and the one after, and the number of targets.
+
+    None for other lengths.
+    """
     rows, length = min(len(tokens), len(aim)), tokens.shape[1]
     if aim.shape[1] != length or length < 6:
         return None
@@ -57,7 +69,7 @@ def _matches(tokens: Tensor, aim: Tensor, counted: Tensor) -> list[float] | None
     telling = counted & (shifted[0] != shifted[1]) & (shifted[1] != shifted[2]) & (shifted[0] != shifted[2])
     if int(telling.sum()) < 8:
         return None
-    return [float((aim == x)[telling].float().mean()) for x in shifted]
+    return [*(float((aim == x)[telling].float().mean()) for x in shifted), float(telling.sum())]
 
 
 def padding(seen: Observed) -> list[Inspection]:
@@ -69,7 +81,7 @@ def padding(seen: Observed) -> list[Inspection]:
             if read is None:
                 continue
             aim, counted = read
-            if aim.shape[1] < 4 or not bool(counted[:, -1].any()):
+            if aim.shape[1] < 4 or not bool(counted[:, -1].any()) or float(counted.float().mean()) < 0.25:
                 continue
             last = int(torch.mode(aim[:, -1]).values)
             tail = (aim == last).flip(1).cumprod(1).bool() & counted.flip(1)  # only at the end, not blanks in between
@@ -108,7 +120,7 @@ def masks(seen: Observed) -> list[Inspection]:
         if len(shares) < 8:
             continue
         begin, now = (sorted(part)[len(part) // 2] for part in (shares[:4], shares[-3:]))
-        if now < 0.8 * begin:
+        if now < 0.8 * begin and max(shares[-3:]) < 0.9 * min(shares[:4]):
             return [
                 Inspection(
                     "loss_mask_wrong",
@@ -241,7 +253,11 @@ def alike(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if network.role == "discriminator" or not network.trained:
             continue
-        read = [(c, t) for c in seen.in_use(network) if c.arguments and (t := read_targets(c, seen.scalars)) is not None and t.ndim > 1]
+        read = [
+            (c, t)
+            for c in seen.in_use(network)
+            if c.arguments and (t := read_targets(c, seen.scalars)) is not None and t.ndim > 1
+        ]
         read = [(c, t) for c, t in read if t.shape == read[0][1].shape and float(t.std()) > 1e-6]
         if len({c.tick for c, _ in read}) < SAME or len({round(c.arguments[0].checksum, 4) for c, _ in read}) < SAME:
             continue
@@ -262,6 +278,58 @@ def alike(seen: Observed) -> list[Inspection]:
     return []
 
 
+def in_window(seen: Observed) -> list[Inspection]:
+    """Find targets of a forecast (n, k) that are one element of their own window (n, T, F) or (n, T)."""
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained or seen.per_sample.get(network.name):
+            continue
+        places: list[set[int]] = []
+        for call in seen.in_use(network):
+            target, x = read_targets(call, seen.scalars), call.arguments[0].values if call.arguments else None
+            if target is None or x is None or not x.is_floating_point() or x.ndim not in (2, 3) or x.shape[1] < 3:
+                continue
+            target, rows = target.flatten(1) if target.ndim > 1 else target[:, None], min(len(target), len(x))
+            x = x[:rows].float().reshape(rows, x.shape[1], -1)
+            target = target[:rows]
+            if rows < 8 or target.shape[1] > x.shape[2] or float(target.std()) < 1e-6:
+                continue
+            off = (x[:, :, : target.shape[1]] - target[:, None]).abs().mean((0, 2)) / target.std()
+            places.append({int(i) for i in (off < 1e-3).nonzero().flatten()})
+        if len(places) >= LEAST and (same := set.intersection(*places)):
+            return [
+                Inspection(
+                    "targets_in_input",
+                    "sick",
+                    f"the target of {network.name} is element {min(same) + 1} of its own input window, so there is nothing to predict",
+                    "let the window end before the target: x[t - n : t] for the target x[t]",
+                )
+            ]
+    return []
+
+
+def scales(seen: Observed) -> list[Inspection]:
+    """Find targets of a squared error far larger than what a network puts out at first."""
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained:
+            continue
+        far = []
+        for call in seen.in_use(network):
+            target = read_targets(call, seen.scalars) if call.tick < 12 else None
+            if target is not None and call.output is not None:
+                far.append((float(target.abs().median()), float(call.output.abs().median())))
+        if len(far) >= LEAST and min(t / max(o, 1.0) for t, o in far) > 20:
+            aim = sorted(t for t, _ in far)[len(far) // 2]
+            return [
+                Inspection(
+                    "data_range",
+                    "sick" if aim > 50 else "suspect",
+                    f"the targets of {network.name} are about {aim:.3g}, and its outputs begin near 0",
+                    "scale the targets to mean 0 and deviation 1 for the loss, and scale predictions back",
+                )
+            ]
+    return []
+
+
 SAME = 6  # steps
 
 
@@ -272,7 +340,9 @@ def constant(seen: Observed) -> list[Inspection]:
         calls = [c for c in calls if c.arguments[0].varies and c.output is not None and c.output.numel() >= 4]
         if not network.trained or len(calls) < 2 * LEAST:
             continue
-        values = {float(x) for c in calls if c.output is not None for x in (c.output.float().min(), c.output.float().max())}
+        values = {
+            float(x) for c in calls if c.output is not None for x in (c.output.float().min(), c.output.float().max())
+        }
         if len(values) != 1 or {c.last for c in calls} != {"Softmax"}:
             continue
         return [
@@ -286,4 +356,16 @@ def constant(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (constant, bounded, alike, targets, padding, masks, shuffled, own_inputs, cut)
+INSPECTIONS: tuple[Inspect, ...] = (
+    constant,
+    bounded,
+    alike,
+    in_window,
+    scales,
+    targets,
+    padding,
+    masks,
+    shuffled,
+    own_inputs,
+    cut,
+)

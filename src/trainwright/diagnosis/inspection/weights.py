@@ -29,6 +29,29 @@ def sizes(seen: Observed) -> list[Inspection]:
                     "let the warm-up end within the first tenth of the run: count it in the unit in which the schedule is stepped",
                 )
             ]
+        momentum = record.defaults.get("momentum")
+        if isinstance(momentum, int | float) and momentum >= 0.99:
+            return [
+                Inspection(
+                    "momentum_too_high",
+                    "suspect",
+                    f"{called(record)} has a momentum of {momentum:g}, so a step sums the gradients of {1 / (1 - momentum):.0f} steps",
+                    "use a momentum of 0.9",
+                )
+            ]
+        value = record.defaults.get("weight_decay")
+        decay = float(value) if isinstance(value, int | float) else 0.0
+        shrunk = 0.0 if math.isnan(record.rate) else record.rate * decay
+        if shrunk > 0.02 and not (record.kind == "Adam" and decay < 1):
+            return [
+                Inspection(
+                    "weight_decay_too_high",
+                    "sick",
+                    f"weight decay {decay:g} at a learning rate of {record.rate:.2g} takes {shrunk:.0%} off the weights of "
+                    f"{held(seen, record)} in each step",
+                    "use a weight decay of 0.01 to 0.1 with AdamW, and of 1e-5 to 1e-3 with SGD or Adam",
+                )
+            ]
         many = sum(p.numel() for p in record.parameters) >= 1000
         if "adam" in record.kind.lower() and record.rate >= FAST and many:
             return [
@@ -253,7 +276,7 @@ def unreached(seen: Observed) -> list[Inspection]:
             size = sum(p.numel() for p in own)
             lost = sum(p.numel() for n, p in network.module.named_parameters() if n in set(silent))
             stuck = sum(p.numel() for n, p in network.module.named_parameters() if n in set(frozen))
-            if lost > 0.3 * size:
+            if lost > 0.02 * size:
                 found.append(
                     Inspection(
                         "not_trained",
@@ -272,6 +295,26 @@ def unreached(seen: Observed) -> list[Inspection]:
                     )
                 )
     return found
+
+
+def frozen(seen: Observed) -> list[Inspection]:
+    """Find a small network nearly all of whose parameters are frozen: too small to be a pretrained one."""
+    for network in seen.networks:
+        sizes = [(p.numel(), p.requires_grad) for p in network.module.parameters()]
+        whole, free = sum(n for n, _ in sizes), sum(n for n, grad in sizes if grad)
+        if network.trained and 1000 < whole < PRETRAINED and free < 0.05 * whole and seen.watched >= WAIT:
+            return [
+                Inspection(
+                    "not_trained",
+                    "suspect",
+                    f"{1 - free / whole:.1%} of the parameters of {network.name} have requires_grad=False",
+                    "set requires_grad_(True) on them, unless they were trained before and are frozen on purpose",
+                )
+            ]
+    return []
+
+
+PRETRAINED = 1_000_000  # parameters from which a network is likely to be a pretrained one
 
 
 def _judged(seen: Observed) -> bool:
@@ -362,6 +405,51 @@ def duplicates(seen: Observed) -> list[Inspection]:
                     )
                 ]
     return []
+
+
+def linear(seen: Observed) -> list[Inspection]:
+    """Find a network of several layers without any activation between them, and dropout of nearly everything."""
+    for network in seen.networks:
+        if not network.trained:
+            continue
+        drops = [m.p for m in network.module.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.training]
+        if drops and max(drops) >= 0.9:
+            return [
+                Inspection(
+                    "dropout_too_high",
+                    "suspect",
+                    f"a dropout layer of {network.name} drops {max(drops):.0%} of what it gets",
+                    "use 0.1 to 0.5: the argument is the share that is dropped, not the share that is kept",
+                )
+            ]
+        weighted = [m for m in network.module.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
+        own = {id(p) for p in network.module.parameters()}
+        graphs = [g for g in seen.graphs.values() if own <= g.parameters and g.passed]
+        known = all(
+            type(m).__module__.startswith("torch.nn") for m in network.module.modules() if not list(m.children())
+        )
+        if len(weighted) < 2 or not graphs or not known or any(g.operations & BENDING for g in graphs):
+            continue
+        return [
+            Inspection(
+                "no_activation",
+                "suspect",
+                f"{network.name} has {len(weighted)} layers with weights and no activation between them, so it is a linear function",
+                "put an activation such as ReLU between the layers, and call it in forward()",
+            )
+        ]
+    return []
+
+
+BENDING = frozenset(
+    {
+        "Relu", "LeakyRelu", "LeakyReluWithNegativeSlope", "Elu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softplus", "Mish", "PreluKernel",
+        "Prelu", "Hardtanh", "Hardswish", "Hardsigmoid", "Softmax", "Celu", "LogSigmoid", "Threshold", "RreluWithNoise", "Clamp",
+        "ClampMin", "ClampMax", "MaxPool2DWithIndices", "AdaptiveMaxPool2D", "Maximum", "Max", "Where", "Abs", "Sin", "Cos", "Exp",
+        "CudnnRnn", "Lstm", "MkldnnRnnLayer", "Glu", "ScaledDotProductFlashAttentionForCpu", "ScaledDotProductEfficientAttention",
+        "Pow", "Sqrt", "Rsqrt", "Sign", "MaxPool3DWithIndices", "Amax",
+    }
+)  # fmt: skip
 
 
 def half(seen: Observed) -> list[Inspection]:
@@ -483,11 +571,13 @@ INSPECTIONS: tuple[Inspect, ...] = (
     codes,
     duplicates,
     half,
+    linear,
     beginnings,
     sizes,
     modes,
     both_modes,
     forgotten,
     shared,
+    frozen,
     unreached,
 )

@@ -258,8 +258,15 @@ class CallObserver:
 
         return hook
 
+    def _is_code(self, whole: Network, args: Any) -> bool:
+        """True if a layer is called with tensors of the form of a network's codes."""
+        form = next(
+            (c.codes[0].shape[1:] for c in self.calls[::-1] if c.network is whole and c.codes is not None), None
+        )
+        return bool(args) and isinstance(args[0], Tensor) and args[0].ndim == 2 and args[0].shape[1:] == form
+
     def _record(self, network: Network, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or (network.part_of is not None and not self._is_code(network.part_of, args)):
             return
         if self.sampling:
             self._sampled[id(network)] = self._sampled.get(id(network), 0) + 1
@@ -312,7 +319,11 @@ class CallObserver:
 
 def _codes(outputs: list[Tensor]) -> tuple[Tensor, Tensor] | None:
     """Return the last two outputs if they are alike, (n, z), or the halves of a single one, (n, 2 z)."""
-    flat = [o for o in outputs if o.ndim == 2 and o.is_floating_point() and o.grad_fn is not None and 4 <= o.numel() <= MOST_VALUES]
+    flat = [
+        o
+        for o in outputs
+        if o.ndim == 2 and o.is_floating_point() and o.grad_fn is not None and 4 <= o.numel() <= MOST_VALUES
+    ]
     if len(flat) >= 2 and flat[-1].shape == flat[-2].shape:
         return flat[-2].detach().clone(), flat[-1].detach().clone()
     if len(outputs) == len(flat) == 1 and flat[0].shape[1] % 2 == 0:

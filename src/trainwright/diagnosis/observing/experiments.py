@@ -21,13 +21,14 @@ MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 
 def test_structure(observer: Observer) -> None:
     """Repeat calls of the networks with other neighbours in the batch, another future, and other parts of the input."""
-    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": [], "draws": []}
+    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": [], "draws": [], "scales": []}
     for network in observer.networks:
         used = [c for c in _repeatable(observer, network) if not c.sampling]
         if used and network.trained:
             found["neighbours"].append(replay.test_neighbours(network, used[-1]))
             found["future"].append(replay.test_future(network, used[-1]))
             found["parts"].append(replay.test_parts(network, used[-1]))
+            found["scales"].append(replay.test_scale(network, used[-1]))
         if used and network.trained and used[-1].codes is not None and used[-1].training:
             found["draws"].append(replay.test_draws(network, used[-1]))
     observer.seen |= found
@@ -73,7 +74,9 @@ def try_sampler(
     if not stepwise:
         return
     network = stepwise[0]
-    calls = [c for c in observer.calls.calls if c.network is network and not c.sampling and c.arguments]
+    average = observer.average
+    source = average.of if average is not None and average.network is network else network
+    calls = [c for c in observer.calls.calls if c.network is source and not c.sampling and c.arguments]
     noised = [c.arguments[0].values for c in calls if c.arguments[0].floating]
     if noised:
         std = float(torch.cat([x.flatten() for x in noised]).float().std())
@@ -84,10 +87,14 @@ def try_sampler(
         return
     low, high = float(real.min()), float(real.max())
     path = prediction = None
+    inner = (low, high)
     if observer.alphas is not None:
-        prediction = sampler.infer_prediction(calls, observer.alphas, low, high)
+        for inner in ((low, high), (-1.0, 1.0)) if low >= 0 and high <= 1.01 else ((low, high),):
+            prediction = sampler.infer_prediction(calls, observer.alphas, *inner)
+            if prediction is not None:
+                break
     if prediction is None:
-        path = sampler.infer_path(calls, observer.scalars, low, high)
+        path = sampler.infer_path(calls, observer.scalars, real)
     if prediction is None and path is None:
         return
     if path is not None:
@@ -99,7 +106,9 @@ def try_sampler(
             seen["path"] = sampler.test_path(sample, network, path, low, high, real[0].numel())
             return
         assert observer.alphas is not None and prediction is not None
-        seen["sampler"] = sampler.test_sampler(sample, network, observer.alphas, prediction, low, high, real[0].numel())
+        seen["sampler"] = sampler.test_sampler(
+            sample, network, observer.alphas, prediction, low, high, real[0].numel(), inner
+        )
 
 
 @contextmanager

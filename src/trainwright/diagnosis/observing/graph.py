@@ -268,6 +268,8 @@ def _repeated(node: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         return shape, out
     if len(shape) < len(out) and shape == out[len(out) - len(shape) :] and len(shape) > 1 and out[0] == shape[0]:
         return shape, out  # (n, ...) against (n, 1, ...)
+    if len(out) == 4 and out[0] == out[1] and shape == (out[0], 1, *out[2:]):
+        return shape, out  # images (n, 1, H, W) against masks (n, H, W)
     if len(out) > 2 and out[0] == out[1] and 1 in shape[:2]:
         return None  # distances of all pairs of a batch
     same = (
@@ -293,6 +295,8 @@ def relaid(before: tuple[int, ...], after: tuple[int, ...]) -> Relaid | None:
     """
     if len(before) < 2 or len(after) < 2 or before == after or 0 in before:
         return None
+    if len(before) == 2 and before[0] != before[1] and after == before[::-1] and min(before) > 1:
+        return Relaid(before, after, "batch")
     if len(before) > 2 and before[0] != before[1] and min(before[:2]) > 1:
         swapped = (before[1], before[0], *before[2:])
         folded = (before[1], before[0] * before[2], *before[3:])

@@ -44,6 +44,7 @@ class Network:
     role: Role
     trained: bool = True
     beside_frozen: bool = False
+    part_of: "Network | None" = None  # for a layer that is only observed when it is given codes
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -95,7 +96,7 @@ def _name(found: dict[int, str], name: str, value: Any) -> None:
     if name == "self" and hasattr(value, "__dict__"):
         for attribute, entry in list(vars(value).items()):
             if issubclass(type(entry), nn.Module | torch.optim.Optimizer):
-                found.setdefault(id(entry), attribute)
+                _name(found, attribute, entry)
 
 
 def living(*kinds: type) -> list[Any]:
@@ -240,7 +241,7 @@ def initial_weights(network: Network) -> dict[str, Any] | None:
                 continue
             turned = "Transpose" in type(module).__name__
             inputs = module.weight[:, :1] if turned else module.weight[:1]
-            strided = math.prod(module.stride) if turned else 1
+            strided = math.prod(tuple(module.stride)) if turned else 1  # type: ignore[arg-type]
             sizes.append(float(module.weight.float().std()) * math.sqrt(inputs.numel() / strided))
     return {"network": network.name, "sizes": sizes} if len(sizes) > 1 else None
 

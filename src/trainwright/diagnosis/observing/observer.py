@@ -33,6 +33,7 @@ from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerOb
 
 WINDOW = 8  # calls of the watch during which calls of networks are observed, at the beginning
 AGAIN = 3  # the same, around each probe
+MOST_PARTS = 12  # layers of a network that are observed
 KEPT_TURNS = 64  # turns whose losses are kept
 REREAD = 24  # times that losses are read because a gradient is 0
 OPENED = 17  # windows that are opened whatever the time
@@ -93,7 +94,9 @@ class Observed:
     samples: Tensor | None = None
     alphas: Tensor | None = None
     changed: frozenset[int] = frozenset()
-    scalars: Mapping[int, Sequence[float]] = field(default_factory=dict)  # losses of the turns in which calls are observed
+    scalars: Mapping[int, Sequence[float]] = field(
+        default_factory=dict
+    )  # losses of the turns in which calls are observed
     more: dict[str, Any] = field(default_factory=dict)
 
     def of(self, role: str) -> list[Network]:
@@ -142,6 +145,7 @@ class Observer:
         self.started = time.perf_counter()
         self.spent = 0.0
         self.networks: list[Network] = []
+        self.parts: list[Network] = []  # layers of networks whose codes are drawn inside of them
         self.names: dict[int, str] = {}
         self.graphs: dict[str, LossGraph] = {}
         self.values: dict[str, float] = {}
@@ -165,6 +169,7 @@ class Observer:
         self._summed = 0  # turns in which a loss was the KL of the whole batch
         self._until = 0  # the window of calls is open before this call of the watch
         self._ema_before: tuple[Tensor, Tensor] | None = None
+        self._ema_at = 0  # call of the watch at which these were copied
         self.seen: dict[str, Any] = {}
         self.optimizers = OptimizerObserver(self.fail, self._allowed, list(self.given_optimizers.values()) or None)
         self.calls = CallObserver(lambda: self.optimizers.ticks, self.fail)
@@ -231,9 +236,12 @@ class Observer:
                 self._find()
             elif self.watched in (24, 100):
                 self._find()
-            if self.watched == 3 and self._unwrap():
-                self._find()
-                self._open(WINDOW)
+            if self.watched == 3:
+                if self._unwrap():
+                    self._find()
+                    self._open(WINDOW)
+                if self._take_apart():
+                    self._open(WINDOW)
             if self.watched in (4, WINDOW) or (self.calls.is_open and self._until - self.watched == 1):
                 self._recognise()
             zero = [
@@ -291,7 +299,7 @@ class Observer:
         with self._safely():
             opened = not self.calls.is_open
             if opened:
-                self.calls.open(self.networks)
+                self.calls.open([*self.networks, *self.parts])
             self.calls.begin_sampling(wanted)
         try:
             yield
@@ -491,7 +499,7 @@ class Observer:
 
     def _open(self, calls: int) -> None:
         if self.networks:
-            self.calls.open(self.networks)
+            self.calls.open([*self.networks, *self.parts])
             self.optimizers.listening = True
             self._until = self.watched + calls
             self._opened += 1
@@ -546,7 +554,24 @@ class Observer:
             calls = [c for c in self.calls.calls if c.network is network and c.output is not None]
             if calls and all(c.output is not None and c.output.numel() == 1 for c in calls) and len(calls) > 1:
                 self._wrappers.add(id(network.module))
+        if self._wrappers:
+            self.average = None  # that of a wrapper; the one of what it holds is found anew
         return bool(self._wrappers)
+
+    def _take_apart(self) -> bool:
+        """Find the layers of networks that return mean and log-variance, to see the codes that they draw; True if there are any."""
+        whole = {id(c.network): c.network for c in self.calls.calls if c.codes is not None and not c.sampling}
+        for network in whole.values():
+            for name, layer in network.module.named_modules():
+                first = layer[0] if isinstance(layer, nn.Sequential) and len(layer) else layer
+                if layer is network.module or not any(True for _ in layer.parameters()) or first is not layer:
+                    continue  # the first layer of a container is called with the same
+                if isinstance(layer, nn.Linear) or name.rpartition(".")[2].lower().startswith("dec"):
+                    self.parts.append(
+                        Network(f"{network.name}.{name}", layer, "decoder", network.trained, part_of=network)
+                    )
+        self.parts = self.parts[:MOST_PARTS]
+        return bool(self.parts)
 
     def _recognise(self) -> None:
         """Give roles to a discriminator and its generators that are called by other names.
@@ -619,7 +644,7 @@ class Observer:
         with torch.no_grad():
             now = torch.cat([p.detach().flatten()[:2000] for p in average.network.module.parameters()]).float().cpu()
             source = torch.cat([p.detach().flatten()[:2000] for p in average.of.module.parameters()]).float().cpu()
-        if self._ema_before is not None:
+        if self._ema_before is not None and self._ema_at == self.watched - 1:
             before, _ = self._ema_before
             toward = source - before
             size = float(toward.square().sum())
@@ -627,7 +652,7 @@ class Observer:
                 average.decay = min(1.0, max(0.0, 1 - float(((now - before) * toward).sum()) / size))
             self._ema_before = None
         else:
-            self._ema_before = (now, source)
+            self._ema_before, self._ema_at = (now, source), self.watched
         pairs = list(zip(average.network.module.named_buffers(), average.of.module.named_buffers(), strict=False))
         running = [(a, b) for (name, a), (_, b) in pairs if "running_" in name]
         if running and self.watched >= 3:

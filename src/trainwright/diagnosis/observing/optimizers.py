@@ -363,7 +363,7 @@ class OptimizerObserver:
         record.sentinel = min(with_gradient, key=lambda p: (p.ndim < 2, p.numel()), default=None)
         small = sorted((p for p in with_gradient if p.numel() <= SMALL), key=lambda p: -p.numel())
         largest = max((float(p.grad.abs().max()) for p in small), default=0.0)
-        chosen = [p for p in small if float(p.grad.abs().max()) > 1e-4 * largest][:3]
+        chosen = [p for p in small if float(p.grad.abs().max()) >= 1e-4 * largest][:3]
         self.flows[id(optimizer)] = [GradientFlow(p, record, lambda: self.ticks, self.guard) for p in chosen]
 
 

@@ -11,7 +11,8 @@ from trainwright.diagnosis.observing.calls import Call, Slot
 from trainwright.diagnosis.observing.networks import Network
 
 MOST = 20_000_000  # parameters of a network that is copied
-MOST_PARTS = 16  # frames or elements of an input that are exchanged one by one
+MOST_PARTS = 32  # frames or elements of an input that are exchanged one by one
+LARGE = 50.0  # numbers in an input from which its scale is looked at
 IGNORED = 0.01  # change of the output, in its standard deviations, below which an input counts as ignored
 
 
@@ -94,7 +95,7 @@ def test_parts(network: Network, call: Call) -> dict[str, Any] | None:
     """Exchange one part of the input at a time between samples: frames (n, T, C, H, W), or elements (n, T, F).
 
     Returns:
-        ``parts``: their number; ``used``: those on which the output depends. None if there are no such parts, or if none is used.
+        ``parts``: their number; ``used``: those on which the output depends. None if there are no such parts.
     """
     values, per_row = _batch(call)
     first = values[0]
@@ -124,7 +125,7 @@ def test_parts(network: Network, call: Call) -> dict[str, Any] | None:
             after = _run(copied, call, [changed, *values[1:]]).float()
             if float((after - before).abs().max()) > 1e-6 * size:
                 used.append(part)
-    return {"network": network.name, "parts": first.shape[1], "used": used} if used else None
+    return {"network": network.name, "parts": first.shape[1], "used": used}
 
 
 def test_modes(network: Network, call: Call) -> dict[str, Any] | None:
@@ -153,6 +154,28 @@ def test_draws(network: Network, call: Call) -> dict[str, Any] | None:
         first = _run(copied.train(), call, values).float()
         second = _run(copied, call, values).float()
     return {"network": network.name, "draws": bool((first != second).any())}
+
+
+def test_scale(network: Network, call: Call) -> dict[str, Any] | None:
+    """Measure what the first layer with weights gets when a network is called again: largest number and deviation."""
+    if not call.arguments[0].floating or float(call.arguments[0].values.abs().max()) < LARGE:
+        return None
+    copied = _copy(network)
+    if copied is None:
+        return None
+    got: list[tuple[float, float, str]] = []
+
+    def note(layer: Any, args: Any) -> None:
+        if args and isinstance(args[0], Tensor) and not got:
+            got.append((float(args[0].abs().max()), float(args[0].float().std()), type(layer).__name__))
+
+    for layer in copied.modules():
+        if layer._parameters and any(p is not None for p in layer._parameters.values()):
+            layer.register_forward_pre_hook(note)
+    values, _ = _batch(call)
+    with _quiet():
+        _run(copied, call, values)
+    return {"network": network.name, "largest": got[0][0], "std": got[0][1], "layer": got[0][2]} if got else None
 
 
 def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:

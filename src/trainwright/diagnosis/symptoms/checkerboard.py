@@ -37,7 +37,9 @@ BOUNDS = {
         "ours",
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
-    "young": Bound(1000, "steps before which a grid is a suspicion: young generators lose it by themselves", "ours, measured"),
+    "young": Bound(
+        1000, "steps before which a grid is a suspicion: young generators lose it by themselves", "ours, measured"
+    ),
 }
 
 
