@@ -227,6 +227,24 @@ def unbounded(seen: Observed) -> list[Inspection]:
     return []
 
 
+def steep(seen: Observed) -> list[Inspection]:
+    """Report a critic with a gradient penalty whose slope at its inputs is far above the 1 that the penalty asks for."""
+    result = seen.more.get("slope")
+    if not result or result["slope"] < STEEP or not seen.total or seen.step < 0.1 * seen.total:
+        return []
+    return [
+        Inspection(
+            "penalty_too_small",
+            "sick" if result["slope"] > 3 * STEEP else "suspect",
+            f"the gradient of {result['network']} at its inputs has a norm of {result['slope']:.1f}; a gradient penalty pulls it to 1",
+            "use a weight of 10 for the gradient penalty, and take its norm over all numbers of a sample",
+        )
+    ]
+
+
+STEEP = 6.0  # norm of a critic's gradient
+
+
 def _linear(seen: Observed, network: Network) -> bool:
     """True if all losses of a critic are differences of means of its scores, without a gradient penalty."""
     own = {id(p) for p in network.module.parameters()}
@@ -310,4 +328,4 @@ NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed
 PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
 LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, saturating, unbounded, unasked)
+INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, saturating, steep, unbounded, unasked)

@@ -149,6 +149,8 @@ def penalties(seen: Observed) -> list[Inspection]:
                 "compute the gradient with torch.autograd.grad(..., create_graph=True), outside of no_grad",
             )
         )
+    if not found:
+        found += _unused_penalty(seen)
     for network in seen.networks:
         if twice and network.role == "discriminator" and seen.holds(nn.modules.batchnorm._BatchNorm, network=network):
             found.append(
@@ -161,6 +163,38 @@ def penalties(seen: Observed) -> list[Inspection]:
                 )
             )
     return found
+
+
+def _unused_penalty(seen: Observed) -> list[Inspection]:
+    """Find a critic that is called for a gradient penalty of which no loss that is trained on holds anything."""
+    for d in (n for n in seen.networks if n.role == "discriminator" and n.trained):
+        own = {id(p) for p in d.module.parameters()}
+        asked = [c for c in seen.in_use(d) if c.source == "penalty"]
+        graphs = {n: g for n, g in seen.graphs.items() if g.parameters & own}
+        used = [n for n, g in graphs.items() if g.passed or not g.waiting]
+        if len(asked) < 3 or not used or any(graphs[n].double_backward and not graphs[n].waiting for n in used):
+            continue
+        left = sorted(n for n, g in graphs.items() if g.double_backward)
+        if not left:
+            return [
+                Inspection(
+                    "penalty_without_graph",
+                    "sick",
+                    f"{d.name} is called on inputs whose gradient is asked for, but no loss holds the gradient of a gradient: "
+                    "the penalty cannot change the critic",
+                    "compute the gradient with torch.autograd.grad(..., create_graph=True), outside of no_grad",
+                )
+            ]
+        if all(graphs[n].waiting & own and not graphs[n].passed & own for n in left):
+            return [
+                Inspection(
+                    "term_left_out",
+                    "sick",
+                    f"{left[0]} is computed, but no backward pass goes through it",
+                    f"add {left[0]} to the loss of {d.name} before its backward pass",
+                )
+            ]
+    return []
 
 
 def not_finite(seen: Observed) -> list[Inspection]:

@@ -45,6 +45,9 @@ def vary_inputs(observer: Observer) -> None:
             result = replay.test_conditions(network, used[-1])
             if result is not None and (seen["condition"] is None or result["ignored"] is not None):
                 seen["condition"] = result
+        punished = [c for c in used if c.source == "penalty"]
+        if punished and network.role == "discriminator" and network.trained:
+            seen["slope"] = replay.test_slope(network, punished[-1])
         sampled = [c for c in calls if c.sampling]
         modal = any(
             b is not None and b.is_floating_point() for m in network.module.modules() for b in m._buffers.values()

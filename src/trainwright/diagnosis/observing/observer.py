@@ -674,7 +674,7 @@ class Observer:
                 for name, value in list(frame.f_locals.items()):
                     if isinstance(value, Tensor) and value.numel() == 1 and value.grad_fn is not None:
                         graph = read_graph(value)
-                        if graph is not None and graph.passed:
+                        if graph is not None and (graph.passed or graph.double_backward or not graph.waiting):
                             self.graphs[name] = graph
                             self.values[name] = float(value.detach())
             frame = frame.f_back

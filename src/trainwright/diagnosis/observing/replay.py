@@ -178,6 +178,30 @@ def test_scale(network: Network, call: Call) -> dict[str, Any] | None:
     return {"network": network.name, "largest": got[0][0], "std": got[0][1], "layer": got[0][2]} if got else None
 
 
+def test_slope(network: Network, call: Call) -> dict[str, Any] | None:
+    """Measure the mean norm of the gradient of a critic's scores at its inputs."""
+    first = call.arguments[0]
+    copied = _copy(network) if first.floating else None
+    if copied is None:
+        return None
+    values, _ = _batch(call)
+    with torch.enable_grad():
+        x = values[0].detach().clone().requires_grad_()
+        args, kwargs = call.template or ([], {})
+        filled = [
+            x if isinstance(a, Slot) and a.index == 0 else values[a.index] if isinstance(a, Slot) else a for a in args
+        ]
+        if not any(f is x for f in filled) or any(isinstance(v, Slot) for v in kwargs.values()):
+            return None
+        out = copied(*filled, **kwargs)
+        if not isinstance(out, Tensor):
+            return None
+        (gradient,) = torch.autograd.grad(out.sum(), x, allow_unused=True)
+    if gradient is None:
+        return None
+    return {"network": network.name, "slope": float(gradient.flatten(1).norm(dim=1).mean())}
+
+
 def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
     """Compare the output for the last rows with that for the same rows after others, in evaluation mode.
 

@@ -81,7 +81,9 @@ def _grown(h: History, name: str, series: Series) -> Observation | None:
         level = max(level, BOUNDS["term"].value * float(np.quantile(np.abs(whole.values[: len(head)]), 0.75)))
     critic = h.get("discriminator/loss")
     if name == "generator/loss" and critic is not None and bool((series.values < 0).any()):
-        level = max(level, float(np.quantile(np.abs(critic.values), 0.75)))  # scores of a critic, whose offset means nothing
+        level = max(
+            level, float(np.quantile(np.abs(critic.values), 0.75))
+        )  # scores of a critic, whose offset means nothing
     running = np.full(len(size), level)
     running[5:] = smooth(size, 58)[2:-3]
     floor = np.minimum(np.maximum(level, running), level * 5)
