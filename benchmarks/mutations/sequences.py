@@ -18,7 +18,7 @@ LETTERS: dict[str, tuple[str, ...]] = {
     "softmax_before_loss": ("sigmoid_twice",),
     "batch_and_time_swapped": ("batch_time_swapped",),
     "sampled_with_dropout": ("batch_statistics_when_sampling", "dropout_when_sampling"),
-    "sampled_greedily": ("samples_ignore_noise", "temperature", "greedy_sampling"),
+    "sampled_greedily": ("sampling_without_noise",),
     "sampled_hot": ("temperature",),
     "no_positions": ("positions_missing", "conditioning_ignored"),
     "logits_viewed": ("data_layout",),
@@ -30,7 +30,7 @@ LETTERS: dict[str, tuple[str, ...]] = {
     "never_cleared": ("gradients_not_cleared",),
     "cleared_after_backward": ("accumulated_gradients_cleared", "optimizer_never_steps", "not_trained"),
     "warmup_never_ends": ("schedule_out_of_reach", "lr_too_low", "lr_zero"),
-    "input_ids_wrong_case": ("labels_mismatched",),
+    "targets_of_other_rows": ("targets_misaligned", "labels_mismatched"),
     "same_batch": ("same_batch_every_step",),
 }
 
@@ -111,10 +111,8 @@ def letters(fault: str) -> Watch:
             yb = xb
         if fault == "shifted_by_two":
             xb, yb = batch[:, :-2], batch[:, 2:]
-        if fault == "input_ids_wrong_case":
+        if fault == "targets_of_other_rows":
             yb = yb[torch.randperm(len(yb))]
-        if fault == "batch_and_time_swapped":
-            pass
         _, loss = model(xb, yb)
         assert loss is not None
         if fault == "loss_detached":
@@ -138,7 +136,7 @@ RECURRENT: dict[str, tuple[str, ...]] = {
     "output_viewed": ("data_layout", "batch_time_swapped"),
     "batch_first_forgotten": ("batch_time_swapped",),
     "log_softmax_and_cross_entropy": ("sigmoid_twice",),
-    "nll_of_logits": ("loss_expects_log_probabilities",),
+    "nll_of_logits": ("loss_expects_probabilities",),
     "only_last_output": ("loss_mask_wrong", "term_left_out"),
     "hot": ("temperature",),
     "lr_high": ("lr_too_high",),

@@ -101,7 +101,9 @@ def _data_beside(seen: Observed, network: Network) -> tuple[float, float] | None
             continue
         real = [c.arguments[0].values for c in seen.in_use(d) if c.source == "data" and c.arguments]
         forms = {c.output.shape[1:] for c in seen.in_use(network) if c.output is not None}
-        made = [c for c in seen.in_use(d) if c.source in ("generated", "attached") and c.arguments[0].shape[1:] in forms]
+        made = [
+            c for c in seen.in_use(d) if c.source in ("generated", "attached") and c.arguments[0].shape[1:] in forms
+        ]
         if real and made and made[0].arguments[0].shape[1:] == real[0].shape[1:]:
             return min(float(r.min()) for r in real), max(float(r.max()) for r in real)
     return None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, read_targets
+from trainwright.diagnosis.observing.calls import Call, with_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -273,15 +273,9 @@ def same_images(seen: Observed) -> list[Inspection]:
         if seen.per_sample.get(network.name, 0) < 5 or not network.trained or seen.real is None:
             continue
         left: dict[int, tuple[Tensor, Tensor]] = {}
-        for call in seen.in_use(network):
-            target, x = read_targets(call, seen.scalars), call.arguments[0].values.float() if call.arguments else None
-            if (
-                target is None
-                or x is None
-                or x.shape != target.shape
-                or x.ndim < 3
-                or abs(float(target.std()) - 1) > 0.05
-            ):
+        for call, target in with_targets(seen.in_use(network), seen.scalars):
+            x = call.arguments[0].values.float() if call.arguments else None
+            if x is None or x.shape != target.shape or x.ndim < 3 or abs(float(target.std()) - 1) > 0.05:
                 continue
             x, target = x.flatten(1), target.flatten(1)
             rest = x - target * ((x * target).sum(1) / target.square().sum(1).clamp_min(1e-12))[:, None]

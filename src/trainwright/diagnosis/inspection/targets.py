@@ -5,7 +5,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, read_classes, read_targets, read_tokens
+from trainwright.diagnosis.observing.calls import Call, read_classes, read_tokens, with_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -229,9 +229,8 @@ def bounded(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained:
             continue
         shares = []
-        for call in seen.in_use(network):
-            aim = read_targets(call, seen.scalars) if call.last in limits else None
-            if aim is not None:
+        for call, aim in with_targets(seen.in_use(network), seen.scalars):
+            if call.last in limits:
                 low, high = limits[call.last]
                 shares.append(float(((aim < low - 0.1) | (aim > high + 0.1)).float().mean()))
         if len(shares) >= LEAST and sorted(shares)[len(shares) // 2] > 0.1:
@@ -253,11 +252,7 @@ def alike(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if network.role == "discriminator" or not network.trained:
             continue
-        read = [
-            (c, t)
-            for c in seen.in_use(network)
-            if c.arguments and (t := read_targets(c, seen.scalars)) is not None and t.ndim > 1
-        ]
+        read = [(c, t) for c, t in with_targets(seen.in_use(network), seen.scalars) if c.arguments and t.ndim > 1]
         read = [(c, t) for c, t in read if t.shape == read[0][1].shape and float(t.std()) > 1e-6]
         if len({c.tick for c, _ in read}) < SAME or len({round(c.arguments[0].checksum, 4) for c, _ in read}) < SAME:
             continue
@@ -284,9 +279,9 @@ def in_window(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained or seen.per_sample.get(network.name):
             continue
         places: list[set[int]] = []
-        for call in seen.in_use(network):
-            target, x = read_targets(call, seen.scalars), call.arguments[0].values if call.arguments else None
-            if target is None or x is None or not x.is_floating_point() or x.ndim not in (2, 3) or x.shape[1] < 3:
+        for call, target in with_targets(seen.in_use(network), seen.scalars):
+            x = call.arguments[0].values if call.arguments else None
+            if x is None or not x.is_floating_point() or x.ndim not in (2, 3) or x.shape[1] < 3:
                 continue
             target, rows = target.flatten(1) if target.ndim > 1 else target[:, None], min(len(target), len(x))
             x = x[:rows].float().reshape(rows, x.shape[1], -1)
@@ -313,9 +308,8 @@ def scales(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained:
             continue
         far = []
-        for call in seen.in_use(network):
-            target = read_targets(call, seen.scalars) if call.tick < 12 else None
-            if target is not None and call.output is not None:
+        for call, target in with_targets(seen.in_use(network), seen.scalars):
+            if call.tick < 12 and call.output is not None:
                 far.append((float(target.abs().median()), float(call.output.abs().median())))
         if len(far) >= LEAST and min(t / max(o, 1.0) for t, o in far) > 20:
             aim = sorted(t for t, _ in far)[len(far) // 2]

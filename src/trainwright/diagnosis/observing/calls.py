@@ -14,6 +14,7 @@ from trainwright.diagnosis.observing.networks import Network, storage
 
 Source = Literal["data", "generated", "attached", "penalty"]
 MOST_CALLS = 120
+NEAR = 4e-3  # relative difference at which two losses count as the same
 ROWS = 64  # rows of inputs and outputs that are kept
 MOST_VALUES = 120_000  # numbers of a tensor that are kept
 
@@ -98,9 +99,16 @@ def read_targets(call: Call, scalars: Mapping[int, Sequence[float]]) -> Tensor |
     gradient, output = call.gradient, call.output
     if gradient is None or output is None or gradient.shape != output.shape or not call.error:
         return None
-    if not any(abs(v - call.error) < 0.02 * call.error for v in scalars.get(call.turn, ())):
+    if not any(abs(v - call.error) < NEAR * call.error for v in scalars.get(call.turn, ())):
         return None
     return output.float() - gradient.float() * (call.gradient_numel / 2)
+
+
+def with_targets(calls: Iterable[Call], scalars: Mapping[int, Sequence[float]]) -> list[tuple[Call, Tensor]]:
+    """Return calls with the targets of :func:`read_targets`, if most of those that could have them do; chance gives a few."""
+    asked = [c for c in calls if c.gradient is not None and c.error and scalars.get(c.turn)]
+    found = [(c, t) for c in asked if (t := read_targets(c, scalars)) is not None]
+    return found if len(found) > 0.6 * len(asked) else []
 
 
 def read_classes(call: Call) -> Tensor | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from trainwright.diagnosis.observing.calls import Call, read_bits, read_classes, read_tokens
+from trainwright.diagnosis.observing.calls import NEAR, Call, read_bits, read_classes, read_tokens
 
 MANY = 12  # numbers of a sample from which sum and mean over them can be told apart
 FIRST = 8  # steps of optimizers in which errors are still those of an untrained network
@@ -21,9 +21,11 @@ def baseline(calls: Sequence[Call], scalars: Scalars) -> tuple[float, str] | Non
     It is only trusted where the error that follows from the gradient is one of the losses that were handed over in the same turn.
     """
     found = []
+    asked = 0
     for call in calls[::-1]:
         if call.sampling or call.network.role in ("discriminator", "generator"):
             continue
+        asked += call.gradient is not None and bool(scalars.get(call.turn))
         ratio = _squared(call, scalars)
         if ratio is not None:
             found.append((ratio, "the mean of its targets (of a change, that is a copy of the input)"))
@@ -32,7 +34,7 @@ def baseline(calls: Sequence[Call], scalars: Scalars) -> tuple[float, str] | Non
         ratio = _binary(call, calls, scalars) if ratio is None else ratio
         if ratio is not None:
             found.append((ratio, "a guess by the frequencies of the classes"))
-    return min(found[:2]) if len(found) > 1 else None
+    return min(found[:2]) if len(found) > max(1, 0.2 * asked) else None  # and not by chance
 
 
 def _squared(call: Call, scalars: Scalars) -> float | None:
@@ -83,7 +85,7 @@ def _binary(call: Call, calls: Sequence[Call], scalars: Scalars) -> float | None
 
 def _handed(call: Call, error: float, scalars: Scalars) -> bool:
     """True if an error is one of the losses that were handed over in the turn of a call."""
-    return any(abs(v - error) < 0.02 * error for v in scalars.get(call.turn, ()))
+    return any(abs(v - error) < NEAR * error for v in scalars.get(call.turn, ()))
 
 
 def reduction(calls: Sequence[Call], spread: float, elements: int) -> str:

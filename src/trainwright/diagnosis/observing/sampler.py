@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, read_targets
+from trainwright.diagnosis.observing.calls import Call, with_targets
 from trainwright.diagnosis.observing.networks import Network
 
 Prediction = Literal["noise", "clean", "velocity"]
@@ -215,9 +215,8 @@ def infer_path(calls: list[Call], scalars: Mapping[int, Sequence[float]], real: 
     and numbers that are distributed as those of real data (n, ...).
     """
     known = []
-    for call in calls:
-        target = read_targets(call, scalars)
-        if target is None or len(call.arguments) < 2 or call.arguments[0].shape[1:] != target.shape[1:]:
+    for call, target in with_targets(calls, scalars):
+        if len(call.arguments) < 2 or call.arguments[0].shape[1:] != target.shape[1:]:
             continue
         x, t = call.arguments[0].values.float(), call.arguments[1].values.float().flatten()
         rows = min(len(x), len(target), len(t))
@@ -265,9 +264,8 @@ def _quantiles(x: Tensor, at: Tensor) -> Tensor:
 def draws_same_noise(calls: list[Call], scalars: Mapping[int, Sequence[float]], path: Path) -> bool:
     """True if the noise that inputs and targets imply is the same in every step."""
     known = []
-    for call in calls:
-        target = read_targets(call, scalars)
-        if target is None or path.kind != "velocity" or len(call.arguments) < 2:
+    for call, target in with_targets(calls, scalars):
+        if path.kind != "velocity" or len(call.arguments) < 2:
             continue
         x, t = call.arguments[0].values.float(), call.arguments[1].values.float().flatten() / path.scale
         if len(x) == len(target) == len(t):
