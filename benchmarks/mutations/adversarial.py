@@ -13,7 +13,7 @@ from trainwright.diagnosis.watch import Watch
 PLAIN: dict[str, tuple[str, ...]] = {
     "g_step_on_d_parameters": ("parameters_not_optimized", "parameters_shared", "not_trained"),
     "d_never_cleared": ("gradients_not_cleared",),
-    "g_cleared_before_backward_of_d_only": ("gradients_of_other_loss",),
+    "g_gets_gradients_of_d": ("gradients_of_other_loss",),
     "g_label_fake": ("labels_do_not_oppose",),
     "d_labels_equal": ("labels_do_not_oppose",),
     "d_sees_real_only": ("labels_do_not_oppose", "term_left_out"),
@@ -77,11 +77,11 @@ def plain(fault: str) -> Watch:
     lr_d = {"d_lr_high": 2e-2}.get(fault, 2e-4)
     lr_g = {"g_lr_high": 3e-2, "g_lr_low": 1e-6}.get(fault, 1e-3)
     beta = 0.95 if fault == "momentum" else 0.5
-    decay = 1.0 if fault == "weight_decay" else 0.0
+    decay = 100.0 if fault == "weight_decay" else 0.0
     optD = torch.optim.Adam(netD.parameters(), lr=lr_d, betas=(beta, 0.999))
     make: Any = torch.optim.AdamW if decay else torch.optim.Adam
     target = netD if fault == "g_step_on_d_parameters" else netG
-    optG = make(target.parameters(), lr=lr_g * (30 if decay else 1), betas=(beta, 0.999), weight_decay=decay)
+    optG = make(target.parameters(), lr=lr_g, betas=(beta, 0.999), weight_decay=decay)
     if fault == "g_optimizer_of_old_network":
         netG = generator()
         netG.apply(weights_init)
@@ -124,7 +124,7 @@ def plain(fault: str) -> Watch:
             fake = netG(noise)
             if fault != "d_never_cleared":
                 netD.zero_grad()
-            out_real, out_fake = netD(real), netD(fake if fault.startswith("g_cleared") else fake.detach())
+            out_real, out_fake = netD(real), netD(fake if fault == "g_gets_gradients_of_d" else fake.detach())
             if fault == "broadcast_labels":
                 errD = F.mse_loss(out_real, ones) + F.mse_loss(out_fake, zeros)
             elif fault == "swapped_hinge":
@@ -138,9 +138,9 @@ def plain(fault: str) -> Watch:
             errD.backward()
             if fault != "d_optimizer_not_stepped":
                 optD.step()
-        if not fault.startswith("g_cleared"):
+        if fault != "g_gets_gradients_of_d":
             optG.zero_grad()
-        if fault.startswith("g_cleared"):
+        if fault == "g_gets_gradients_of_d":
             fake = netG(torch.randn(size, nz))
         output = netD(fake.detach() if fault == "fake_detached_for_g" else fake)
         if fault == "broadcast_labels":
@@ -158,7 +158,7 @@ def plain(fault: str) -> Watch:
             nn.utils.clip_grad_norm_(netG.parameters(), 1e-9)
         if fault != "g_optimizer_not_stepped":
             optG.step()
-        if fault.startswith("g_cleared"):
+        if fault == "g_gets_gradients_of_d":
             optG.zero_grad()
         if schedule is not None:
             schedule.step()
@@ -169,7 +169,6 @@ def plain(fault: str) -> Watch:
 WGAN: dict[str, tuple[str, ...]] = {
     "g_sign": ("wrong_sign", "labels_do_not_oppose"),
     "d_sign": ("wrong_sign", "labels_do_not_oppose"),
-    "no_penalty": ("critic_unbounded", "penalty_too_small"),
     "penalty_without_graph": ("penalty_without_graph",),
     "penalty_tiny": ("penalty_too_small", "critic_unbounded"),
     "penalty_huge": ("penalty_too_large",),
@@ -181,7 +180,6 @@ WGAN: dict[str, tuple[str, ...]] = {
     "penalty_not_added": ("term_left_out", "critic_unbounded"),
     "lr_high": ("lr_too_high", "critic_lr_too_high", "generator_lr_too_high"),
     "critic_never_steps": ("optimizer_never_steps",),
-    "clip_of_generator": ("weights_on_bounds", "critic_unbounded"),
 }
 
 
@@ -209,14 +207,11 @@ class WGANTrainer:
         d_loss = d_generated.mean() - d_real.mean()
         if self.fault == "d_sign":
             d_loss = -d_loss
-        if self.fault not in ("no_penalty", "penalty_not_added"):
+        if self.fault != "penalty_not_added":
             d_loss = d_loss + gradient_penalty
         d_loss.backward()
         if self.fault != "critic_never_steps":
             self.D_opt.step()
-        if self.fault == "clip_of_generator":
-            for p in self.D.parameters():
-                p.data.clamp_(-1e-4, 1e-4)
         self.losses["D"].append(d_loss.item())
         self.losses["GP"].append(gradient_penalty.item())
 

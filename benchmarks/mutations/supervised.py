@@ -17,16 +17,16 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "schedule_per_batch": ("lr_reaches_zero_early",),
     "optimizer_of_frozen": ("not_trained", "parameters_not_optimized"),
     "head_replaced_after_optimizer": ("parameters_not_optimized",),
-    "logits_reshaped": ("data_layout",),
+    "logits_reshaped": ("data_layout", "batch_time_swapped"),
     "pixels_0_255": ("data_range", "data_not_scaled"),
     "relu_last": ("output_activation", "dead_units"),
-    "no_activation": ("network_too_small", "no_activation"),
+    "no_activation": ("no_activation",),
     "argmax_in_loss": ("not_trained",),
     "constant_label": ("labels_mismatched", "wrong_target"),
     "sorted": ("data_not_shuffled",),
     "lr_high": ("lr_too_high",),
     "lr_zero": ("lr_zero", "lr_too_low"),
-    "nll_of_probabilities": ("loss_expects_log_probabilities",),
+    "nll_of_probabilities": ("loss_expects_probabilities",),
     "one_layer_many_times": ("layer_used_twice",),
     "same_batch": ("same_batch_every_step",),
     "features_detached": ("not_trained",),
@@ -35,8 +35,8 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "dropout_of_all": ("dropout_too_high",),
     "accumulation_not_divided": ("gradients_not_divided", "lr_too_high"),
     "step_every_batch_of_accumulation": ("gradients_not_cleared",),
-    "binary_for_many": ("wrong_loss", "output_activation"),
-    "label_smoothing_negative": ("wrong_sign",),
+    "binary_for_many": ("loss_outside_range",),
+    "negated": ("wrong_sign",),
     "momentum_999": ("momentum_too_high", "lr_too_high"),
 }
 
@@ -65,7 +65,7 @@ class Classifier(nn.Module):
             h = torch.tensor(h.tolist())
         if self.fault == "one_layer_many_times":
             h = F.relu(self.hidden(F.relu(self.hidden(h))))
-        h = F.relu(self.hidden(h))
+        h = self.hidden(h) if self.fault == "no_activation" else F.relu(self.hidden(h))
         out = self.classifier(h)
         return F.relu(out - 1.5) if self.fault == "relu_last" else out
 
@@ -122,7 +122,7 @@ class Learner:
         if self.fault == "binary_for_many":
             return F.binary_cross_entropy_with_logits(out.max(1).values, y.float())
         loss = F.cross_entropy(out, y)
-        return -loss if self.fault == "label_smoothing_negative" else loss
+        return -loss if self.fault == "negated" else loss
 
     def fit(self) -> Watch:
         """Train."""
@@ -134,7 +134,7 @@ class Learner:
         first = torch.arange(32)
         for step in range(self.steps):
             total = 0.0
-            for k in range(self.accumulate):
+            for _ in range(self.accumulate):
                 i = torch.arange(step * 32, step * 32 + 32) % len(self.x) if self.fault == "sorted" else next(stream)
                 if self.fault == "same_batch":
                     i = first
@@ -145,8 +145,6 @@ class Learner:
                 loss.backward()
                 if self.fault == "step_every_batch_of_accumulation":
                     self.optimizer.step()
-                    if k == 0 and step % 1000 == 999:
-                        self.optimizer.zero_grad()
             if self.fault == "cleared_before_step":
                 self.optimizer.zero_grad()
             if self.fault != "step_every_batch_of_accumulation":

@@ -7,9 +7,9 @@ from benchmarks.mutations.run import loops
 NAMED = [
     "flow/sign_of_velocity", "flow/step_twice", "flow/direction_of_time", "flow/start_uniform", "flow/time_not_given",
     "flow/target_without_noise", "forecast/target_in_window", "forecast/target_unscaled", "forecast/sigmoid_output",
-    "forecast/input_zeroed", "classes/cleared_before_step", "classes/label_smoothing_negative", "classes/weight_decay",
+    "forecast/input_zeroed", "classes/cleared_before_step", "classes/negated", "classes/weight_decay",
     "classes/dropout_of_all", "classes/features_detached", "segment/broadcast", "segment/channels_viewed",
-    "recurrent/hot", "letters/no_mask", "letters/input_ids_wrong_case", "letters/same_batch", "letters/sampled_greedily",
+    "recurrent/hot", "letters/no_mask", "letters/targets_of_other_rows", "letters/same_batch", "letters/sampled_greedily",
     "vae/kl_without_exp", "vae/std_is_exp_logvar", "vae/no_noise", "vae/noise_one_for_batch", "vae/sampling_wide",
 ]  # fmt: skip
 SOUND = ["flow/", "forecast/", "classes/", "segment/", "recurrent/", "letters/", "vae/"]

@@ -478,12 +478,15 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
                 )
             ]
         sampled = [c.arguments[0].values.float() for c in given if c.sampling]
-        if not sampled or not sampled[-1].numel() >= 128:
+        encoded = any(c.network is encoder and c.sampling for c in seen.calls)  # sample() reconstructs
+        if encoded or not sampled or not sampled[-1].numel() >= 128:
             continue
         z = sampled[-1]
         trained = torch.cat([z for z, _ in drawn]).float()
         std, own = float(z.std()), float(trained.std())
         reach = float(z.abs().max()) / max(std, 1e-9)
+        if abs(std - own) < 0.3 * own and abs(float(z.mean()) - float(trained.mean())) < 0.3 * own and reach > 2:
+            continue
         if (
             std > 1e-6
             and (std > 1.6 or std < 0.5 or abs(float(z.mean())) > 0.3 or (reach < 2 and z.numel() > 200))

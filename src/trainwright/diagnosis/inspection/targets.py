@@ -332,6 +332,7 @@ def constant(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         calls = [c for c in seen.in_use(network) if c.graph and c.arguments and c.output is not None]
         calls = [c for c in calls if c.arguments[0].varies and c.output is not None and c.output.numel() >= 4]
+        calls = [c for c in calls if c.output is not None and c.output.numel() <= 4096][-8:]
         if not network.trained or len(calls) < 2 * LEAST:
             continue
         values = {

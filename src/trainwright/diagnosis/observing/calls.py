@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -36,12 +37,12 @@ class Argument:
     address: int
     requires_grad: bool
 
-    @property
+    @cached_property
     def varies(self) -> bool:
         """True if its rows differ."""
         return len(self.values) > 1 and bool((self.values != self.values[:1]).any())
 
-    @property
+    @cached_property
     def checksum(self) -> float:
         """Number that equal tensors share."""
         v = self.values.double().flatten()
@@ -157,7 +158,7 @@ def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
         if flat
         else (gradient, gradient.movedim(1, 2))
     )
-    for values in (f.float() for f in forms):
+    for values in (f.float() for f in forms if f.shape[2] > 2):
         counted = values.abs().sum(2) > 0
         negative = (values < 0).sum(2)[counted]
         total = values.sum(2)[counted].abs() / values.abs().sum(2)[counted].clamp_min(1e-30)
