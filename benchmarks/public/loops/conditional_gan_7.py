@@ -28,7 +28,7 @@ CASE = Case(
     spoils="samples",
     source="Lornatang/conditional_gan#7",
     also=("condition_encoding_mismatch", "condition_not_one_hot", "noise_distribution_mismatch"),
-    seconds=20,
+    seconds=22,
 )
 GLYPHS = (
     "01110 10001 10001 10001 10001 10001 01110",

@@ -20,7 +20,7 @@ CASE = Case(
     symptoms=("wiring", "mode_dropping", "mode_collapse", "off_data", "blur", "colour_cast"),
     spoils="samples",
     source="soumith/dcgan.torch#44",
-    seconds=20,
+    seconds=25,
 )
 nz, ngf, ndf = 64, 24, 24
 

@@ -29,7 +29,7 @@ CASE = Case(
     spoils="samples",
     source="mp2893/medgan#3",
     also=("output_activation", "data_range", "sampling_activation_mismatch"),
-    seconds=15,
+    seconds=12,
 )
 CODES, EMBEDDING, RANDOM_DIM = 24, 24, 24
 
