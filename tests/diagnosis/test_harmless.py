@@ -97,13 +97,14 @@ def points_of_failure() -> list[tuple[object, str]]:
         *((module, n) for n in ("examine", "inspect", "message", "user_frame", "kinds_of", "derive", "mapping", "_kept", "kl_weight")),
         *((observer.Observer, n) for n in ("record", "signals", "settings", "facts", "view", "before_probe", "_find", "_read_losses",
                                            "_open", "_averages", "_by_signal", "sampling", "_weightless", "_is_new", "_recognise",
-                                           "_before_step", "_beside_frozen", "baseline", "_unwrap")),
-        *((observer, n) for n in ("read_graph", "find_networks", "living", "names_in")),
+                                           "_before_step", "_beside_frozen", "baseline", "_unwrap", "_take_apart")),
+        *((observer, n) for n in ("read_graph", "find_networks", "living", "names_in", "initial_weights")),
         *((optimizers.OptimizerObserver, n) for n in ("_before_step", "_after_step", "_measure", "_moved", "_follow", "_read", "add",
                                                      "_compare")),
         *((optimizers.GradientFlow, n) for n in ("_arrive", "step", "_replaced")),
         *((calls.CallObserver, n) for n in ("_record", "open", "close", "stepped", "tidy", "begin_sampling", "end_sampling")),
-        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes")),
+        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes", "test_draws",
+                                   "test_scale", "test_slope")),
         (sampler, "find_alphas"), (networks, "role_of"), (inspection, "inspect"), (SampleProbe, "measure"),
     ]  # fmt: skip
 

@@ -43,15 +43,17 @@ def inspect(seen: Observed) -> list[Inspection]:
         adversarial,
         data,
         diffusion,
+        layers,
         losses,
         optimization,
         sampling,
         targets,
+        variational,
         weights,
     )
 
     found: dict[str, Inspection] = {}
-    for module in (optimization, weights, losses, adversarial, data, targets, diffusion, sampling):
+    for module in (optimization, weights, layers, losses, variational, adversarial, data, targets, diffusion, sampling):
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)
