@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.calls import Call
@@ -225,7 +225,12 @@ def cut_codes(seen: Observed) -> list[Inspection]:
         own = {id(p): p.numel() for p in network.module.parameters() if p.requires_grad}
         graphs = {n: g for n, g in seen.graphs.items() if g.parameters & own.keys()}
         reached = set().union(*(g.parameters for g in graphs.values()), set()) & own.keys()
+        kinds = (nn.Linear, nn.modules.conv._ConvNd)
+        layers = {id(p) for m in network.module.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
         for name, graph in graphs.items():
+            alone = graph.parameters - set().union(*(g.parameters for n, g in graphs.items() if n != name), set())
+            if not alone & layers:
+                continue  # it reaches no decoder that the other terms do not, so it is no reconstruction
             missing = reached - graph.parameters
             share = sum(own[i] for i in missing) / max(1, sum(own.values()))
             coded = "Embedding" in graph.operations and not graph.operations & {"LogSoftmax", "ArgMax"}

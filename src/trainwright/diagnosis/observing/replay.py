@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainwright.diagnosis.observing.calls import Call, Slot
 from trainwright.diagnosis.observing.networks import Network
@@ -210,6 +210,8 @@ def test_neighbours(network: Network, call: Call) -> dict[str, Any] | None:
     copied = _copy(network)
     if copied is None:
         return None
+    if isinstance(network.module, nn.RNNBase) and not network.module.batch_first:
+        return None  # its rows are time steps
     values, per_row = _batch(call)
     rows = len(values[0])
     part = rows // 2
