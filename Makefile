@@ -74,6 +74,9 @@ bench-doctor: $(VENV)/dev.done  ## injected faults, healthy twins, baselines (ab
 	$(BIN)/python -m benchmarks.doctor.table
 	$(BIN)/python -m benchmarks.tables
 
+bench-loops: $(VENV)/dev.done  ## single mistakes in sound loops, each named or missed by the doctor (about half an hour)
+	$(BIN)/python -m benchmarks.mutations.run --workers 2 --out mutations.jsonl
+
 bench-lab: $(VENV)/dev.done  ## treatment beside searches, workers, kills, scheduling (about two hours)
 	$(BIN)/python -m benchmarks.treatment.runs
 	$(BIN)/python -m benchmarks.treatment.table

@@ -57,6 +57,15 @@ def listed(names: Iterable[str], link: str = "{0}") -> str:
     return ", ".join(pattern.format(name) for name in names)
 
 
+def names_after(lead: str, names: Iterable[str], link: str, most: int = 12) -> str:
+    """Return a lead and names as one sentence, or as a list with eight names to a line if there are many."""
+    all_names = list(names)
+    if len(all_names) <= most:
+        return f"{lead} {listed(all_names, link)}."
+    rows = [all_names[i : i + 8] for i in range(0, len(all_names), 8)]
+    return f"{lead}\n\n" + "\n".join(f"- {listed(row, link)}" for row in rows)
+
+
 def docstring(obj: object) -> str:
     """Return the docstring of an object with its sections as bold words and lists."""
     return render(inspect.getdoc(obj) or "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tools.markdown import listed, page, prose, sentence, table
+from tools.markdown import listed, names_after, page, prose, sentence, table
 from tools.reference_settings import own_families, plain
 from trainwright.diagnosis.causes import causes
 from trainwright.diagnosis.definitions import Cause, Symptom
@@ -71,9 +71,9 @@ def _symptom(symptom: Symptom, remedies: Sequence[Remedy]) -> str:
     if bounds:
         lines.append(table(("threshold", "value", "meaning", "source"), bounds))
     if symptom.explains:
-        lines.append(f"**Explains**, so that these raise no alarm of their own: {listed(symptom.explains, '#{0}')}.")
+        lines.append(names_after("**Explains**, so that these raise no alarm of their own:", symptom.explains, "#{0}"))
     if behind:
-        lines.append(f"**Causes.** {listed(behind, 'causes.md#{0}')}.")
+        lines.append(names_after("**Causes.**", behind, "causes.md#{0}"))
     if helps:
         lines.append(f"**Remedies.**\n\n{_links(helps)}")
     return "\n\n".join(lines)

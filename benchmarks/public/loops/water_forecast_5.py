@@ -29,7 +29,7 @@ CASE = Case(
 
 
 class NNModel:
-    """What all forecasting networks share."""
+    """Parts that all forecasting networks share."""
 
     def __init__(self, hparams: dict[str, Any], name: str) -> None:
         self.name = name

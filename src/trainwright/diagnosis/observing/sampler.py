@@ -202,7 +202,7 @@ class Path:
 
     @property
     def words(self) -> str:
-        """What is predicted, in words."""
+        """Predicted quantity, in words."""
         if self.kind != "velocity":
             return "the clean data" if self.kind == "clean" else "the noise"
         return "data - noise" if self.sign > 0 else "noise - data"
