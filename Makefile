@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint docs docs-serve docs-reference bench bench-gaussian bench-doctor bench-lab bench-sequence bench-diffusion bench-video clean
+.PHONY: demo test lint docs docs-serve docs-reference bench bench-gaussian bench-doctor bench-loops bench-lab bench-sequence bench-diffusion bench-video clean
 
 $(VENV)/%.done: pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
