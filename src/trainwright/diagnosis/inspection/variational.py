@@ -129,6 +129,8 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
         ]
         drawn = [(c.arguments[0].values, codes[c.turn]) for c in given if not c.sampling and c.turn in codes]
         drawn = [(z, pair) for z, pair in drawn if len(z) > 3 and len(z) <= len(pair[0])]
+        if not drawn:
+            continue
         steady = alike = False
         for k in (0.5, 1.0):  # log-variances, or log-deviations
             noises = [
