@@ -103,8 +103,8 @@ def points_of_failure() -> list[tuple[object, str]]:
                                                      "_compare")),
         *((optimizers.GradientFlow, n) for n in ("_arrive", "step", "_replaced")),
         *((calls.CallObserver, n) for n in ("_record", "open", "close", "stepped", "tidy", "begin_sampling", "end_sampling")),
-        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes", "test_draws",
-                                   "test_scale", "test_slope")),
+        *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes",
+                                   "test_draws", "test_scale", "test_slope")),
         (sampler, "find_alphas"), (networks, "role_of"), (inspection, "inspect"), (SampleProbe, "measure"),
     ]  # fmt: skip
 
