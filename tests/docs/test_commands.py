@@ -43,7 +43,7 @@ def test_recipes_in_yaml_are_valid(page, tmp_path):
         if family and family[1] != EXAMPLE and "..." not in block.text:
             file = tmp_path / "page.yaml"
             file.write_text(block.text)
-            catalog.load(str(file))
+            assert catalog.load(str(file))[0].name == family[1]
 
 
 @pytest.mark.parametrize(

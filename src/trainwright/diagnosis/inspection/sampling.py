@@ -148,7 +148,15 @@ def statistics(seen: Observed) -> list[Inspection]:
 
 
 def sampler(seen: Observed) -> list[Inspection]:
-    """Report the test of the user's sampler with an exact denoiser (see :mod:`~trainwright.diagnosis.observing.sampler`)."""
+    """Report the tests of the user's sampler, its schedule, and the scale of what it works on."""
+    found = [*_with_exact_denoiser(seen), *_with_exact_velocities(seen), *_schedule(seen), *_scale(seen)]
+    if any(f.cause == "schedule_begins_without_noise" and f.severity == "sick" for f in found):
+        return [f for f in found if f.cause != "sampler_step_mismatch"]  # the exact denoiser divides by the same 0
+    return found
+
+
+def _with_exact_denoiser(seen: Observed) -> list[Inspection]:
+    """Report the test with an exact denoiser (see :mod:`~trainwright.diagnosis.observing.sampler`)."""
     found = []
     result = seen.more.get("sampler")
     if result and result["prediction"] and not result["passes"]:
@@ -173,6 +181,12 @@ def sampler(seen: Observed) -> list[Inspection]:
                     "check the update of sample(): the step before (t - stride, not t - 1), the order of the steps, alpha or alpha-bar",
                 )
             )
+    return found
+
+
+def _with_exact_velocities(seen: Observed) -> list[Inspection]:
+    """Report the test of flow matching with exact velocities, and its noise."""
+    found = []
     if seen.more.get("same_noise"):
         found.append(
             Inspection(
@@ -209,6 +223,12 @@ def sampler(seen: Observed) -> list[Inspection]:
                     "first begins with the noise of training",
                 )
             )
+    return found
+
+
+def _schedule(seen: Observed) -> list[Inspection]:
+    """Judge both ends of a schedule alpha-bar."""
+    found = []
     if seen.alphas is not None:
         signal = math.sqrt(float(seen.alphas[-1]))
         if signal > 0.25:
@@ -236,6 +256,12 @@ def sampler(seen: Observed) -> list[Inspection]:
                     "compute alpha-bar as the product of 1 - beta, whose first value is below 1, or begin at the second time step",
                 )
             )
+    return found
+
+
+def _scale(seen: Observed) -> list[Inspection]:
+    """Judge the scale of noised inputs, and of data beside their noise."""
+    found = []
     scale = seen.more.get("noised_std")
     if scale and (scale["std"] > 2.5):
         images = seen.real is not None and seen.real.ndim == 4 and seen.real.shape[1] in (1, 3)
@@ -251,8 +277,6 @@ def sampler(seen: Observed) -> list[Inspection]:
     small = _small_data(seen)
     if small is not None:
         found.append(small)
-    if any(f.cause == "schedule_begins_without_noise" and f.severity == "sick" for f in found):
-        return [f for f in found if f.cause != "sampler_step_mismatch"]  # the exact denoiser divides by the same 0
     return found
 
 
