@@ -257,12 +257,12 @@ def scrambled(seen: Observed) -> list[Inspection]:
     """Compare the images that a network gets with ``real``: equal values whose neighbours do not belong together."""
     for network in seen.networks:
         images = [c.arguments[0].values.float() for c in seen.in_use(network) if c.arguments and c.source == "data"]
-        images = [x for x in images if x.ndim == 4 and len(x) > 3][-3:]
+        images = [x for x in images if x.ndim == 4 and len(x) > 3][-12:]
         turned = [t for x in images if (t := _as_channels_last(x)) is not None]
         if not turned or seen.real is not None:
             continue
         plain, seen_as = (sum(map(neighbours, xs)) / len(xs) for xs in (images, turned))
-        if seen_as > plain + 0.25:
+        if seen_as > max(plain + 0.15, 2 * plain):
             return [
                 Inspection(
                     "data_layout",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, with_targets
+from trainwright.diagnosis.observing.calls import Call, error_factor, read_targets, with_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -319,12 +319,11 @@ def signal_left(seen: Observed) -> list[Inspection]:
         begin, shares, common = float(drawn[0].arguments[1].values.float().median()), [], []
         calls = [c for c in seen.in_use(network) if _timed(c) and c.gradient is not None and c.output is not None]
         times = [float(t) for c in calls for t in _per_row(c)]
+        factor = error_factor(calls, seen.scalars) or 1.0
         for call in calls:
-            assert call.gradient is not None and call.output is not None
-            x, out, gradient = call.arguments[0].values.float(), call.output.float(), call.gradient.float()
-            if not x.shape == out.shape == gradient.shape or x.ndim != 4:
+            x, target = call.arguments[0].values.float(), read_targets(call, factor)
+            if target is None or x.shape != target.shape or x.ndim != 4:
                 continue
-            target = out - gradient * call.gradient_numel / 2
             if abs(float(target.std()) - 1) > 0.03 or abs(float(target.mean())) > 0.05 or neighbours(target) > 0.05:
                 continue  # a velocity, or anything else than the noise alone
             both = x.flatten(1).norm(dim=1) * target.flatten(1).norm(dim=1)

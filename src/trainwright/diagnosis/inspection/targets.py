@@ -5,7 +5,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, read_classes, read_tokens, with_targets
+from trainwright.diagnosis.observing.calls import Call, error_factor, read_classes, read_targets, read_tokens, with_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -174,11 +174,11 @@ def own_inputs(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained:
             continue
         same, noisy = [], False
+        factor = error_factor(seen.in_use(network), seen.scalars) or 1.0
         for call in seen.in_use(network):
-            x, out, gradient = (call.arguments[0].values if call.arguments else None), call.output, call.gradient
-            if x is None or out is None or gradient is None or not x.shape == out.shape == gradient.shape or x.ndim < 2:
+            x, target = (call.arguments[0].values if call.arguments else None), read_targets(call, factor)
+            if x is None or target is None or x.shape != target.shape or x.ndim < 2:
                 continue
-            target = out.float() - gradient.float() * call.gradient_numel / 2
             same.append(float((target - x.float()).abs().mean() / x.float().std().clamp_min(1e-12)))
             if x.ndim == 4 and seen.real is not None and x.shape[1:] == seen.real.shape[1:]:
                 noisy |= neighbours(x.float()) < neighbours(seen.real.float()) - 0.1

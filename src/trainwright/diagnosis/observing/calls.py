@@ -16,6 +16,7 @@ from trainwright.diagnosis.observing.networks import Network, storage
 Source = Literal["data", "generated", "attached", "penalty"]
 MOST_CALLS = 120
 NEAR = 4e-3  # relative difference at which two losses count as the same
+STEADY = 5  # calls in which a ratio must be the same
 ROWS = 64  # rows of inputs and outputs that are kept
 MOST_VALUES = 120_000  # numbers of a tensor that are kept
 
@@ -92,24 +93,48 @@ class Call:
     pulled: dict[int, float] = field(default_factory=dict)
 
 
-def read_targets(call: Call, scalars: Mapping[int, Sequence[float]]) -> Tensor | None:
-    """Return targets in the form of the output, read off the gradient of a mean squared error.
+def error_factor(calls: Sequence[Call], scalars: Mapping[int, Sequence[float]]) -> float | None:
+    """Return the factor of a squared error in the loss: 1 for its mean, the numbers of a sample for a sum over them, or a weight.
 
-    Only where the error that follows from the gradient is one of the losses that were handed over in the same turn.
+    With the factor c, the squares of the gradient imply an error of c^2 times the mean. Beside a loss that holds the factor that is
+    c times as much, beside one that does not c^2 times, in every step; only a squared error has such a steady ratio.
+
+    Returns:
+        None if no loss that was handed over is the squared error at the output of these calls.
     """
-    gradient, output = call.gradient, call.output
-    if gradient is None or output is None or gradient.shape != output.shape or not call.error:
-        return None
-    if not any(abs(v - call.error) < NEAR * call.error for v in scalars.get(call.turn, ())):
-        return None
-    return output.float() - gradient.float() * (call.gradient_numel / 2)
+    asked = [c for c in calls if c.gradient is not None and c.error and scalars.get(c.turn)]
+    if sum(any(abs(v - c.error) < NEAR * c.error for v in scalars[c.turn]) for c in asked) > 0.6 * len(asked):
+        return 1.0
+    for place in range(min((len(scalars[c.turn]) for c in asked), default=0)):
+        pairs = [(c, scalars[c.turn][place]) for c in asked]
+        values = [v for _, v in pairs]
+        if len(pairs) < STEADY or min(values) <= 0 or max(values) < 1.03 * min(values):
+            continue
+        ratios = sorted(c.error / v for c, v in pairs)
+        middle = ratios[len(ratios) // 2]
+        if sum(abs(r - middle) < NEAR * middle for r in ratios) < 0.9 * len(ratios):
+            continue
+        call = asked[-1]
+        assert call.gradient is not None
+        whole, each = call.gradient_numel, call.gradient[:1].numel()
+        sums = (each, whole, 0.5 * each, 0.5 * whole, 0.5)
+        return middle if any(abs(middle - n) < NEAR * n for n in sums) else middle**0.5
+    return None
 
 
 def with_targets(calls: Iterable[Call], scalars: Mapping[int, Sequence[float]]) -> list[tuple[Call, Tensor]]:
-    """Return calls with the targets of :func:`read_targets`, if most of those that could have them do; chance gives a few."""
-    asked = [c for c in calls if c.gradient is not None and c.error and scalars.get(c.turn)]
-    found = [(c, t) for c in asked if (t := read_targets(c, scalars)) is not None]
-    return found if len(found) > 0.6 * len(asked) else []
+    """Return calls with targets in the form of the output, read off the gradient of a squared error (see :func:`error_factor`)."""
+    asked = [c for c in calls if c.gradient is not None and c.output is not None and c.error and scalars.get(c.turn)]
+    factor = error_factor(asked, scalars)
+    return [] if factor is None else [(c, t) for c in asked if (t := read_targets(c, factor)) is not None]
+
+
+def read_targets(call: Call, factor: float = 1.0) -> Tensor | None:
+    """Return the targets of a squared error at the output with this factor."""
+    gradient, output = call.gradient, call.output
+    if gradient is None or output is None or gradient.shape != output.shape:
+        return None
+    return output.float() - gradient.float() * (call.gradient_numel / (2 * factor))
 
 
 def read_classes(call: Call) -> Tensor | None:

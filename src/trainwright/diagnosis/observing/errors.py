@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from trainwright.diagnosis.observing.calls import NEAR, Call, read_bits, read_classes, read_tokens
+from trainwright.diagnosis.observing.calls import NEAR, Call, error_factor, read_bits, read_classes, read_tokens
 
 MANY = 12  # numbers of a sample from which sum and mean over them can be told apart
 FIRST = 8  # steps of optimizers in which errors are still those of an untrained network
@@ -22,11 +22,15 @@ def baseline(calls: Sequence[Call], scalars: Scalars) -> tuple[float, str] | Non
     """
     found = []
     asked = 0
+    factors: dict[int, float | None] = {}
     for call in calls[::-1]:
         if call.sampling or call.network.role in ("discriminator", "generator"):
             continue
         asked += call.gradient is not None and bool(scalars.get(call.turn))
-        ratio = _squared(call, scalars)
+        if id(call.network) not in factors:
+            own = [c for c in calls if c.network is call.network and not c.sampling]
+            factors[id(call.network)] = error_factor(own, scalars)
+        ratio = _squared(call, factors[id(call.network)]) if call.turn in scalars else None
         if ratio is not None:
             found.append((ratio, "the mean of its targets (of a change, that is a copy of the input)"))
             continue
@@ -37,16 +41,14 @@ def baseline(calls: Sequence[Call], scalars: Scalars) -> tuple[float, str] | Non
     return min(found[:2]) if len(found) > max(1, 0.2 * asked) else None  # and not by chance
 
 
-def _squared(call: Call, scalars: Scalars) -> float | None:
+def _squared(call: Call, factor: float | None) -> float | None:
     g, out = call.gradient, call.output
-    if g is None or out is None or g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel():
+    if factor is None or g is None or out is None or g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel():
         return None
     if len(g) < (4 if g[0].numel() > 1 else 16):
         return None
-    residual = g.float() * (call.gradient_numel / 2)
+    residual = g.float() * (call.gradient_numel / (2 * factor))
     error = float(residual.square().mean())
-    if not _handed(call, error, scalars):
-        return None
     target, rows = out.float() - residual, len(out)
     spread = float((target - target.mean(0)).square().mean()) * rows / (rows - 1)
     return error / max(min(spread, float(target.square().mean())), 1e-12)

@@ -11,6 +11,7 @@ from trainwright.metrics.neighbours import manifold_metrics, nearest_distance, r
 from trainwright.metrics.reference_split import parts
 
 POOLED = 8  # side of the pooled image; 8 x 8 keeps the content of a thumbnail
+PLACES = 16  # at most, in a series
 KEPT = 32  # principal components of the real images
 NEIGHBOURS = 5
 BINS = 20
@@ -140,10 +141,14 @@ def texture(images: Tensor) -> dict[str, float]:
 
 
 def _pool(images: Tensor) -> Tensor:
+    """Return features (n, F): vectors as they are, series (n, T, F) at up to 16 places, images and the frames of clips in 8 x 8."""
     if images.ndim == 2:
         return images
+    if images.ndim == 3:
+        sides = min(PLACES, images.shape[1]), min(PLACES, images.shape[2])
+        return F.adaptive_avg_pool2d(images[:, None], sides).flatten(1)
     side = min(POOLED, images.shape[-1])
-    return F.adaptive_avg_pool2d(images, side).flatten(1)
+    return F.adaptive_avg_pool2d(images.flatten(1, -3), side).flatten(1)
 
 
 def _pairwise(points: Tensor) -> float:
