@@ -400,6 +400,33 @@ CAUSES = [
         "take the next batch in each step",
     ),
     _wired(
+        "condition_differs_when_sampling",
+        "a condition differs between training and sampling",
+        SAMPLES,
+        "encode and scale the condition by the same function in training and in sample()",
+    ),
+    _wired(
+        "rollout_window_wrong",
+        "the window of a forecast does not move with it",
+        (*SAMPLES, "trivial_baseline"),
+        "drop the oldest element and append the prediction in each step",
+        kinds=("prediction", "autoregressive"),
+    ),
+    _wired(
+        "hidden_state_lost",
+        "a recurrent network is sampled without its state",
+        SAMPLES,
+        "pass the state of one call to the next",
+        kinds=("prediction", "autoregressive"),
+    ),
+    _wired(
+        "sampling_filter_wrong",
+        "the filter of sampling keeps unlikely elements",
+        SAMPLES,
+        "set the logits of what is excluded to -inf before the softmax",
+        kinds=("autoregressive",),
+    ),
+    _wired(
         "conditioning_ignored",
         "a condition has no effect",
         (*SAMPLES, "plateau", "trivial_baseline"),

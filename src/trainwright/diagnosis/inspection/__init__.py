@@ -41,6 +41,7 @@ def inspect(seen: Observed) -> list[Inspection]:
     """
     from trainwright.diagnosis.inspection import (
         adversarial,
+        agreement,
         data,
         diffusion,
         layers,
@@ -53,7 +54,19 @@ def inspect(seen: Observed) -> list[Inspection]:
     )
 
     found: dict[str, Inspection] = {}
-    for module in (optimization, weights, layers, losses, variational, adversarial, data, targets, diffusion, sampling):
+    for module in (
+        optimization,
+        weights,
+        layers,
+        losses,
+        variational,
+        adversarial,
+        data,
+        agreement,
+        targets,
+        diffusion,
+        sampling,
+    ):
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)
@@ -70,6 +83,8 @@ def inspect(seen: Observed) -> list[Inspection]:
             "schedule_leaves_signal",
         ):
             found.pop(cause, None)  # which follow from it
+    if "batch_time_swapped" in found:
+        found.pop("input_repeated", None)  # the parts of other samples take the place of its own
     if "accumulated_gradients_cleared" in found:
         found.pop("not_trained", None)  # which follows from it
     if "output_activation" in found and found["output_activation"].severity == "sick":
@@ -78,6 +93,8 @@ def inspect(seen: Observed) -> list[Inspection]:
         found.pop("noise_not_used", None)  # a network that draws nothing new
     if "targets_misaligned" in found:
         found.pop("loss_mask_wrong", None)  # the padding of other rows
+    if "sampler_schedule" in found:
+        found.pop("noise_distribution_mismatch", None)  # which follows from it
     if "prediction_type_mismatch" in found:
         found.pop("sampler_step_mismatch", None)  # which follows from it
     if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":

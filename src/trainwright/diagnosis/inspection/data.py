@@ -388,4 +388,53 @@ def unscaled(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, carried, parts, labels, unscaled)
+def ordered(seen: Observed) -> list[Inspection]:
+    """Compare the means of batches with each other: of n samples drawn at random, they vary by 1/n of the variance of samples.
+
+    The largest of such ratios over some features would be near 1 for shuffled data.
+    """
+    for network in seen.networks:
+        if not network.trained or network.role in ("generator", "decoder") or seen.per_sample.get(network.name, 0) == 1:
+            continue
+        calls = [c for c in seen.in_use(network) if c.graph and c.source == "data" and c.arguments]
+        if calls and calls[0].arguments[0].values.ndim < 2:
+            continue
+        batches: dict[int, Tensor] = {}
+        for call in calls:
+            x = call.arguments[0].values
+            if len(x) >= 8 and x.shape[1:] == calls[0].arguments[0].values.shape[1:]:
+                batches.setdefault(call.turn, _features(x))
+        if len(batches) < 12 or len({len(b) for b in batches.values()}) != 1:
+            continue
+        rows = torch.stack(list(batches.values())).double()  # batches, samples, features
+        n = rows.shape[1]
+        within, between = rows.var(1).mean(0), rows.mean(1).var(0)
+        used = within > 1e-9 * within.max().clamp_min(1e-30)
+        ratio = (n * between / within.clamp_min(1e-30))[used]
+        if len(ratio) and float(ratio.quantile(0.9)) > UNEVEN * max(1.0, n / 32):
+            return [
+                Inspection(
+                    "data_not_shuffled",
+                    "sick" if float(ratio.quantile(0.9)) > 2 * UNEVEN else "suspect",
+                    f"the batches that {network.name} gets differ more than batches of shuffled data would: their means vary "
+                    f"{float(ratio.quantile(0.9)):.0f} times as much",
+                    "shuffle the training data: DataLoader(..., shuffle=True)",
+                )
+            ]
+    return []
+
+
+def _features(x: Tensor) -> Tensor:
+    """Return a few numbers of each sample: how often it has each of the first symbols, or means of its parts."""
+    if not x.is_floating_point() and x.ndim == 2:
+        x = x.long().clamp(0, SYMBOLS - 1)
+        return torch.zeros(len(x), SYMBOLS).scatter_add_(1, x.cpu(), torch.ones(x.shape))
+    flat = x.float().flatten(1).cpu()
+    parts = min(16, flat.shape[1])
+    return torch.nn.functional.adaptive_avg_pool1d(flat[:, None], parts)[:, 0]
+
+
+SYMBOLS = 64
+UNEVEN = 6.0  # times
+
+INSPECTIONS: tuple[Inspect, ...] = (noises, scrambled, ranges, repeated, ordered, carried, parts, labels, unscaled)

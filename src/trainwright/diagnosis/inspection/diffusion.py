@@ -20,8 +20,8 @@ def beginnings(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
-        trained = [c for c in seen.in_use(network) if _timed(c)]
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        trained = [c for c in seen.in_use(network) if is_timed(c)]
         if not drawn or len(trained) < LEAST:
             continue
         first = drawn[0]
@@ -70,7 +70,7 @@ def beginnings(seen: Observed) -> list[Inspection]:
     return []
 
 
-def _timed(call: Call) -> bool:
+def is_timed(call: Call) -> bool:
     """True for a call with floating data and one time for each row, or one for all."""
     if len(call.arguments) < 2 or not call.arguments[0].floating or call.arguments[0].values.ndim < 2:
         return False
@@ -92,8 +92,8 @@ def times(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
-        trained = [c for c in seen.in_use(network) if _timed(c)]
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        trained = [c for c in seen.in_use(network) if is_timed(c)]
         if len(drawn) < 5 or len(trained) < LEAST:
             continue
         asked = [float(t) for c in drawn for t in c.arguments[1].values.float().flatten()[:1]]
@@ -160,6 +160,47 @@ def times(seen: Observed) -> list[Inspection]:
     return []
 
 
+def belonging(seen: Observed) -> list[Inspection]:
+    """Compare the times that are given with the noise in the inputs, row by row: more or less of it with time, and in that order."""
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 5 or not network.trained:
+            continue
+        calls = [c for c in seen.in_use(network) if is_timed(c) and c.arguments[0].values.ndim > 1]
+        pairs = [
+            (t, float(n))
+            for c in calls
+            if len(c.arguments[0].values) > 3 and c.arguments[0].values[:1].numel() >= 64
+            for t, n in zip(_per_row(c).tolist(), _noise_of_rows(c.arguments[0].values.float()).tolist(), strict=False)
+        ]
+        times = torch.tensor([t for t, _ in pairs], dtype=torch.float64)
+        levels = torch.tensor([n for _, n in pairs], dtype=torch.float64)
+        if len(pairs) < 128 or len(times.unique()) < 8 or not bool(levels.isfinite().all()):
+            continue
+        low, high = (float(x) for x in levels.quantile(torch.tensor([0.1, 0.9], dtype=torch.float64)))
+        if high < 1.5 * low:
+            continue  # the same noise at all times
+        if abs(_rank_correlation(times, levels)) < 0.15:
+            return [
+                Inspection(
+                    "labels_mismatched",
+                    "sick",
+                    f"the times that {network.name} is given say nothing about the noise in its inputs (rank correlation "
+                    f"{_rank_correlation(times, levels):.2f} over {len(pairs)} rows)",
+                    "give the network the same time for each row that its noise was added with: draw it once for each batch",
+                )
+            ]
+    return []
+
+
+def _noise_of_rows(x: Tensor) -> Tensor:
+    """Return the root mean square of neighbouring differences of each row (n, ...)."""
+    return (x[..., 1:] - x[..., :-1]).flatten(1).square().mean(1).sqrt()
+
+
+def _rank_correlation(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a.argsort().argsort().double(), b.argsort().argsort().double()]))[0, 1])
+
+
 def weights_of_rows(seen: Observed) -> list[Inspection]:
     """Find a weighting by which the noisiest samples of each batch make up nearly all of the gradient, in the first steps.
 
@@ -206,10 +247,10 @@ def marginals(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
         drawn = [c for c in drawn if c.turn > 0.5 * seen.watched]  # what an untrained network made says nothing
         source = seen.average.of if seen.average is not None and seen.average.network is network else network
-        trained = [c for c in seen.in_use(source) if _timed(c) and c.gradient is not None]
+        trained = [c for c in seen.in_use(source) if is_timed(c) and c.gradient is not None]
         if len(drawn) < 5 or len(trained) < LEAST:
             continue
         asked = [float(c.arguments[1].values.float().median()) for c in drawn]
@@ -313,11 +354,11 @@ def signal_left(seen: Observed) -> list[Inspection]:
     The gradient of a squared error gives the target. If that is the noise, the rest of the input is the signal.
     """
     for network in seen.networks:
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and _timed(c)]
+        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
         if seen.per_sample.get(network.name, 0) < 5 or not drawn:
             continue
         begin, shares, common = float(drawn[0].arguments[1].values.float().median()), [], []
-        calls = [c for c in seen.in_use(network) if _timed(c) and c.gradient is not None and c.output is not None]
+        calls = [c for c in seen.in_use(network) if is_timed(c) and c.gradient is not None and c.output is not None]
         times = [float(t) for c in calls for t in _per_row(c)]
         factor = error_factor(calls, seen.scalars) or 1.0
         for call in calls:
@@ -355,6 +396,16 @@ def signal_left(seen: Observed) -> list[Inspection]:
                         "use the same direction of time in training and in sample(): from the noisiest step to the cleanest",
                     )
                 ]
+            if begin < 0.7 * max(times) and max(times) - min(times) > 8:
+                return [
+                    Inspection(
+                        "sampler_schedule",
+                        "sick",
+                        f"sample() begins with pure noise at time {begin:.4g}, but {network.name} is trained at times up to "
+                        f"{max(times):.4g}, and at {begin:.4g} {share:.0%} of its inputs is still signal",
+                        "use the schedule of training in sample(): as many steps, or every n-th of them from the last one on",
+                    )
+                ]
             return [
                 Inspection(
                     "schedule_leaves_signal",
@@ -371,4 +422,4 @@ def signal_left(seen: Observed) -> list[Inspection]:
 TRAINED = 0.5  # share of the run before which a network is not expected to remove noise well
 BEGUN = 0.2  # share of the run before which a network is not expected to follow its own noise
 
-INSPECTIONS: tuple[Inspect, ...] = (times, beginnings, marginals, signal_left, same_images, weights_of_rows)
+INSPECTIONS: tuple[Inspect, ...] = (times, belonging, beginnings, marginals, signal_left, same_images, weights_of_rows)

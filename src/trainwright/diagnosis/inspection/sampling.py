@@ -4,7 +4,7 @@ import itertools
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.observer import Observed
@@ -106,13 +106,13 @@ def dependence(seen: Observed) -> list[Inspection]:
     """Report that the output for one row depends on the other rows, or on later elements of its sequence."""
     found = []
     for result in seen.more.get("neighbours") or ():
-        if result and result["difference"] > 0.02:
+        if result and result["difference"] > NEIGHBOURS:
             found.append(
                 Inspection(
                     "batch_time_swapped",
                     "sick",
                     f"the output of {result['network']} for one sample depends on the other samples of its batch "
-                    f"(by {result['difference']:.0%} of its standard deviation, in evaluation mode)",
+                    f"(by {result['difference']:.2g} of its standard deviation, in evaluation mode)",
                     "check the order of the axes: batch_first, view or reshape where permute is needed, attention over the batch",
                 )
             )
@@ -188,11 +188,17 @@ def _with_exact_velocities(seen: Observed) -> list[Inspection]:
     """Report the test of flow matching with exact velocities, and its noise."""
     found = []
     if seen.more.get("same_noise"):
+        name, same = seen.more["same_noise"]
+        when = (
+            "in every step"
+            if same == "step"
+            else "for a sample whenever it is used, so that pairs are learned by heart"
+        )
         found.append(
             Inspection(
                 "noise_drawn_once",
                 "sick",
-                f"the noise in the inputs and targets of {seen.more['same_noise']} is the same in every step",
+                f"the noise in the inputs and targets of {name} is the same {when}",
                 "draw new noise in each step: torch.randn_like(x)",
             )
         )
@@ -331,7 +337,7 @@ def hotter(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         calls = [c for c in seen.calls if c.network is network and c.sampling and c.arguments and c.output is not None]
         calls = [c for c in calls if not c.arguments[0].floating and c.arguments[0].values.ndim == 2]
-        likelihoods, entropies = [], []
+        likelihoods, entropies, tails = [], [], []
         for now, after in itertools.pairwise(calls):
             given, following, out = now.arguments[0].values, after.arguments[0].values, now.output
             assert out is not None
@@ -345,6 +351,7 @@ def hotter(seen: Observed) -> list[Inspection]:
             token = following[:rows, -1:].long()
             if int(token.max()) >= p.shape[1] or int(token.min()) < 0:
                 continue
+            tails.append(_tail(p, token))
             likelihoods.append(float(-p.gather(1, token).sum()))
             entropies.append((float(-(p.exp() * p).sum()), rows))
         count = sum(rows for _, rows in entropies)
@@ -352,6 +359,18 @@ def hotter(seen: Observed) -> list[Inspection]:
             continue
         drawn, expected = sum(likelihoods) / count, sum(e for e, _ in entropies) / count
         if drawn > expected + max(0.4, 0.35 * expected):
+            outside = torch.cat(tails)
+            evenly = len(outside) > 0.1 * count and abs(float(outside.mean())) < 3 / math.sqrt(12 * len(outside)) + 0.02
+            if evenly and len(outside) >= 48:
+                return [
+                    Inspection(
+                        "sampling_filter_wrong",
+                        "sick",
+                        f"{len(outside) / count:.0%} of the elements that sample() draws are none of the {LIKELY} likeliest, and are "
+                        f"drawn evenly, whatever probabilities {network.name} gives to them",
+                        "set the logits of what is excluded to -inf before the softmax, and keep the largest, not the smallest",
+                    )
+                ]
             return [
                 Inspection(
                     "temperature",
@@ -362,6 +381,17 @@ def hotter(seen: Observed) -> list[Inspection]:
                 )
             ]
     return []
+
+
+def _tail(p: Tensor, token: Tensor) -> Tensor:
+    """Return the ranks of drawn elements among those that are not likely, from -0.5 to 0.5, which even draws fill evenly."""
+    if p.shape[1] < LIKELY + 8:
+        return torch.empty(0)
+    rank = (p > p.gather(1, token)).sum(1)
+    return (rank[rank >= LIKELY] - LIKELY + 0.5) / (p.shape[1] - LIKELY) - 0.5
+
+
+LIKELY = 10  # elements
 
 
 def _small_data(seen: Observed) -> Inspection | None:
@@ -388,6 +418,7 @@ def _small_data(seen: Observed) -> Inspection | None:
     return None
 
 
+NEIGHBOURS = 5e-3  # change of an output by other rows, in its standard deviations; rounding makes 1e-6 of it
 SMALL_DATA = 0.12  # deviation of data; images between -1 and 1 have 0.3 to 0.7
 
 INSPECTIONS: tuple[Inspect, ...] = (

@@ -5,7 +5,14 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, error_factor, read_classes, read_targets, read_tokens, with_targets
+from trainwright.diagnosis.observing.calls import (
+    Call,
+    error_factor,
+    read_classes,
+    read_targets,
+    read_tokens,
+    with_targets,
+)
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -326,6 +333,69 @@ def scales(seen: Observed) -> list[Inspection]:
     return []
 
 
+def stepwise(seen: Observed) -> list[Inspection]:
+    """Compare the targets of a network that gets one element (n,) or (n, 1) in each call with the elements before and after."""
+    for network in seen.networks:
+        if seen.per_sample.get(network.name, 0) < 2 or not network.trained:
+            continue
+        calls = [c for c in seen.in_use(network) if c.graph and c.arguments and not c.arguments[0].floating]
+        shares: list[list[float]] = []
+        for turn in {c.turn for c in calls}:
+            row = [c for c in calls if c.turn == turn and c.arguments[0].values.numel() == len(c.arguments[0].values)]
+            given = [c.arguments[0].values.flatten().long() for c in row]
+            for i in range(1, len(row) - 1):
+                aim = read_classes(row[i])
+                if aim is None or not len(aim) == len(given[i - 1]) == len(given[i]) == len(given[i + 1]):
+                    continue
+                telling = (given[i - 1] != given[i]) & (given[i] != given[i + 1]) & (given[i - 1] != given[i + 1])
+                if int(telling.sum()) >= 4:
+                    shares.append([float((aim == given[i + k])[telling].float().mean()) for k in (-1, 0, 1)])
+        if len(shares) < 2 * LEAST:
+            continue
+        before, same, following = (sorted(s[k] for s in shares)[len(shares) // 2] for k in range(3))
+        if max(before, same) > 0.9 and following < 0.5:
+            return [
+                Inspection(
+                    "targets_in_input",
+                    "sick",
+                    f"the targets of {network.name} are {'the elements that it is given' if same > before else 'those before'}, "
+                    "but sample() asks for the next one",
+                    "compare the output of each place with the element after it: outputs[:, :-1] against tokens[:, 1:]",
+                )
+            ]
+    return []
+
+
+def probabilities(seen: Observed) -> list[Inspection]:
+    """Find a divergence from targets that do not sum to 1, read off its gradient at log-probabilities (n, K)."""
+    for network in seen.networks:
+        if network.role == "discriminator" or not network.trained:
+            continue
+        uneven = []
+        for call in seen.in_use(network):
+            g, out = call.gradient, call.output
+            if g is None or out is None or out.ndim != 2 or g.shape != out.shape or len(out) < 8:
+                continue
+            if (
+                float(out.float().logsumexp(1).abs().max()) > 1e-3
+                or bool((g > 0).any())
+                or float((g < 0).float().mean()) < 0.9
+            ):
+                continue
+            sums = -g.float().sum(1)
+            uneven.append(float(sums.std() / sums.mean().clamp_min(1e-20)))
+        if len(uneven) >= LEAST and min(uneven) > 5e-3:
+            return [
+                Inspection(
+                    "loss_expects_probabilities",
+                    "sick",
+                    f"the targets of the divergence at {network.name} do not sum to the same for all rows: they are no probabilities",
+                    "give kl_div() log-probabilities and, as target, probabilities; with log_target=True it expects their logarithms",
+                )
+            ]
+    return []
+
+
 SAME = 6  # steps
 
 
@@ -360,6 +430,8 @@ INSPECTIONS: tuple[Inspect, ...] = (
     in_window,
     scales,
     targets,
+    stepwise,
+    probabilities,
     padding,
     masks,
     shuffled,

@@ -1,6 +1,7 @@
 """Inspections of codes: KL against mean and log-variance, the noise that codes are drawn with, codebooks, terms that are left out."""
 
 import math
+import re
 from collections.abc import Callable
 
 import torch
@@ -181,6 +182,95 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
     return []
 
 
+def same_codes(seen: Observed) -> list[Inspection]:
+    """Find that mean and log-variance are the same numbers."""
+    for network in {id(c.network): c.network for c in seen.calls if c.codes is not None and not c.sampling}.values():
+        pairs = [c.codes for c in seen.in_use(network) if c.codes is not None]
+        if len(pairs) >= 4 and all(bool((a == b).all()) and bool(a.std() > 0) for a, b in pairs):
+            return [
+                Inspection(
+                    "layer_used_twice",
+                    "sick",
+                    f"the mean and the log-variance of {network.name} are the same numbers: both come from one layer",
+                    "give the log-variance a layer of its own, and call that one",
+                )
+            ]
+    return []
+
+
+def far_codes(seen: Observed) -> list[Inspection]:
+    """Compare the codes of training with those that sample() decodes, once training is well on its way.
+
+    The KL brings them together; what is decoded from codes that training never had is not trained.
+    """
+    if not seen.total or seen.step < FAR_FROM * seen.total:
+        return []
+    for decoder in {id(c.network): c.network for c in seen.calls if c.sampling}.values():
+        sampled = [c.arguments[0].values for c in seen.calls if c.network is decoder and c.sampling and c.arguments]
+        drawn = [c.codes for c in seen.calls if c.codes is not None and not c.sampling]
+        drawn = [pair for pair in drawn if sampled and pair[0].shape[1:] == sampled[-1].shape[1:]][-8:]
+        if not drawn or not decoder.trained or sampled[-1].ndim != 2 or sampled[-1].numel() < 128:
+            continue
+        means = torch.cat([mean for mean, _ in drawn]).float()
+        deviations = torch.cat([(0.5 * other.float()).exp().clamp(max=1e3) for _, other in drawn])
+        z = sampled[-1].float()
+        if abs(float(z.std()) - 1) > 0.3 or len(means) < 32:
+            continue  # not the prior of a KL
+        spread = (means.var(0) + deviations.square().mean(0)).sqrt()
+        narrow = float(deviations.median())
+        if float(spread.median()) > 1.4 and narrow < 0.3 * float(spread.median()):
+            return [
+                Inspection(
+                    "beta_too_small",
+                    "sick" if float(spread.median()) > 2.5 else "suspect",
+                    f"codes of training have a deviation of {float(spread.median()):.1f} in the middle, and sample() decodes codes of "
+                    f"deviation {float(z.std()):.2f}: the KL is too weak to bring them to the prior",
+                    "give the KL more weight, and sum both terms over the same axes; or sample from the distribution of the codes",
+                )
+            ]
+    return []
+
+
+def unused_codes(seen: Observed) -> list[Inspection]:
+    """Find a codebook most of whose entries never get a gradient, or whose counts of use are near 0."""
+    for network in seen.networks:
+        calls = [c for c in seen.in_use(network) if c.graph and c.arguments]
+        record = seen.record_of(network)
+        if (
+            record is None
+            or not network.trained
+            or len(calls) < 4
+            or not all(a.floating for c in calls for a in c.arguments)
+        ):
+            continue  # a table of symbols, classes or times
+        named = {id(p): n for n, p in network.module.named_parameters()}
+        shares = {
+            named[i]: (float(rows.float().mean()), len(rows))
+            for i, rows in record.rows.items()
+            if i in named and bool(rows.any())
+        }
+        for name, buffer in network.module.named_buffers():
+            if COUNTS.search(name.lower()) and buffer.numel() >= 16 and bool(buffer.float().sum() > 0):
+                used = buffer.flatten().float() > 0.02 * buffer.float().mean()
+                shares[name] = float(used.float().mean()), buffer.numel()
+        for name, (share, count) in shares.items():
+            if share < USED and record.steps >= 24 and len(record.measured) >= 12:
+                return [
+                    Inspection(
+                        "codebook_unused",
+                        "sick" if share < 0.5 * USED else "suspect",
+                        f"{share:.0%} of the {count} entries of {network.name}.{name} are used: the others never win, and never move",
+                        "start the codes at some outputs of the encoder, and replace those that are never used",
+                    )
+                ]
+    return []
+
+
+COUNTS = re.compile("cluster_?size|usage|ema_count")
+USED = 0.2  # share of a codebook
+FAR_FROM = 0.4  # share of a run
+
+
 def _divergence(message: str) -> Inspection:
     return Inspection("kl_sign", "sick", message, "use 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(1).mean()")
 
@@ -267,4 +357,14 @@ def left_out(seen: Observed) -> list[Inspection]:
     return []
 
 
-INSPECTIONS: tuple[Inspect, ...] = (latents, divergences, drawn_codes, cut_codes, left_out, reductions)
+INSPECTIONS: tuple[Inspect, ...] = (
+    latents,
+    same_codes,
+    divergences,
+    drawn_codes,
+    far_codes,
+    unused_codes,
+    cut_codes,
+    left_out,
+    reductions,
+)

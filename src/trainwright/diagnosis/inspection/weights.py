@@ -239,15 +239,15 @@ def unreached(seen: Observed) -> list[Inspection]:
                     Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
                 )
         elif seen.watched >= WAIT:
-            frozen = [n for n, p in network.module.named_parameters() if not p.requires_grad and id(p) in record.ids]
-            silent = [
-                n
-                for n, p in network.module.named_parameters()
-                if p.requires_grad and id(p) in record.ids and id(p) not in record.reached
-            ]
+            asked = [(n, p) for n, p in network.module.named_parameters() if id(p) in record.ids]
+            frozen = [n for n, p in asked if not p.requires_grad and id(p) not in record.reached]
+            zeros = {n: record.asked[id(p)] for n, p in asked if id(p) in record.asked and id(p) not in record.moved}
+            still = [n for n, (count, since) in zeros.items() if count >= STILL and record.steps - since >= LONG]
+            silent = [n for n, p in asked if p.requires_grad and id(p) not in record.reached]
             size = sum(p.numel() for p in own)
             lost = sum(p.numel() for n, p in network.module.named_parameters() if n in set(silent))
             stuck = sum(p.numel() for n, p in network.module.named_parameters() if n in set(frozen))
+            zero = sum(p.numel() for n, p in network.module.named_parameters() if n in set(still))
             if lost > 0.02 * size:
                 found.append(
                     Inspection(
@@ -255,6 +255,16 @@ def unreached(seen: Observed) -> list[Inspection]:
                         "suspect",
                         f"{lost / size:.0%} of the parameters of {network.name} never get a gradient ({listed(silent)})",
                         "check for detach(), no_grad() or .data between them and the loss, and for layers that forward() does not use",
+                    )
+                )
+            elif zero > 0.05 * size:
+                found.append(
+                    Inspection(
+                        "not_trained",
+                        "sick" if record.norm > 0 and zero > 0.2 * size else "suspect",
+                        f"the gradient of {zero / size:.0%} of the parameters of {network.name} was exactly 0 in each of the "
+                        f"{min(zeros[n][0] for n in still)} steps that were measured ({listed(still)})",
+                        "look for a factor of 0 at their output (a fade-in, a mask), and for units that are never active",
                     )
                 )
             elif stuck > 0.5 * size:
@@ -274,6 +284,9 @@ def frozen(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         sizes = [(p.numel(), p.requires_grad) for p in network.module.parameters()]
         whole, free = sum(n for n, _ in sizes), sum(n for n, grad in sizes if grad)
+        record = seen.record_of(network)
+        if record is not None and any(id(p) in record.reached and not p.requires_grad for p in network.parameters):
+            continue  # switched off for the loss of another network only
         if network.trained and 1000 < whole < PRETRAINED and free < 0.05 * whole and seen.watched >= WAIT:
             return [
                 Inspection(
@@ -286,6 +299,8 @@ def frozen(seen: Observed) -> list[Inspection]:
     return []
 
 
+STILL = 5  # measured steps
+LONG = 64  # steps of an optimizer from the first of them
 PRETRAINED = 1_000_000  # parameters from which a network is likely to be a pretrained one
 
 

@@ -1,6 +1,7 @@
 """Observation of a few calls of the loop's networks: what goes in, what comes out, which gradient comes back."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from trainwright.diagnosis.observing.networks import Network, storage
 
 Source = Literal["data", "generated", "attached", "penalty"]
 MOST_CALLS = 120
+VARIANCE = re.compile("var|sigma|std|scale")  # in the name of a layer
 NEAR = 4e-3  # relative difference at which two losses count as the same
 STEADY = 5  # calls in which a ratio must be the same
 ROWS = 64  # rows of inputs and outputs that are kept
@@ -152,7 +154,9 @@ def read_classes(call: Call) -> Tensor | None:
     counted = values.abs().sum(1) > 0
     total = values.sum(1)[counted].abs() / values.abs().sum(1)[counted].clamp_min(1e-30)
     negative = (values < 0).sum(1)[counted]
-    if not counted.any() or float((negative == 1).float().mean()) < 0.95 or float(total.max()) > 1e-2:
+    if not counted.any() or float((negative == 1).float().mean()) < 0.95:
+        return None
+    if float(total.max()) > 1e-2 and bool((values > 0).any()):  # of logits, or of log-probabilities
         return None
     return values.argmin(1)[counted]
 
@@ -292,6 +296,20 @@ class CallObserver:
 
         return hook
 
+    def _pair(self, call: Call) -> tuple[Tensor, Tensor] | None:
+        """Return the outputs of two layers that are called one after the other with the same: mean and log-variance."""
+        before = self.calls[-1] if self.calls else None
+        a, b = (None if c is None else c.output for c in (before, call))
+        if before is None or a is None or b is None or before.turn != call.turn or before.network is call.network:
+            return None
+        if not isinstance(call.network.module, nn.Linear) or not isinstance(before.network.module, nn.Linear):
+            return None
+        if not call.arguments or not before.arguments or call.arguments[0].address != before.arguments[0].address:
+            return None
+        if a.ndim != 2 or a.shape != b.shape or not a.is_floating_point() or not call.graph:
+            return None
+        return (b, a) if VARIANCE.search(before.network.name.lower()) else (a, b)
+
     def _is_code(self, whole: Network, args: Any) -> bool:
         """True if a layer is called with tensors of the form of a network's codes."""
         form = next(
@@ -306,7 +324,7 @@ class CallObserver:
             self._sampled[id(network)] = self._sampled.get(id(network), 0) + 1
         tensors = [t for t in _tensors([*args, *kwargs.values()])]
         logits = getattr(output, "logits", None)  # a result of transformers, in which the loss comes first
-        outputs = [logits] if isinstance(logits, Tensor) else [t for t in _tensors([output])]
+        outputs = [logits] if isinstance(logits, Tensor) else [*_tensors([state_last(output)])]
         if self.sampling:
             shape = tuple(tensors[0].shape) if tensors else ()
             whole = not self._wanted or not shape or self._wanted in shape[:2]
@@ -340,7 +358,7 @@ class CallObserver:
             labelled=isinstance(logits, Tensor) or (len(outputs) > 1 and any(not o.ndim for o in outputs[1:])),
         )  # fmt: skip
         if not self.sampling:
-            call.codes = _codes(outputs)
+            call.codes = self._pair(call) or _codes(outputs)
         self.calls.append(call)
         if main is not None and not self.sampling:
             self._outputs[storage(main)] = (tick, network, main.detach())
@@ -349,6 +367,13 @@ class CallObserver:
             if main.requires_grad and main.is_floating_point():
                 self._pending.append(call)
                 main.register_hook(_keep(call))
+
+
+def state_last(output: Any) -> Any:
+    """Return an output with tensors before tuples of them, if it begins with a tuple: ``(state, logits)`` as ``(logits, state)``."""
+    if isinstance(output, tuple | list) and output and isinstance(output[0], tuple | list):
+        return [*(o for o in output if isinstance(o, Tensor)), *(o for o in output if not isinstance(o, Tensor))]
+    return output
 
 
 def _codes(outputs: list[Tensor]) -> tuple[Tensor, Tensor] | None:

@@ -43,7 +43,14 @@ def baseline(calls: Sequence[Call], scalars: Scalars) -> tuple[float, str] | Non
 
 def _squared(call: Call, factor: float | None) -> float | None:
     g, out = call.gradient, call.output
-    if factor is None or g is None or out is None or g.ndim < 2 or g.shape != out.shape or call.gradient_numel != g.numel():
+    if (
+        factor is None
+        or g is None
+        or out is None
+        or g.ndim < 2
+        or g.shape != out.shape
+        or call.gradient_numel != g.numel()
+    ):
         return None
     if len(g) < (4 if g[0].numel() > 1 else 16):
         return None

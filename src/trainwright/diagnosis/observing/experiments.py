@@ -101,7 +101,8 @@ def try_sampler(
     if prediction is None and path is None:
         return
     if path is not None:
-        seen["same_noise"] = network.name if sampler.draws_same_noise(calls, observer.scalars, path) else None
+        same = sampler.draws_same_noise(calls, observer.scalars, path)
+        seen["same_noise"] = (network.name, same) if same else None
     if observer.average is not None and observer.average.network.name in observer.per_sample:
         network = observer.average.network
     with torch.no_grad():

@@ -25,6 +25,7 @@ ROLES: Mapping[Role, re.Pattern[str]] = {
 }  # fmt: skip
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 INSIDE = "trainwright."
+LEAST_ROWS = 16  # of a table
 
 
 @dataclass(eq=False)
@@ -244,6 +245,12 @@ def initial_weights(network: Network) -> dict[str, Any] | None:
             strided = math.prod(tuple(module.stride)) if turned else 1  # type: ignore[arg-type]
             sizes.append(float(module.weight.float().std()) * math.sqrt(inputs.numel() / strided))
     return {"network": network.name, "sizes": sizes} if len(sizes) > 1 else None
+
+
+def tables(module: nn.Module) -> list[nn.Parameter]:
+    """Return the tables (K, D) that a module holds itself: embeddings, and parameters of the user's modules."""
+    own = [p for p in module._parameters.values() if p is not None and p.ndim == 2 and p.shape[0] >= LEAST_ROWS]
+    return own if isinstance(module, nn.Embedding) or not type(module).__module__.startswith("torch.") else []
 
 
 def storage(tensor: Tensor) -> int:

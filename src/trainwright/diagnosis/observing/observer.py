@@ -27,6 +27,7 @@ from trainwright.diagnosis.observing.networks import (
     names_in,
     role_of,
     storage,
+    tables,
     user_frame,
 )
 from trainwright.diagnosis.observing.optimizers import GradientFlow, OptimizerObserver, OptimizerRecord
@@ -242,6 +243,9 @@ class Observer:
                     self._open(WINDOW)
                 if self._take_apart():
                     self._open(WINDOW)
+            if self.watched == WINDOW - 1 and self._unwrap(uncalled=True):
+                self._find()
+                self._open(WINDOW)
             if self.watched in (4, WINDOW) or (self.calls.is_open and self._until - self.watched == 1):
                 self._recognise()
             zero = [
@@ -536,6 +540,7 @@ class Observer:
         known = {id(n.module): n for n in self.networks}
         self.networks = [known.get(id(n.module), n) for n in found]
         self._averages(modules)
+        self.optimizers.tables |= {id(p) for m in modules for p in tables(m)}
         stepping = set().union(*(r.ids for r in self.optimizers.records.values() if r.steps), set())
         for network in self.networks:
             network.trained = any(id(p) in stepping for p in network.module.parameters())
@@ -548,15 +553,20 @@ class Observer:
         parents = (m for m in modules if network.module in list(m.children()) and not is_framework(m))
         return any(not p.requires_grad for m in parents for p in m.parameters() if id(p) not in own)
 
-    def _unwrap(self) -> bool:
-        """Look inside networks whose forward() returns only a loss; True if there are any."""
+    def _unwrap(self, uncalled: bool = False) -> bool:
+        """Look inside networks whose forward() returns only a loss, or is not called while their parts are; True if there are any."""
+        known = len(self._wrappers)
         for network in self.networks:
             calls = [c for c in self.calls.calls if c.network is network and c.output is not None]
-            if calls and all(c.output is not None and c.output.numel() == 1 for c in calls) and len(calls) > 1:
+            scalars = calls and all(c.output is not None and c.output.numel() == 1 for c in calls) and len(calls) > 1
+            own = {id(p) for p in network.module.parameters()}
+            stepped = max((r.steps for r in self.optimizers.records.values() if r.ids & own), default=0)
+            parted = uncalled and not calls and stepped >= WINDOW // 2
+            if scalars or (parted and sum(any(True for _ in m.parameters()) for m in network.module.children()) > 1):
                 self._wrappers.add(id(network.module))
-        if self._wrappers:
+        if len(self._wrappers) > known:
             self.average = None  # that of a wrapper; the one of what it holds is found anew
-        return bool(self._wrappers)
+        return len(self._wrappers) > known
 
     def _take_apart(self) -> bool:
         """Find the layers of networks that return mean and log-variance, to see the codes that they draw; True if there are any."""

@@ -69,6 +69,13 @@ class OptimizerRecord:
     other_tick: int = -1  # newest step of another optimizer
     non_finite: int = 0
     reached: set[int] = field(default_factory=set)  # ids of parameters that had a gradient in a measured step
+    moved: set[int] = field(default_factory=set)  # ids of those whose gradient was not 0
+    asked: dict[int, tuple[int, int]] = field(
+        default_factory=dict
+    )  # while it was: number of measured steps, and the first of them
+    rows: dict[int, Tensor] = field(
+        default_factory=dict
+    )  # which rows of tables (K, D) had a gradient in a measured step
     zeros: float = 0.0  # share of about the last 16 steps in which the sentinel's gradient was exactly 0
     sentinel: Any = None  # a small parameter whose gradient is checked in every step
     climbs: int = 0
@@ -200,6 +207,7 @@ class OptimizerObserver:
         self.spent = 0.0
         self.silent = False  # True after an error
         self.listening = False  # True while calls of networks are observed
+        self.tables: set[int] = set()  # ids of parameters (K, D) the use of whose rows is followed
         self._passed: set[int] = set()  # optimizers whose present step is skipped
         self._before: dict[int, list[Tensor]] = {}
         self._gradients: dict[int, list[Tensor | None]] = {}
@@ -331,6 +339,15 @@ class OptimizerObserver:
     def _measure(self, record: OptimizerRecord) -> None:
         gradients = [p.grad for p in record.parameters if p.grad is not None]
         record.reached.update(id(p) for p in record.parameters if p.grad is not None)
+        for p in record.parameters:
+            if id(p) in self.tables and p.grad is not None and not p.grad.is_sparse:
+                used = p.grad.detach().ne(0).any(1)
+                record.rows[id(p)] = used if id(p) not in record.rows else record.rows[id(p)] | used
+            if p.grad is not None and id(p) not in record.moved:
+                count, since = record.asked.get(id(p), (0, record.steps))
+                record.asked[id(p)] = count + 1, since
+                if p.grad.is_sparse or bool(p.grad.detach().any()):
+                    record.moved.add(id(p))
         dense = [g.detach() for g in gradients if not g.is_sparse]
         norm = float(torch.nn.utils.get_total_norm(dense)) if dense else (math.nan if gradients else 0.0)
         finite = math.isfinite(norm) or (not dense and bool(gradients))

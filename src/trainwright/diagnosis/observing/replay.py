@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, Slot
+from trainwright.diagnosis.observing.calls import Call, Slot, state_last
 from trainwright.diagnosis.observing.networks import Network
 
 MOST = 20_000_000  # parameters of a network that is copied
@@ -305,7 +305,7 @@ def _varies(value: Tensor) -> bool:
 
 def _first(output: Any) -> Tensor:
     while isinstance(output, tuple | list):
-        output = output[0]
+        output = state_last(output)[0]
     if not isinstance(output, Tensor):
         output = output.logits if hasattr(output, "logits") else output.sample
     return output.detach()

@@ -35,6 +35,7 @@ PRODUCTS = ("cumprod", "bar", "hat", "prod")
 ACCUMULATED = (1, 2, 4)  # batches over which a loss may be averaged before a step
 DRAWN = 16  # samples of a test
 VALUES = 64  # numbers in a sample below which a test draws three times as many
+MOST_ROWS = 2000  # rows that are compared with each other
 NARROW = 0.08  # deviation of data, over half their range, beside which noise that a sampler leaves is seen
 
 
@@ -261,19 +262,35 @@ def _quantiles(x: Tensor, at: Tensor) -> Tensor:
     return flat[:: max(1, len(flat) // 100_000)].quantile(at) if len(flat) else at * float("inf")
 
 
-def draws_same_noise(calls: list[Call], scalars: Mapping[int, Sequence[float]], path: Path) -> bool:
-    """True if the noise that inputs and targets imply is the same in every step."""
-    known = []
+def draws_same_noise(calls: list[Call], scalars: Mapping[int, Sequence[float]], path: Path) -> str:
+    """Return whether the noise that inputs and targets imply is the same in every step, or for each sample whenever it returns.
+
+    Returns:
+        ``step``, ``sample``, or nothing.
+    """
+    if path.kind != "velocity":
+        return ""
+    known, cleans = [], []
     for call, target in with_targets(calls, scalars):
-        if path.kind != "velocity" or len(call.arguments) < 2:
+        if len(call.arguments) < 2:
             continue
         x, t = call.arguments[0].values.float(), call.arguments[1].values.float().flatten() / path.scale
         if len(x) == len(target) == len(t):
             a = t.reshape(-1, *[1] * (x.ndim - 1))
-            known.append(x - (a if path.to_data else 1 - a) * path.sign * target)
-    return len(known) >= 6 and all(
-        k.shape == known[0].shape and float((k - known[0]).abs().mean()) < 0.02 for k in known
-    )
+            a = a if path.to_data else 1 - a
+            known.append(x - a * path.sign * target)
+            cleans.append(x + (1 - a) * path.sign * target)
+    if len(known) >= 6 and all(k.shape == known[0].shape and float((k - known[0]).abs().mean()) < 0.02 for k in known):
+        return "step"
+    if len(known) < 4:
+        return ""
+    noise, clean = (torch.cat([x.flatten(1) for x in part])[:MOST_ROWS] for part in (known, cleans))
+    between = torch.cdist(clean, clean) / clean.shape[1] ** 0.5
+    between.fill_diagonal_(float("inf"))
+    nearest, which = between.min(1)
+    again = nearest < 0.02 * clean.std()
+    drawn = (noise - noise[which])[again].square().mean(1).sqrt()
+    return "sample" if int(again.sum()) >= 12 and float(drawn.median()) < 0.1 else ""
 
 
 def test_path(
