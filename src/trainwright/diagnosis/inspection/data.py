@@ -394,11 +394,14 @@ def ordered(seen: Observed) -> list[Inspection]:
     The largest of such ratios over some features would be near 1 for shuffled data.
     """
     for network in seen.networks:
-        if not network.trained or network.role in ("generator", "decoder") or seen.per_sample.get(network.name, 0) == 1:
+        if not network.trained or network.role in ("generator", "decoder", "discriminator"):
             continue
         calls = [c for c in seen.in_use(network) if c.graph and c.source == "data" and c.arguments]
-        if calls and calls[0].arguments[0].values.ndim < 2:
+        if not calls or calls[0].arguments[0].values.ndim < 2 or seen.per_sample.get(network.name, 0) == 1:
             continue
+        first = calls[0].arguments[0]
+        if first.floating and seen.real is not None and first.shape[1:] != seen.real.shape[1:]:
+            continue  # not the data, but what another network makes of them
         batches: dict[int, Tensor] = {}
         for call in calls:
             x = call.arguments[0].values
