@@ -399,8 +399,7 @@ def ordered(seen: Observed) -> list[Inspection]:
         calls = [c for c in seen.in_use(network) if c.graph and c.source == "data" and c.arguments]
         if not calls or calls[0].arguments[0].values.ndim < 2 or seen.per_sample.get(network.name, 0) == 1:
             continue
-        first = calls[0].arguments[0]
-        if first.floating and seen.real is not None and first.shape[1:] != seen.real.shape[1:]:
+        if any(c.arguments[0].requires_grad for c in calls):
             continue  # not the data, but what another network makes of them
         batches: dict[int, Tensor] = {}
         for call in calls:

@@ -185,7 +185,8 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
 def same_codes(seen: Observed) -> list[Inspection]:
     """Find that mean and log-variance are the same numbers."""
     for network in {id(c.network): c.network for c in seen.calls if c.codes is not None and not c.sampling}.values():
-        pairs = [c.codes for c in seen.in_use(network) if c.codes is not None]
+        coded = {(c.turn, c.arguments[0].shape[1:]) for c in seen.calls if c.arguments and c.network is not network}
+        pairs = [c.codes for c in seen.in_use(network) if c.codes and (c.turn, tuple(c.codes[0].shape[1:])) in coded]
         if len(pairs) >= 4 and all(bool((a == b).all()) and bool(a.std() > 0) for a, b in pairs):
             return [
                 Inspection(
@@ -268,7 +269,7 @@ def unused_codes(seen: Observed) -> list[Inspection]:
 
 COUNTS = re.compile("cluster_?size|usage|ema_count")
 USED = 0.2  # share of a codebook
-FAR_FROM = 0.4  # share of a run
+FAR_FROM = 0.6  # share of a run
 
 
 def _divergence(message: str) -> Inspection:

@@ -300,7 +300,7 @@ class CallObserver:
         """Return the outputs of two layers that are called one after the other with the same: mean and log-variance."""
         before = self.calls[-1] if self.calls else None
         a, b = (None if c is None else c.output for c in (before, call))
-        if before is None or a is None or b is None or before.turn != call.turn or before.network is call.network:
+        if before is None or a is None or b is None or before.turn != call.turn:
             return None
         if not isinstance(call.network.module, nn.Linear) or not isinstance(before.network.module, nn.Linear):
             return None

@@ -25,12 +25,12 @@ def test_structure(observer: Observer) -> None:
     for network in observer.networks:
         used = [c for c in _repeatable(observer, network) if not c.sampling]
         if used and network.trained:
-            found["neighbours"].append(replay.test_neighbours(network, used[-1]))
-            found["future"].append(replay.test_future(network, used[-1]))
-            found["parts"].append(replay.test_parts(network, used[-1]))
-            found["scales"].append(replay.test_scale(network, used[-1]))
+            found["neighbours"].append(_tried(replay.test_neighbours, network, used[-1]))
+            found["future"].append(_tried(replay.test_future, network, used[-1]))
+            found["parts"].append(_tried(replay.test_parts, network, used[-1]))
+            found["scales"].append(_tried(replay.test_scale, network, used[-1]))
         if used and network.trained and used[-1].codes is not None and used[-1].training:
-            found["draws"].append(replay.test_draws(network, used[-1]))
+            found["draws"].append(_tried(replay.test_draws, network, used[-1]))
     observer.seen |= found
 
 
@@ -42,7 +42,7 @@ def vary_inputs(observer: Observer) -> None:
         calls = _repeatable(observer, network)
         used = [c for c in calls if not c.sampling]
         if used and len(used[-1].arguments) > 1:
-            result = replay.test_conditions(network, used[-1])
+            result = _tried(replay.test_conditions, network, used[-1])
             if result is not None and (seen["condition"] is None or result["ignored"] is not None):
                 seen["condition"] = result
         punished = [c for c in used if c.source == "penalty"]
@@ -53,7 +53,16 @@ def vary_inputs(observer: Observer) -> None:
             b is not None and b.is_floating_point() for m in network.module.modules() for b in m._buffers.values()
         )
         if sampled and modal and not sampled[-1].training and network.trained:
-            seen["modes"] = replay.test_modes(network, sampled[-1])
+            seen["modes"] = _tried(replay.test_modes, network, sampled[-1])
+
+
+def _tried(
+    test: Callable[[Network, Call], dict[str, Any] | None], network: Network, call: Call
+) -> dict[str, Any] | None:
+    try:
+        return test(network, call)
+    except replay.CannotRepeat:
+        return None
 
 
 def _repeatable(observer: Observer, network: Network) -> list[Call]:

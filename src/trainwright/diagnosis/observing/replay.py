@@ -16,6 +16,10 @@ LARGE = 50.0  # numbers in an input from which its scale is looked at
 IGNORED = 0.01  # change of the output, in its standard deviations, below which an input counts as ignored
 
 
+class CannotRepeat(Exception):
+    """A network cannot be called with fewer rows or other values, as with a state whose batch is not its first axis."""
+
+
 def can_repeat(call: Call) -> bool:
     """True if a call can be made again from what was kept of it: at least four rows, and constants such as masks as a whole."""
     if not call.arguments or call.output is None or call.template is None or not call.arguments[0].values.ndim:
@@ -47,7 +51,10 @@ def _run(module: Any, call: Call, values: list[Tensor]) -> Tensor:
         return values[value.index] if isinstance(value, Slot) else value
 
     args, kwargs = call.template
-    return _first(module(*map(filled, args), **{name: filled(value) for name, value in kwargs.items()}))
+    try:
+        return _first(module(*map(filled, args), **{name: filled(value) for name, value in kwargs.items()}))
+    except Exception as error:
+        raise CannotRepeat from error
 
 
 def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:

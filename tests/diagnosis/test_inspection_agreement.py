@@ -1,0 +1,327 @@
+"""Inspections that compare training with ``sample()``, and batches, codes and targets with each other.
+
+Each fault is named, and the sound loop stays silent.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import trainwright
+from trainwright.diagnosis.observing.calls import Call, error_factor, read_targets
+from trainwright.diagnosis.observing.networks import Network
+from trainwright.diagnosis.watch import Watch
+
+
+def causes(watch: Watch) -> set[str]:
+    watch.close()
+    assert watch.failed is None and watch.observer.failed is None
+    return {c for c, i in watch._inspections.items() if i["severity"] != "note"}
+
+
+def train(watch: Watch, network: nn.Module, step_loss, steps: int = 60) -> Watch:  # type: ignore[no-untyped-def]
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for step in range(steps):
+        loss = step_loss(step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch(step, loss=loss)
+    return watch
+
+
+class Conditional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8 + 5, 48), nn.ReLU(), nn.Linear(48, 16))
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.net(torch.cat([z, y], 1))
+
+
+def conditional_gan(fault: str) -> Watch:
+    torch.manual_seed(0)
+    generator, d = Conditional(), nn.Sequential(nn.Linear(21, 48), nn.LeakyReLU(0.2), nn.Linear(48, 1))
+    classes = torch.randint(5, (400,))
+    real = (torch.eye(5)[classes] @ torch.randn(5, 16) + 0.1 * torch.randn(400, 16)).tanh()
+    first, second = torch.optim.Adam(generator.parameters(), 1e-3), torch.optim.Adam(d.parameters(), 1e-3)
+
+    def sample(n: int) -> Tensor:
+        y = torch.randint(5, (n, 5)).float() if fault == "condition" else torch.eye(5)[torch.randint(5, (n,))]
+        return generator(torch.randn(n, 8), y).tanh()
+
+    watch = trainwright.watch(total=60, sample=sample, real=real, say=None)
+    for step in range(60):
+        i = torch.randint(400, (32,))
+        y = torch.eye(5)[classes[i]]
+        raw = generator(torch.randn(32, 8), y)
+        fake, judged = raw.tanh(), 4 * raw if fault == "raw" else raw.tanh()
+        scores = d(torch.cat([real[i], y], 1)), d(torch.cat([judged.detach(), y], 1))
+        loss_d = F.softplus(-scores[0]).mean() + F.softplus(scores[1]).mean()
+        second.zero_grad()
+        loss_d.backward()
+        second.step()
+        loss_g = F.softplus(-d(torch.cat([fake, y], 1))).mean()
+        first.zero_grad()
+        loss_g.backward()
+        first.step()
+        watch(step, loss_d=loss_d, loss_g=loss_g)
+    return watch
+
+
+def test_conditions_in_another_encoding_are_named():
+    assert "condition_differs_when_sampling" in causes(conditional_gan("condition"))
+
+
+def test_the_same_conditions_show_nothing():
+    assert causes(conditional_gan("")) == set()
+
+
+class Forecaster(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.out = nn.GRU(1, 24, batch_first=True), nn.Linear(24, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.gru(x[..., None])[0][:, -1])[:, 0]
+
+
+def waves(n: int = 300, length: int = 20) -> Tensor:
+    g = torch.Generator().manual_seed(1)
+    period, phase = 6 + 6 * torch.rand(n, 1, generator=g), 6.28 * torch.rand(n, 1, generator=g)
+    return (6.28 * torch.arange(length) / period + phase).sin()
+
+
+def forecast(fault: str) -> Watch:
+    torch.manual_seed(0)
+    data, model = waves(), Forecaster()
+    if fault == "sorted":
+        data = data[data[:, 0].argsort()]
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        window, found = data[torch.randint(len(data), (n,)), :12], []
+        for _ in range(8):
+            found.append(model(window))
+            if fault == "rolled":
+                window = torch.cat([window[:, :1], window[:, :-2], found[-1][:, None]], 1)
+            elif fault != "still":
+                window = torch.cat([window[:, 1:], found[-1][:, None]], 1)
+        return torch.stack(found, 1)
+
+    watch = trainwright.watch(total=60, sample=sample, real=data[:, 12:], say=None)
+
+    def loss(step: int) -> Tensor:
+        i = torch.arange(step * 5, step * 5 + 32) % 300 if fault == "sorted" else torch.randint(300, (32,))
+        return F.mse_loss(model(data[i, :12]), data[i, 12])
+
+    return train(watch, model, loss)
+
+
+@pytest.mark.parametrize(
+    "fault, cause",
+    [("rolled", "rollout_window_wrong"), ("still", "rollout_window_wrong"), ("sorted", "data_not_shuffled")],
+)
+def test_windows_and_order_of_a_forecast_are_named(fault, cause):
+    assert cause in causes(forecast(fault))
+
+
+def test_a_sound_forecast_shows_nothing():
+    assert causes(forecast("")) == set()
+
+
+class Letters(nn.Module):
+    """Returns the state before the logits, as many loops of letters do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.gru, self.out = nn.Embedding(12, 16), nn.GRU(16, 32, batch_first=True), nn.Linear(32, 12)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[tuple[Tensor], Tensor]:
+        h, state = self.gru(self.embed(x), state)
+        return (state,), self.out(h)
+
+
+def letters(fault: str) -> Watch:
+    torch.manual_seed(0)
+    data = (torch.randint(3, (400, 1)) + torch.arange(10) * torch.randint(1, 4, (400, 1))) % 10
+    model, begin = Letters(), 11 if fault == "start" else 10
+    data = torch.cat([torch.full((400, 1), 10), data], 1)
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        x, state = torch.full((n, 1), begin), None
+        for _ in range(10):
+            if fault == "state":
+                _, logits = model(x[:, -1:])
+            elif fault == "start":
+                _, logits = model(x)
+            else:
+                (state,), logits = model(x[:, -1:], state)
+            x = torch.cat([x, torch.multinomial(logits[:, -1].softmax(-1), 1)], 1)
+        return x[:, 1:]
+
+    watch = trainwright.watch(total=80, sample=sample, real=data[:, 1:], say=None)
+
+    def loss(step: int) -> Tensor:
+        x = data[torch.randint(400, (32,))]
+        (state,), terms = (None,), []
+        if fault in ("", "repeats"):  # one element in each call
+            for t in range(9):
+                (state,), logits = model(x[:, t : t + 1], state)
+                terms.append(F.cross_entropy(logits[:, 0], x[:, t if fault == "repeats" else t + 1]))
+            return torch.stack(terms).mean()
+        return F.cross_entropy(model(x[:, :-1])[1].flatten(0, 1), x[:, 1:].flatten())
+
+    return train(watch, model, loss, 80)
+
+
+@pytest.mark.parametrize("fault, cause", [("state", "hidden_state_lost"), ("start", "condition_differs_when_sampling")])
+def test_what_a_sequence_is_continued_from_is_compared(fault, cause):
+    assert cause in causes(letters(fault))
+
+
+def test_letters_one_by_one_with_their_state_show_nothing():
+    assert causes(letters("")) == set()
+
+
+class Parts(nn.Module):
+    """VAE whose forward() is never called."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.hidden, self.mean, self.log_variance = nn.Linear(16, 64), nn.Linear(64, 4), nn.Linear(64, 4)
+        self.decoder = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 16))
+        self.fault = fault
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def loss(self, x: Tensor) -> Tensor:
+        h = self.hidden(x).relu()
+        mean = self.mean(h)
+        other = self.mean(h) if self.fault == "one layer" else self.log_variance(h)
+        z = mean + torch.randn_like(mean) * (0.5 * other).exp()
+        kl = 0.5 * (mean.square() + other.exp() - 1 - other).sum(1).mean()
+        return (self.decoder(z) - x).square().sum(1).mean() * 4 + (1e-5 if self.fault == "weak" else 1.0) * kl
+
+
+def vae(fault: str) -> Watch:
+    torch.manual_seed(0)
+    model, real = Parts(fault), waves(400, 16) * (3 if fault == "weak" else 1)
+    watch = trainwright.watch(total=300, sample=lambda n: model.decoder(torch.randn(n, 4)), real=real, say=None)
+    return train(watch, model, lambda step: model.loss(real[torch.randint(400, (64,))]), 300)
+
+
+@pytest.mark.parametrize("fault, cause", [("one layer", "layer_used_twice"), ("weak", "beta_too_small")])
+def test_codes_are_read_off_the_layers_of_a_network_that_is_never_called(fault, cause):
+    assert cause in causes(vae(fault))
+
+
+def test_codes_near_the_prior_show_nothing():
+    assert causes(vae("")) == set()
+
+
+class Codebook(nn.Module):
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(16, 8), nn.Linear(8, 16)
+        self.codes = nn.Parameter(size * torch.randn(32, 8))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.encoder(x)
+        q = F.embedding(torch.cdist(z, self.codes).argmin(1), self.codes)
+        return self.decoder(z + (q - z).detach()), F.mse_loss(q, z.detach()) + 0.25 * F.mse_loss(z, q.detach())
+
+
+@pytest.mark.parametrize("size, named", [(20.0, True), (0.5, False)])
+def test_a_codebook_far_from_the_codes_is_named(size, named):
+    torch.manual_seed(0)
+    model, real = Codebook(size), waves(400, 16)
+
+    def loss(step: int) -> Tensor:
+        x = real[torch.randint(400, (64,))]
+        out, codes = model(x)
+        return F.mse_loss(out, x) + codes
+
+    assert ("codebook_unused" in causes(train(trainwright.watch(total=80, say=None), model, loss, 80))) is named
+
+
+@pytest.mark.parametrize("logarithms, named", [(True, True), (False, False)])
+def test_targets_of_a_divergence_must_be_probabilities(logarithms, named):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 3), nn.LogSoftmax(1))
+    x = torch.randn(200, 6)
+    target = (x[:, :3] * 2).softmax(1)
+
+    def loss(step: int) -> Tensor:
+        i = torch.randint(200, (32,))
+        return F.kl_div(model(x[i]), target[i], log_target=logarithms, reduction="batchmean")
+
+    found = causes(train(trainwright.watch(total=40, say=None), model, loss, 40))
+    assert ("loss_expects_probabilities" in found) is named
+
+
+class Gate(nn.Module):
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.main, self.fine, self.weight = nn.Linear(6, 3), nn.Linear(6, 3), weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x) + self.weight * self.fine(x)
+
+
+@pytest.mark.parametrize("weight, named", [(0.0, True), (0.01, False)])
+def test_a_part_whose_gradient_is_zero_is_named(weight, named):
+    torch.manual_seed(0)
+    model, x = Gate(weight), torch.randn(200, 6)
+
+    def loss(step: int) -> Tensor:
+        i = torch.randint(200, (32,))
+        return F.mse_loss(model(x[i]), x[i, :3])
+
+    assert ("not_trained" in causes(train(trainwright.watch(total=120, say=None), model, loss, 120))) is named
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5, 12.0, 100.0])
+def test_targets_are_read_off_sums_and_weighted_errors(factor):
+    torch.manual_seed(0)
+    network = Network("net", nn.Linear(4, 12), "model")
+    calls, handed = [], {}
+    for turn in range(6):
+        out, target = torch.randn(16, 12), (1 + turn) * torch.randn(16, 12)
+        gradient = 2 * factor * (out - target) / out.numel()
+        call = Call(network, turn, False, True, [], out, 0, "data", "", True, turn=turn)
+        call.gradient, call.gradient_numel = gradient, gradient.numel()
+        call.error = float(gradient.square().mean()) * gradient.numel() ** 2 / 4
+        calls.append((call, target))
+        handed[turn] = [float(F.mse_loss(out, target)) * (1 if factor == 100 else factor)]  # before or after its weight
+    found = error_factor([c for c, _ in calls], handed)
+    assert found == pytest.approx(factor, rel=1e-3)
+    read = read_targets(calls[0][0], found)
+    assert read is not None and torch.allclose(read, calls[0][1], atol=1e-4)
+
+
+def test_other_losses_have_no_factor():
+    torch.manual_seed(0)
+    network, calls, handed = Network("net", nn.Linear(4, 12), "model"), [], {}
+    for turn in range(6):
+        out, target = torch.randn(16, 12), (1 + turn) * torch.randn(16, 12)
+        call = Call(network, turn, False, True, [], out, 0, "data", "", True, turn=turn)
+        call.gradient, call.gradient_numel = (out - target).sign() / out.numel(), out.numel()
+        call.error = float(call.gradient.square().mean()) * out.numel() ** 2 / 4
+        calls.append(call)
+        handed[turn] = [float((out - target).abs().mean())]
+    assert error_factor(calls, handed) is None
+
+
+def test_clips_are_judged():
+    torch.manual_seed(0)
+    model, real = nn.Linear(4, 192), torch.rand(64, 1, 3, 8, 8)
+    watch = trainwright.watch(
+        total=20, sample=lambda n: model(torch.randn(n, 4)).view(n, 1, 3, 8, 8), real=real, say=None
+    )
+    train(watch, model, lambda step: F.mse_loss(model(torch.randn(16, 4)), real[:16].flatten(1)), 20)
+    causes(watch)
+    assert "samples/precision" in watch.rows[-1]
