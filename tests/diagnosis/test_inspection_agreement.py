@@ -32,37 +32,38 @@ def train(watch: Watch, network: nn.Module, step_loss, steps: int = 60) -> Watch
 
 
 class Conditional(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(8 + 5, 48), nn.ReLU(), nn.Linear(48, 16))
+    """Network of two inputs: noise (or a sample) and a one-hot label."""
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        return self.net(torch.cat([z, y], 1))
+    def __init__(self, inputs: int, outputs: int, last: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(inputs + 5, 48), nn.LeakyReLU(0.2), nn.Linear(48, outputs), last)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.net(torch.cat([x, y], 1))
 
 
 def conditional_gan(fault: str) -> Watch:
     torch.manual_seed(0)
-    generator, d = Conditional(), nn.Sequential(nn.Linear(21, 48), nn.LeakyReLU(0.2), nn.Linear(48, 1))
+    generator, d = Conditional(8, 16, nn.Tanh()), Conditional(16, 1, nn.Identity())
     classes = torch.randint(5, (400,))
     real = (torch.eye(5)[classes] @ torch.randn(5, 16) + 0.1 * torch.randn(400, 16)).tanh()
     first, second = torch.optim.Adam(generator.parameters(), 1e-3), torch.optim.Adam(d.parameters(), 1e-3)
 
     def sample(n: int) -> Tensor:
         y = torch.randint(5, (n, 5)).float() if fault == "condition" else torch.eye(5)[torch.randint(5, (n,))]
-        return generator(torch.randn(n, 8), y).tanh()
+        return (1 if fault != "scaled" else 5) * generator(torch.randn(n, 8), y)
 
     watch = trainwright.watch(total=60, sample=sample, real=real, say=None)
     for step in range(60):
         i = torch.randint(400, (32,))
         y = torch.eye(5)[classes[i]]
-        raw = generator(torch.randn(32, 8), y)
-        fake, judged = raw.tanh(), 4 * raw if fault == "raw" else raw.tanh()
-        scores = d(torch.cat([real[i], y], 1)), d(torch.cat([judged.detach(), y], 1))
-        loss_d = F.softplus(-scores[0]).mean() + F.softplus(scores[1]).mean()
+        fake = generator(torch.randn(32, 8), y)
+        asked = y.roll(1, 0) if fault == "labels" else y
+        loss_d = F.softplus(-d(real[i], y)).mean() + F.softplus(d(fake.detach(), asked)).mean()
         second.zero_grad()
         loss_d.backward()
         second.step()
-        loss_g = F.softplus(-d(torch.cat([fake, y], 1))).mean()
+        loss_g = F.softplus(-d(fake, asked)).mean()
         first.zero_grad()
         loss_g.backward()
         first.step()
@@ -70,11 +71,19 @@ def conditional_gan(fault: str) -> Watch:
     return watch
 
 
-def test_conditions_in_another_encoding_are_named():
-    assert "condition_differs_when_sampling" in causes(conditional_gan("condition"))
+@pytest.mark.parametrize(
+    "fault, cause",
+    [
+        ("condition", "condition_differs_when_sampling"),
+        ("labels", "labels_mismatched"),
+        ("scaled", "output_activation"),
+    ],
+)
+def test_labels_and_outputs_of_a_gan_are_compared(fault, cause):
+    assert cause in causes(conditional_gan(fault))
 
 
-def test_the_same_conditions_show_nothing():
+def test_the_same_labels_and_outputs_show_nothing():
     assert causes(conditional_gan("")) == set()
 
 

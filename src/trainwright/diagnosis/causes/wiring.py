@@ -518,7 +518,7 @@ CAUSES = [
         ("trivial_baseline", "plateau", "slow"),
         "look at a few inputs beside their labels as the loss gets them; sort or shuffle both together",
         _unlearnable,
-        kinds=("supervised", "prediction", "diffusion", "autoregressive"),
+        kinds=("supervised", "prediction", "diffusion", "autoregressive", "adversarial"),
     ),
     _wired(
         "data_not_shuffled",

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from torch import Tensor
+
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.graph import VIEWS
 from trainwright.diagnosis.observing.networks import Network
@@ -273,6 +275,54 @@ def _clipped(network: Network) -> bool:
     return len(at) >= 2 and sum(w.numel() for w in at) > 0.5 * sum(w.numel() for w in weights) and near > NEAR_BOUND
 
 
+def labelled(seen: Observed) -> list[Inspection]:
+    """Compare the label that a sample was made with and the one that it is judged with."""
+    for d in _judges(seen):
+        same = other = 0
+        g = ""
+        for call in seen.in_use(d):
+            if call.source not in ("generated", "attached") or len(call.arguments) < 2:
+                continue
+            makers = [
+                c
+                for c in seen.calls
+                if c.turn == call.turn
+                and c.address == call.arguments[0].address
+                and c.network is not d
+                and not c.sampling
+            ]
+            for made in makers[-1:]:
+                pairs = [
+                    (a.values, b.values)
+                    for a in made.arguments
+                    for b in call.arguments[1:]
+                    if a.values.shape == b.values.shape and a.values.dtype == b.values.dtype and _is_label(a.values)
+                ]
+                if pairs and all(_is_label(b) for _, b in pairs):
+                    g = made.network.name
+                    hit = any(bool((a == b).all()) for a, b in pairs)
+                    same, other = same + hit, other + (not hit)
+        if other >= 2 * LEAST and same == 0:
+            return [
+                Inspection(
+                    "labels_mismatched",
+                    "sick",
+                    f"{d.name} judges samples with other labels than those that {g} made them for",
+                    f"give {d.name} the same labels that the samples were made with",
+                )
+            ]
+    return []
+
+
+def _is_label(values: Tensor) -> bool:
+    """True for classes (n,) that differ, and for one-hot rows."""
+    if len(values) < 4 or not bool((values != values[:1]).any()):
+        return False
+    if values.ndim == 1:
+        return not values.is_floating_point()
+    return values.ndim == 2 and bool(((values == 0) | (values == 1)).all()) and bool((values.sum(1) == 1).all())
+
+
 def unasked(seen: Observed) -> list[Inspection]:
     """Find generators that no gradient reaches through the discriminator, although it is trained on their samples."""
     judges = _judges(seen)
@@ -328,4 +378,4 @@ NEAR_BOUND = 0.2  # share of weights; a tenth of them where they are distributed
 PROBABILITIES = ("Log", "BinaryCrossEntropy", "Softplus", "Nll", "SoftMargin")
 LINEAR = frozenset({"Mean", "Neg", "Sub", "Add", "Mul", "Div", "Sum", *VIEWS})
 
-INSPECTIONS: tuple[Inspect, ...] = (opposed, activations, proportions, saturating, steep, unbounded, unasked)
+INSPECTIONS: tuple[Inspect, ...] = (opposed, labelled, activations, proportions, saturating, steep, unbounded, unasked)
