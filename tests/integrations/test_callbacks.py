@@ -1,5 +1,7 @@
 """The doctor inside other people's trainers: real trainers, real small models, a fault and its healthy twin."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -200,8 +202,52 @@ def with_accelerate(watched: bool, folder) -> list[torch.Tensor]:
     return state(model)
 
 
+def with_keras(watched: bool, folder) -> list[torch.Tensor]:
+    keras = keras_on_torch()
+    from trainwright.integrations.keras import DoctorCallback
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Dense(16), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2), layers.Dense(4)]
+    )
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss="mse")
+    data = torch.randn(256, 4).numpy()
+    options = {"sample": lambda n: model(torch.randn(n, 4), training=False), "real": data}
+    doctor = [DoctorCallback(say=None, **options)] if watched else []
+    model.fit(data, data, batch_size=8, epochs=3, verbose=0, callbacks=doctor)
+    for callback in doctor:
+        assert callback.watch.failed is None and len(callback.watch.verdicts) > 2
+    return [*(torch.as_tensor(w) for w in model.get_weights()), torch.get_rng_state()]
+
+
+def keras_on_torch():
+    """Import Keras with PyTorch below it; the choice is made once in a process."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    return pytest.importorskip("keras")
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("train", [with_lightning, with_huggingface, with_accelerate])
+def test_keras_says_that_a_loss_explodes_and_that_its_twin_is_healthy():
+    keras = keras_on_torch()
+    from trainwright.integrations.keras import DoctorCallback
+
+    def train(rate: float):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.layers.Dense(1)])
+        model.compile(optimizer=keras.optimizers.SGD(rate), loss="mse")
+        x = torch.randn(512, 4).numpy()
+        doctor = DoctorCallback(say=None, every=8)
+        model.fit(x, x.sum(1, keepdims=True), batch_size=8, epochs=2, verbose=0, callbacks=[doctor])
+        return doctor.watch.latest
+
+    sick, well = train(1.5), train(0.05)
+    assert {d.symptom.name for d in sick.findings} & {"exploding", "non_finite"}
+    assert well.alarms == ()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("train", [with_lightning, with_huggingface, with_accelerate, with_keras])
 def test_weights_buffers_and_random_numbers_are_equal_with_and_without_the_doctor(train, tmp_path):
     plain, watched = train(False, tmp_path), train(True, tmp_path)
     assert len(plain) == len(watched)
