@@ -15,6 +15,7 @@ LEAST = 4  # calls
 MANY = 256  # numbers, for a comparison of distributions
 APART = 1.0  # difference of quantiles, in deviations of the narrower distribution
 OUTSIDE = 0.25  # share of numbers
+NARROWER = 5.0  # ratio of deviations; a condition may be sampled for some of its values only
 AT = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
 
@@ -124,13 +125,12 @@ def _differ(trained: list[Argument], drawn: list[Argument]) -> str:
             if strange > 0.3 and len(known) <= len(a) // 8:
                 return f"has values in sample() that it never has in training ({strange:.0%} of them)"
         return ""
+    narrow, wide = float(b.std()), float(a.std())
     if (
-        float(a.std()) > 0
-        and min(a.numel(), b.numel()) >= MANY
-        and _outside(a.flatten(), b.flatten()) > 0.4 < float(b.std())
+        min(a.numel(), b.numel()) >= MANY
+        and narrow > 0
+        and (_outside(b.flatten(), a.flatten()) > 0.4 or wide > NARROWER * narrow)
     ):
-        return f"has other values in sample() ({_described(b.flatten())}) than in training ({_described(a.flatten())})"
-    if min(a.numel(), b.numel()) >= MANY and float(b.std()) > 0 and _outside(b.flatten(), a.flatten()) > 0.4:
         return f"has other values in sample() ({_described(b.flatten())}) than in training ({_described(a.flatten())})"
     return ""
 
