@@ -100,7 +100,7 @@ def points_of_failure() -> list[tuple[object, str]]:
                                            "_before_step", "_beside_frozen", "baseline", "_unwrap", "_take_apart")),
         *((observer, n) for n in ("read_graph", "find_networks", "living", "names_in", "initial_weights", "tables")),
         *((optimizers.OptimizerObserver, n) for n in ("_before_step", "_after_step", "_measure", "_moved", "_follow", "_read", "add",
-                                                     "_compare")),
+                                                     "_look", "_compare")),
         *((optimizers.GradientFlow, n) for n in ("_arrive", "step", "_replaced")),
         *((calls.CallObserver, n) for n in ("_record", "open", "close", "stepped", "tidy", "begin_sampling", "end_sampling", "_pair")),
         *((replay, n) for n in ("can_repeat", "test_conditions", "test_neighbours", "test_future", "test_parts", "test_modes",

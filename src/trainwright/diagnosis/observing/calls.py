@@ -300,7 +300,7 @@ class CallObserver:
         """Return the outputs of two layers that are called one after the other with the same: mean and log-variance."""
         before = self.calls[-1] if self.calls else None
         a, b = (None if c is None else c.output for c in (before, call))
-        if before is None or a is None or b is None or before.turn != call.turn:
+        if before is None or a is None or b is None or before.turn != call.turn or before.network is call.network:
             return None
         if not isinstance(call.network.module, nn.Linear) or not isinstance(before.network.module, nn.Linear):
             return None
@@ -358,7 +358,8 @@ class CallObserver:
             labelled=isinstance(logits, Tensor) or (len(outputs) > 1 and any(not o.ndim for o in outputs[1:])),
         )  # fmt: skip
         if not self.sampling:
-            call.codes = self._pair(call) or _codes(outputs)
+            single = isinstance(network.module, nn.Linear)  # the halves of one layer's output are features
+            call.codes = self._pair(call) or (None if single else _codes(outputs))
         self.calls.append(call)
         if main is not None and not self.sampling:
             self._outputs[storage(main)] = (tick, network, main.detach())

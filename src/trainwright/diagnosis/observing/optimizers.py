@@ -60,6 +60,7 @@ class OptimizerRecord:
     base: float = math.nan  # learning rate that a schedule is relative to
     defaults: dict[str, Any] = field(default_factory=dict)
     maximize: bool = False
+    closure: bool = False  # its newest step computes the gradients itself, by a closure
     measured: list[Step] = field(default_factory=list)
     updates: list[float] = field(default_factory=list)
     first_update: float = 0.0  # relative size of the first measured update
@@ -210,7 +211,6 @@ class OptimizerObserver:
         self.tables: set[int] = set()  # ids of parameters (K, D) the use of whose rows is followed
         self._passed: set[int] = set()  # optimizers whose present step is skipped
         self._before: dict[int, list[Tensor]] = {}
-        self._gradients: dict[int, list[Tensor | None]] = {}
         self._wanted: set[int] = set()
         self.on_step: Callable[[OptimizerRecord], None] | None = None
         mine = weakref.ref(self)
@@ -226,7 +226,7 @@ class OptimizerObserver:
         for flows in self.flows.values():
             for flow in flows:
                 flow.close()
-        self.handles, self._before, self._gradients = [], {}, {}
+        self.handles, self._before = [], {}
 
     def add(self, optimizer: Any, name: str = "") -> OptimizerRecord:
         """Return the record of an optimizer, made if it is new."""
@@ -282,23 +282,28 @@ class OptimizerObserver:
             return
         record = self.add(optimizer)
         self._read(record, optimizer)
-        for flow in self.flows.get(id(optimizer), ()):
+        watched = record.sentinel
+        if watched is not None and watched.numel() <= KEPT_COPY and watched.is_cpu:
+            self._compare(record, watched)
+        if not record.closure:
+            self._look(record)
+        wanted = id(optimizer) in self._wanted or record.steps in EARLY
+        if wanted and sum(p.numel() for p in record.parameters) <= MOST_COPIED:
+            self._before[id(optimizer)] = [p.detach().clone() for p in record.parameters]
+
+    def _look(self, record: OptimizerRecord) -> None:
+        """Look at the gradients with which an optimizer steps: before the step, or after one whose closure computes them."""
+        for flow in self.flows.get(record.key, ()):
             flow.step()
         watched = record.sentinel
         if watched is not None and watched.grad is not None and watched.grad.is_cpu and watched.grad.numel():
             largest = float(watched.grad.abs().max())
             record.non_finite += not math.isfinite(largest)
             record.zeros += ((largest == 0) - record.zeros) / 16
-        if watched is not None and watched.numel() <= KEPT_COPY and watched.is_cpu:
-            self._compare(record, watched)
         if self.on_step is not None:
             self.on_step(record)
-        if record.steps < FIRST or (id(optimizer) in self._wanted) or (record.steps % 16 == 0 and self.allowance()):
+        if record.steps < FIRST or (record.key in self._wanted) or (record.steps % 16 == 0 and self.allowance()):
             self._measure(record)
-        wanted = id(optimizer) in self._wanted or record.steps in EARLY
-        if wanted and sum(p.numel() for p in record.parameters) <= MOST_COPIED:
-            self._before[id(optimizer)] = [p.detach().clone() for p in record.parameters]
-            self._gradients[id(optimizer)] = [None if p.grad is None else p.grad.detach() for p in record.parameters]
 
     def _after_step(self, optimizer: Any) -> None:
         if self.only is not None and id(optimizer) not in self.only:
@@ -306,9 +311,11 @@ class OptimizerObserver:
         record = self.records.get(id(optimizer))
         if record is None:
             return
+        if record.closure:
+            self._look(record)
         before = self._before.pop(id(optimizer), None)
         if before is not None:
-            self._moved(record, before, self._gradients.pop(id(optimizer)))
+            self._moved(record, before, [None if p.grad is None else p.grad.detach() for p in record.parameters])
             self._wanted.discard(id(optimizer))
         if record.before is not None:
             record.after = record.sentinel.detach().clone()
@@ -393,6 +400,8 @@ def _hook(owner: "weakref.ref[OptimizerObserver]", method: str) -> Callable[...,
             return
         begin = time.perf_counter()
         record = observer.records.get(id(optimizer))
+        if record is not None and method == "_before_step":
+            record.closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         if record is not None and record.reference() is optimizer and observer.pass_over(record, method):
             observer.spent += time.perf_counter() - begin
             return
