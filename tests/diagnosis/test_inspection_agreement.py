@@ -28,6 +28,7 @@ def train(watch: Watch, network: nn.Module, step_loss, steps: int = 60) -> Watch
         loss.backward()
         optimizer.step()
         watch(step, loss=loss)
+    watch.close()  # while the optimizer exists
     return watch
 
 
@@ -257,7 +258,7 @@ def test_a_codebook_far_from_the_codes_is_named(size, named):
         out, codes = model(x)
         return F.mse_loss(out, x) + codes
 
-    assert ("codebook_unused" in causes(train(trainwright.watch(total=80, say=None), model, loss, 80))) is named
+    assert ("codebook_unused" in causes(train(trainwright.watch(total=200, say=None), model, loss, 200))) is named
 
 
 @pytest.mark.parametrize("logarithms, named", [(True, True), (False, False)])

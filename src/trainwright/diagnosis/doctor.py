@@ -37,6 +37,7 @@ INSPECTED: Mapping[str, float] = {
     "note": 0.5,
 }  # score of a cause that an inspection found
 POSSIBLE = 0.25  # score from which a cause is called possible where none is likely
+ALIKE = 0.1  # mean squared distance of two samples over that of two real images
 FLOOR = 0.4  # score below which a cause is not called likely
 HALF = 0.5  # share of the planned steps after which samples far from the data are no good sign
 NEAR = 0.5  # coverage and precision over those of real data, below which a run is not called healthy
@@ -291,7 +292,8 @@ def _far(history: History) -> str:
         series, best = history.get(f"samples/{name}"), history.get(f"real/{name}")
         if series is not None and series.last < NEAR * (best.last if best is not None else 0.9):
             return what.format(series.last)
-    return ""
+    diversity = history.get("samples/diversity_ratio")
+    return "samples are nearly identical" if diversity is not None and diversity.last < ALIKE else ""
 
 
 def _verdict(history: History, findings: list[Finding], clear: list[str], young: bool) -> tuple[Verdict, str]:

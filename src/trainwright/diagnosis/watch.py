@@ -137,6 +137,7 @@ class Watch:
         self.spent = 0.0
         self._last = self._probing = 0.0  # seconds of the latest probe, and of all
         self._next = 0  # index of the next probe
+        self._skipped = False  # a probe was due and too dear
         self._drawn = 0.0  # seconds of the latest call of sample
         self._count = 0  # samples per probe; 0 before the first one
         self._once = 0.0  # seconds of the latest probe for what is not done in every one
@@ -266,6 +267,12 @@ class Watch:
             self._probing += spent
             self._last = spent - self._once  # an experiment is not repeated in every probe
             self.observer.before_probe()
+        elif self._skipped:  # calls and updates are observed and inspected all the same, which takes little
+            self._skipped = False
+            self.observer.before_probe()
+            if self._inspect():
+                self._row(step)
+                found = self._conclude()
         return found
 
     def _diagnose(self) -> Diagnosis:
@@ -470,7 +477,8 @@ class Watch:
         while self._next < len(PROBES) and step >= PROBES[self._next] * self.total - 1:
             self._next += 1
             if self._next == len(PROBES) or step < PROBES[self._next] * self.total - 1:
-                return not self._over(step)
+                self._skipped = self._over(step)
+                return not self._skipped
         return False
 
     def _over(self, step: int) -> bool:

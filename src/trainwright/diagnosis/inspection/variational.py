@@ -56,7 +56,7 @@ def divergences(seen: Observed) -> list[Inspection]:
 
     For a mean m and a log-variance v it is 0.5 (m^2 + exp(v) - 1 - v), up to a constant factor (Kingma and Welling 2014).
     """
-    read = {c.turn: c.codes for c in seen.calls if not c.sampling and c.codes is not None and c.turn in seen.scalars}
+    read, coders = _codes_of_turns(seen)
     turns = [t for t in sorted(read) if seen.scalars[t]]
     width = min((len(seen.scalars[t]) for t in turns), default=0)
     if len(turns) < 5:
@@ -78,7 +78,7 @@ def divergences(seen: Observed) -> list[Inspection]:
             )
         ]
     if right is not None or "twice" in found:
-        fixed = [r["network"] for r in seen.more.get("draws") or () if r and not r["draws"]]
+        fixed = [r["network"] for r in seen.more.get("draws") or () if r and not r["draws"] and r["network"] in coders]
         means = [c.codes[0] for c in seen.calls if c.codes is not None and not c.sampling]
         fixed += [n.name for n in seen.networks if n.trained and _given_means(seen.in_use(n), means)]
         if fixed:
@@ -107,6 +107,23 @@ def divergences(seen: Observed) -> list[Inspection]:
             )
         ]
     return []
+
+
+def _codes_of_turns(seen: Observed) -> tuple[dict[int, tuple[Tensor, Tensor]], set[str]]:
+    """Return mean and log-variance of each step, and the networks that make them.
+
+    Of several pairs, as halves of features, those count that have the form of what another network is given.
+    """
+    given = {(c.turn, c.arguments[0].shape[1:]) for c in seen.calls if c.arguments and not c.sampling}
+    read: dict[int, tuple[Tensor, Tensor]] = {}
+    coders: dict[int, str] = {}
+    for wanted in (False, True):
+        for call in seen.calls:
+            if call.sampling or call.codes is None or call.turn not in seen.scalars:
+                continue
+            if wanted is ((call.turn, tuple(call.codes[0].shape[1:])) in given):
+                read[call.turn], coders[call.turn] = call.codes, call.network.name
+    return read, set(coders.values())
 
 
 def _given_means(calls: list[Call], means: list[Tensor]) -> bool:
@@ -255,7 +272,7 @@ def unused_codes(seen: Observed) -> list[Inspection]:
                 used = buffer.flatten().float() > 0.02 * buffer.float().mean()
                 shares[name] = float(used.float().mean()), buffer.numel()
         for name, (share, count) in shares.items():
-            if share < USED and record.steps >= 24 and len(record.measured) >= 12:
+            if share < USED and record.steps >= max(150, 0.15 * (seen.total or 0)) and len(record.measured) >= 12:
                 return [
                     Inspection(
                         "codebook_unused",

@@ -13,6 +13,7 @@ from trainwright.diagnosis.definitions import (
     warmed_up,
 )
 from trainwright.diagnosis.history import History
+from trainwright.diagnosis.kinds import kinds_of
 
 BOUNDS = {
     "diversity_ratio": Bound(
@@ -26,6 +27,12 @@ BOUNDS = {
         "share of the planned steps before the first judgement: an untrained generator gives similar images",
         "ours",
     ),
+    "slow": Bound(
+        0.65,
+        "the same for a VAE, whose draws from the prior are alike until its codes say something",
+        "ours: a VAE of a public report, repaired, has draws alike until 60 % of its run",
+    ),
+    "least": Bound(100, "steps before which an untrained generator is not called collapsed", "ours"),
     "rising": Bound(1.3, "growth over two readings: above it samples are becoming diverse", "ours"),
     "begun": Bound(0.02, "a ratio below which growth is ignored", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
@@ -38,7 +45,8 @@ def detect(h: History) -> Judgement:
     if ratio is None:
         return Unknown("samples and real images, to compare their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
-    late = ratio.steps > warmed_up(h, BOUNDS["warm_up"].value)
+    share = BOUNDS["slow" if kinds_of(h) == {"variational"} else "warm_up"].value
+    late = ratio.steps > max(warmed_up(h, share), BOUNDS["least"].value)
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
     before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
     bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))
