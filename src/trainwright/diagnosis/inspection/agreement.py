@@ -219,7 +219,11 @@ def contexts(seen: Observed) -> list[Inspection]:
                     "begin with what the sequences of training begin with, or put the start symbol before each of them in training",
                 )
             ]
-        if asked > 1.5 * longest and seen.holds("Embedding", network=network) and max(a.shape[0] for a in trained) > 1:
+        if (
+            asked > 1.5 * longest
+            and seen.holds("Attention", "Transformer", network=network)
+            and max(a.shape[0] for a in trained) > 1
+        ):
             return [
                 Inspection(
                     "condition_differs_when_sampling",

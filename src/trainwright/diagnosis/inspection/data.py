@@ -401,6 +401,8 @@ def ordered(seen: Observed) -> list[Inspection]:
             continue
         if any(c.arguments[0].requires_grad for c in calls):
             continue  # not the data, but what another network makes of them
+        if any(sum(c.turn == t for c in calls) > 4 for t in {c.turn for c in calls}):
+            continue  # element by element
         batches: dict[int, Tensor] = {}
         for call in calls:
             x = call.arguments[0].values

@@ -135,7 +135,7 @@ def times(seen: Observed) -> list[Inspection]:
             ]
         low, high = float(known.min()), float(known.max())
         width = high - low
-        strange = sum(not low - 0.05 * width <= t <= high + 0.05 * width for t in asked) / len(asked)
+        strange = sum(not low - 0.3 * width <= t <= high + 0.3 * width for t in asked) / len(asked)
         if strange > 0.15:
             return [
                 Inspection(

@@ -236,11 +236,11 @@ def far_codes(seen: Observed) -> list[Inspection]:
             continue  # not the prior of a KL
         spread = (means.var(0) + deviations.square().mean(0)).sqrt()
         narrow = float(deviations.median())
-        if float(spread.median()) > 1.4 and narrow < 0.3 * float(spread.median()):
+        if float(spread.median()) > 2.0 and narrow < 0.3 * float(spread.median()):
             return [
                 Inspection(
                     "beta_too_small",
-                    "sick" if float(spread.median()) > 2.5 else "suspect",
+                    "sick" if float(spread.median()) > 3.0 else "suspect",
                     f"codes of training have a deviation of {float(spread.median()):.1f} in the middle, and sample() decodes codes of "
                     f"deviation {float(z.std()):.2f}: the KL is too weak to bring them to the prior",
                     "give the KL more weight, and sum both terms over the same axes; or sample from the distribution of the codes",

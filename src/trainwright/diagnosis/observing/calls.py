@@ -96,10 +96,11 @@ class Call:
 
 
 def error_factor(calls: Sequence[Call], scalars: Mapping[int, Sequence[float]]) -> float | None:
-    """Return the factor of a squared error in the loss: 1 for its mean, the numbers of a sample for a sum over them, or a weight.
+    """Return the factor of a squared error in the loss: 1 for its mean, or the numbers of a sample for a sum over them.
 
-    With the factor c, the squares of the gradient imply an error of c^2 times the mean. Beside a loss that holds the factor that is
-    c times as much, beside one that does not c^2 times, in every step; only a squared error has such a steady ratio.
+    With the factor c, the squares of the gradient imply an error of c^2 times the mean, and a loss that holds the factor is c times the
+    mean: their ratio is c in every step, and only a squared error has such a steady ratio. Other factors are weights, of which it
+    is not known whether the loss that is handed over holds them.
 
     Returns:
         None if no loss that was handed over is the squared error at the output of these calls.
@@ -120,7 +121,8 @@ def error_factor(calls: Sequence[Call], scalars: Mapping[int, Sequence[float]]) 
         assert call.gradient is not None
         whole, each = call.gradient_numel, call.gradient[:1].numel()
         sums = (each, whole, 0.5 * each, 0.5 * whole, 0.5)
-        return middle if any(abs(middle - n) < NEAR * n for n in sums) else middle**0.5
+        if any(abs(middle - n) < NEAR * n for n in sums):
+            return middle
     return None
 
 

@@ -28,6 +28,9 @@ BOUNDS = {
         "Goodfellow et al. 2014",
     ),
     "readings": Bound(5, "consecutive readings", "ours"),
+    "long": Bound(
+        0.3, "the same for certainty: in sound GANs of public reports it lasts for a fifth of the run", "ours"
+    ),
     "held": Bound(0.08, "share of the planned steps over which the loss must stay at chance level", "ours"),
 }
 
@@ -47,7 +50,10 @@ def detect(h: History) -> Judgement:
         return None
     said = "the discriminator's cross-entropy stays at {value} per term, the level of guessing (ln 2 = {against})"
     known = coverage is not None
-    return observation(stretch, "sick" if known else "suspect", evidence("discriminator/term", d, stretch, LN2, said))
+    held = stretch.end - stretch.onset >= BOUNDS["long"].value * h.budget
+    return observation(
+        stretch, "sick" if known and held else "suspect", evidence("discriminator/term", d, stretch, LN2, said)
+    )
 
 
 SYMPTOM = Symptom(
