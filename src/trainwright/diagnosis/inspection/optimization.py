@@ -278,7 +278,7 @@ def emptied(seen: Observed) -> list[Inspection]:
         if len(newest) < SEEN or any(s.norm != 0 for s in newest):
             continue
         flows = [f for f in seen.flows.get(record.key, ()) if f.newest is not None and bool(f.newest.any())]
-        arrived = any(f.clean + f.uncleared + f.mixed >= SEEN for f in flows)
+        arrived = any(f.clean + f.uncleared + f.mixed >= SEEN and f.handle is not None for f in flows)
         if not arrived and record.without_gradient >= SEEN:
             own = [
                 n

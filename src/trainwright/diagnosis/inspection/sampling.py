@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -337,7 +338,7 @@ def hotter(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         calls = [c for c in seen.calls if c.network is network and c.sampling and c.arguments and c.output is not None]
         calls = [c for c in calls if not c.arguments[0].floating and c.arguments[0].values.ndim == 2]
-        likelihoods, entropies, tails = [], [], []
+        steps: list[tuple[Tensor, Tensor, Tensor]] = []
         for now, after in itertools.pairwise(calls):
             given, following, out = now.arguments[0].values, after.arguments[0].values, now.output
             assert out is not None
@@ -351,15 +352,16 @@ def hotter(seen: Observed) -> list[Inspection]:
             token = following[:rows, -1:].long()
             if int(token.max()) >= p.shape[1] or int(token.min()) < 0:
                 continue
-            tails.append(_tail(p, token))
-            likelihoods.append(float(-p.gather(1, token).sum()))
-            entropies.append((float(-(p.exp() * p).sum()), rows))
-        count = sum(rows for _, rows in entropies)
+            steps.append((p, token, given[:rows].long()))
+        steps = _without_padding(steps)
+        count = sum(len(p) for p, _, _ in steps)
         if count < 200:
             continue
-        drawn, expected = sum(likelihoods) / count, sum(e for e, _ in entropies) / count
-        if drawn > expected + max(0.4, 0.35 * expected):
-            outside = torch.cat(tails)
+        drawn, expected = _nats(steps, count)
+        ever = torch.cat([token.flatten() for _, token, _ in steps]).unique()
+        hot = min(d - e - max(0.4, 0.35 * e) for d, e in _with_exclusions(steps, ever, count))
+        if hot > 0:
+            outside = torch.cat([_tail(p, token) for p, token, _ in steps])
             evenly = len(outside) > 0.1 * count and abs(float(outside.mean())) < 3 / math.sqrt(12 * len(outside)) + 0.02
             if evenly and len(outside) >= 48:
                 return [
@@ -381,6 +383,46 @@ def hotter(seen: Observed) -> list[Inspection]:
                 )
             ]
     return []
+
+
+def _without_padding(steps: list[tuple[Tensor, Tensor, Tensor]]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Leave out what follows the end of a sequence: an element that only itself follows, and what is always followed by it."""
+    after: dict[int, set[int]] = {}
+    for _, token, context in steps:
+        for a, b in zip(context[:, -1].tolist(), token.flatten().tolist(), strict=True):
+            after.setdefault(a, set()).add(b)
+    absorbing = {a for a, following in after.items() if following == {a}}
+    ended = torch.tensor(
+        [a for a, following in after.items() if len(following) == 1 and following <= absorbing], dtype=torch.long
+    )
+    kept = [~torch.isin(context[:, -1], ended) for _, _, context in steps]
+    return [(p[k], token[k], context[k]) for (p, token, context), k in zip(steps, kept, strict=True) if bool(k.any())]
+
+
+def _nats(steps: list[tuple[Tensor, Tensor, Tensor]], count: int) -> tuple[float, float]:
+    """Return the mean negative log-likelihood of what was drawn, and the mean entropy, from (log p, drawn, context) of each step."""
+    drawn = sum(float(-p.gather(1, token).sum()) for p, token, _ in steps)
+    entropy = sum(float(-(p.exp() * p.clamp_min(-1e4)).sum()) for p, _, _ in steps)
+    return drawn / count, entropy / count
+
+
+def _with_exclusions(
+    steps: list[tuple[Tensor, Tensor, Tensor]], ever: Tensor, count: int
+) -> Iterator[tuple[float, float]]:
+    """Yield the same as :func:`_nats` for samplers that never draw some elements, that repeat none, or both."""
+    for some, once in itertools.product((False, True), (False, True)):
+        changed = []
+        for p, token, context in steps:
+            q = p.clone()
+            if some:
+                never = torch.ones(p.shape[1], dtype=torch.bool)
+                never[ever] = False
+                q[:, never] = -torch.inf
+            if once:
+                q.scatter_(1, context.clamp(0, p.shape[1] - 1), -torch.inf)
+                q.scatter_(1, token, p.gather(1, token))
+            changed.append((q.log_softmax(1), token, context))
+        yield _nats(changed, count)
 
 
 def _tail(p: Tensor, token: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ BOUNDS = {
     "done": Bound(
         1e-3, "loss over its first value: below it the run has converged and small updates are expected", "ours"
     ),
+    "hinge": Bound(
+        0.05, "loss of a discriminator below which a gradient of 0 is expected: its hinge is satisfied", "ours"
+    ),
     "readings": Bound(2, "consecutive readings", "ours"),
     "warm_up": Bound(
         0.05, "share of the planned steps in which a learning rate of 0 may be the beginning of a warm-up", "ours"
@@ -70,9 +73,10 @@ def _rising(h: History, network: str) -> bool:
 
 
 def _weightless(h: History, network: str, step: float) -> bool:
-    """True if the loss of a network was exactly 0 at a step: its term had not begun yet, or had ended."""
+    """True if the loss of a network was 0 at a step: its term had not begun yet, had ended, or was a hinge that was satisfied."""
     loss = h.get(f"{network}/loss")
-    return loss is not None and float(loss.at(np.array([step]))[0]) == 0.0
+    small = BOUNDS["hinge"].value if network in ("discriminator", "critic") else 0.0
+    return loss is not None and abs(float(loss.at(np.array([step]))[0])) <= small
 
 
 SYMPTOM = Symptom(
