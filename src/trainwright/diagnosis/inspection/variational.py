@@ -145,11 +145,12 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
         given = [
             c for c in seen.calls if c.network is not encoder and c.arguments and c.arguments[0].shape[1:] == (width,)
         ]
-        drawn = [(c.arguments[0].values, codes[c.turn]) for c in given if not c.sampling and c.turn in codes]
+        firsts = {c.turn: c for c in given[::-1] if not c.sampling}  # layers after it may have the same width
+        drawn = [(c.arguments[0].values, codes[turn]) for turn, c in sorted(firsts.items()) if turn in codes]
         drawn = [(z, pair) for z, pair in drawn if len(z) > 3 and len(z) <= len(pair[0])]
         if not drawn:
             continue
-        steady = alike = False
+        steady = alike = fits = False
         for k in (0.5, 1.0):  # log-variances, or log-deviations
             noises = [
                 (z - mean[: len(z)]).double() / (k * other[: len(z)].double()).exp().clamp(1e-12, 1e12)
@@ -158,6 +159,7 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
             noises = [e for e in noises if e.shape == noises[0].shape and bool(e.any())]
             if len(noises) < 4 or not all(bool(e.isfinite().all()) for e in noises):
                 continue
+            fits |= all(0.6 < float(e.square().mean().sqrt()) < 1.7 for e in noises)
             steady |= max(float((e - noises[0]).abs().mean()) for e in noises[1:]) < 0.02 * float(
                 noises[0].abs().mean()
             )
@@ -174,9 +176,9 @@ def drawn_codes(seen: Observed) -> list[Inspection]:
             ]
         sampled = [c.arguments[0].values.float() for c in given if c.sampling]
         encoded = any(c.network is encoder and c.sampling for c in seen.calls)  # sample() reconstructs
-        if encoded or not sampled or not sampled[-1].numel() >= 128:
+        if not fits or encoded or not sampled or not sampled[0].numel() >= 128:
             continue
-        z = sampled[-1]
+        z = sampled[0]
         trained = torch.cat([z for z, _ in drawn]).float()
         std, own = float(z.std()), float(trained.std())
         reach = float(z.abs().max()) / max(std, 1e-9)

@@ -92,6 +92,7 @@ class Call:
     labelled: bool = False  # it returns a loss too, so that labels may be among its arguments
     opposed: bool = False  # two backward passes before one step sent gradients of opposite signs
     codes: tuple[Tensor, Tensor] | None = None  # two outputs of the same form (n, z), such as mean and log-variance
+    halves: bool = False  # these are the halves of a single output
     pulled: dict[int, float] = field(default_factory=dict)
 
 
@@ -362,6 +363,7 @@ class CallObserver:
         if not self.sampling:
             single = isinstance(network.module, nn.Linear)  # the halves of one layer's output are features
             call.codes = self._pair(call) or (None if single else _codes(outputs))
+            call.halves = len(outputs) == 1
         self.calls.append(call)
         if main is not None and not self.sampling:
             self._outputs[storage(main)] = (tick, network, main.detach())

@@ -570,7 +570,7 @@ class Observer:
 
     def _take_apart(self) -> bool:
         """Find the layers of networks that return mean and log-variance, to see the codes that they draw; True if there are any."""
-        whole = {id(c.network): c.network for c in self.calls.calls if c.codes is not None and not c.sampling}
+        whole = {id(c.network): c.network for c in self.calls.calls if c.codes and not c.halves and not c.sampling}
         for network in whole.values():
             for name, layer in network.module.named_modules():
                 first = layer[0] if isinstance(layer, nn.Sequential) and len(layer) else layer
