@@ -20,7 +20,12 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "split.json"
-LATER = ("second", "third", "fourth", "fifth")  # sets of sources that were rebuilt after the frozen half had been looked at
+LATER = (
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+)  # sets of sources that were rebuilt after the frozen half had been looked at
 RESULTS = HERE.parent / "results" / "public_runs.jsonl"
 FROZEN = 166  # of 256 hashes: the sources that were known before the split are all for tuning
 LIMIT = 600  # seconds of one run, on a machine under load
