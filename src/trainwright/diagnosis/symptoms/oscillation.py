@@ -1,5 +1,7 @@
 """Oscillation: a loss oscillates with constant amplitude and quality does not improve."""
 
+from typing import Literal
+
 import numpy as np
 
 from trainwright.diagnosis.definitions import (
@@ -15,6 +17,7 @@ from trainwright.diagnosis.definitions import (
     warmed_up,
 )
 from trainwright.diagnosis.history import History, Series
+from trainwright.diagnosis.kinds import kinds_of
 
 BOUNDS = {
     "crossings": Bound(4, "number of crossings of the smoothed loss and its median within the window", "ours"),
@@ -74,7 +77,9 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     if stretch is None:
         return None
     said = f"{name} oscillates around {{value}} with a range above {{against}} times its level, and quality does not improve"
-    return observation(stretch, "sick", evidence(name, series, stretch, BOUNDS["swing"].value, said))
+    doubtful = coverage is None and bool(h.facts.get("networks")) and "adversarial" not in kinds_of(h)
+    severity: Literal["suspect", "sick"] = "suspect" if doubtful else "sick"
+    return observation(stretch, severity, evidence(name, series, stretch, BOUNDS["swing"].value, said))
 
 
 SYMPTOM = Symptom(
