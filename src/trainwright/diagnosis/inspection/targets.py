@@ -358,7 +358,7 @@ def stepwise(seen: Observed) -> list[Inspection]:
                 Inspection(
                     "targets_in_input",
                     "sick",
-                    f"the targets of {network.name} are {'the elements that it is given' if same > before else 'those before'}, "
+                    f"the targets of {network.name} are {'the elements that it is given' if same > before else 'the ones before'}, "
                     "but sample() asks for the next one",
                     "compare the output of each place with the element after it: outputs[:, :-1] against tokens[:, 1:]",
                 )
