@@ -32,7 +32,9 @@ BOUNDS = {
         "the same for a VAE, whose draws from the prior are alike until its codes say something",
         "ours: a VAE of a public report, repaired, has draws alike until 60 % of its run",
     ),
-    "least": Bound(100, "steps before which an untrained generator is not called collapsed", "ours"),
+    "least": Bound(
+        100, "steps before which an untrained generator in a loop of one's own is not called collapsed", "ours"
+    ),
     "rising": Bound(1.3, "growth over two readings: above it samples are becoming diverse", "ours"),
     "begun": Bound(0.02, "a ratio below which growth is ignored", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
@@ -46,7 +48,8 @@ def detect(h: History) -> Judgement:
         return Unknown("samples and real images, to compare their pairwise distances")
     been = np.maximum.accumulate(ratio.values) > BOUNDS["recovered"].value
     share = BOUNDS["slow" if kinds_of(h) == {"variational"} else "warm_up"].value
-    late = ratio.steps > max(warmed_up(h, share), BOUNDS["least"].value)
+    least = BOUNDS["least"].value if h.facts.get("networks") else 0.0
+    late = ratio.steps > max(warmed_up(h, share), least)
     bad = (ratio.values < BOUNDS["diversity_ratio"].value) & (been | late)
     before = ratio.values[np.maximum(np.arange(len(ratio)) - 2, 0)]  # two readings earlier, or the first
     bad &= been | ~((ratio.values > BOUNDS["rising"].value * before) & (ratio.values > BOUNDS["begun"].value))
