@@ -73,7 +73,7 @@ class Watch:
             uint8 is read as 0 to 255; integers of (n, L) are tokens.
         held_out: real data outside the training set, needed to detect memorisation.
         encode: for VAEs: ``encode(x)`` -> (mean, log variance), each (n, z); gives the KL in nats and active units.
-        reconstruct: for VAEs and autoencoders: ``reconstruct(x)`` in the form of x; gives the error beside that of the mean.
+        reconstruct: for VAEs and autoencoders: ``reconstruct(x)`` in the form of x; gives the error relative to that of the mean.
         networks: networks by name; they win over those that are found.
         optimizers: optimizers by name; then only these are observed.
         settings: known settings (``lr_g``, ``max_beta``, ``n_critic``, ...); they win over those that are seen.
@@ -422,7 +422,7 @@ class Watch:
         return ("parts" in self.observer.seen) + ("condition" in self.observer.seen)
 
     def _experiment(self) -> None:
-        """Vary inputs once the networks have begun to learn and again at the end; try the sampler as soon as it is known."""
+        """Vary inputs once the networks have started to learn and again at the end; try the sampler as soon as it is known."""
         seen, observer = self.observer.seen, self.observer
         if not observer.is_open or observer.over:
             return

@@ -1,4 +1,4 @@
-"""Inspections of agreement: what networks are given and make in training beside the same in ``sample()``."""
+"""Inspections that compare training with ``sample()``: what networks are given there, and what they make of it."""
 
 import itertools
 
@@ -77,10 +77,9 @@ def conditions(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if not seen.per_sample.get(network.name):
             continue
-        average = seen.average is not None and seen.average.network is network
-        source = seen.average.of if seen.average is not None and average else network
+        source = seen.trained_as(network)
         trained = [c for c in seen.in_use(source) if c.graph and c.arguments]
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
+        drawn = [c for c in seen.in_sampling(network) if c.arguments]
         if not source.trained or len(trained) < LEAST or not drawn or not drawn[0].arguments[0].floating:
             continue
         timed = seen.per_sample[network.name] > 4
@@ -159,7 +158,7 @@ def _channels(seen: Observed, network: Network, trained: list[Call], drawn: list
 def windows(seen: Observed) -> list[Inspection]:
     """Follow the window (n, T) or (n, T, F) of a forecast through ``sample()``: each step moves it by one towards the past."""
     for network in seen.networks:
-        calls = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
+        calls = [c for c in seen.in_sampling(network) if c.arguments]
         calls = [c for c in calls if c.arguments[0].floating and c.arguments[0].values.ndim in (2, 3)]
         if not network.trained or len(calls) < LEAST or any(is_timed(c) for c in calls):
             continue
@@ -196,7 +195,7 @@ def contexts(seen: Observed) -> list[Inspection]:
         if seen.per_sample.get(network.name, 0) < 4 or not network.trained:
             continue
         trained = [c.arguments[0] for c in seen.in_use(network) if c.graph and c.arguments]
-        drawn = [c.arguments[0] for c in seen.calls if c.network is network and c.sampling and c.arguments]
+        drawn = [c.arguments[0] for c in seen.in_sampling(network) if c.arguments]
         if (
             any(a.floating or a.values.ndim != 2 or a.shape[1] < 1 for a in (*trained, *drawn))
             or len(trained) < LEAST
@@ -245,7 +244,7 @@ def states(seen: Observed) -> list[Inspection]:
         ):
             continue
         trained = [c for c in seen.in_use(network) if c.graph and c.arguments]
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
+        drawn = [c for c in seen.in_sampling(network) if c.arguments]
         single = [c for c in drawn if c.arguments[0].values.ndim > 1 and c.arguments[0].shape[1] == 1]
         longer = [c for c in trained if c.arguments[0].values.ndim > 1 and c.arguments[0].shape[1] > 3]
         if len(single) < 4 or len(single) < 0.9 * len(drawn) or len(longer) < LEAST or is_timed(drawn[-1]):

@@ -94,7 +94,7 @@ def _bound(seen: Observed, network: Network) -> tuple[tuple[float, float] | None
 def _data_beside(seen: Observed, network: Network) -> tuple[float, float] | None:
     """Return the range of real data that the network's output is compared with: by the watch, or in a discriminator."""
     if seen.real is not None and seen.samples is not None:
-        own = [c for c in seen.calls if c.sampling and c.network is network and c.output is not None]
+        own = [c for c in seen.in_sampling(network) if c.output is not None]
         if own and own[-1].output is not None and _same(own[-1].output, seen.samples):
             return float(seen.real.min()), float(seen.real.max())  # otherwise the user's sample() scales the output
     for d in seen.networks:
@@ -174,7 +174,7 @@ def _draws_noise(seen: Observed, network: Network, calls: list[Call]) -> bool:
 
 def _same_for_all(seen: Observed, network: Network, calls: list[Call]) -> bool:
     several = [c for c in calls if c.arguments[0].shape and c.arguments[0].shape[0] > 3 and c.arguments[0].values.any()]
-    drawn = [c for c in seen.calls if c.network is network and c.sampling and c.arguments]
+    drawn = [c for c in seen.in_sampling(network) if c.arguments]
     return (
         len(several) >= REPEATED
         and not any(c.arguments[0].varies for c in several)
@@ -215,7 +215,7 @@ def noises(seen: Observed) -> list[Inspection]:
         if not network.trained or seen.per_sample.get(network.name) != 1 or network.role not in ("generator", "model"):
             continue
         trained = _noise([c for c in seen.in_use(network) if c.source == "data"])
-        sampled = _noise([c for c in seen.calls if c.network is network and c.sampling])
+        sampled = _noise(seen.in_sampling(network))
         if trained is None or sampled is None or trained.shape[1:] != sampled.shape[1:]:
             continue
         if trained.flatten(1).shape[1] > 1024 or trained.shape[0] < 32 or sampled.shape[0] < 32:
@@ -354,7 +354,7 @@ def labels(seen: Observed) -> list[Inspection]:
             [a.values for c in calls for a in c.arguments[1:] if not a.floating and a.values.ndim == 1]
             for calls in (
                 [c for c in seen.in_use(network) if c.graph],
-                [c for c in seen.calls if c.network is network and c.sampling],
+                seen.in_sampling(network),
             )
         )
         if len(trained) < 4 or not sampled:

@@ -20,7 +20,7 @@ def beginnings(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        drawn = [c for c in seen.in_sampling(network) if is_timed(c)]
         trained = [c for c in seen.in_use(network) if is_timed(c)]
         if not drawn or len(trained) < LEAST:
             continue
@@ -92,7 +92,7 @@ def times(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        drawn = [c for c in seen.in_sampling(network) if is_timed(c)]
         trained = [c for c in seen.in_use(network) if is_timed(c)]
         if len(drawn) < 5 or len(trained) < LEAST:
             continue
@@ -247,9 +247,9 @@ def marginals(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if seen.per_sample.get(network.name, 0) < 5:
             continue
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        drawn = [c for c in seen.in_sampling(network) if is_timed(c)]
         drawn = [c for c in drawn if c.turn > 0.5 * seen.watched]  # what an untrained network made says nothing
-        source = seen.average.of if seen.average is not None and seen.average.network is network else network
+        source = seen.trained_as(network)
         trained = [c for c in seen.in_use(source) if is_timed(c) and c.gradient is not None]
         if len(drawn) < 5 or len(trained) < LEAST:
             continue
@@ -354,7 +354,7 @@ def signal_left(seen: Observed) -> list[Inspection]:
     The gradient of a squared error gives the target. If that is the noise, the rest of the input is the signal.
     """
     for network in seen.networks:
-        drawn = [c for c in seen.calls if c.network is network and c.sampling and is_timed(c)]
+        drawn = [c for c in seen.in_sampling(network) if is_timed(c)]
         if seen.per_sample.get(network.name, 0) < 5 or not drawn:
             continue
         begin, shares, common = float(drawn[0].arguments[1].values.float().median()), [], []

@@ -290,7 +290,7 @@ def _scale(seen: Observed) -> list[Inspection]:
 def dropping(seen: Observed) -> list[Inspection]:
     """Find a network that is sampled in training mode although it has dropout."""
     for network in seen.networks:
-        calls = [c for c in seen.calls if c.network is network and c.sampling]
+        calls = seen.in_sampling(network)
         if not calls or network.role == "generator" or not all(c.training for c in calls):
             continue
         drops = [
@@ -336,7 +336,7 @@ def hotter(seen: Observed) -> list[Inspection]:
     If they are drawn from these probabilities, their mean negative log-likelihood is the mean entropy.
     """
     for network in seen.networks:
-        calls = [c for c in seen.calls if c.network is network and c.sampling and c.arguments and c.output is not None]
+        calls = [c for c in seen.in_sampling(network) if c.arguments and c.output is not None]
         calls = [c for c in calls if not c.arguments[0].floating and c.arguments[0].values.ndim == 2]
         steps: list[tuple[Tensor, Tensor, Tensor]] = []
         for now, after in itertools.pairwise(calls):

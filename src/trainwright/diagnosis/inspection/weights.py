@@ -11,6 +11,7 @@ from trainwright.diagnosis.inspection.optimization import SEEN, WAIT, called, he
 from trainwright.diagnosis.observing.calls import Argument, Call
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.optimizers import OptimizerRecord
 
 
 def sizes(seen: Observed) -> list[Inspection]:
@@ -239,44 +240,48 @@ def unreached(seen: Observed) -> list[Inspection]:
                     Inspection("not_trained", "sick", f"no gradient reaches {network.name}: {reason}", _advice(reason))
                 )
         elif seen.watched >= WAIT:
-            asked = [(n, p) for n, p in network.module.named_parameters() if id(p) in record.ids]
-            frozen = [n for n, p in asked if not p.requires_grad and id(p) not in record.reached]
-            zeros = {n: record.asked[id(p)] for n, p in asked if id(p) in record.asked and id(p) not in record.moved}
-            still = [n for n, (count, since) in zeros.items() if count >= STILL and record.steps - since >= LONG]
-            silent = [n for n, p in asked if p.requires_grad and id(p) not in record.reached]
-            size = sum(p.numel() for p in own)
-            lost = sum(p.numel() for n, p in network.module.named_parameters() if n in set(silent))
-            stuck = sum(p.numel() for n, p in network.module.named_parameters() if n in set(frozen))
-            zero = sum(p.numel() for n, p in network.module.named_parameters() if n in set(still))
-            if lost > 0.02 * size:
-                found.append(
-                    Inspection(
-                        "not_trained",
-                        "suspect",
-                        f"{lost / size:.0%} of the parameters of {network.name} never get a gradient ({listed(silent)})",
-                        "check for detach(), no_grad() or .data between them and the loss, and for layers that forward() does not use",
-                    )
-                )
-            elif zero > 0.05 * size:
-                found.append(
-                    Inspection(
-                        "not_trained",
-                        "sick" if record.norm > 0 and zero > 0.2 * size else "suspect",
-                        f"the gradient of {zero / size:.0%} of the parameters of {network.name} was exactly 0 in each of the "
-                        f"{min(zeros[n][0] for n in still)} steps that were measured ({listed(still)})",
-                        "look for a factor of 0 at their output (a fade-in, a mask), and for units that are never active",
-                    )
-                )
-            elif stuck > 0.5 * size:
-                found.append(
-                    Inspection(
-                        "not_trained",
-                        "suspect",
-                        f"{stuck / size:.0%} of the parameters in {called(record)} have requires_grad=False ({listed(frozen)})",
-                        "if they are not frozen on purpose, set requires_grad_(True) on them",
-                    )
-                )
+            found += _partly(network, record)
     return found
+
+
+def _partly(network: Network, record: OptimizerRecord) -> list[Inspection]:
+    """Find parameters of a trained network that never get a gradient, one of 0 only, or that are frozen in an optimizer."""
+    asked = {n: p for n, p in network.module.named_parameters() if id(p) in record.ids}
+    size = sum(p.numel() for p in asked.values())
+    silent = [n for n, p in asked.items() if p.requires_grad and id(p) not in record.reached]
+    zeros = {n: record.asked[id(p)] for n, p in asked.items() if id(p) in record.asked and id(p) not in record.moved}
+    still = [n for n, (count, since) in zeros.items() if count >= STILL and record.steps - since >= LONG]
+    stuck = [n for n, p in asked.items() if not p.requires_grad and id(p) not in record.reached]
+    lost, zero, kept = (sum(asked[n].numel() for n in names) / size for names in (silent, still, stuck))
+    if lost > 0.02:
+        return [
+            Inspection(
+                "not_trained",
+                "suspect",
+                f"{lost:.0%} of the parameters of {network.name} never get a gradient ({listed(silent)})",
+                "check for detach(), no_grad() or .data between them and the loss, and for layers that forward() does not use",
+            )
+        ]
+    if zero > 0.05:
+        return [
+            Inspection(
+                "not_trained",
+                "sick" if record.norm > 0 and zero > 0.2 else "suspect",
+                f"the gradient of {zero:.0%} of the parameters of {network.name} was exactly 0 in each of the "
+                f"{min(zeros[n][0] for n in still)} steps that were measured ({listed(still)})",
+                "look for a factor of 0 at their output (a fade-in, a mask), and for units that are never active",
+            )
+        ]
+    if kept > 0.5:
+        return [
+            Inspection(
+                "not_trained",
+                "suspect",
+                f"{kept:.0%} of the parameters in {called(record)} have requires_grad=False ({listed(stuck)})",
+                "if they are not frozen on purpose, set requires_grad_(True) on them",
+            )
+        ]
+    return []
 
 
 def frozen(seen: Observed) -> list[Inspection]:

@@ -96,6 +96,11 @@ class Call:
     pulled: dict[int, float] = field(default_factory=dict)
 
 
+def handed(call: Call, error: float, scalars: Mapping[int, Sequence[float]]) -> bool:
+    """True if an error is one of the losses that were handed over in the turn of a call."""
+    return any(abs(v - error) < NEAR * error for v in scalars.get(call.turn, ()))
+
+
 def error_factor(calls: Sequence[Call], scalars: Mapping[int, Sequence[float]]) -> float | None:
     """Return the factor of a squared error in the loss: 1 for its mean, or the numbers of a sample for a sum over them.
 
@@ -107,7 +112,7 @@ def error_factor(calls: Sequence[Call], scalars: Mapping[int, Sequence[float]]) 
         None if no loss that was handed over is the squared error at the output of these calls.
     """
     asked = [c for c in calls if c.gradient is not None and c.error and scalars.get(c.turn)]
-    if sum(any(abs(v - c.error) < NEAR * c.error for v in scalars[c.turn]) for c in asked) > 0.6 * len(asked):
+    if sum(handed(c, c.error, scalars) for c in asked) > 0.6 * len(asked):
         return 1.0
     for place in range(min((len(scalars[c.turn]) for c in asked), default=0)):
         pairs = [(c, scalars[c.turn][place]) for c in asked]

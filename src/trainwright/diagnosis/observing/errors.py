@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from trainwright.diagnosis.observing.calls import NEAR, Call, error_factor, read_bits, read_classes, read_tokens
+from trainwright.diagnosis.observing.calls import Call, error_factor, handed, read_bits, read_classes, read_tokens
 
 MANY = 12  # numbers of a sample from which sum and mean over them can be told apart
 FIRST = 8  # steps of optimizers in which errors are still those of an untrained network
@@ -66,7 +66,7 @@ def _entropy(call: Call, calls: Sequence[Call], scalars: Scalars) -> float | Non
     if classes is None or out is None or len(classes) != len(out):
         return None
     error = float(torch.nn.functional.cross_entropy(out.float(), classes))
-    if not _handed(call, error, scalars):
+    if not handed(call, error, scalars):
         return None
     known = [c for other in calls if other.network is call.network and (c := read_classes(other)) is not None]
     counts = torch.cat(known).bincount(minlength=out.shape[1]).float()
@@ -81,7 +81,7 @@ def _binary(call: Call, calls: Sequence[Call], scalars: Scalars) -> float | None
     if targets is None or call.output is None:
         return None
     error = float(torch.nn.functional.binary_cross_entropy_with_logits(call.output.float(), targets))
-    if not _handed(call, error, scalars):
+    if not handed(call, error, scalars):
         return None
     known = [b for other in calls if other.network is call.network and (b := read_bits(other)) is not None]
     known = [b for b in known if b.shape[1:] == targets.shape[1:]]
@@ -90,11 +90,6 @@ def _binary(call: Call, calls: Sequence[Call], scalars: Scalars) -> float | None
     share = torch.cat(known).mean(0).clamp(1e-6, 1 - 1e-6)
     entropy = -(share * share.log() + (1 - share) * (1 - share).log())
     return error / max(float(entropy.mean()), 1e-12)
-
-
-def _handed(call: Call, error: float, scalars: Scalars) -> bool:
-    """True if an error is one of the losses that were handed over in the turn of a call."""
-    return any(abs(v - error) < NEAR * error for v in scalars.get(call.turn, ()))
 
 
 def reduction(calls: Sequence[Call], spread: float, elements: int) -> str:

@@ -47,7 +47,7 @@ def vary_inputs(observer: Observer) -> None:
                 seen["condition"] = result
         punished = [c for c in used if c.source == "penalty"]
         if punished and network.role == "discriminator" and network.trained:
-            seen["slope"] = replay.test_slope(network, punished[-1])
+            seen["slope"] = _tried(replay.test_slope, network, punished[-1])
         sampled = [c for c in calls if c.sampling]
         modal = any(
             b is not None and b.is_floating_point() for m in network.module.modules() for b in m._buffers.values()

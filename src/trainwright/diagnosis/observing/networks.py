@@ -26,6 +26,7 @@ ROLES: Mapping[Role, re.Pattern[str]] = {
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 INSIDE = "trainwright."
 LEAST_ROWS = 16  # of a table
+MOST_NUMBERS = 1_000_000  # of a table; codebooks are small, and vocabularies are not followed
 
 
 @dataclass(eq=False)
@@ -249,7 +250,8 @@ def initial_weights(network: Network) -> dict[str, Any] | None:
 
 def tables(module: nn.Module) -> list[nn.Parameter]:
     """Return the tables (K, D) that a module holds itself: embeddings, and parameters of the user's modules."""
-    own = [p for p in module._parameters.values() if p is not None and p.ndim == 2 and p.shape[0] >= LEAST_ROWS]
+    own = [p for p in module._parameters.values() if p is not None and p.ndim == 2]
+    own = [p for p in own if p.shape[0] >= LEAST_ROWS and p.numel() <= MOST_NUMBERS]
     return own if isinstance(module, nn.Embedding) or not type(module).__module__.startswith("torch.") else []
 
 

@@ -114,6 +114,14 @@ class Observed:
         """Return the calls of a network that were not made by ``sample``."""
         return [c for c in self.calls if c.network is network and not c.sampling]
 
+    def in_sampling(self, network: Network) -> list[Call]:
+        """Return the calls of a network that the latest ``sample`` made."""
+        return [c for c in self.calls if c.network is network and c.sampling]
+
+    def trained_as(self, network: Network) -> Network:
+        """Return the network that an average follows; any other network itself."""
+        return self.average.of if self.average is not None and self.average.network is network else network
+
     def holds(self, *kinds: type[nn.Module] | str, network: Network) -> bool:
         """True if a network has a layer of one of these classes, or whose class name contains one of these words."""
         for layer in network.module.modules():
@@ -340,7 +348,7 @@ class Observer:
         return found
 
     def _weightless(self, record: OptimizerRecord) -> bool:
-        """True if a gradient is 0 because its loss is: a term that has not begun, or a hinge that is satisfied."""
+        """True if a gradient is 0 because its loss is: a term that has not started, or a hinge that is satisfied."""
         if not record.measured or record.norm != 0:
             return False
         return any(self.values.get(n) == 0.0 for n, g in self.graphs.items() if g.parameters & record.ids)
@@ -397,7 +405,7 @@ class Observer:
         return self._scalars
 
     def baseline(self) -> tuple[float, str] | None:
-        """Return the error beside that of the best constant prediction (see :mod:`~trainwright.diagnosis.observing.errors`)."""
+        """Return the error relative to that of the best constant prediction (see :mod:`~trainwright.diagnosis.observing.errors`)."""
         return errors.baseline(self.calls.calls, self._scalars)
 
     def facts(self) -> dict[str, Any]:
@@ -548,7 +556,7 @@ class Observer:
                 network.beside_frozen = self._beside_frozen(network, modules)
 
     def _beside_frozen(self, network: Network, modules: Sequence[nn.Module]) -> bool:
-        """True if a module of the user's holds a network beside parameters that are frozen."""
+        """True if a module of the user's holds a network together with frozen parameters."""
         own = {id(p) for p in network.module.parameters()}
         parents = (m for m in modules if network.module in list(m.children()) and not is_framework(m))
         return any(not p.requires_grad for m in parents for p in m.parameters() if id(p) not in own)
@@ -565,7 +573,7 @@ class Observer:
             if scalars or (parted and sum(any(True for _ in m.parameters()) for m in network.module.children()) > 1):
                 self._wrappers.add(id(network.module))
         if len(self._wrappers) > known:
-            self.average = None  # that of a wrapper; the one of what it holds is found anew
+            self.average = None  # that of a wrapper; the one of what it holds is found again
         return len(self._wrappers) > known
 
     def _take_apart(self) -> bool:

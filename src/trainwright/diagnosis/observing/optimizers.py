@@ -277,10 +277,11 @@ class OptimizerObserver:
         record.last_tick = self.ticks
         return True
 
-    def _before_step(self, optimizer: Any) -> None:
+    def _before_step(self, optimizer: Any, closure: bool = False) -> None:
         if self.only is not None and id(optimizer) not in self.only:
             return
         record = self.add(optimizer)
+        record.closure = closure
         self._read(record, optimizer)
         watched = record.sentinel
         if watched is not None and watched.numel() <= KEPT_COPY and watched.is_cpu:
@@ -400,14 +401,15 @@ def _hook(owner: "weakref.ref[OptimizerObserver]", method: str) -> Callable[...,
             return
         begin = time.perf_counter()
         record = observer.records.get(id(optimizer))
-        if record is not None and method == "_before_step":
-            record.closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         if record is not None and record.reference() is optimizer and observer.pass_over(record, method):
             observer.spent += time.perf_counter() - begin
             return
         try:
             with torch.no_grad():
-                getattr(observer, method)(optimizer)
+                if method == "_before_step":
+                    observer._before_step(optimizer, (args[1] if len(args) > 1 else kwargs.get("closure")) is not None)
+                else:
+                    observer._after_step(optimizer)
         except Exception as error:
             observer.guard(error)
         observer.spent += time.perf_counter() - begin

@@ -44,7 +44,11 @@ def _batch(call: Call) -> tuple[list[Tensor], list[bool]]:
 
 
 def _run(module: Any, call: Call, values: list[Tensor]) -> Tensor:
-    """Call a module as it was called, with other tensors."""
+    """Return the first output of a module that is called as it was, with other tensors."""
+    return _first(_called(module, call, values))
+
+
+def _called(module: Any, call: Call, values: list[Tensor]) -> Any:
     assert call.template is not None
 
     def filled(value: Any) -> Any:
@@ -52,7 +56,7 @@ def _run(module: Any, call: Call, values: list[Tensor]) -> Tensor:
 
     args, kwargs = call.template
     try:
-        return _first(module(*map(filled, args), **{name: filled(value) for name, value in kwargs.items()}))
+        return module(*map(filled, args), **{name: filled(value) for name, value in kwargs.items()})
     except Exception as error:
         raise CannotRepeat from error
 
@@ -198,14 +202,8 @@ def test_slope(network: Network, call: Call) -> dict[str, Any] | None:
     values, _ = _batch(call)
     with torch.enable_grad():
         x = values[0].detach().clone().requires_grad_()
-        args, kwargs = call.template or ([], {})
-        filled = [
-            x if isinstance(a, Slot) and a.index == 0 else values[a.index] if isinstance(a, Slot) else a for a in args
-        ]
-        if not any(f is x for f in filled) or any(isinstance(v, Slot) for v in kwargs.values()):
-            return None
-        out = copied(*filled, **kwargs)
-        if not isinstance(out, Tensor):
+        out = _called(copied, call, [x, *values[1:]])
+        if not isinstance(out, Tensor) or not out.requires_grad:
             return None
         (gradient,) = torch.autograd.grad(out.sum(), x, allow_unused=True)
     if gradient is None:

@@ -34,9 +34,9 @@ NAMES = (
 PRODUCTS = ("cumprod", "bar", "hat", "prod")
 ACCUMULATED = (1, 2, 4)  # batches over which a loss may be averaged before a step
 DRAWN = 16  # samples of a test
-VALUES = 64  # numbers in a sample below which a test draws three times as many
+VALUES = 64  # numbers in a sample below which a test draws three times the samples
 MOST_ROWS = 2000  # rows that are compared with each other
-NARROW = 0.08  # deviation of data, over half their range, beside which noise that a sampler leaves is seen
+NARROW = 0.08  # deviation of data, over half their range, small enough that noise which a sampler leaves is seen
 
 
 def find_alphas(scopes: Iterator[tuple[str, Any]]) -> Tensor | None:

@@ -73,7 +73,7 @@ def _rising(h: History, network: str) -> bool:
 
 
 def _weightless(h: History, network: str, step: float) -> bool:
-    """True if the loss of a network was 0 at a step: its term had not begun yet, had ended, or was a hinge that was satisfied."""
+    """True if the loss of a network was 0 at a step: its term had not started yet, had ended, or was a hinge that was satisfied."""
     loss = h.get(f"{network}/loss")
     small = BOUNDS["hinge"].value if network in ("discriminator", "critic") else 0.0
     return loss is not None and abs(float(loss.at(np.array([step]))[0])) <= small
