@@ -58,9 +58,12 @@ def conditional_gan(fault: str) -> Watch:
     for step in range(60):
         i = torch.randint(400, (32,))
         y = torch.eye(5)[classes[i]]
+        if fault == "undrawn":
+            y = torch.eye(5)[torch.randint(4, (32,))]
         fake = generator(torch.randn(32, 8), y)
         asked = y.roll(1, 0) if fault == "labels" else y
-        loss_d = F.softplus(-d(real[i], y)).mean() + F.softplus(d(fake.detach(), asked)).mean()
+        own = torch.eye(5)[classes[i]]
+        loss_d = F.softplus(-d(real[i], own)).mean() + F.softplus(d(fake.detach(), asked)).mean()
         second.zero_grad()
         loss_d.backward()
         second.step()
@@ -78,6 +81,7 @@ def conditional_gan(fault: str) -> Watch:
         ("condition", "condition_differs_when_sampling"),
         ("labels", "labels_mismatched"),
         ("scaled", "output_activation"),
+        ("undrawn", "label_never_drawn"),
     ],
 )
 def test_labels_and_outputs_of_a_gan_are_compared(fault, cause):
@@ -151,6 +155,183 @@ class Letters(nn.Module):
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[tuple[Tensor], Tensor]:
         h, state = self.gru(self.embed(x), state)
         return (state,), self.out(h)
+
+
+class Cell(nn.Module):
+    """Recurrent network of a cell of its own, which may be given the first state in each step."""
+
+    def __init__(self, keeps: bool) -> None:
+        super().__init__()
+        self.embed, self.cell, self.out = nn.Embedding(12, 16), nn.RNNCell(16, 32), nn.Linear(32, 12)
+        self.keeps = keeps
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, found = torch.zeros(len(x), 32), []
+        for t in range(x.shape[1]):
+            new = self.cell(self.embed(x[:, t]), state)
+            state = new if self.keeps else state
+            found.append(new)
+        return self.out(torch.stack(found, 1))
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_sequence_model_that_forgets_is_named(keeps):
+    torch.manual_seed(0)
+    data, model = (torch.randint(3, (400, 1)) + torch.arange(9) * torch.randint(1, 4, (400, 1))) % 10, Cell(keeps)
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        x = data[torch.randint(400, (n,)), :1]
+        while x.shape[1] < 9:
+            x = torch.cat([x, torch.multinomial(model(x)[:, -1].softmax(-1), 1)], 1)
+        return x
+
+    def loss(step: int) -> Tensor:
+        x = data[torch.randint(400, (32,))]
+        return F.cross_entropy(model(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten())
+
+    found = causes(train(trainwright.watch(total=80, sample=sample, real=data, say=None), model, loss, 80))
+    assert found == (set() if keeps else {"hidden_state_lost"})
+
+
+class Ordered(nn.Module):
+    """Masked linear network of binary numbers in an order of its own (MADE without a hidden layer)."""
+
+    def __init__(self, order: Tensor) -> None:
+        super().__init__()
+        rank = order.argsort()
+        self.weight, self.bias = (
+            nn.Parameter(torch.zeros(len(order), len(order))),
+            nn.Parameter(torch.zeros(len(order))),
+        )
+        self.register_buffer("mask", (rank[:, None] > rank[None, :]).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.mask * self.weight, self.bias)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_elements_that_are_drawn_too_early_are_named(right):
+    torch.manual_seed(0)
+    order = torch.randperm(16)
+    model, data = Ordered(order), (waves(400, 16) > 0).float()
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        x = torch.zeros(n, 16)
+        for i in order if right else order.argsort():
+            x[:, i] = torch.bernoulli(model(x)[:, i].sigmoid())
+        return x
+
+    def loss(step: int) -> Tensor:
+        x = data[torch.randint(400, (32,))]
+        return F.binary_cross_entropy_with_logits(model(x), x)
+
+    found = causes(train(trainwright.watch(total=200, sample=sample, real=data, say=None), model, loss, 200))
+    assert ("sampling_order_wrong" in found) is not right
+
+
+class Decoder(nn.Module):
+    """Reads the past, and in training the future, of which each output may see the element before it or its own."""
+
+    def __init__(self, sees_own: bool) -> None:
+        super().__init__()
+        self.rnn, self.out, self.sees_own = nn.GRU(1, 24, batch_first=True), nn.Linear(24, 1), sees_own
+
+    def forward(self, past: Tensor, future: Tensor) -> Tensor:
+        _, state = self.rnn(past[:, :-1, None])
+        given = future if self.sees_own else torch.cat([past[:, -1:], future[:, :-1]], 1)
+        return self.out(self.rnn(given[..., None], state)[0])[..., 0]
+
+
+@pytest.mark.parametrize("sees_own", [True, False])
+def test_a_decoder_that_is_given_its_targets_is_named(sees_own):
+    torch.manual_seed(0)
+    data, model = waves(300, 24), Decoder(sees_own)
+
+    def loss(step: int) -> Tensor:
+        x = data[torch.randint(300, (32,))]
+        return F.mse_loss(model(x[:, :12], x[:, 12:]), x[:, 12:])
+
+    found = causes(train(trainwright.watch(total=80, say=None), model, loss, 80))
+    assert found == ({"targets_in_input"} if sees_own else set())
+
+
+class Velocity(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.net(torch.cat([x, t], 1))
+
+
+@pytest.mark.parametrize("backwards", [True, False])
+def test_a_flow_that_is_followed_from_the_wrong_end_is_named(backwards):
+    torch.manual_seed(0)
+    data, model = 0.5 + 0.1 * torch.randn(2000, 2), Velocity()
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        x = torch.rand(n, 2)
+        for i in range(20):
+            x = x - model(x, torch.full((n, 1), i / 20 if backwards else 1 - i / 20)) / 20
+        return x
+
+    def loss(step: int) -> Tensor:
+        x, noise, t = data[torch.randint(2000, (128,))], torch.rand(128, 2), torch.rand(128, 1)
+        return F.mse_loss(model((1 - t) * x + t * noise, t), noise - x)
+
+    found = causes(train(trainwright.watch(total=300, sample=sample, real=data, say=None), model, loss, 300))
+    assert ("sampler_step_mismatch" in found) is backwards
+
+
+class Scheduled(nn.Module):
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.net = nn.Linear(6, 6)
+        products = torch.cumprod(1 - torch.linspace(1e-4, most, 10), 0)
+        self.register_buffer("alphas_cumprod_sqrt", products.sqrt())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+@pytest.mark.parametrize("most, named", [(2.0, True), (0.9, False)])
+def test_a_schedule_that_is_not_a_number_is_named_at_once(most, named):
+    torch.manual_seed(0)
+    model, x = Scheduled(most), torch.randn(200, 6)
+
+    def loss(step: int) -> Tensor:
+        i = torch.randint(200, (32,))
+        return F.mse_loss(model(x[i]), x[i])
+
+    found = causes(train(trainwright.watch(total=20, say=None), model, loss, 20))
+    assert ("schedule_invalid" in found) is named
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norm_that_is_frozen_for_one_of_two_losses_is_named(frozen):
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 16))
+    d = nn.Sequential(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
+    first, second = torch.optim.Adam(generator.parameters(), 1e-3), torch.optim.Adam(d.parameters(), 1e-3)
+    real = waves(400, 16)
+    watch = trainwright.watch(total=60, sample=lambda n: generator(torch.randn(n, 8)), real=real, say=None)
+    for step in range(60):
+        fake = generator(torch.randn(32, 8))
+        loss_d = F.softplus(-d(real[torch.randint(400, (32,))])).mean() + F.softplus(d(fake.detach())).mean()
+        second.zero_grad()
+        loss_d.backward()
+        second.step()
+        d[1].train(not frozen)
+        loss_g = F.softplus(-d(fake)).mean()
+        first.zero_grad()
+        loss_g.backward()
+        first.step()
+        d[1].train()
+        watch(step, loss_d=loss_d, loss_g=loss_g)
+    assert ("batch_norm_modes_differ" in causes(watch)) is frozen
 
 
 def letters(fault: str) -> Watch:

@@ -5,7 +5,7 @@ import numpy as np
 from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.kinds import CALLS
-from trainwright.diagnosis.symptoms.loss_imbalance import NOT_LEARNED
+from trainwright.diagnosis.symptoms.loss_imbalance import DROWNED, NOT_LEARNED
 
 SMALL = 0.02  # β for a squared error summed over a sample, below which codes are hardly drawn to the prior
 AVERAGED = ("mean", "group_mean", "channel_sum")
@@ -93,6 +93,8 @@ def _beta_small(h: History, observation: Observation) -> Assessment | None:
 
 def group_weight(h: History, observation: Observation) -> Assessment | None:
     """Return evidence that a group which is not learned has less than a tenth of the largest weight."""
+    if any(DROWNED in e.sentence for e in observation.evidence):
+        return None
     weights = {
         n.split("/", 1)[1]: float(np.median(s.values))
         for n, s in h.match("weight/")
@@ -106,6 +108,14 @@ def group_weight(h: History, observation: Observation) -> Assessment | None:
                 return Assessment(0.95, f"{name} has weight {weights[name]:g}, others have up to {heaviest:g}")
         return Assessment(0.15, "the weights of the groups are similar")
     return Assessment(0.4, "the weights of the groups are unknown")
+
+
+def _outweighed(h: History, observation: Observation) -> Assessment | None:
+    """Return evidence that a term which entered later is the one that an error rises with."""
+    for e in observation.evidence:
+        if DROWNED in e.sentence:
+            return Assessment(0.9, "the error had fallen until the other term entered, and has not come back since")
+    return None
 
 
 def penalty(h: History) -> float | None:
@@ -221,6 +231,13 @@ CAUSES = [
         of=("loss_imbalance",),
         assess=group_weight,
         advice="raise the weight of the term that is not learned",
+    ),
+    Cause(
+        name="term_outweighs",
+        title="one term drowns another from the step at which it enters",
+        of=("loss_imbalance",),
+        assess=_outweighed,
+        advice="lower the weight of the term that entered by a factor of 10, or raise it from 0 over some thousand steps",
     ),
     Cause(
         name="penalty_too_small",

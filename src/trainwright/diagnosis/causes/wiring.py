@@ -414,10 +414,29 @@ CAUSES = [
     ),
     _wired(
         "hidden_state_lost",
-        "a recurrent network is sampled without its state",
-        SAMPLES,
-        "pass the state of one call to the next",
+        "earlier elements of a sequence are forgotten",
+        (*SAMPLES, "plateau", "trivial_baseline"),
+        "pass the state of one step to the next",
         kinds=("prediction", "autoregressive"),
+    ),
+    _wired(
+        "sampling_order_wrong",
+        "elements are drawn before those that they depend on",
+        SAMPLES,
+        "draw the elements in the order of the network's masks",
+        kinds=("autoregressive",),
+    ),
+    _wired(
+        "label_never_drawn",
+        "some labels are never drawn in training",
+        (*SAMPLES, "critic_dominance", "vanishing_losses"),
+        "draw labels of all classes in training",
+    ),
+    _wired(
+        "schedule_invalid",
+        "a schedule or constant is not a number",
+        ("non_finite", "exploding"),
+        "keep the betas of the noise schedule below 1, so that the roots of its products exist",
     ),
     _wired(
         "sampling_filter_wrong",

@@ -89,6 +89,8 @@ def inspect(seen: Observed) -> list[Inspection]:
         found.pop("not_trained", None)  # which follows from it
     if "output_activation" in found and found["output_activation"].severity == "sick":
         found.pop("flat_loss", None)
+    if "hidden_state_lost" in found:
+        found.pop("not_trained", None)  # weights of a state that is always 0
     if "noise_drawn_once" in found:
         found.pop("noise_not_used", None)  # a network that draws nothing new
     if "targets_misaligned" in found:

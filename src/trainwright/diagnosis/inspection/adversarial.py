@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
+from trainwright.diagnosis.inspection.data import classes
 from trainwright.diagnosis.observing.graph import VIEWS
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
@@ -316,11 +317,7 @@ def labelled(seen: Observed) -> list[Inspection]:
 
 def _is_label(values: Tensor) -> bool:
     """True for classes (n,) that differ, and for one-hot rows."""
-    if len(values) < 4 or not bool((values != values[:1]).any()):
-        return False
-    if values.ndim == 1:
-        return not values.is_floating_point()
-    return values.ndim == 2 and bool(((values == 0) | (values == 1)).all()) and bool((values.sum(1) == 1).all())
+    return len(values) >= 4 and bool((values != values[:1]).any()) and classes(values) is not None
 
 
 def unasked(seen: Observed) -> list[Inspection]:

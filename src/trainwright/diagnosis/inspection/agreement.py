@@ -264,6 +264,46 @@ def states(seen: Observed) -> list[Inspection]:
     return []
 
 
+def memories(seen: Observed) -> list[Inspection]:
+    """Report a sequence model whose outputs do not depend on earlier elements (see ``test_future``)."""
+    for result in seen.more.get("future") or ():
+        if not result or not result["past"] < 1e-6 or result["own"] < 1e-3:
+            continue
+        network = next((n for n in seen.networks if n.name == result["network"]), None)
+        if (
+            network is None
+            or seen.per_sample.get(network.name, 0) < 2
+            or any(is_timed(c) for c in seen.in_use(network))
+        ):
+            continue
+        if not seen.holds("LSTM", "GRU", "RNN", "Attention", "Transformer", "Conv1d", "Cell", network=network):
+            continue  # a model of neighbours by design
+        return [
+            Inspection(
+                "hidden_state_lost",
+                "sick",
+                f"the outputs of {network.name} depend on the newest element alone: others before it change nothing",
+                "pass the state of each step to the next one; check the mask of attention",
+            )
+        ]
+    return []
+
+
+def orders(seen: Observed) -> list[Inspection]:
+    """Report elements that are drawn before others on which they depend (see ``test_order``)."""
+    result = seen.more.get("order")
+    if not result or result["own"] > 1e-5 or result["later"] < 1e-3:
+        return []
+    return [
+        Inspection(
+            "sampling_order_wrong",
+            "sick",
+            f"sample() draws elements from {result['network']} before others on which they depend",
+            "draw the elements in the order of the network's masks; argsort turns ranks into an order",
+        )
+    ]
+
+
 def _numbers(calls: list[Call]) -> Tensor:
     return torch.cat([c.arguments[0].values.float().flatten().cpu() for c in calls]) if calls else torch.empty(0)
 
@@ -294,4 +334,4 @@ def _described(x: Tensor) -> str:
     return f"{float(q[0]):.2g} to {float(q[-1]):.2g}, middle {float(q[3]):.2g}"
 
 
-INSPECTIONS: tuple[Inspect, ...] = (fakes, conditions, windows, contexts, states)
+INSPECTIONS: tuple[Inspect, ...] = (fakes, conditions, windows, contexts, states, memories, orders)

@@ -346,30 +346,47 @@ def parts(seen: Observed) -> list[Inspection]:
 
 
 def labels(seen: Observed) -> list[Inspection]:
-    """Compare the labels that a generator is trained with and those that it is sampled with."""
+    """Compare the labels that a generator is trained with, those that it is sampled with, and those of the data."""
     for network in seen.networks:
-        if not network.trained or not seen.per_sample.get(network.name):
+        if not network.trained or not seen.per_sample.get(network.name) or network.role == "discriminator":
             continue
-        trained, sampled = (
-            [a.values for c in calls for a in c.arguments[1:] if not a.floating and a.values.ndim == 1]
-            for calls in (
-                [c for c in seen.in_use(network) if c.graph],
-                seen.in_sampling(network),
-            )
-        )
-        if len(trained) < 4 or not sampled:
-            continue
-        known, asked = torch.cat(trained).unique(), torch.cat(sampled).unique()
-        if len(known) == 1 < len(asked) and len(asked) <= 1000 and sum(map(len, trained)) >= 32:
-            return [
-                Inspection(
-                    "noise_distribution_mismatch",
-                    "sick",
-                    f"{network.name} is trained with the label {int(known[0])} alone, and sampled with {len(asked)} labels",
-                    "draw labels of all classes for the batches that the network is trained with",
-                )
-            ]
+        known = _labels([c for c in seen.in_use(network) if c.graph])
+        judged = [c for n in seen.networks if n.role == "discriminator" for c in seen.in_use(n) if c.source == "data"]
+        for asked, place in ((_labels(seen.in_sampling(network)), "sample() asks for"), (_labels(judged), "data have")):
+            if len(known) < 64 or len(asked) < 32 or not 1 < len(asked.unique()) <= 1000:
+                continue
+            shares = {
+                int(k): float((asked == k).float().mean()) for k in asked.unique() if not bool((known == k).any())
+            }
+            missing = [k for k, share in shares.items() if (1 - share) ** len(known) < NEVER]
+            if missing and int(known.max()) < int(known.min()) + 1000:
+                return [
+                    Inspection(
+                        "label_never_drawn",
+                        "sick",
+                        f"{network.name} is never trained with the label {', '.join(map(str, missing[:3]))}, which {place}",
+                        "draw labels of all classes in training: the upper end of randint() is not drawn",
+                    )
+                ]
     return []
+
+
+NEVER = 1e-4  # probability that a label is not drawn by chance
+
+
+def _labels(calls: list[Call]) -> Tensor:
+    """Return the classes that networks were called with, as numbers (n,) or one-hot rows (n, K) after the first argument."""
+    found = [k for c in calls for a in c.arguments[1:] if (k := classes(a.values)) is not None]
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.long)
+
+
+def classes(values: Tensor) -> Tensor | None:
+    """Return classes (n,) of integers (n,) or one-hot rows (n, K); None for anything else."""
+    if values.ndim == 1 and not values.is_floating_point() and values.dtype != torch.bool:
+        return values.long().cpu()
+    if values.ndim != 2 or values.shape[1] < 2 or not bool(((values == 0) | (values == 1)).all()):
+        return None
+    return values.argmax(1).cpu() if bool((values.sum(1) == 1).all()) else None
 
 
 def unscaled(seen: Observed) -> list[Inspection]:

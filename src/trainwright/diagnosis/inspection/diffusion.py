@@ -70,6 +70,51 @@ def beginnings(seen: Observed) -> list[Inspection]:
     return []
 
 
+def direction(seen: Observed) -> list[Inspection]:
+    """Compare what a sampler begins with and the inputs of training at both ends of time: it is like those of the end it begins at."""
+    for network in seen.networks:
+        drawn = [c for c in seen.in_sampling(network) if is_timed(c)]
+        trained = [c for c in seen.in_use(seen.trained_as(network)) if is_timed(c)]
+        if seen.per_sample.get(network.name, 0) < 5 or len(drawn) < 5 or len(trained) < LEAST:
+            continue
+        asked = [float(c.arguments[1].values.float().median()) for c in drawn]
+        times = torch.cat([_per_row(c) for c in trained]).cpu()
+        rows = torch.cat([c.arguments[0].values[: len(_per_row(c))].float().flatten(1).cpu() for c in trained])
+        begin = drawn[0].arguments[0].values.float().flatten(1).cpu()
+        low, high = float(times.min()), float(times.max())
+        width = high - low
+        if len(times.unique()) < 8 or abs(asked[-1] - asked[0]) < 0.6 * width or begin.shape[1] != rows.shape[1]:
+            continue
+        ends = [rows[times <= low + 0.1 * width], rows[times >= high - 0.1 * width]]
+        here, other = ends if asked[0] < asked[-1] else ends[::-1]
+        if min(len(here), len(other), len(begin)) < 48:
+            continue
+        far, near = (max(_distances(begin, end)) for end in (here, other))
+        if far > 0.35 and far > 2.5 * near:
+            return [
+                Inspection(
+                    "sampler_step_mismatch",
+                    "sick",
+                    f"sample() begins with noise at time {asked[0]:.4g}, but {network.name} is trained on noise at the other end of "
+                    "time, and on data at this one: time runs the wrong way in one of them",
+                    "use the same direction of time in training and in sample(): from the noise to the data",
+                )
+            ]
+    return []
+
+
+def _distances(a: Tensor, b: Tensor, most: int = 16) -> list[float]:
+    """Return the largest difference of two distribution functions for a few columns of two sets of rows (Kolmogorov-Smirnov)."""
+    columns = torch.linspace(0, a.shape[1] - 1, min(most, a.shape[1])).long().unique()
+    found = []
+    for column in columns.tolist():
+        x, y = a[:, column].sort().values, b[:, column].sort().values
+        at = torch.cat([x, y])
+        below = (torch.searchsorted(v, at, right=True).double() / len(v) for v in (x, y))
+        found.append(float((next(below) - next(below)).abs().max()))
+    return found
+
+
 def is_timed(call: Call) -> bool:
     """True for a call with floating data and one time for each row, or one for all."""
     if len(call.arguments) < 2 or not call.arguments[0].floating or call.arguments[0].values.ndim < 2:
@@ -422,4 +467,13 @@ def signal_left(seen: Observed) -> list[Inspection]:
 TRAINED = 0.5  # share of the run before which a network is not expected to remove noise well
 BEGUN = 0.2  # share of the run before which a network is not expected to follow its own noise
 
-INSPECTIONS: tuple[Inspect, ...] = (times, belonging, beginnings, marginals, signal_left, same_images, weights_of_rows)
+INSPECTIONS: tuple[Inspect, ...] = (
+    times,
+    belonging,
+    beginnings,
+    direction,
+    marginals,
+    signal_left,
+    same_images,
+    weights_of_rows,
+)

@@ -35,6 +35,20 @@ def beginnings(seen: Observed) -> list[Inspection]:
 INITIAL = 6.0  # He's initialisation has 1.4
 
 
+def constants(seen: Observed) -> list[Inspection]:
+    """Report constants such as a noise schedule that are not numbers from the beginning."""
+    for name, missing, length in seen.more.get("invalid") or ():
+        return [
+            Inspection(
+                "schedule_invalid",
+                "sick",
+                f"{name} is not a number at {missing} of its {length} places, before the first step",
+                "look at how it is computed: betas above 1 make products of 1 - beta negative, and their roots do not exist",
+            )
+        ]
+    return []
+
+
 def duplicates(seen: Observed) -> list[Inspection]:
     """Find a container that holds one layer several times, as after ``[layer] * n``."""
     for network in seen.networks:
@@ -178,19 +192,19 @@ def modes(seen: Observed) -> list[Inspection]:
 def both_modes(seen: Observed) -> list[Inspection]:
     """Find a network with BatchNorm that is called in training mode for one loss and in evaluation mode for another."""
     for network in seen.networks:
-        graphs = [c for c in seen.in_use(network) if c.graph and c.turn > 1]
-        if not network.trained or not seen.holds(nn.modules.batchnorm._BatchNorm, network=network):
+        graphs = [c for c in seen.in_use(network) if c.graph and c.turn > 1 and c.normalizes is not None]
+        if not network.trained:
             continue
         turns = {c.turn for c in graphs}
-        mixed = [t for t in turns if len({c.training for c in graphs if c.turn == t}) == 2]
+        mixed = [t for t in turns if len({c.normalizes for c in graphs if c.turn == t}) == 2]
         if len(mixed) >= SEEN and len(mixed) > 0.5 * len(turns):
             return [
                 Inspection(
                     "batch_norm_modes_differ",
                     "suspect",
-                    f"in each step {network.name} is called once in training and once in evaluation mode, so its BatchNorm "
-                    "normalises by other statistics for one loss than for the other",
-                    f"call {network.name} in the same mode for both losses",
+                    f"in each step the BatchNorm layers of {network.name} are once in training and once in evaluation mode, so they "
+                    "normalise by other statistics for one loss than for the other",
+                    f"call {network.name}, and all its layers, in the same mode for both losses",
                 )
             ]
     return []
@@ -215,4 +229,4 @@ def _fresh(module: nn.Module) -> bool:
     )
 
 
-INSPECTIONS: tuple[Inspect, ...] = (half, beginnings, modes, both_modes, duplicates, linear)
+INSPECTIONS: tuple[Inspect, ...] = (half, constants, beginnings, modes, both_modes, duplicates, linear)

@@ -201,6 +201,22 @@ def own_inputs(seen: Observed) -> list[Inspection]:
     return []
 
 
+def handed(seen: Observed) -> list[Inspection]:
+    """Report an argument that is the target of the loss, and whose elements their outputs see (see ``test_handed_targets``)."""
+    for result in seen.more.get("handed") or ():
+        if result and result["own"] > 1e-3 and not any(g.latent for g in seen.graphs.values()):
+            return [
+                Inspection(
+                    "targets_in_input",
+                    "sick",
+                    f"argument {result['place'] + 1} of {result['network']} is the target of its loss, and the output for each element "
+                    "sees that element itself",
+                    "give the decoder the element before: targets[:, :-1] after the last known one",
+                )
+            ]
+    return []
+
+
 def cut(seen: Observed) -> list[Inspection]:
     """Find outputs that an activation cuts off at 0 although the loss pulls them below."""
     for network in seen.networks:
@@ -436,5 +452,6 @@ INSPECTIONS: tuple[Inspect, ...] = (
     masks,
     shuffled,
     own_inputs,
+    handed,
     cut,
 )

@@ -63,6 +63,7 @@ class Call:
         turn: calls of the watch before it.
         sampling: True if it was made inside the user's ``sample``.
         training: mode of the module.
+        normalizes: True if its BatchNorm layers take the statistics of the batch; None if it has none, or they differ.
         source: of the first argument: real data (or anything that did not come from another network), the detached output of a
             network, an output that is still attached to its network, or an input whose gradient is asked for.
         last: the operation that produced the output, such as ``Tanh``, views ignored; empty without a graph.
@@ -89,6 +90,7 @@ class Call:
     error: float = 0.0  # the mean squared error that would have the gradient
     turn: int = 0
     length: int = 0  # tokens of a sample, if real holds tokens
+    normalizes: bool | None = None
     labelled: bool = False  # it returns a loss too, so that labels may be among its arguments
     opposed: bool = False  # two backward passes before one step sent gradients of opposite signs
     codes: tuple[Tensor, Tensor] | None = None  # two outputs of the same form (n, z), such as mean and log-variance
@@ -226,6 +228,7 @@ class CallObserver:
         self._pending: list[Call] = []
         self._sampled: dict[int, int] = {}  # calls of each network in the present call of ``sample``
         self._rows: dict[int, float] = {}  # the same for each sample: a call of few rows counts in part
+        self._norms: dict[int, list[nn.Module]] = {}  # BatchNorm layers of each network
         self._wanted = 0
 
     def begin_sampling(self, wanted: int = 0) -> None:
@@ -318,6 +321,14 @@ class CallObserver:
             return None
         return (b, a) if VARIANCE.search(before.network.name.lower()) else (a, b)
 
+    def _normalizes(self, network: Network) -> bool | None:
+        norms = self._norms.get(id(network))
+        if norms is None:
+            norms = [m for m in network.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+            self._norms[id(network)] = norms
+        modes = {m.training or not m.track_running_stats for m in norms}
+        return modes.pop() if len(modes) == 1 else None
+
     def _is_code(self, whole: Network, args: Any) -> bool:
         """True if a layer is called with tensors of the form of a network's codes."""
         form = next(
@@ -362,7 +373,7 @@ class CallObserver:
             storage(main) if main is not None else 0, source,
             last_operation(main.grad_fn) if main is not None and main.grad_fn is not None else "",
             main is not None and main.requires_grad, carried, _template(args, kwargs),
-            turn=self.turn, length=self.length,
+            turn=self.turn, length=self.length, normalizes=self._normalizes(network),
             labelled=isinstance(logits, Tensor) or (len(outputs) > 1 and any(not o.ndim for o in outputs[1:])),
         )  # fmt: skip
         if not self.sampling:

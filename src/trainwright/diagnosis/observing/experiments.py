@@ -21,7 +21,9 @@ MOST_BUFFERS = 5_000_000  # numbers in buffers that are put back after sampling
 
 def test_structure(observer: Observer) -> None:
     """Repeat calls of the networks with other neighbours in the batch, another future, and other parts of the input."""
-    found: dict[str, list[Any]] = {"neighbours": [], "future": [], "parts": [], "draws": [], "scales": []}
+    found: dict[str, list[Any]] = {
+        "neighbours": [], "future": [], "parts": [], "draws": [], "scales": [], "handed": []
+    }  # fmt: skip
     for network in observer.networks:
         used = [c for c in _repeatable(observer, network) if not c.sampling]
         if used and network.trained:
@@ -29,6 +31,7 @@ def test_structure(observer: Observer) -> None:
             found["future"].append(_tried(replay.test_future, network, used[-1]))
             found["parts"].append(_tried(replay.test_parts, network, used[-1]))
             found["scales"].append(_tried(replay.test_scale, network, used[-1]))
+            found["handed"].append(_tried(replay.test_handed_targets, network, used[-1]))
         if used and network.trained and used[-1].codes is not None and used[-1].training:
             found["draws"].append(_tried(replay.test_draws, network, used[-1]))
     observer.seen |= found
@@ -49,6 +52,9 @@ def vary_inputs(observer: Observer) -> None:
         if punished and network.role == "discriminator" and network.trained:
             seen["slope"] = _tried(replay.test_slope, network, punished[-1])
         sampled = [c for c in calls if c.sampling]
+        if network.trained and len(sampled) >= STEPWISE and observer.per_sample.get(network.name, 0) >= STEPWISE:
+            order = _tried(replay.test_order, network, sampled)
+            seen["order"] = order if order is not None else seen.get("order")
         modal = any(
             b is not None and b.is_floating_point() for m in network.module.modules() for b in m._buffers.values()
         )
@@ -57,7 +63,7 @@ def vary_inputs(observer: Observer) -> None:
 
 
 def _tried(
-    test: Callable[[Network, Call], dict[str, Any] | None], network: Network, call: Call
+    test: Callable[[Network, Any], dict[str, Any] | None], network: Network, call: Call | list[Call]
 ) -> dict[str, Any] | None:
     try:
         return test(network, call)

@@ -101,6 +101,27 @@ def _name(found: dict[int, str], name: str, value: Any) -> None:
                 _name(found, attribute, entry)
 
 
+def invalid_constants(frame: FrameType | None) -> list[tuple[str, int, int]]:
+    """Return name, number of NaN and length of each constant (T,) with NaN among buffers, attributes and variables of a frame."""
+    found: dict[str, tuple[str, int, int]] = {}
+
+    def look(name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and value.ndim == 1 and 4 <= len(value) <= 10_000 and value.is_floating_point():
+            missing = int(value.detach().isnan().sum()) if not value.requires_grad else 0
+            if missing:
+                found.setdefault(name, (name, missing, len(value)))
+
+    for outer, value in list(frame.f_locals.items()) if frame is not None else []:
+        look(outer, value)
+        if isinstance(value, nn.Module):
+            for name, buffer in value.named_buffers(outer):
+                look(name, buffer)
+        if not isinstance(value, type) and hasattr(value, "__dict__"):
+            for name, inner in list(vars(value).items()):
+                look(f"{outer}.{name}", inner)
+    return list(found.values())
+
+
 def living(*kinds: type) -> list[Any]:
     """Return all objects of these classes that exist in this process.
 

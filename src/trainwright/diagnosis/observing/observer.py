@@ -22,6 +22,7 @@ from trainwright.diagnosis.observing.networks import (
     Network,
     find_networks,
     initial_weights,
+    invalid_constants,
     is_framework,
     living,
     names_in,
@@ -222,6 +223,7 @@ class Observer:
         """Learn the names that the user gave, before the first step."""
         with self._safely():
             self.names |= names_in(frame())
+            self.seen["invalid"] = invalid_constants(frame())
 
     def record(self, step: int, losses: Mapping[str, Any], frame: Callable[[], FrameType | None]) -> None:
         """Take note of one call of the watch."""

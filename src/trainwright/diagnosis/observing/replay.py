@@ -1,13 +1,14 @@
 """Repetition of a recorded call on a copy of a network, with one input changed: does the input matter, does the mode?"""
 
 import copy
+import itertools
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainwright.diagnosis.observing.calls import Call, Slot, state_last
+from trainwright.diagnosis.observing.calls import Call, Slot, read_targets, state_last
 from trainwright.diagnosis.observing.networks import Network
 
 MOST = 20_000_000  # parameters of a network that is copied
@@ -103,19 +104,18 @@ def test_conditions(network: Network, call: Call) -> dict[str, Any] | None:
 
 
 def test_parts(network: Network, call: Call) -> dict[str, Any] | None:
-    """Exchange one part of the input at a time between samples: frames (n, T, C, H, W), or elements (n, T, F).
+    """Exchange one part of the input at a time between samples: frames (n, T, C, H, W), elements (n, T, F), or tokens (n, T).
+
+    Tokens are parts if the output (n, V) is one for all of them.
 
     Returns:
         ``parts``: their number; ``used``: those on which the output depends. None if there are no such parts.
     """
     values, per_row = _batch(call)
     first = values[0]
-    if (
-        not per_row[0]
-        or not first.is_floating_point()
-        or first.ndim not in (3, 5)
-        or not 2 <= first.shape[1] <= MOST_PARTS
-    ):
+    context = not first.is_floating_point() and first.ndim == 2 and call.output is not None and call.output.ndim == 2
+    parted = context or (first.is_floating_point() and first.ndim in (3, 5))
+    if not per_row[0] or not parted or not 2 <= first.shape[1] <= MOST_PARTS:
         return None
     copied = _copy(network)
     if copied is None:
@@ -287,8 +287,105 @@ def _change_last(copied: Any, call: Call, values: list[Tensor], place: int) -> d
     own = float((after - before)[:, -1].square().mean().sqrt()) / size
     return {
         "own": own,
+        "past": _effect_of_past(copied, call, values, place, before),
         "earlier": float((after - before)[:, :-1].square().mean(0).flatten(1).mean(1).max().sqrt()) / size,
     }
+
+
+def _effect_of_past(copied: Any, call: Call, values: list[Tensor], place: int, before: Tensor) -> float:
+    """Return the largest change of later outputs (n, T, ...) if the first half of a sequence is exchanged between rows.
+
+    NaN if that half is the same in all rows.
+    """
+    first, half = values[place], values[place].shape[1] // 2
+    changed = first.clone()
+    changed[:, :half] = first[:, :half].roll(1, 0)
+    if bool((changed == first).all()):
+        return math.nan
+    with _quiet():
+        after = _run(copied, call, [changed if i == place else v for i, v in enumerate(values)]).float()
+    if after.shape != before.shape:  # channels first
+        after = after.movedim(2, 1)
+    return float((after - before)[:, half:].abs().max()) / max(float(before.std()), 1e-12)
+
+
+def test_handed_targets(network: Network, call: Call) -> dict[str, Any] | None:
+    """Change the last element of an argument (n, T) or (n, T, F) that is the target itself, and see whether the last output changes.
+
+    The target is read off the gradient of a squared error. Networks that draw random numbers, as posteriors do, are left out.
+    """
+    target = read_targets(call)
+    values, per_row = _batch(call)
+    if target is None or target.ndim not in (2, 3) or target.shape[1] < 4:
+        return None
+    rows = min(len(target), len(values[0]))
+    for place in range(1, len(values)):
+        value = values[place]
+        if not per_row[place] or not value.is_floating_point() or value[:rows].numel() != target[:rows].numel():
+            continue
+        if float((value[:rows].reshape(target[:rows].shape) - target[:rows]).abs().mean()) > 1e-3 * float(target.std()):
+            continue
+        copied = _copy(network)
+        if copied is None:
+            return None
+        changed = value.clone()
+        changed[:, -1] = value[:, -1].roll(1, 0)
+        with _quiet():
+            before, again = (_run(copied, call, values).float() for _ in range(2))
+            after = _run(copied, call, [changed if i == place else v for i, v in enumerate(values)]).float()
+        size = max(float(before.std()), 1e-12)
+        if before.ndim not in (2, 3) or float((again - before).abs().max()) > 1e-4 * size:
+            return None
+        return {"network": network.name, "place": place, "own": float((after - before)[:, -1].abs().max()) / size}
+    return None
+
+
+def test_order(network: Network, calls: list[Call]) -> dict[str, Any] | None:
+    """Follow a sampler that writes one element after the other into a tensor of fixed form, and change what is not yet written.
+
+    Only for a network whose output for an element does not depend on the element itself, so that it has an order of its own.
+
+    Returns:
+        ``later``: largest change, over the output's deviation, of the output for the element that is written next; ``own``: the same
+        if that element is changed. None if samples are not built like this.
+    """
+    steps: list[tuple[Call, int]] = []
+    for now, after in itertools.pairwise(calls):
+        x, y = now.arguments[0].values, after.arguments[0].values
+        if x.shape != y.shape or not can_repeat(now) or now.output is None or len(now.output) != len(x):
+            return None
+        moved = (x != y).any(0)
+        if x.ndim == 4:
+            moved = moved.any(0)
+        places = moved.flatten().nonzero().flatten().tolist()
+        if len(places) > 1:
+            return None
+        if places:
+            steps.append((now, places[0]))
+    forms = {c.output.shape[2 if c.arguments[0].values.ndim == 4 else 1 :] for c, _ in steps if c.output is not None}
+    x = calls[-1].arguments[0].values
+    if len(steps) < 8 or forms != {x.shape[2 if x.ndim == 4 else 1 :]}:
+        return None
+    copied = _copy(network)
+    if copied is None:
+        return None
+    found = {"later": 0.0, "own": 0.0}
+    written = [place for _, place in steps]
+    for number in range(1, len(steps) - 1, max(1, len(steps) // 8)):
+        call, place = steps[number]
+        values, _ = _batch(call)
+        begun, flat = values[0], values[0].flatten(2 if x.ndim == 4 else 1)
+        with _quiet():
+            before = _run(copied, call, values).float().flatten(2 if x.ndim == 4 else 1)
+            size = max(float(before.std()), 1e-12)
+            for key, changing in (("later", [w for w in written[number + 1 :] if w != place]), ("own", [place])):
+                other = flat.clone()
+                drawn = x[: len(flat)].flatten(2 if x.ndim == 4 else 1)[..., changing]
+                other[..., changing] = torch.where(drawn == flat[..., changing], drawn.roll(1, 0), drawn)
+                again = _run(copied, call, [other.reshape(begun.shape), *values[1:]]).float()
+                change = (again.flatten(2 if x.ndim == 4 else 1) - before)[..., place]
+                found[key] = max(found[key], float(change.abs().max()) / size)
+    return {"network": network.name, **found}
 
 
 def _copy(network: Network) -> Any:
