@@ -2,24 +2,32 @@
 PY ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LIGHT ?= .venv-light
+LIGHT_TESTS := light diagnosis/test_foreign.py diagnosis/test_printed.py diagnosis/test_log_rules.py diagnosis/test_cases.py
 # uv does not read pip's settings
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-.PHONY: demo test lint docs docs-serve docs-reference bench bench-gaussian bench-doctor bench-loops bench-lab bench-sequence bench-diffusion bench-video clean
+.PHONY: demo test test-light lint docs docs-serve docs-reference bench bench-gaussian bench-doctor bench-loops bench-lab bench-sequence bench-diffusion bench-video clean
 
-$(VENV)/%.done: pyproject.toml
+$(VENV)/%.done: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { echo "setting up $(VENV) (once, about a minute)"; $(PY) -m venv $(VENV); }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || $(BIN)/python -m pip install uv
 	@echo "installing trainwright and its dependencies into $(VENV)"
-	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode $(if $(filter dev,$*),-e '.[dev]',-e '.[features,diffusion]')
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt $(if $(filter dev,$*),-e '.[dev]',-e '.[features,diffusion]')
 	@touch $@
 
 demo: $(VENV)/demo.done  ## set up, train a WGAN-GP on the sprites that come with the package, mend what goes wrong, show it
 	$(BIN)/trainwright demo
 
-test: $(VENV)/dev.done  ## set up and run the tests
+test: $(VENV)/dev.done test-light  ## set up and run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-light: $(VENV)/dev.done  ## install the package without PyTorch in a venv of its own, and run the tests of what works there
+	@$(BIN)/uv venv -q --clear $(LIGHT)
+	@$(BIN)/uv build -q --wheel --python $(BIN)/python -o $(LIGHT)/wheel .
+	@$(BIN)/uv pip install -q --python $(LIGHT)/bin/python $(LIGHT)/wheel/*.whl pytest
+	cd $(LIGHT) && bin/python -m pytest -q --noconftest -c /dev/null -p no:cacheprovider $(LIGHT_TESTS:%=$(CURDIR)/tests/%)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -68,7 +76,7 @@ bench-gaussian: $(VENV)/dev.done  ## the guide's configurations, the sound model
 	$(BIN)/python -m benchmarks.tables
 
 bench-doctor: $(VENV)/dev.done  ## injected faults, healthy twins, baselines (about an hour)
-	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[bench]'
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.doctor.runs
 	$(BIN)/python -m benchmarks.doctor.packages
 	$(BIN)/python -m benchmarks.doctor.table

@@ -1,4 +1,4 @@
-"""Generate the pages of ``docs/reference`` that the code determines.
+"""Generate the pages of ``docs/reference`` that the code determines, and the advice in words that the playbooks hold.
 
 ``python -m tools.docs_reference`` writes them, ``--check`` fails if a page on disk differs. ``make docs-reference`` calls it.
 Only what comes with the package is listed: a family of a third party has documentation of its own.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tools import reference_api, reference_cli, reference_diagnosis, reference_files, reference_settings
 from tools.markdown import GENERATED
+from trainwright.playbooks import advice
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -50,9 +51,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
     if parser.parse_args().check:
-        found = stale()
-        print("\n".join(f"differs from the code: docs/reference/{name}" for name in found))
+        found = [f"docs/reference/{name}" for name in stale()]
+        found += [str(advice.FILE.relative_to(ROOT))] if advice.FILE.read_text() != advice.text() else []
+        print("\n".join(f"differs from the code: {name}" for name in found))
         return 1 if found else 0
+    advice.FILE.write_text(advice.text())
     wanted = pages()
     for name in _left_over(FOLDER, wanted):
         (FOLDER / name).unlink()

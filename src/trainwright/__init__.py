@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from trainwright.engine.callbacks.base import Save as Save
     from trainwright.engine.callbacks.base import Stop as Stop
     from trainwright.errors import UserError as UserError
-    from trainwright.objects import Cause as Cause
     from trainwright.objects import Comparison as Comparison
     from trainwright.objects import Config as Config
-    from trainwright.objects import Diagnosis as Diagnosis
     from trainwright.objects import Evaluation as Evaluation
-    from trainwright.objects import Finding as Finding
     from trainwright.objects import Model as Model
-    from trainwright.objects import Remedy as Remedy
     from trainwright.objects import Run as Run
     from trainwright.objects import Study as Study
+    from trainwright.results import Cause as Cause
+    from trainwright.results import Diagnosis as Diagnosis
+    from trainwright.results import Finding as Finding
+    from trainwright.results import Remedy as Remedy
 
 __version__ = "0.1.0"
 
@@ -88,18 +88,8 @@ _MODULES = {
     "diagnosis.watch": ("watch",),
     "engine.callbacks.base": ("Callback", "Event", "Note", "Record", "Rollback", "Save", "Stop"),
     "errors": ("UserError",),
-    "objects": (
-        "Cause",
-        "Comparison",
-        "Config",
-        "Diagnosis",
-        "Evaluation",
-        "Finding",
-        "Model",
-        "Remedy",
-        "Run",
-        "Study",
-    ),
+    "objects": ("Comparison", "Config", "Evaluation", "Model", "Run", "Study"),
+    "results": ("Cause", "Diagnosis", "Finding", "Remedy"),
 }
 _HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 
@@ -108,7 +98,15 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module 'trainwright' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from trainwright.errors import missing_package
+
+        said = missing_package(error)
+        if said is None:
+            raise
+        raise ModuleNotFoundError(f"trainwright.{name}: {said}", name=error.name) from None
     globals()[name] = value
     return value
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainwright import catalog
+from trainwright import catalog, results
 from trainwright.catalog import Recipe
 from trainwright.config.base import flatten
 from trainwright.config.writing import diff
@@ -16,7 +16,6 @@ from trainwright.objects import (
     WEIGHTS,
     Comparison,
     Config,
-    Diagnosis,
     Evaluation,
     Model,
     Run,
@@ -24,6 +23,7 @@ from trainwright.objects import (
     Weights,
 )
 from trainwright.progress import display, is_helper, progress_bar, stop_on_signal
+from trainwright.results import Diagnosis
 from trainwright.runs.folder import Run as RunFolder
 from trainwright.runs.folder import open_run
 from trainwright.runs.naming import run_folder
@@ -142,11 +142,7 @@ def diagnose(
     Raises:
         UserError: nothing is there, or it cannot be read.
     """
-    from trainwright.diagnosis.doctor import examine
-    from trainwright.diagnosis.input import open_input
-
-    source = open_input(_path(run_or_path), dict(columns or {}), steps)
-    return Diagnosis._of(source, examine(source.history))
+    return results.diagnose(_path(run_or_path), columns, steps)
 
 
 def treat(

@@ -8,6 +8,28 @@ class UserError(Exception):
     """A mistake in a command, a config, a data folder or a run folder. The CLI prints it and exits with 2."""
 
 
+TRAINING = (  # packages of the extra "train", without which a diagnosis of logs and run folders works
+    "torch",
+    "scipy",
+    "lightning_fabric",
+    "lightning",
+    "safetensors",
+    "jinja2",
+    "matplotlib",
+    "PIL",
+    "tensorboard",
+    "torchmetrics",
+)
+
+
+def missing_package(error: ModuleNotFoundError) -> UserError | None:
+    """Return what to say if a package of the extra "train" is not installed; None for any other package."""
+    name = (error.name or "").partition(".")[0]
+    if name not in TRAINING:
+        return None
+    return UserError(f"this needs {name}, which is not installed: pip install 'trainwright[train]'.")
+
+
 class Refused(UserError):
     """A file that is damaged or not what it claims to be. Nothing in it was executed."""
 

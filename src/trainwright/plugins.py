@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 FAMILIES = "trainwright.families"  # the groups of entry points
 SYMPTOMS = "trainwright.symptoms"
@@ -53,6 +55,18 @@ def named(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+@cache
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # a tenth of a second in a large environment
+
+    return entry_points()
+
+
+def installed(group: str) -> "tuple[EntryPoint, ...]":
+    """Return the entry points of a group that installed packages have."""
+    return tuple(_entry_points().select(group=group))
+
+
 # ---- what there is ---------------------------------------------------------------------------------------------------
 
 
@@ -63,19 +77,28 @@ def families() -> dict[str, Any]:
 
 
 @cache
-def symptoms() -> dict[str, Any]:
-    """Every symptom by name, in the order of the names."""
-    found = _collect(SYMPTOM_CLASS, _folder(OUR_SYMPTOMS, "SYMPTOM"), _of_families("symptoms"), _installed(SYMPTOMS))
+def symptoms(of_families: bool = True) -> dict[str, Any]:
+    """Every symptom by name, in the order of the names.
+
+    Args:
+        of_families: also those that only a run of a family can show; without them no family is imported.
+    """
+    own = _of_families("symptoms") if of_families else ()
+    found = _collect(SYMPTOM_CLASS, _folder(OUR_SYMPTOMS, "SYMPTOM"), own, _installed(SYMPTOMS))
     return dict(sorted(found.items()))
 
 
 @cache
-def causes() -> dict[str, Any]:
+def causes(of_families: bool = True) -> dict[str, Any]:
     """Every cause by name.
 
     Those of families come first: of two causes with the same evidence the more specific one is named first.
+
+    Args:
+        of_families: also those that only a run of a family can have; without them no family is imported.
     """
-    return _collect(CAUSE_CLASS, _of_families("causes"), _folder(OUR_CAUSES, "CAUSES"), _installed(CAUSES))
+    own = _of_families("causes") if of_families else ()
+    return _collect(CAUSE_CLASS, own, _folder(OUR_CAUSES, "CAUSES"), _installed(CAUSES))
 
 
 @cache
@@ -97,7 +120,7 @@ def playbooks() -> dict[str, Path]:
             found[family.name] = _folder_of(family.home) / "playbook.yaml"
         except Exception as error:
             report(f"the playbook of the family {family.name}", error)
-    for point in entry_points(group=PLAYBOOKS):
+    for point in installed(PLAYBOOKS):
         try:
             file = _folder_of(point.value) / "playbook.yaml"
             if point.name in found and found[point.name].exists():
@@ -120,7 +143,7 @@ def _folder(package: str, constant: str) -> Iterator[_Source]:
 
 
 def _installed(group: str) -> Iterator[_Source]:
-    for point in entry_points(group=group):
+    for point in installed(group):
         yield _Source(_label(point), point.load)
 
 
@@ -129,7 +152,7 @@ def _of_families(field: str) -> Iterator[_Source]:
         yield _Source(f"an entry of `{field}` of the family {family.name}", partial(getattr, family, field))
 
 
-def _label(point: EntryPoint) -> str:
+def _label(point: "EntryPoint") -> str:
     package = f" of the package {point.dist.name}" if point.dist is not None else ""
     return f"the entry point {point.group}: {point.name} = {point.value}{package}"
 

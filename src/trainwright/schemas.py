@@ -62,13 +62,14 @@ class FindingJson(TypedDict):
 
 
 class DiagnosisJson(TypedDict):
-    """Output of ``trainwright doctor --json``; ``unknown`` maps a symptom to what would tell."""
+    """Output of ``trainwright doctor --json``; ``unknown`` maps a symptom to what would tell, ``best_step`` may be null."""
 
     title: str
     notes: list[str]
     verdict: Verdict
     reason: str
     step: float
+    best_step: int | None
     findings: list[FindingJson]
     unknown: dict[str, str]
     clear: list[str]

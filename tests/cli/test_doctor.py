@@ -67,7 +67,7 @@ def test_the_run_says_what_is_wrong_while_it_trains(collapsed):
 
 def test_doctor_says_it_again_with_cause_remedy_chart_and_exit_code(collapsed):
     folder, _ = collapsed
-    said = run("doctor", str(folder))
+    said = run("doctor", str(folder), "--chart", str(folder / "doctor.svg"))
     assert said.returncode == 11
     assert "posterior collapse, since step" in said.stdout
     assert "cause 1: the KL weight is above the collapse threshold of the data" in said.stdout

@@ -56,6 +56,20 @@ def test_consequences_are_no_alarms_of_their_own():
     assert any(d.symptom.name == "variance_collapse" and d.follows == "posterior_collapse" for d in found.findings)
 
 
+@pytest.mark.parametrize(("after", "drowned"), [(0.4, True), (0.11, False)])
+def test_an_error_that_rises_for_good_when_a_term_enters_is_drowned(after, drowned):
+    rng = np.random.default_rng(0)
+    terms = {
+        "reconstruction__weighted": lambda i: (0.1 + np.exp(-i / 20) if i < 100 else after) * (1 + 0.05 * rng.random()),
+        "generator__adversarial": lambda i: 0.0 if i < 100 else 0.7,
+    }
+    found = examine(History.of(rows(**terms), total=200))
+    assert [d.symptom.name for d in found.alarms] == (["loss_imbalance"] if drowned else [])
+    if drowned:
+        assert abs(found.alarms[0].observation.onset - 101) <= 5
+        assert found.alarms[0].causes[0].cause.name == "term_outweighs"
+
+
 def test_a_young_run_is_judged_by_fast_symptoms_only():
     young = [{"step": i, "samples/diversity_ratio": 0.0, "critic/gradient_norm": 0.0} for i in (2, 4, 6, 8)]
     assert [d.symptom.name for d in examine(History.of(young, total=1000)).alarms] == ["dead_critic"]

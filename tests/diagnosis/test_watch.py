@@ -14,7 +14,7 @@ from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.input import open_input
 from trainwright.diagnosis.symptoms import symptoms
 from trainwright.errors import UserError
-from trainwright.objects import Finding
+from trainwright.results import Finding
 
 
 def trained(kind: str, folder=None, **changes):

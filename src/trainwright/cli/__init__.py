@@ -1,88 +1,60 @@
-"""The ``trainwright`` command: one small file for each verb, over :mod:`trainwright.api`. Nothing heavy is imported early."""
+"""The ``trainwright`` command. Nothing heavy is imported early: a diagnosis of a log takes a fifth of a second."""
 
+import os
 import sys
-from types import ModuleType
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-import typer
-from typer.core import TyperGroup
-
-from trainwright import __version__
-from trainwright.cli import (
-    check,
-    compare,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    explain,
-    export,
-    plan,
-    recipes,
-    report,
-    resume,
-    runs,
-    sample,
-    search,
-    train,
-    treat,
-)
-from trainwright.errors import UserError
+from trainwright.errors import UserError, missing_package
 from trainwright.shims import leave_the_compiler_out
 
-
-class Verbs(TyperGroup):
-    """The verbs. An interruption is printed with its advice; click would replace it by an exit code without a word."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interruption:
-            print(f"trainwright: {interruption or 'interrupted'}", file=sys.stderr)
-            raise typer.Exit(130) from None
-
-
-app = typer.Typer(
-    cls=Verbs,
-    name="trainwright",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Train": (demo, train, resume, treat, check),
-    "Understand": (doctor, explain, evaluate, report, compare),
-    "Experiment": (plan, search, recipes, runs),
-    "Share": (sample, export, data),
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Train": ("demo", "train", "resume", "treat", "check"),
+    "Understand": ("doctor", "explain", "evaluate", "report", "compare"),
+    "Experiment": ("plan", "search", "recipes", "runs"),
+    "Share": ("sample", "export", "data"),
 }
-for group, verbs in GROUPS.items():
-    for verb in verbs:
-        verb.register(app, group)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"trainwright {__version__}")
-        raise typer.Exit
+def verb_of(words: Sequence[str]) -> str | None:
+    """Return the verb of a command line, if it names one before any option and the shell does not ask for completions."""
+    known = {verb for verbs in GROUPS.values() for verb in verbs}
+    asked = any(name.endswith("TRAINWRIGHT_COMPLETE") for name in os.environ)
+    return words[0] if words and words[0] in known and not asked else None
 
 
-@app.callback()
-def trainwright(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Train generative models on small data, and keep the training from going wrong."""
+def __getattr__(name: str) -> Any:
+    """Build the whole application when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trainwright.cli.verbs import build
+
+    globals()["app"] = build()
+    return globals()["app"]
 
 
 def main() -> None:
     """Run a command line. Exit codes: 0 done, 2 an error that the user can fix, 3 training crashed, 130 interrupted."""
     leave_the_compiler_out()
+    words = sys.argv[1:]
     try:
-        app()
+        if words[:1] == ["doctor"] and not any(w.startswith("-") and w != "--json" for w in words):
+            paths = [w for w in words[1:] if w != "--json"]
+            if len(paths) == 1:
+                from trainwright.cli.diagnosis import show  # the parser of options would take half of the time
+
+                sys.exit(show(paths[0], as_json="--json" in words))
+        from trainwright.cli.verbs import build
+
+        build(verb_of(words))()
     except UserError as error:
         print(f"trainwright: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        said = missing_package(error)
+        if said is None:
+            raise
+        print(f"trainwright: {said}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # before a verb starts
         sys.exit(130)

@@ -1,6 +1,5 @@
 """``trainwright doctor RUN_OR_LOG``: what is wrong, why, and since when."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +23,7 @@ def doctor(
         list[str] | None, typer.Option("--map", help="COLUMN=SIGNAL for a log whose columns are not recognised.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of a foreign training that is not over.")] = None,
-    chart: Annotated[
-        Path | None, typer.Option("--chart", help="SVG file for the curves; by default doctor.svg in a run's folder.")
-    ] = None,
+    chart: Annotated[Path | None, typer.Option("--chart", help="SVG file for the curves of the evidence.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", "--image", hidden=True)] = None,
     test_causes: Annotated[
         bool,
@@ -37,29 +34,28 @@ def doctor(
     experiment: Annotated[bool, typer.Option("--experiment", hidden=True)] = False,
     test_steps: Annotated[int, typer.Option("--test-steps", help="Steps of each fork.", min=20)] = 200,
     experiment_steps: Annotated[int | None, typer.Option("--experiment-steps", hidden=True, min=20)] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List the symptoms that a log does not show, each with what would tell.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with a training run, why, and since when."""
-    from trainwright import api
-    from trainwright.diagnosis.doctor import EXIT
+    from trainwright.cli.diagnosis import print_diagnosis
     from trainwright.files import write_text
+    from trainwright.results import diagnose
 
-    columns = _pairs(maps or ())
-    found = api.diagnose(target, columns=columns, steps=steps)
+    found = diagnose(target, _pairs(maps or ()), steps)
     if (test_causes or experiment) and found.alarms:
         _test_causes(target, found.alarms[0].symptom, experiment_steps or test_steps)
-        found = api.diagnose(target)
-    svg = found.chart()
-    place = chart or picture or (target / "doctor.svg" if (target / "run.json").exists() else None)
+        found = diagnose(target)
+    place = chart or picture
+    svg = found.chart() if place else None
     if svg and place:
         write_text(place, svg)
-    if as_json:
-        print(json.dumps(found.as_dict(), indent=2))
-    else:
-        print(found)
-        if svg and place:
-            print(f"\nchart: {place}")
-    raise typer.Exit(EXIT[found.verdict])
+    code = print_diagnosis(found, as_json, every)
+    if svg and place and not as_json:
+        print(f"\nchart: {place}")
+    raise typer.Exit(code)
 
 
 def _test_causes(target: Path, symptom: str, steps: int) -> None:

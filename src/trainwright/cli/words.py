@@ -1,12 +1,14 @@
 """Arguments and options that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trainwright.errors import UserError
-from trainwright.objects import Config, Weights
+
+if TYPE_CHECKING:
+    from trainwright.objects import Config, Weights
 
 Recipe = Annotated[str, typer.Argument(help="FAMILY/RECIPE (see `trainwright recipes`) or a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value in any order, such as data=images/ lr_g=1e-5.")]
@@ -17,14 +19,15 @@ Raw = Annotated[bool, typer.Option("--raw", help="Use the last weights instead o
 Best = Annotated[bool, typer.Option("--best", help="Use the checkpoint with the best validation objective.")]
 
 
-def config_of(recipe: str, overrides: list[str] | None) -> Config:
+def config_of(recipe: str, overrides: list[str] | None) -> "Config":
     """Return the config of a recipe with ``key=value`` words."""
     from trainwright import catalog  # pydantic and numpy: half of the time that a listing takes
+    from trainwright.objects import Config
 
     return Config(catalog.load(recipe, overrides or ())[1])
 
 
-def weights_of(raw: bool, best: bool) -> Weights:
+def weights_of(raw: bool, best: bool) -> "Weights":
     """Return the weights that two options name.
 
     Raises:

@@ -21,6 +21,7 @@ from trainwright.diagnosis.history import Series
 Kind = Literal["wasserstein", "bce", "hinge"]
 LN2 = float(np.log(2))
 LEAST = 4  # readings needed for an answer
+LOSES = 3.0  # cross-entropy of a generator whose samples are recognised
 CERTAIN = 1.3  # slightly below 2 ln 2: the discriminator is updated between the two losses
 
 
@@ -63,7 +64,11 @@ def infer_adversarial_loss(signals: Mapping[str, Series], said: Kind | None = No
 def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
     """True if two series are cross-entropies on real data and on samples."""
     r, f = _finite(real), _finite(fake)
-    if min(len(r), len(f)) < LEAST or min(r.min(), f.min()) < 0 or not _from_the_start(real):
+    if min(len(r), len(f)) < LEAST or min(r.min(), f.min()) < 0:
+        return False
+    if g is not None and _won(real, fake, g):
+        return True
+    if not _from_the_start(real):
         return False
     r0, f0 = float(np.median(r[:3])), float(np.median(f[:3]))
     if g is None:
@@ -73,6 +78,16 @@ def _entropies(real: Series, fake: Series, g: Series | None) -> bool:
         return False
     begins = any(0.3 < start < 1.75 for start in (r[0] + f[0], r0 + f0))
     return bool(begins and both[:3].min() > CERTAIN and np.mean(both > CERTAIN) > 0.95)
+
+
+def _won(real: Series, fake: Series, g: Series) -> bool:
+    """True if both series are near 0 where the generator loses. Of two probabilities, the one of real data would be near 1."""
+    at = g.at(real.steps)
+    lost = np.isfinite(at) & (at > LOSES)
+    both = fake.at(real.steps) + at
+    if lost.sum() < 2 * LEAST or _finite(g).min() < 0:
+        return False
+    return bool(np.median(real.values[lost]) < 0.3 and np.mean(both[np.isfinite(both)] > CERTAIN) > 0.95)
 
 
 def _of_sum(d: Series | None, g: Series | None) -> tuple[Kind | None, int | None]:

@@ -79,6 +79,7 @@ class Symptom:
         kinds: kinds of model that can show it, see :mod:`~trainwright.diagnosis.kinds`; empty for all.
         certain: if severe, the run cannot recover without intervention and training is stopped (``on_failure``).
         raw: also receives non-finite readings; they are removed for the other symptoms.
+        advice: what to do in anyone's loop while no cause of it is likely.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Symptom:
     kinds: tuple[str, ...] = ()
     raw: bool = False
     certain: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True)

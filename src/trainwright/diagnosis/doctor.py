@@ -185,8 +185,8 @@ def examine(history: History) -> Diagnosis:
     clean = history.finite()
     young = history.now - history.first < YOUNG and history.readings < 8
     kinds, never = kinds_of(history), impossible(history)
-    for name, symptom in symptoms().items():
-        if symptom.kinds and (kinds.isdisjoint(symptom.kinds) if kinds else never.issuperset(symptom.kinds)):
+    for name, symptom in symptoms(not history.foreign).items():
+        if _of_another_kind(symptom, history, kinds, never):
             continue
         if name == WIRING and "inspections" not in history.facts:
             continue
@@ -205,6 +205,15 @@ def examine(history: History) -> Diagnosis:
     findings.sort(key=lambda d: (d.follows is not None, -ORDER[d.observation.severity], d.observation.onset))
     verdict, reason = _verdict(history, findings, clear, young)
     return Diagnosis(verdict, reason, tuple(findings), unknown, tuple(clear), history.now, kinds)
+
+
+def _of_another_kind(one: Symptom | Cause, history: History, kinds: frozenset[str], never: frozenset[str]) -> bool:
+    """True for a symptom or cause that the model cannot have. A log of unknown kind is spared what only some kinds have."""
+    if not one.kinds:
+        return False
+    if kinds:
+        return kinds.isdisjoint(one.kinds)
+    return history.foreign or never.issuperset(one.kinds)
 
 
 def _judge(symptom: Symptom, history: History) -> Judgement:
@@ -238,12 +247,11 @@ def rank(history: History, symptom: Symptom, observation: Observation) -> tuple[
     inspected = {i["cause"]: i for i in history.facts.get("inspections", ())}
     kinds, never = kinds_of(history), impossible(history)
     weighed = []
-    for cause in causes().values():
+    for cause in causes(not history.foreign).values():
         found = inspected.get(cause.name)
         if found is None if symptom.name == WIRING else symptom.name not in cause.of:
             continue
-        other = cause.kinds and (kinds.isdisjoint(cause.kinds) if kinds else never.issuperset(cause.kinds))
-        if other and found is None:
+        if _of_another_kind(cause, history, kinds, never) and found is None:
             continue
         if found is not None:
             weight: Assessment | None = Assessment(INSPECTED[found["severity"]], found["message"], found["advice"])
@@ -307,7 +315,8 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
         return ("sick" if sick else "suspect"), first.sentence()
     if young:
         return "unknown", f"no symptom found so far; most symptoms are judged after {YOUNG} steps"
-    quality = (*QUALITY, *(s.prefix for s in plugins.signals().values() if s.quality))
+    declared = {} if history.foreign else plugins.signals()
+    quality = (*QUALITY, *(s.prefix for s in declared.values() if s.quality))
     readings = max((len(s) for name, s in history.signals.items() if name.startswith(quality)), default=0)
     if not readings:
         return "unknown", "no symptom found, but losses alone do not show how good a model is"

@@ -44,11 +44,12 @@ class History:
         signals: series by name; ``docs/reference/signals.md`` lists the names that symptoms use.
         settings: flattened config (``optim.lr_g``); empty for a foreign log.
         facts: further knowledge, JSON values by name. Common ones: ``kind`` (see :mod:`~trainwright.diagnosis.kinds`); ``adversarial``
-            (``wasserstein``, ``bce``, ``hinge``); ``training`` (number of samples); ``batches_per_epoch``; ``beta_threshold`` and
-            ``effective_beta``; ``non_finite`` (an event's evidence); ``transposed`` (kernel/stride of upsampling layers, as text);
-            ``continues_training`` (samples start with training images); ``decoder_is_told`` (the decoder receives all that the
-            encoder sees); ``inspections`` (their results). A family returns further ones from its model's ``facts``; a watch finds
-            them in :meth:`~trainwright.diagnosis.observing.observer.Observer.facts`, and takes any by ``facts=``.
+            (``wasserstein``, ``bce``, ``hinge``); ``log`` (format of a log that was read) and ``ours`` (a run of Trainwright wrote
+            it); ``training`` (number of samples); ``batches_per_epoch``; ``beta_threshold`` and ``effective_beta``; ``non_finite``
+            (an event's evidence); ``transposed`` (kernel/stride of upsampling layers, as text); ``continues_training`` (samples
+            start with training images); ``decoder_is_told`` (the decoder receives all that the encoder sees); ``inspections``
+            (their results). A family returns further ones from its model's ``facts``; a watch finds them in
+            :meth:`~trainwright.diagnosis.observing.observer.Observer.facts`, and takes any by ``facts=``.
         total: planned number of steps; None if unknown.
     """
 
@@ -113,6 +114,11 @@ class History:
     def number(self, *names: str) -> float | None:
         """Return the setting as a number; for a schedule, its largest value."""
         return largest(self.setting(*names))
+
+    @property
+    def foreign(self) -> bool:
+        """True for a log of another program, to which nothing that a family declares can apply."""
+        return bool(self.facts.get("log")) and not self.facts.get("ours")
 
     @property
     def first(self) -> float:

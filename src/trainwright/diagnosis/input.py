@@ -5,16 +5,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainwright.config.reading import read_yaml
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.importers import read as read_foreign
 from trainwright.diagnosis.signal_names import derive
 from trainwright.errors import UserError
-from trainwright.runs.folder import Run, read_lines
+
+if TYPE_CHECKING:
+    from trainwright.runs.folder import Run
 
 NOT_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}  # as a watch writes them
 
@@ -53,6 +54,8 @@ def open_input(path: str | Path, given: Mapping[str, str], total: int | None = N
             f"{place}: no such file or folder. `trainwright runs` lists runs; CSV, JSONL and TensorBoard logs can be read too."
         )
     if (place / "run.json").exists():
+        from trainwright.runs.folder import Run
+
         if given:
             raise UserError("--map is for logs of other programs; the signals of this run already have their names.")
         return _run(Run(place))
@@ -68,6 +71,8 @@ def open_input(path: str | Path, given: Mapping[str, str], total: int | None = N
 
 def _watched(place: Path, total: int | None) -> DiagnosisInput:
     """Read a folder that a watch wrote: all rows, with the settings and facts that it knew."""
+    from trainwright.runs.folder import read_lines
+
     try:
         known = json.loads((place / "watch.json").read_text())
         settings, facts = dict(known["settings"]), dict(known["facts"])
@@ -86,7 +91,7 @@ def _watched(place: Path, total: int | None) -> DiagnosisInput:
     return DiagnosisInput(place.name, derive(history), None, ())
 
 
-def _run(run: Run) -> DiagnosisInput:
+def _run(run: "Run") -> DiagnosisInput:
     facts = run.read()
     known = dict(facts.get("facts") or {})
     crash = [e for e in run.events() if e["event"] == "non_finite"]
@@ -96,12 +101,16 @@ def _run(run: Run) -> DiagnosisInput:
     rows = run.rows()
     if facts.get("status") == "running" and run.metrics.exists():
         known.update(_waiting(run, rows, facts))
+    from trainwright.config.reading import read_yaml
+
     history = History.of(rows, flat(read_yaml(run.config)), known, facts.get("steps"))
     return DiagnosisInput(run.name, history, facts["family"])
 
 
-def _waiting(run: Run, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, float]:
+def _waiting(run: "Run", rows: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, float]:
     """Return the seconds since the last row, and the usual seconds between rows."""
+    from trainwright.config.reading import read_yaml
+
     batch = flat(read_yaml(run.config)).get("train.batch_size", 1)
     speeds = [r["speed/samples_per_second"] for r in rows if r.get("speed/samples_per_second")]
     steps = np.diff([r["step"] for r in rows])

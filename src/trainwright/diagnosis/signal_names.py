@@ -43,11 +43,13 @@ STEP = [
 ]
 EPOCH = ("epoch", "epochs")
 CLOCK = _set("time wall_time elapsed elapsed_time timestamp _timestamp _runtime runtime date datetime total_flos tick")
+TIMED = re.compile(r"(?:^|_)(?:(?:samples|steps|tokens|it)_per_sec(?:ond)?|runtime|seconds?|flos|time|eta)$")
 
 NOISE = _set(
     "train training tr step epoch batch iter iteration avg average mean running smoothed net log logs metric metrics scalar "
     "scalars stats total tot overall current value raw"
 )
+TRAINED = _set("train training tr")
 HELD_OUT = _set("val valid validation eval evaluation test testing dev heldout holdout")
 SAME = {
     **dict.fromkeys(("disc", "discriminator", "dis", "discrim", "netd"), "d"),
@@ -81,18 +83,18 @@ PHRASES = (("learning rate", "lr"), ("grad penalty", "gp"), ("kl divergence", "k
 
 # signal: the sets of words that denote it
 TRAINING = {
-    "discriminator/loss": "d loss, d, d adv loss, d gan loss",
-    "discriminator/real": "d real loss, d real, critic real, critic real loss",
-    "discriminator/fake": "d fake loss, d fake, critic fake, critic fake loss",
+    "discriminator/loss": "d loss, d, d adv loss, d gan loss, discrim loss, d gan",
+    "discriminator/real": "d real loss, d real, l d real, critic real, critic real loss",
+    "discriminator/fake": "d fake loss, d fake, l d fake, critic fake, critic fake loss",
     "critic/loss": "critic loss, critic, crit loss, crit",
     "critic/penalty": "gp, gp loss, d gp, d gp loss, critic gp, critic gp loss",
     "critic/wasserstein": "wasserstein, wasserstein distance, wasserstein d, w distance, wasserstein estimate, em distance, emd",
-    "generator/loss": "g loss, g",
-    "generator/adversarial": "g adv loss, g adv, adv loss, adv, g gan loss, g gan",
+    "generator/loss": "g loss, g, l g total",
+    "generator/adversarial": "g adv loss, g adv, adv loss, adv, g gan loss, g gan, l g gan, a loss",
     "kl/raw": "kl, kl loss, kl term, kl d loss, vae kl, vae kl loss",
     "weight/vae/kl": "beta, kl weight, kl beta, kl coeff, kl coef, kl lambda",
     "reconstruction/weighted": "recon, recon loss, recon mse, recon bce, recon l1, recon mse loss, recon bce loss, recon l1 loss, "
-    "g l1, g l1 loss",
+    "g l1, g l1 loss, l g pix, l g l1, l1, l1 loss, r loss, vae r loss",
     "codebook/loss": "vq loss, codebook loss, commitment loss, commit loss, vq, commitment, quantization loss, "
     "embedding loss, embed loss",
     "codebook/perplexity": "perplexity, codebook perplexity, codebook usage perplexity",
@@ -115,7 +117,8 @@ AS_KL = (
 AS_ERROR = ("distortion", "nll", "mse", "bce", "l1", "mse_loss", "bce_loss", "likelihood", "log_likelihood")
 HELD = {
     "validation/loss": "loss, vae loss, neg elbo, neg elbo loss, elbo loss, diffusion loss",
-    "validation/reconstruction": TRAINING["reconstruction/weighted"].removesuffix(", g l1, g l1 loss"),
+    "validation/reconstruction": TRAINING["reconstruction/weighted"].partition(", g l1")[0]
+    + ", r loss, vae r loss, l1, l1 loss",
     "validation/kl": TRAINING["kl/raw"],
 }
 # further signals that shared symptoms and causes read, and prefixes of names with a free last part;
@@ -154,9 +157,17 @@ def words(column: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def recognise(column: str) -> str | None:
-    """Return the signal that a column of a log holds, or None."""
-    if is_signal(column):
+def is_ours(columns: Iterable[str]) -> bool:
+    """True if a run of Trainwright wrote these columns."""
+    return sum("/" in c and c in KNOWN for c in columns) >= OURS
+
+
+OURS = 3  # columns with names of ours
+
+
+def recognise(column: str, ours: bool = False) -> str | None:
+    """Return the signal that a column of a log holds, or None; ``ours`` if it may be one that only a family declares."""
+    if column in KNOWN or OPEN.match(column) or (ours and is_signal(column)):
         return column
     name = column.rpartition(" - ")[2]  # "run name - column": how W&B exports charts
     if name.endswith(("__MIN", "__MAX")):
@@ -178,7 +189,7 @@ def is_signal(name: str) -> bool:
 def step_column(columns: Iterable[str]) -> str | None:
     """Return the column that counts steps, or None."""
     lower: dict[str, str] = {}
-    for column in columns:
+    for column in (c for c in columns if "loss" not in c.lower()):  # "loss/train_step" is a loss
         lower.setdefault(column.strip().lower().rpartition("/")[2].replace(" ", "_"), column)
     return next((lower[name] for name in STEP if name in lower), None)
 
@@ -191,7 +202,10 @@ def epoch_column(columns: Iterable[str]) -> str | None:
 def is_counter(column: str) -> bool:
     """True if a column is a step, an epoch or a time, and therefore not a signal."""
     name = column.strip().lower().rpartition("/")[2].replace(" ", "_")
-    return name in STEP or name in CLOCK or name.startswith(("progress/", "speed/")) or column.startswith("monitor/")
+    if "loss" in column.lower():
+        return False
+    timed = name in CLOCK or TIMED.search(name) is not None
+    return name in STEP or timed or name.startswith(("progress/", "speed/")) or column.startswith("monitor/")
 
 
 def check_mapping(given: Mapping[str, str], columns: Iterable[str]) -> None:
@@ -234,15 +248,25 @@ def mapping(
             )
     found = dict(given)
     taken = set(given.values())
-    many = readings or {}
+    many, ours = readings or {}, is_ours(known)
     for column in sorted(known, key=lambda c: -many.get(c, 0)):
-        signal = recognise(column) if column not in found else None
+        signal = (recognise(column, ours) or _of_pair(column, known)) if column not in found else None
         if signal == "grad_norm/all" and "critic/penalty" in map(recognise, known) and "gradient" in column.lower():
             continue  # with a gradient penalty, "gradient_norm" may be the norm at the critic's input
         if signal is not None and signal not in taken:
             found[column] = signal
             taken.add(signal)
     return {column: found[column] for column in known if column in found}
+
+
+def _of_pair(column: str, columns: Iterable[str]) -> str | None:
+    """Return the signal of a column that is named for its data only: ``train`` beside ``val``."""
+    names = {c: words(c) for c in columns}
+    bare = {c for c, w in names.items() if w and not w - HELD_OUT - TRAINED}
+    held = {c for c in bare if names[c] & HELD_OUT}
+    if column not in bare or not held or held == bare:
+        return None
+    return "validation/loss" if column in held else "loss"
 
 
 def derive(history: History) -> History:

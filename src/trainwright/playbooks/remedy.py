@@ -142,7 +142,7 @@ def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = 
 
     def order(remedy: Remedy) -> tuple[float, int, int]:
         rank = min((n for n, cause in enumerate(causes) if cause in remedy.causes), default=len(causes))
-        return -_chance(remedy) / (1 + rank), rank, EVIDENCE.index(remedy.evidence)
+        return -chance(remedy) / (1 + rank), rank, EVIDENCE.index(remedy.evidence)
 
     chosen: dict[str, Remedy] = {}
     for remedy in sorted((r for r in playbook(family) if symptom in r.symptoms), key=order):
@@ -152,8 +152,8 @@ def remedies_for(symptom: str, causes: Sequence[str] = (), family: str | None = 
     return list(chosen.values())
 
 
-def _chance(remedy: Remedy) -> float:
-    """That it helps if its cause is there."""
+def chance(remedy: Remedy) -> float:
+    """Return the chance that it helps if its cause is there."""
     if remedy.cure_rate is None:
         return UNMEASURED[remedy.evidence]
     if not remedy.tried:

@@ -1,24 +1,39 @@
 """The doctor's diagnosis as text for a terminal, and as a chart of each finding's signal with onset and threshold."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-from trainwright import plugins
+from trainwright.diagnosis.best import Best
 from trainwright.diagnosis.doctor import FLOOR, Diagnosis, Finding
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.kinds import KINDS
-from trainwright.playbooks.remedy import Remedy, remedies_for
+from trainwright.playbooks.advice import Advice, advice_for
+
+if TYPE_CHECKING:
+    from trainwright.playbooks.remedy import Remedy
 
 MOST = 4
 
 
-def text(title: str, found: Diagnosis, family: str | None, notes: Sequence[str] = ()) -> str:
-    """Return the diagnosis in words: verdict, findings with evidence, causes and first remedies, and unjudged symptoms."""
+def text(
+    title: str,
+    found: Diagnosis,
+    family: str | None,
+    notes: Sequence[str] = (),
+    kept: Best | None = None,
+    every: bool = False,
+) -> str:
+    """Return the diagnosis in words: verdict, findings with evidence, causes and first remedies, and unjudged symptoms.
+
+    Args:
+        title: name of the run or log.
+        found: the diagnosis.
+        family: of a run of Trainwright.
+        notes: sentences about the reading of a log.
+        kept: the best step.
+        every: list the symptoms of a log that could not be judged, each with what would tell.
+    """
     what = f" ({' and '.join(KINDS[k] for k in sorted(found.kinds))})" if found.kinds and family is None else ""
     lines = [f"{title}: {found.verdict} at step {found.step:.0f}{what}", *(f"  {note}" for note in notes)]
     if not found.findings:
@@ -27,13 +42,34 @@ def text(title: str, found: Diagnosis, family: str | None, notes: Sequence[str] 
         lines += ["", *_diagnosis(finding, family, found.kinds)]
     if found.unknown and family is not None:
         lines += ["", f"not judged, because signals are missing: {', '.join(found.unknown)}"]
-    elif found.unknown:
+    if kept is not None and family is None:
+        lines += ["", kept.sentence()]
+    if found.unknown and family is None and not every:
+        lines += [
+            "",
+            f"not shown here: {_missing(found.unknown)}; --all lists the {len(found.unknown)} symptoms that need them",
+        ]
+    elif found.unknown and family is None:
         lines += ["", "not judged:"]
         by_probe: dict[str, list[str]] = {}
         for name, probe in found.unknown.items():
             by_probe.setdefault(probe, []).append(name)
         lines += [f"  {', '.join(names)}: would need {probe}" for probe, names in by_probe.items()]
     return "\n".join(lines)
+
+
+WANTED = {  # what a measurement is about, by a word of it
+    "samples": "samples", "validation": "held-out data", "held-out": "held-out data", "gradient": "gradients", "updates": "updates",
+    "KL": "codes", "codes": "codes", "losses": "losses of each network", "longer run": "a longer run",
+}  # fmt: skip
+
+
+def _missing(unknown: Mapping[str, str]) -> str:
+    """Return in a few words what a log does not show."""
+    found = [what for probe in unknown.values() for word, what in WANTED.items() if word in probe]
+    return (
+        ", ".join(list(dict.fromkeys(sorted(found, key=lambda w: -found.count(w))))[:4]) or "what further symptoms need"
+    )
 
 
 def _diagnosis(finding: Finding, family: str | None, kinds: Collection[str]) -> list[str]:
@@ -65,52 +101,29 @@ def _advice(finding: Finding, kinds: Collection[str]) -> list[str]:
             lines.append(f"    do: {ranked.weight.advice or ranked.cause.advice}")
     if not likely:
         lines.append(f"  {finding.no_cause()}")
-    for remedy in foreign_remedies(finding, kinds)[:2]:
-        lines.append(f"  try: {remedy_text(remedy, in_words=True)}")
+        lines += [f"    do: {finding.symptom.advice}"] if finding.symptom.advice else []
+    lines += [f"  try: {one.sentence()}" for one in advice_of(finding, kinds)[:2]]
     lines.append(f"  more: trainwright explain {finding.symptom.name}")
     return lines
 
 
-def first_remedies(finding: Finding, family: str | None, kinds: Collection[str] = ()) -> list[Remedy]:
-    """Return the remedies to try, likeliest cause first; contradicted advice last.
+def first_remedies(finding: Finding, family: str) -> "list[Remedy]":
+    """Return the remedies of a family to try against a finding, likeliest cause first; contradicted advice last."""
+    from trainwright.playbooks.remedy import remedies_for
 
-    Args:
-        finding: what was found.
-        family: the family of a run of Trainwright; None for other loops and logs.
-        kinds: kinds of model of another loop or log.
-    """
-    if family is None:
-        return foreign_remedies(finding, kinds)
     return remedies_for(finding.symptom.name, [r.cause.name for r in finding.causes[:3]], family)
 
 
-def foreign_remedies(finding: Finding, kinds: Collection[str]) -> list[Remedy]:
-    """Return remedies in words for the likely causes, from playbooks of the same kind of model and from the literature."""
+def advice_of(finding: Finding, kinds: Collection[str]) -> list[Advice]:
+    """Return advice in words against a finding in anyone's loop or log, for its likely causes and the kinds of model that it is of."""
     causes = [r.cause.name for r in finding.causes[:3] if r.weight.score >= FLOOR]
-    families = {f.name for f in plugins.families().values() if set(f.kinds) & set(kinds)}
-    fitting = []
-    for remedy in remedies_for(finding.symptom.name, causes):
-        whose = {remedy.playbook} if remedy.playbook in plugins.families() else set(remedy.families)
-        if (
-            remedy.advice
-            and remedy.evidence != "contradicted"
-            and set(causes) & set(remedy.causes)
-            and (not whose or whose & families)
-        ):
-            fitting.append(remedy)
-    return fitting
+    return advice_for(finding.symptom.name, causes, kinds)
 
 
-def remedy_text(remedy: Remedy, in_words: bool = False) -> str:
-    """Return one remedy as a line: the change or the advice, the reason, and the source.
-
-    Args:
-        remedy: the remedy.
-        in_words: give the advice instead of settings, for a training loop that does not have Trainwright's settings.
-    """
+def remedy_text(remedy: "Remedy") -> str:
+    """Return one remedy as a line: the change or the advice, the reason, and the source."""
     change = ", ".join(f"{k}={v}" for k, v in remedy.change.items())
-    advice = remedy.advice.rstrip(".")
-    first = (advice or change if in_words else change or advice) or remedy.name
+    first = change or remedy.advice.rstrip(".") or remedy.name
     how = "from a checkpoint" if remedy.apply == "hot" else "in a new run"
     doubt = f" CONTRADICTED: {remedy.against}" if remedy.evidence == "contradicted" else ""
     return f"{first} ({how}): {remedy.why} [{remedy.source}]{doubt}"
@@ -127,6 +140,11 @@ def chart(history: History, found: Diagnosis) -> str | None:
     ][:MOST]
     if not shown:
         return None
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "trainwright", "font.size": 9}):
         figure, axes = plt.subplots(len(shown), 1, figsize=(7, 2.1 * len(shown)), layout="constrained", squeeze=False)
         for axis, (finding, seen) in zip(axes[:, 0], shown, strict=True):

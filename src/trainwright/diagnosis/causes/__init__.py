@@ -8,6 +8,6 @@ from trainwright import plugins
 from trainwright.diagnosis.definitions import Cause
 
 
-def causes() -> dict[str, Cause]:
-    """Return every cause by name: shared ones, those of families and those of other packages."""
-    return plugins.causes()
+def causes(of_families: bool = True) -> dict[str, Cause]:
+    """Return every cause by name: shared ones, those of other packages, and those of families unless they are left out."""
+    return plugins.causes(of_families)

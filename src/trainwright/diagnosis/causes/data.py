@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from trainwright.diagnosis.best import best
 from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
 
@@ -20,7 +21,14 @@ def _few(h: History, observation: Observation) -> Assessment | None:
 def _long(h: History, observation: Observation) -> Assessment | None:
     n, batch = h.facts.get("training"), h.number("batch_size")
     if not n or not batch:
-        return None
+        kept = best(h)
+        if kept is None or not kept.passed or kept.step > 0.9 * h.now:
+            return None
+        return Assessment(
+            0.6,
+            f"{kept.signal} was lowest at step {kept.step:.0f} of {h.now:.0f}, at {kept.value:.4g}, and is {kept.last:.4g} now",
+            f"keep the checkpoint of step {kept.step:.0f}, and stop there; more data or augmentation let it train for longer",
+        )
     passes = h.now * batch / n
     return Assessment(0.45 if passes > 100 else 0.15, f"training has run for {passes:.0f} epochs")
 

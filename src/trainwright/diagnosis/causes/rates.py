@@ -45,6 +45,11 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
             )
         group, rate = max(chosen.items(), key=lambda item: item[1] / usual(h, item[0])[1])
         over = rate / usual(h, group)[1]
+        rose = _rose_with(h, group, observation) if groups is None and over <= 1 else ""
+        if rose:
+            return Assessment(
+                0.7, rose, f"lower the learning rate from {rate:g} to {rate / 10:g}, or warm it up for longer"
+            )
         if over <= 1:
             return Assessment(
                 0.12 if over > 0.3 else 0.05,
@@ -53,9 +58,22 @@ def _too_high(groups: tuple[str, ...] | None) -> Callable[[History, Observation]
         return Assessment(
             min(0.95, 0.6 + 0.1 * over),
             f"the learning rate of the {group} is {rate:g}, {over:.0f} times the usual maximum",
+            f"lower the learning rate from {rate:g} to {rate / 10:g}" if groups is None else "",
         )
 
     return assess
+
+
+def _rose_with(h: History, group: str, observation: Observation) -> str:
+    """Return that the loss rose as the rate did, in words; empty if not."""
+    series = h.get(f"lr/{group}", least=4)
+    if series is None:
+        return ""
+    highest = float(series.values.max())
+    before = series.values[series.steps <= observation.onset]
+    if not len(before) or before[-1] < 0.7 * highest or before[0] > 0.5 * highest:
+        return ""
+    return f"the loss rose at step {observation.onset:.0f}, as the learning rate came to its maximum of {highest:g}"
 
 
 def _too_low(h: History, observation: Observation) -> Assessment | None:
@@ -153,6 +171,7 @@ CAUSES = [
             "posterior_collapse",
             "frozen_network",
             "trivial_baseline",
+            "diverging",
         ),
         assess=_too_high(None),
         advice="lower the learning rate by a factor of 3 to 10, or warm it up",

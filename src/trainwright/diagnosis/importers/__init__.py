@@ -1,25 +1,30 @@
-"""Readers of logs that other programs wrote: CSV, JSON, TensorBoard, W&B.
+"""Readers of logs that other programs wrote: CSV, JSON, printed text, TensorBoard, W&B.
 
 A reader for each kind returns series under the column names of the log. This module maps them to the signals that symptoms use and
 infers the kind of adversarial loss from their values. Nothing is guessed: columns that are not recognised are listed.
 """
 
+import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from trainwright.diagnosis.history import SPEED, History
-from trainwright.diagnosis.importers import csv, jsonl, tensorboard, wandb
 from trainwright.diagnosis.importers.columns import Log
-from trainwright.diagnosis.signal_names import check_mapping, derive, is_counter, mapping, recognise
+from trainwright.diagnosis.signal_names import check_mapping, derive, is_counter, is_ours, mapping, recognise
 from trainwright.errors import UserError
 
 Reader = Callable[[Path, str | None], Log]
-SUFFIXES: Mapping[str, Reader] = {
-    **dict.fromkeys((".csv", ".tsv"), csv.read),
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), jsonl.read),
-    ".wandb": wandb.read,
+SUFFIXES: Mapping[str, str] = {  # modules, imported when they are needed
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    ".wandb": "wandb",
 }
+WANDB = b":W&B"  # what a file of W&B begins with
+# what JSON begins with: "[Epoch 1]" and "[3/50]" are printed text
+JSON = re.compile(rb"\s*(?:\{\s*[\"}]|\[\s*(?:[\[{\"\]]|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*[,\]]|null|NaN|-?Infinity))")
 # usual names of logs in a folder, in order of preference
 USUAL = (
     "metrics.jsonl",
@@ -41,7 +46,7 @@ class ForeignLog:
         history: signals under their Trainwright names; settings are empty.
         columns: column -> signal.
         unused: numeric columns that were not recognised.
-        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``tensorboard`` or ``wandb``.
+        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``text``, ``tensorboard`` or ``wandb``.
         notes: sentences about choices: which of several runs was read, how steps were found, duplicate columns.
     """
 
@@ -79,7 +84,11 @@ def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
     if not columns:
         raise UserError(f"{place}: there is no numeric column other than steps and times.")
     found = mapping(columns, given, {c: len(s) for c, s in columns.items()})
-    history = derive(History({found[c]: columns[c] for c in found}, total=log.total))
+    history = derive(
+        History(
+            {found[c]: columns[c] for c in found}, facts={"log": log.kind, "ours": is_ours(columns)}, total=log.total
+        )
+    )
     dropped = [
         c for c, s in found.items() if s in ("discriminator/real", "discriminator/fake") and s not in history.signals
     ]
@@ -93,6 +102,10 @@ def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
     if same:
         notes.append(f"not used, since another column holds the same signal: {', '.join(same[:8])}")
     unused = [c for c in columns if c not in found and c not in dropped and c not in same]
+    others = {  # judged where the meaning does not matter, as for a NaN
+        f"other/{c}": columns[c] for c in [*unused, *dropped, *same]
+    }
+    history = History(history.signals | others, history.settings, history.facts, history.total)
     return ForeignLog(history, found, unused, log.kind, tuple(notes))
 
 
@@ -109,25 +122,38 @@ def _file(place: Path) -> Reader:
         start = handle.read(8192)
     if not start.strip():
         raise UserError(f"{place} is empty.")
-    if start.startswith(wandb.HEADER):
-        return wandb.read
+    if start.startswith(WANDB) or place.suffix == ".wandb":
+        return _reads("wandb")
     if "tfevents" in place.name:
-        return tensorboard.read
-    if place.suffix == ".wandb":
-        return wandb.read
+        return _reads("tensorboard")
     if b"\0" in start.rstrip(b"\0\r\n") and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(
             f"{place} is a binary file of an unknown kind. Supported: CSV, JSON, JSONL, TensorBoard event files and W&B runs."
         )
     if place.suffix.lower() in SUFFIXES:
-        return SUFFIXES[place.suffix.lower()]
-    return jsonl.read if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else csv.read
+        return _reads(SUFFIXES[place.suffix.lower()])
+    if JSON.match(start.removeprefix(b"\xef\xbb\xbf")):
+        return _reads("jsonl")
+    from trainwright.diagnosis.importers import text
+    from trainwright.diagnosis.importers.columns import encoding
+
+    with place.open(encoding=encoding(place), errors="replace") as lines:
+        first = [line[:2000] for line in islice(lines, 80) if line.strip()]
+    return text.read if text.looks_like(first) else _reads("csv")
+
+
+def _reads(name: str) -> Reader:
+    """Return the reader of a module of this folder."""
+    reader: Reader = importlib.import_module(f"{__name__}.{name}").read
+    return reader
 
 
 def _folder(place: Path) -> Callable[[str | None], Log]:
     named = [place / name for name in USUAL if (place / name).is_file()]
     if named:
         return lambda step: _file(named[0])(named[0], step)
+    from trainwright.diagnosis.importers import tensorboard, wandb
+
     for reader, there in ((wandb.read, wandb.run_files), (tensorboard.read, tensorboard.event_files)):
         if there(place):
             return lambda step, reader=reader: reader(place, step)  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,13 @@ def rising(steps: np.ndarray, values: np.ndarray) -> Series:
         keep = np.append(steps[:-1] < later[1:], True)
         steps, values = steps[keep], values[keep]
     return Series(steps, values)
+
+
+def encoding(path: Path) -> str:
+    """Return the encoding that the first bytes of a file indicate."""
+    with path.open("rb") as handle:
+        start = handle.read(4)
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def as_number(value: Any) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainwright.diagnosis.importers.columns import Log, NumberTable, as_number
+from trainwright.diagnosis.importers.columns import Log, NumberTable, as_number, encoding
 from trainwright.errors import UserError
 
 CHUNK = 50_000  # rows at a time, so that a long log need not fit in memory as text
@@ -43,7 +43,8 @@ def _read(path: Path, step: str | None) -> Log:
             _fill(table, names, [first], delimiter)
         while chunk := list(islice(rows, CHUNK)):
             _fill(table, names, chunk, delimiter)
-    if not table.columns():
+    fullest = max((len(values) for _, values in table.columns().values()), default=0)
+    if not fullest or (delimiter == " " and fullest <= 0.5 * table.size):  # prose has blanks and a few numbers too
         raise UserError(f"{path}: no column holds numbers. A CSV log has a header line and rows of numbers.")
     return table.log("csv", step, notes)
 
@@ -61,13 +62,6 @@ def _names(first: list[str], path: Path, delimiter: str) -> list[str]:
         name = name or ("index" if i == 0 else f"column {i + 1}")
         unique.append(f"{name} ({i + 1})" if name in unique else name)
     return unique
-
-
-def encoding(path: Path) -> str:
-    """Return the encoding that the first bytes of a file indicate."""
-    with path.open("rb") as handle:
-        start = handle.read(4)
-    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def delimiter_of(lines: list[str]) -> str:

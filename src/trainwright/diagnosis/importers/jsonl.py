@@ -6,8 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trainwright.diagnosis.importers.columns import Log, NumberTable, flat
-from trainwright.diagnosis.importers.csv import encoding
+from trainwright.diagnosis.importers.columns import Log, NumberTable, encoding, flat
 from trainwright.errors import UserError
 
 CHUNK = 20_000  # lines at a time

@@ -8,6 +8,6 @@ from trainwright import plugins
 from trainwright.diagnosis.definitions import Symptom
 
 
-def symptoms() -> dict[str, Symptom]:
-    """Return every symptom by name: shared ones, those of families and those of other packages."""
-    return plugins.symptoms()
+def symptoms(of_families: bool = True) -> dict[str, Symptom]:
+    """Return every symptom by name: shared ones, those of other packages, and those of families unless they are left out."""
+    return plugins.symptoms(of_families)

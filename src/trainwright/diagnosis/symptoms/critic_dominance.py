@@ -25,6 +25,8 @@ BOUNDS = {
         "the video VAE-GAN guide: the loss goes to zero",
     ),
     "g_term": Bound(3.0, "the generator's cross-entropy", "ours"),
+    "vanished": Bound(0.05, "loss of a discriminator of unknown kind, if it is never negative", "ours"),
+    "grown": Bound(1.5, "the generator's loss over its early level, beside it", "ours"),
     "growth": Bound(
         1.5,
         "Wasserstein estimate on held-out data over its lowest value after the warm-up",
@@ -47,11 +49,40 @@ BOUNDS = {
 
 def detect(h: History) -> Judgement:
     """Detect a discriminator loss near 0 (BCE), or a Wasserstein estimate that grows or does not generalise."""
-    bce = _bce(h)
-    wasserstein = _wasserstein(h)
-    if isinstance(bce, Unknown) and isinstance(wasserstein, Unknown):
-        return wasserstein
-    return next((j for j in (bce, wasserstein) if j is not None and not isinstance(j, Unknown)), None)
+    judged = _bce(h), _won(h), _wasserstein(h)
+    if all(isinstance(j, Unknown) for j in judged):
+        return judged[-1]
+    return next((j for j in judged if j is not None and not isinstance(j, Unknown)), None)
+
+
+def _won(h: History) -> Judgement:
+    """Detect, for a loss of unknown kind that is never negative, that the discriminator's vanishes while the generator's has grown."""
+    d, g = h.get("discriminator/loss", least=20), h.get("generator/adversarial", "generator/loss", least=20)
+    if d is None or g is None or h.facts.get("adversarial") is not None or "reconstruction/weighted" in h.signals:
+        return Unknown("the losses of discriminator and generator, with their kind")
+    d, beside = thin(d), g.at(thin(d).steps)
+    if d.values.min() < 0 or np.nanmin(beside) < 0:
+        return Unknown("the kind of the adversarial loss")
+    early = float(np.nanmedian(beside[: max(5, len(beside) // 5)]))
+    wide = 2 * (len(d) // 40) + 3
+    bad = smooth(d.values, wide) < BOUNDS["vanished"].value
+    bad &= smooth(np.nan_to_num(beside), wide) > max(BOUNDS["g_term"].value + 1, BOUNDS["grown"].value * early)
+    stretch = persistent(d.steps, bad, max(2 * int(BOUNDS["readings"].value), math.ceil(0.15 * len(d))))
+    if stretch is None:
+        return None
+    return observation(
+        stretch,
+        "sick",
+        evidence(
+            "discriminator/loss", d, stretch, BOUNDS["vanished"].value, "the discriminator's loss is {value}, near 0"
+        ),
+        evidence(g_name(h), g, stretch, early, "the generator's loss has risen from {against} to {value}"),
+    )
+
+
+def g_name(h: History) -> str:
+    """Return the name of the generator's adversarial loss."""
+    return "generator/adversarial" if "generator/adversarial" in h.signals else "generator/loss"
 
 
 def _bce(h: History) -> Judgement:
@@ -128,5 +159,6 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     kinds=("adversarial",),
     detect=detect,
+    advice="give the discriminator less: halve its learning rate, smooth its labels, or augment real images and samples alike",
     explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

@@ -59,6 +59,7 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     kinds=("adversarial",),
     detect=detect,
+    advice="start the discriminator anew, at a lower learning rate",
     speed="fast",
     explains=(
         "mode_collapse",

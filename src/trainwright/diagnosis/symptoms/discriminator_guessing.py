@@ -65,5 +65,6 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     kinds=("adversarial",),
     detect=detect,
+    advice="raise the discriminator's learning rate or its size, and check that real images and samples get different labels",
     explains=("mode_collapse", "mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

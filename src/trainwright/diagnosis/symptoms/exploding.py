@@ -6,6 +6,7 @@ from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
     Observation,
+    Stretch,
     Symptom,
     Unknown,
     begun,
@@ -32,19 +33,45 @@ BOUNDS = {
     ),
     "beyond": Bound(30.0, "times the factor above which growth is judged during the warm-up too", "ours"),
     "term": Bound(0.1, "share of the whole loss that a term's early level is counted as, at least", "ours"),
+    "jump": Bound(20.0, "newest reading of two columns of a log over their largest one before", "ours"),
     "absolute": Bound(1e6, "magnitude that counts as exploding at any early level", "ours"),
 }
 
+LOSSES = ("loss", "critic/wasserstein", "reconstruction/weighted", "validation/reconstruction", "generator/adversarial")
 HUGE = 1e30  # stands for infinity, so that medians stay numbers
 
 
 def detect(h: History) -> Judgement:
     """Detect a loss or gradient norm far above its early level, for several readings, and not falling."""
-    names = [n for n in h.signals if _is_loss(n)]
+    names = [n for n, s in h.signals.items() if _is_loss(n, s)]
     if not names:
         return Unknown("a loss or a gradient norm")
     found = _steep(h) + [f for n in sorted(names) if (f := _grown(h, n, thin(begun(h.signals[n])))) is not None]
-    return min(found, key=lambda f: f.alarm) if found else None
+    return min(found, key=lambda f: f.alarm) if found else _jumped(h, names)
+
+
+def _jumped(h: History, names: list[str]) -> Observation | None:
+    """Detect that the newest readings of several columns of a log are far above all before them: the run broke there."""
+    far = []
+    for name in names if h.facts.get("log") else ():
+        series = h.signals[name]
+        before = np.abs(series.values[:-1])
+        if len(before) >= 3 and abs(series.last) > BOUNDS["jump"].value * float(before.max()) > 0:
+            far.append(name)
+    steps = {float(h.signals[n].steps[-1]) for n in far}
+    if len(far) < 2 or len(steps) > 1:
+        return None
+    step = steps.pop()
+    stretch = Stretch(step, step, step, 0, 0)
+    return observation(
+        stretch,
+        "suspect",
+        *(
+            evidence(n, h.signals[n], stretch, float(np.abs(h.signals[n].values[:-1]).max()),
+                     f"{n.removeprefix('other/')} is {{value}} in the newest reading, and was at most {{against}} before")
+            for n in far
+        ),
+    )  # fmt: skip
 
 
 def _steep(h: History) -> list[Observation]:
@@ -63,8 +90,10 @@ def _steep(h: History) -> list[Observation]:
     )
 
 
-def _is_loss(name: str) -> bool:
-    return name.endswith("/loss") or name == "loss" or name.startswith("grad_norm/") or name == "critic/wasserstein"
+def _is_loss(name: str, series: Series) -> bool:
+    if name.startswith("other/"):  # a column of unknown meaning that falls too, unlike a counter
+        return bool((np.diff(series.values) < 0).mean() > 0.2) if len(series) > 1 else False
+    return name.endswith("/loss") or name.startswith("grad_norm/") or name in LOSSES
 
 
 def _grown(h: History, name: str, series: Series) -> Observation | None:
@@ -96,7 +125,7 @@ def _grown(h: History, name: str, series: Series) -> Observation | None:
     inside = size[stretch.first : stretch.last + 1]
     if len(inside) > 6 and np.median(inside[-3:]) < 0.3 * np.max(inside[:-3]):
         return None  # it is falling again
-    said = f"{name} has grown to {{value}}, more than {factor:.0f} times its early level of {level:.3g}"
+    said = f"{name.removeprefix('other/')} has grown to {{value}}, more than {factor:.0f} times its early level of {level:.3g}"
     return observation(stretch, "sick", evidence(name, series, stretch, factor * level, said))
 
 
@@ -107,8 +136,10 @@ SYMPTOM = Symptom(
     measured="Magnitude over the early level of the run, for several readings. A spike that recovers does not count.",
     bounds=BOUNDS,
     detect=detect,
+    advice="go back to a checkpoint before it, divide the learning rate by 3, and clip the norm of the gradient at its usual value",
     speed="fast",
     explains=(
+        "diverging",
         "oscillation",
         "spike",
         "critic_dominance",

@@ -27,6 +27,9 @@ BOUNDS = {
         0.05, "loss of a discriminator below which a gradient of 0 is expected: its hinge is satisfied", "ours"
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
+    "ended": Bound(
+        0.7, "share of the planned steps from which on a learning rate of 0 may be the end of a schedule", "ours"
+    ),
     "warm_up": Bound(
         0.05, "share of the planned steps in which a learning rate of 0 may be the beginning of a warm-up", "ours"
     ),
@@ -50,10 +53,12 @@ def detect(h: History) -> Judgement:
         series = thin(series)
         bound = BOUNDS["ratio"].value if name.startswith("update_ratio/") else 0.0
         bad = np.abs(series.values) <= bound
-        if name.startswith("lr/") and h.total and h.now >= 0.9 * h.total:
-            continue  # a schedule may end at 0
+        if h.facts.get("log") and name.startswith("grad_norm/") and not series.values.any():
+            continue  # a norm that the program did not measure
         certain = name.startswith("update_ratio/") and len(series) and series.last == 0.0
         stretch = persistent(series.steps, bad, 1 if certain else int(BOUNDS["readings"].value))
+        if stretch is not None and name.startswith("lr/") and stretch.onset > BOUNDS["ended"].value * h.budget:
+            continue  # a schedule may end at 0
         if stretch is not None:
             said = f"{name} is {{value}}, so the weights do not change (healthy: above {{against}})"
             return observation(stretch, "sick", evidence(name, series, stretch, bound, said))
@@ -86,6 +91,7 @@ SYMPTOM = Symptom(
     measured="Norm of an update over the norm of the weights, gradient norm, and current learning rate.",
     bounds=BOUNDS,
     detect=detect,
+    advice="check that its optimizer holds its parameters and steps, and that its learning rate is above 0",
     speed="fast",
     explains=(
         "plateau",

@@ -71,5 +71,6 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     kinds=("adversarial",),
     detect=detect,
+    advice="give the discriminator more: raise its learning rate or its steps for each step of the generator",
     explains=("mode_dropping", "colour_cast", "checkerboard", "blur"),
 )

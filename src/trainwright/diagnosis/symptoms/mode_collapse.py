@@ -73,6 +73,7 @@ SYMPTOM = Symptom(
     "because pure noise has a large one.",
     bounds=BOUNDS,
     detect=detect,
+    advice="go back to an earlier checkpoint, and lower the generator's learning rate",
     explains=(
         "mode_dropping",
         "colour_cast",

@@ -78,7 +78,9 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
         return None
     said = f"{name} oscillates around {{value}} with a range above {{against}} times its level, and quality does not improve"
     doubtful = coverage is None and bool(h.facts.get("networks")) and "adversarial" not in kinds_of(h)
-    severity: Literal["suspect", "sick"] = "suspect" if doubtful else "sick"
+    severity: Literal["note", "suspect", "sick"] = "suspect" if doubtful else "sick"
+    if coverage is None and h.facts.get("log") and "adversarial" in kinds_of(h):
+        severity = "note"  # losses of healthy GANs swing, and a log does not show samples
     return observation(stretch, severity, evidence(name, series, stretch, BOUNDS["swing"].value, said))
 
 
@@ -89,4 +91,5 @@ SYMPTOM = Symptom(
     measured="Crossings of the median and 10-90 % range of the smoothed loss over its level, while coverage does not rise.",
     bounds=BOUNDS,
     detect=detect,
+    advice="lower both learning rates, and use a larger batch",
 )

@@ -39,7 +39,8 @@ def detect(h: History) -> Judgement:
     """Detect a held-out loss well above its best value while the training loss continued to fall."""
     if h.facts.get("few_on_purpose"):
         return None
-    declared = ((s.held_out, s.name) for s in plugins.signals().values() if s.held_out)
+    signals = {} if h.foreign else plugins.signals()
+    declared = ((s.held_out, s.name) for s in signals.values() if s.held_out)
     for held, trained in (*PAIRS, *declared):
         v, t = h.get(held, least=5), h.get(trained, least=5)
         if v is None or t is None:
@@ -70,4 +71,6 @@ SYMPTOM = Symptom(
     measured="Rise of the held-out loss above its best value, relative to the improvement up to then, while the training loss falls.",
     bounds=BOUNDS,
     detect=detect,
+    advice="keep the checkpoint with the best held-out value; add data, augmentation, dropout or weight decay",
+    explains=("plateau", "trivial_baseline"),
 )

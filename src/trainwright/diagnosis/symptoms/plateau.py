@@ -78,4 +78,5 @@ SYMPTOM = Symptom(
     measured="Explained variance of held-out data, or the loss over its first value, and its gain over a fifth of the planned steps.",
     bounds=BOUNDS,
     detect=detect,
+    advice="check that inputs and targets belong together, then try a learning rate 3 times higher and 3 times lower",
 )

@@ -6,6 +6,7 @@ from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
     Severity,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -17,6 +18,7 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History, Series
 
+YOUNG = 100  # steps
 BOUNDS = {
     "active_share": Bound(
         0.02,
@@ -27,6 +29,8 @@ BOUNDS = {
         0.1, "total KL in nats per image", "ours; the Gaussian VAE guide reports 0.06, which is a mean over dimensions"
     ),
     "floor": Bound(5e-3, "KL in any unit: as a mean over dimensions or over all numbers it would be as little", "ours"),
+    "none": Bound(1e-5, "KL in any unit, below which few readings are enough", "ours"),
+    "fallen": Bound(1e-3, "KL over its highest value, with an error that does not fall any more", "ours"),
     "shuffled": Bound(1.05, "error with the z of another image over the error with its own z", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
     "readings": Bound(2, "consecutive readings", "ours"),
@@ -38,11 +42,17 @@ def detect(h: History) -> Judgement:
 
     If the decoder receives all inputs of the encoder, it is only a suspicion: the output may not need z.
     """
+    if h.now - h.first < YOUNG and h.readings < 8 and not h.facts.get("log"):
+        return Unknown("a longer run")
     active, nats = h.get("latent/active_share"), h.get("kl/nats_heldout", "kl/nats")
     shuffled = h.get("latent/shuffled_error_ratio")
     if nats is None and active is None:
-        raw = h.get("kl/raw", least=6)
-        if raw is not None:
+        raw = h.get("kl/raw")
+        if raw is not None and 0 <= float(raw.values.max()) < BOUNDS["none"].value:
+            whole = Stretch(float(raw.steps[0]), float(raw.steps[-1]), float(raw.steps[-1]), 0, len(raw) - 1)
+            said = "the KL term is {value} in every reading, near 0 in any unit"
+            return observation(whole, "sick", evidence("kl/raw", raw, whole, BOUNDS["none"].value, said))
+        if raw is not None and len(raw) >= 6:
             return _floor(h, raw)
         return Unknown("the KL in nats per image, or the number of active units")
     base = thin(nats if nats is not None else active)  # type: ignore[arg-type]
@@ -78,6 +88,10 @@ def _floor(h: History, raw: Series) -> Judgement:
     """Detect a KL term that is near 0 in whatever unit it is logged, while its weight is not."""
     raw = thin(raw)
     low = (smooth(raw.values, 3) < BOUNDS["floor"].value) & (raw.values > -BOUNDS["floor"].value)
+    if not _improving(h):
+        low |= (smooth(raw.values, 3) < 10 * BOUNDS["floor"].value) & (
+            raw.values < BOUNDS["fallen"].value * np.maximum.accumulate(raw.values)
+        )
     late = raw.steps > h.first + warmed_up(h, BOUNDS["warm_up"].value)
     stretch = persistent(raw.steps, low & late, 2 * int(BOUNDS["readings"].value))
     if stretch is None:
@@ -86,6 +100,16 @@ def _floor(h: History, raw: Series) -> Judgement:
         return Unknown("the KL in nats per image, or the number of active units")
     said = "the KL term is {value}, near 0 in any unit (collapsed: below {against})"
     return observation(stretch, "sick", evidence("kl/raw", raw, stretch, BOUNDS["floor"].value, said))
+
+
+def _improving(h: History) -> bool:
+    """True if the reconstruction error still fell in the second half of the run, by more than a twentieth."""
+    error = h.get("reconstruction/weighted", "validation/reconstruction", least=12)
+    if error is None:
+        return True
+    half = len(error) // 2
+    before, now = float(np.median(error.values[half // 2 : half])), float(np.median(error.values[-max(3, half // 2) :]))
+    return now < before - 0.05 * abs(before)
 
 
 SYMPTOM = Symptom(
@@ -97,7 +121,9 @@ SYMPTOM = Symptom(
     measured="KL in nats per image (independent of the reduction of the loss), active units, and the error with shuffled z.",
     bounds=BOUNDS,
     kinds=("variational",),
+    speed="fast",
     detect=detect,
+    advice="divide the KL weight by 10, or raise it from 0 during training; free bits help too",
     explains=(
         "mode_collapse",
         "mode_dropping",

@@ -88,5 +88,6 @@ SYMPTOM = Symptom(
     measured="Improvement in the last third of the run so far, over that in the first third; relative size of the updates.",
     bounds=BOUNDS,
     detect=detect,
+    advice="raise the learning rate by a factor of 3, or train for longer",
     explains=("posterior_collapse", "variance_collapse", "plateau", "mode_collapse", "mode_dropping"),
 )

@@ -79,4 +79,5 @@ SYMPTOM = Symptom(
     measured="Distance of a reading from the median of the previous ones, in median absolute deviations, and the time to recover.",
     bounds=BOUNDS,
     detect=detect,
+    advice="nothing, if it passes; else clip the norm of the gradient at its usual value",
 )

@@ -5,6 +5,7 @@ import numpy as np
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -12,7 +13,7 @@ from trainwright.diagnosis.definitions import (
     persistent,
     thin,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "negative": Bound(
@@ -26,6 +27,7 @@ BOUNDS = {
         "magnitude of a negative loss over its magnitude at half the run, above which it has no lower bound",
         "ours",
     ),
+    "far": Bound(-1e5, "loss below which a few readings are enough", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
 }
 KL = ("kl/raw", "kl/nats", "validation/kl")
@@ -48,7 +50,9 @@ def detect(h: History) -> Judgement:
         if stretch is not None and not (bound == "entropy" and h.facts.get("likelihood_can_be_negative")):
             return observation(stretch, "sick", evidence(name, series, stretch, 0.0, said))
     adversarial = any(n.startswith(("critic/", "discriminator/", "generator/")) for n in h.signals)
-    loss = None if adversarial else h.get("loss", "vae/loss", least=12)
+    loss = None if adversarial else h.get("loss", "vae/loss", least=4)
+    if loss is not None and len(loss) < 12:
+        return _falls(loss)
     if loss is None:
         return None if judged else Unknown("a KL term or a total loss")
     loss = thin(loss)
@@ -62,6 +66,23 @@ def detect(h: History) -> Judgement:
     )
 
 
+def _falls(loss: Series) -> Judgement:
+    """Detect, from a few readings, a loss far below 0 that falls by as much in each of them."""
+    falls = np.diff(loss.values)
+    if (
+        loss.last > BOUNDS["far"].value
+        or bool((falls >= 0).any())
+        or abs(falls[-1]) < 0.8 * float(np.median(np.abs(falls)))
+    ):
+        return Unknown("a longer run")
+    stretch = Stretch(float(loss.steps[0]), loss.steps[-1], float(loss.steps[-1]), 0, len(loss) - 1)
+    return observation(
+        stretch,
+        "sick",
+        evidence("loss", loss.after(loss.steps[-2]), stretch, 0.0, "the loss is {value} and falls evenly"),
+    )
+
+
 SYMPTOM = Symptom(
     name="unbounded_loss",
     title="a loss without lower bound",
@@ -69,6 +90,7 @@ SYMPTOM = Symptom(
     measured="Sign of KL and reconstruction terms; growth of a negative total loss.",
     bounds=BOUNDS,
     detect=detect,
+    advice="check the sign and the formula of each term, and that targets of a cross-entropy lie in 0 to 1",
     speed="fast",
     explains=(
         "exploding",

@@ -5,6 +5,8 @@ import numpy as np
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
+    Observation,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -13,7 +15,7 @@ from trainwright.diagnosis.definitions import (
     thin,
     warmed_up,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "moves": Bound(
@@ -27,6 +29,7 @@ BOUNDS = {
 }
 PAIRS = (
     ("discriminator/loss", "generator/loss"),
+    ("discriminator/loss", "generator/adversarial"),
     ("discriminator/term", "generator/adversarial"),
     ("critic/loss", "generator/loss"),
 )
@@ -35,9 +38,12 @@ PAIRS = (
 def detect(h: History) -> Judgement:
     """Detect that both adversarial losses are constant, or that the discriminator's is 0 and the generator's is constant."""
     for first, second in PAIRS:
-        d, g = h.get(first, least=12), h.get(second, least=12)
+        d, g = h.get(first, least=8), h.get(second, least=8)
         if d is None or g is None:
             continue
+        pinned = _pinned(first, d, second, g)
+        if pinned is not None or min(len(d), len(g)) < 12:
+            return pinned
         d, g = thin(d), thin(g)
         still = np.zeros(len(d), dtype=bool)
         other = g.at(d.steps)
@@ -57,6 +63,26 @@ def detect(h: History) -> Judgement:
     return Unknown("the losses of discriminator and generator")
 
 
+def _pinned(first: str, d: Series, second: str, g: Series) -> Observation | None:
+    """Return that one loss is 0 and the other stays at one number, which a few readings show."""
+    for name, still, beside, zero in ((second, g, first, d), (first, d, second, g)):
+        begin = max(0, min(len(still), len(zero)) - 60)
+        values, gone = still.values[begin:], zero.at(still.steps)[begin:]
+        if not np.isfinite(gone).all() or np.median(np.abs(gone)) > BOUNDS["nothing"].value or abs(values[-1]) < 1:
+            continue
+        if np.max(np.abs(gone)) <= 10 * BOUNDS["nothing"].value and np.ptp(values) <= 1e-4 * abs(values[-1]):
+            stretch = Stretch(
+                float(still.steps[begin]), float(still.steps[-1]), float(still.steps[-1]), begin, len(still) - 1
+            )
+            return observation(
+                stretch,
+                "sick",
+                evidence(beside, zero, stretch, 0.0, f"{beside} is {{value}}"),
+                evidence(name, still, stretch, 0.0, f"{name} stays at {{value}}"),
+            )
+    return None
+
+
 def _flat(values: np.ndarray) -> bool:
     values = values[np.isfinite(values)]
     if len(values) < 4:
@@ -74,6 +100,8 @@ SYMPTOM = Symptom(
     measured="Range of both losses over the last quarter of their readings.",
     bounds=BOUNDS,
     detect=detect,
+    advice="start again from an earlier checkpoint, with the discriminator's learning rate divided by 4",
+    speed="fast",
     kinds=("adversarial",),
     explains=(
         "critic_dominance",

@@ -1,0 +1,122 @@
+"""The doctor on public logs of real trainings.
+
+``python -m benchmarks.logs.run CORPUS --half tuning`` reads each log of the half in ``CORPUS/ID/`` and compares the diagnosis with
+the truth in its ``meta.json`` (``truth``, ``also_right``, ``best_step``).
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results_io import row, write
+from trainwright import Diagnosis, api
+from trainwright.diagnosis.best import best
+from trainwright.diagnosis.doctor import FLOOR
+from trainwright.errors import UserError
+
+COMMAND = "python -m benchmarks.logs.run CORPUS --half frozen"
+HERE = Path(__file__).parent
+NEAR = 0.1  # of the best step
+
+
+def judge(folder: Path) -> dict[str, Any]:
+    """Diagnose the log in a folder; return what was said and whether it is right."""
+    meta = json.loads((folder / "meta.json").read_text())
+    file = folder / meta["file"]
+    begin = time.process_time()
+    found: dict[str, Any] = {"id": folder.name, "kind": meta["kind"], "truth": meta["truth"], "format": meta["format"]}
+    try:
+        said = api.diagnose(file)
+    except UserError as error:
+        return found | {"read": False, "error": str(error), "verdict": "", "symptoms": [], "right": None}
+    alarms = [f.symptom for f in said.alarms]
+    causes = [c.name for f in said.alarms for c in f.causes if c.score >= FLOOR]
+    right = {meta["truth"], *meta["also_right"]}
+    named = bool(right & {*alarms, *causes[:1], said.verdict})
+    healthy = meta["truth"] in ("healthy", "unknown")
+    return found | {
+        "read": bool(said._source.history.signals),
+        "verdict": said.verdict,
+        "symptoms": alarms,
+        "causes": causes[:3],
+        "right": (not alarms or bool(right & {*alarms, *causes[:1]})) if healthy else named,
+        "advice": [r.advice for f in said.alarms[:1] for r in f.remedies[:1]],
+        "best": [said.best_step, meta["best_step"]],
+        "reading": _reading(said),  # some truths count epochs where the log counts steps
+        "seconds": time.process_time() - begin,
+    }
+
+
+def _reading(said: Diagnosis) -> int | None:
+    """Return the number of the best reading, counted from 1."""
+    kept = best(said._source.history)
+    return (
+        None if kept is None else int(np.searchsorted(said._source.history.signals[kept.signal].steps, kept.step)) + 1
+    )
+
+
+def main() -> None:
+    """Judge the logs of one half and print or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--half", choices=("tuning", "frozen"), default="tuning")
+    parser.add_argument("--only", default="", help="part of a name")
+    parser.add_argument("--write", action="store_true", help="write results/logs.json")
+    given = parser.parse_args()
+    names = json.loads((HERE / "split.json").read_text())[given.half]
+    done = [judge(given.corpus / n) for n in names if given.only in n]
+    for one in done:
+        sound_but_sick = one["truth"] == "healthy" and one["verdict"] in ("sick", "crashed") and not one["right"]
+        mark = {True: "ok", False: "WRONG", None: "UNREAD"}[one["right"]]
+        print(f"{'SICK' if sound_but_sick else mark:7}{one['id']:34}{one['truth']:22}{one['verdict']:9}{', '.join(one['symptoms'])} | "
+              f"{', '.join(one.get('causes', ()))} | best {one.get('best')} {one.get('error', '')[:90]}")  # fmt: skip
+    faults = [d for d in done if d["truth"] not in ("healthy", "unknown")]
+    sound = [d for d in done if d["truth"] == "healthy"]
+    curves = [d for d in done if d.get("best", [None, None])[1] is not None]
+    hits = [
+        d
+        for d in curves
+        if any(v is not None and abs(v - d["best"][1]) <= NEAR * d["best"][1] for v in (d["best"][0], d["reading"]))
+    ]
+    half = f"{given.half} half"
+    ends = [d["verdict"] in ("sick", "crashed") and not d["right"] for d in sound]
+    rows = [
+        row(f"{half}: read with useful columns", share([d["read"] for d in done]), "", 0.95, "higher", len(done), None),
+        row(f"{half}: fault named", share([bool(d["right"]) for d in faults]), "", 0.85, "higher", len(faults), None),
+        row(f"{half}: healthy called sick", share(ends), "", 0.03, "lower", len(sound), None),
+        row(
+            f"{half}: healthy with an alarm",
+            share([bool(d["symptoms"]) for d in sound]),
+            "",
+            None,
+            "lower",
+            len(sound),
+            None,
+        ),
+        row(
+            f"{half}: best checkpoint within 10 %",
+            share([d in hits for d in curves]),
+            "",
+            None,
+            "higher",
+            len(curves),
+            None,
+        ),
+    ]
+    for one in rows:
+        print(one["metric"], one["value"], one["n"])
+    if given.write:
+        print(write("logs", COMMAND, rows))
+
+
+def share(hits: list[bool]) -> float:
+    """Return the share of True."""
+    return sum(hits) / len(hits) if hits else 0.0
+
+
+if __name__ == "__main__":
+    main()

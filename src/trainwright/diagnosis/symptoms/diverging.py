@@ -1,0 +1,79 @@
+"""Diverging: a loss leaves its best value for good, though not by orders of magnitude."""
+
+import numpy as np
+
+from trainwright.diagnosis.definitions import (
+    Bound,
+    Judgement,
+    Observation,
+    Symptom,
+    Unknown,
+    evidence,
+    observation,
+    persistent,
+    smooth,
+    thin,
+)
+from trainwright.diagnosis.history import History, Series
+from trainwright.diagnosis.kinds import kinds_of
+
+BOUNDS = {
+    "rise": Bound(0.3, "rise of the smoothed loss above its best value, over the larger of that value and the gain so far", "ours"),
+    "noise": Bound(6.0, "the same rise over the scatter of its readings", "ours"),
+    "far": Bound(1.0, "rise over the best value, above which the run is sick and not suspect", "ours"),
+    "lasting": Bound(0.2, "share of the readings so far for which the loss has stayed there", "ours"),
+    "readings": Bound(5, "consecutive readings, at least", "ours"),
+    "least": Bound(12, "readings before a loss is judged", "ours"),
+}  # fmt: skip
+LOSSES = ("loss", "vae/loss", "reconstruction/weighted")
+GROWING = ("weight/", "kl/")  # a total rises with the weight of its terms
+
+
+def detect(h: History) -> Judgement:
+    """Detect a training loss that has been far above its own best value for long; adversarial losses may rise and are left out."""
+    known = [n for n in (*LOSSES, *_others(h)) if len(h.signals.get(n, ())) >= BOUNDS["least"].value]
+    if "adversarial" in kinds_of(h):
+        known = [n for n in known if n == "reconstruction/weighted"]
+    if any(n.startswith(GROWING) for n in h.signals):
+        known = [n for n in known if n not in ("loss", "vae/loss")]
+    if not known:
+        return Unknown("a loss over at least 12 readings")
+    found = [f for n in known if (f := _risen(n, thin(h.signals[n]))) is not None]
+    return max(found, key=lambda f: f.severity == "sick") if found else None
+
+
+def _others(h: History) -> list[str]:
+    """Return columns of a log that are losses by their name, though it is not known of what."""
+    return [n for n, _ in h.match("other/") if "loss" in n.lower()]
+
+
+def _risen(name: str, series: Series) -> Observation | None:
+    values = series.values
+    level = smooth(values, 2 * (len(values) // 50) + 3)
+    best = np.minimum.accumulate(level)
+    before = np.maximum.accumulate(level)
+    scatter = float(np.median(np.abs(np.diff(values)))) / 0.95
+    scale = np.maximum(np.abs(best), 0.5 * (before[0] - best))
+    rise = level - best
+    bad = (rise > BOUNDS["rise"].value * scale) & (rise > BOUNDS["noise"].value * scatter)
+    least = max(int(BOUNDS["readings"].value), int(BOUNDS["lasting"].value * len(values)))
+    stretch = persistent(series.steps, bad, least)
+    if stretch is None:
+        return None
+    lowest = float(best[-1])
+    far = float(np.median(level[stretch.first :])) - lowest > BOUNDS["far"].value * abs(lowest)
+    said = f"{name.removeprefix('other/')} has been at {{value}} since step {stretch.onset:.0f}; its best value was {{against}}"
+    return observation(stretch, "sick" if far else "suspect", evidence(name, series, stretch, lowest, said))
+
+
+SYMPTOM = Symptom(
+    name="diverging",
+    title="a loss that has left its best value",
+    what="A training loss rises well above its best value and does not come back. The weights of its best step are the better ones.",
+    measured="Rise of the smoothed loss above its lowest value so far, relative to that value and to its own scatter, for a fifth "
+    "of the readings. Losses of GANs are not judged: they may rise in a healthy run.",
+    bounds=BOUNDS,
+    detect=detect,
+    advice="go back to the checkpoint of the best step, divide the learning rate by 3, and clip the norm of the gradient",
+    explains=("plateau", "slow", "oscillation", "overfitting"),
+)

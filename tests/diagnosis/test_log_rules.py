@@ -1,0 +1,122 @@
+"""Rules that a log alone can bear: what is said of it, and what is not."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import trainwright
+from trainwright.diagnosis.best import best
+from trainwright.diagnosis.history import History
+
+
+def csv(folder, **columns):
+    """Write a log of columns, each a function of the row."""
+    rng = np.random.default_rng(0)
+    n = columns.pop("n", 120)
+    names = [c.replace("__", "/") for c in columns]
+    rows = [",".join([str(i), *(str(f(i, rng)) for f in columns.values())]) for i in range(n)]
+    (folder / "log.csv").write_text("\n".join([",".join(["step", *names]), *rows]) + "\n")
+    return trainwright.diagnose(folder / "log.csv")
+
+
+def falling(i, rng):
+    return np.exp(-i / 20) + 0.2 + 0.02 * rng.random()
+
+
+def risen(i, rng):
+    return 1.4 + 0.05 * rng.random() if i < 10 else 7.5 + 0.3 * rng.random()
+
+
+def test_a_loss_that_leaves_its_best_value_is_named_with_its_rate(tmp_path):
+    found = csv(tmp_path, loss=risen, learning_rate=lambda i, rng: 0.02 * min(1, (i + 1) / 10))
+    assert found.verdict == "sick"
+    assert [f.symptom for f in found.alarms] == ["diverging"]
+    first = found.alarms[0].remedies[0]
+    assert found.alarms[0].causes[0].name == "lr_too_high" and "0.02 to 0.002" in first.advice
+
+
+@pytest.mark.parametrize("loss", [falling, lambda i, rng: 1 + 0.2 * rng.random(), lambda i, rng: -i / 50])
+def test_a_loss_that_falls_or_stays_has_not_left_its_best_value(tmp_path, loss):
+    assert "diverging" not in [f.symptom for f in csv(tmp_path, loss=loss).findings]
+
+
+def test_a_rate_of_zero_is_named_though_the_run_is_over(tmp_path):
+    found = csv(tmp_path, loss=lambda i, rng: 1.5 + 0.1 * rng.random(), learning_rate=lambda i, rng: 0.0)
+    assert found.alarms[0].symptom == "frozen_network" and found.alarms[0].causes[0].name == "lr_zero"
+
+
+def test_a_schedule_that_ends_at_zero_is_none(tmp_path):
+    assert not csv(tmp_path, loss=falling, learning_rate=lambda i, rng: 1e-4 * max(0, 1 - i / 110)).alarms
+
+
+def test_a_gradient_norm_of_zero_was_not_measured(tmp_path):
+    assert not csv(tmp_path, loss=falling, grad_norm=lambda i, rng: 0.0).alarms
+
+
+def test_a_column_of_unknown_meaning_is_judged_for_nan_and_growth(tmp_path):
+    assert csv(tmp_path, loss=falling, wobble=lambda i, rng: float("nan") if i > 90 else 1.0).verdict == "crashed"
+    grown = csv(tmp_path, loss=falling, wobble=lambda i, rng: (1 if i < 60 else 900) * (1 + 0.1 * rng.random()))
+    assert [f.symptom for f in grown.alarms] == ["exploding"]
+    assert not csv(tmp_path, loss=falling, tokens_seen=lambda i, rng: 1000 * i).alarms
+
+
+def test_swings_of_adversarial_losses_are_no_alarm(tmp_path):
+    def swing(i, rng):
+        return abs(2 * np.sin(i / 3)) + 0.1 * rng.random()
+
+    assert not csv(tmp_path, d_loss=swing, g_loss=lambda i, rng: 2.5 - swing(i, rng)).alarms
+
+
+def test_a_discriminator_that_has_won_is_named_for_a_loss_of_any_kind(tmp_path):
+    found = csv(tmp_path, d_loss=lambda i, rng: 0.7 * np.exp(-i / 10), g_loss=lambda i, rng: 0.7 + i / 8)
+    assert [f.symptom for f in found.alarms] == ["critic_dominance"]
+
+
+def test_pinned_losses_are_named_from_few_readings(tmp_path):
+    found = csv(tmp_path, n=9, Err_D=lambda i, rng: 0.0, Err_G=lambda i, rng: 27.631)
+    assert found.alarms[0].symptom == "vanishing_losses"
+
+
+def test_columns_that_are_named_for_their_data_only(tmp_path):
+    (tmp_path / "h.json").write_text(json.dumps({"train": [3, 2, 1.5, 1.2], "val": [3, 2.5, 2.2, 2.4]}))
+    found = trainwright.diagnose(tmp_path / "h.json")
+    assert found.best_step == 3
+
+
+@pytest.mark.parametrize("column", ["loss/train_step", "train/loss_step", "train_loss_epoch"])
+def test_a_loss_with_the_word_step_in_its_name_is_a_loss(tmp_path, column):
+    (tmp_path / "log.csv").write_text(f"step,{column}\n" + "".join(f"{i},{1 / (i + 1)}\n" for i in range(20)))
+    found = trainwright.diagnose(tmp_path / "log.csv")
+    assert found.step == 19
+
+
+def test_the_best_step_is_the_lowest_held_out_reading():
+    rows = [{"step": i, "validation/loss": abs(i - 30) + 1.0} for i in range(0, 100, 10)]
+    kept = best(History.of(rows))
+    assert kept is not None and (kept.step, kept.passed) == (30, True)
+    assert best(History.of([{"step": 1, "loss": 1.0}])) is None
+
+
+def test_a_log_of_unknown_kind_gets_no_advice_for_one_kind(tmp_path):
+    found = csv(tmp_path, loss=lambda i, rng: 1 / (1 + i), val_loss=lambda i, rng: 0.5 + abs(i - 20) / 40)
+    text = str(found)
+    assert "overfitting" in text and "best step: 20" in text
+    assert "KL" not in text and "critic" not in text and "generator" not in text
+    assert len(text.splitlines()) <= 24
+
+
+def test_the_doctor_of_a_log_imports_nothing_heavy(tmp_path):
+    csv(tmp_path, loss=falling)
+    code = (
+        "import sys; sys.argv = ['trainwright', 'doctor', sys.argv[1]]\n"
+        "from trainwright.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('heavy:', *{'torch', 'matplotlib', 'pydantic', 'ruamel', 'typer', 'rich', 'scipy'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log.csv")], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[-1] == "heavy:"
