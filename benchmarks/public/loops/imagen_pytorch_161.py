@@ -20,7 +20,7 @@ CASE = Case(
     symptoms=("non_finite", "wiring", "exploding"),
     spoils="training",
     source="lucidrains/imagen-pytorch#161",
-    also=("division_by_zero", "sqrt_at_zero"),
+    also=("schedule_invalid", "division_by_zero", "sqrt_at_zero"),
     seconds=17,
 )
 

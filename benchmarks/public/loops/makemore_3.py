@@ -21,7 +21,7 @@ CASE = Case(
     symptoms=("wiring", "off_data", "plateau", "over_dispersion", "trivial_baseline"),
     spoils="samples",
     source="karpathy/makemore#3",
-    also=("input_repeated", "network_too_small"),
+    also=("hidden_state_lost", "input_repeated", "network_too_small"),
     seconds=18,
 )
 block_size, n_embd, n_embd2, max_steps = 18, 32, 128, 800
