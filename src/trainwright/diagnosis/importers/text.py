@@ -15,15 +15,15 @@ from trainwright.diagnosis.importers.columns import Log, encoding, rising
 from trainwright.diagnosis.signal_names import recognise
 from trainwright.errors import UserError, nearest
 
-NUMBER = r"[-+]?(?:(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|NaN|NAN|[iI]nf(?:inity)?)(?![\w.]*[A-Za-z_])"
+NUMBER = r"[-+]?(?:(?:\d[\d_,]*+(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d+)?|nan|NaN|NAN|[iI]nf(?:inity)?)(?![\w.]*[A-Za-z_])"
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # times, dates, versions, rates and sizes, which are no values
 CLOCK = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]?[\d:.,]*|\d{1,2}-[A-Z][a-z]{2}-\d{2,4}|\b\d+:\d\d(?::\d\d)?(?:[.,]\d+)?\b|\d+(?:\.\d+){2,}"
-    r"|\d+\.?\d*\+\d+\.?\d*s\b|\b\d[\d.,]*\s?(?:[kKMGT]i?B|[mun]?s/(?:it|step|iter|batch|epoch)|it/s|s/it)\b"
+    r"\d{4}-\d\d-\d\d[T ]?[\d:.,]*|\d{1,2}-[A-Z][a-z]{2}-\d{2,4}|\b\d+:\d\d(?::\d\d)?(?:[.,]\d+)?\b|\d++(?:\.\d++){2,}"
+    r"|\d++(?:\.\d*+)?\+\d++(?:\.\d*+)?s\b|\b\d[\d.,]*\s?(?:[kKMGT]i?B|[mun]?s/(?:it|step|iter|batch|epoch)|it/s|s/it)\b"
 )
 BAR = re.compile(r"\d+%\|[^|]*\||\[[=>.\s-]{6,}\]|[━█▏▎▍▌▋▊▉#]{4,}")
-WRAPPED = re.compile(r"(?:tensor|np\.float\d+|array)\(\s*([^,()]+?)\s*(?:,[^()]*)?\)")
+WRAPPED = re.compile(r"(?:tensor|np\.float\d+|array)\(\s*+([^,()\s]++)\s*+(?:,[^()]*+)?\)")
 WORD = r"[A-Za-zα-ωΑ-Ω_][\w./@*²]*(?:\([A-Za-z]\w*\))?"
 NAME = rf"{WORD}(?:[ -]{WORD}){{0,3}}"
 COUNTER = re.compile(
@@ -37,13 +37,14 @@ TIMES = re.compile(
     r"mins?|minutes?|hours?|remaining|memory|mem|vram|gpu|ram|sec/kimg|sec/tick|timestamp|v_num|seed|rank|port|pid|lineno)$"
 )
 PAIR = re.compile(
-    rf"(?<![\w.])(?P<name>{NAME})\s*(?P<sep>[:=]+|\|)?\s*(?P<open>[\[(]\s*)?(?P<first>{NUMBER})(?P<rest>(?:\s*[/,]\s*{NUMBER})*)"
+    rf"(?<![\w./@])(?P<name>{NAME})\s*+(?P<sep>[:=]+|\|)?\s*+(?P<open>[\[(]\s*+)?(?P<first>{NUMBER})(?P<rest>(?:\s*[/,]\s*{NUMBER})*)"
 )
 BRACKET = re.compile(r"\[\s*(?P<now>\d+)\s*/\s*(?P<all>\d+)[^\]]*\]|(?<![\w/.])(?P<a>\d+)\s*/\s*(?P<b>\d+)(?![\w/.])")
 LEADING = re.compile(r"^\s*\[?(?P<number>\d+)\]?\s*(?::|\s[\[(])")
 LEAST = 2  # lines in which a name has to appear
 MANY = 0.03  # share of the lines of the commonest name, below which a name without a sign between it and its number is prose
 MOST_NAMES = 400
+LONGEST = 2000  # characters of a line that are read
 MOST_EPOCHS = 100_000  # "Epoch 1/2000000" is no plan
 
 
@@ -82,7 +83,7 @@ def read(path: Path, step: str | None = None) -> Log:
         for line in handle:
             for part in line.replace("\r", "\n").split("\n"):
                 if any(c.isdigit() or c in "nN" for c in part):
-                    _take(lines, part[:4000])
+                    _take(lines, part[:LONGEST])
     columns = _worth(lines)
     if not columns:
         raise UserError(f"{path}: no name stands beside a number, as in 'step 10 loss 0.5' or 'loss: 0.5'.")
