@@ -3,7 +3,7 @@ PY ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LIGHT ?= .venv-light
-LIGHT_TESTS := light $(addprefix diagnosis/test_,printed.py log_rules.py cases.py kinds.py doctor.py)
+LIGHT_TESTS := light $(addprefix diagnosis/test_,printed.py log_rules.py cases.py kinds.py doctor.py databases.py)
 # uv does not read pip's settings
 ifneq ($(PIP_FIND_LINKS),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)

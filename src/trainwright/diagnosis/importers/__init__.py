@@ -1,4 +1,4 @@
-"""Readers of logs that other programs wrote: CSV, JSON, printed text, TensorBoard, W&B.
+"""Readers of logs that other programs wrote: CSV, JSON, printed text, TensorBoard, W&B, MLflow, trackio.
 
 A reader for each kind returns series under the column names of the log. This module maps them to the signals that symptoms use and
 infers the kind of adversarial loss from their values. Nothing is guessed: columns that are not recognised are listed.
@@ -22,7 +22,8 @@ SUFFIXES: Mapping[str, str] = {  # modules, imported when they are needed
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     ".wandb": "wandb",
 }
-WANDB = b":W&B"  # what a file of W&B begins with
+PRINTED = (".log", ".txt", ".out", ".db", ".sqlite")  # further endings of logs, read by their content
+WANDB, SQLITE = b":W&B", b"SQLite format 3\0"  # what such files begin with
 # what JSON begins with: "[Epoch 1]" and "[3/50]" are printed text
 JSON = re.compile(rb"\s*(?:\{\s*[\"}]|\[\s*(?:[\[{\"\]]|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*[,\]]|null|NaN|-?Infinity))")
 # usual names of logs in a folder, in order of preference
@@ -46,7 +47,8 @@ class ForeignLog:
         history: signals under their Trainwright names; settings are empty.
         columns: column -> signal.
         unused: numeric columns that were not recognised.
-        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``text``, ``tensorboard`` or ``wandb``.
+        kind: ``csv``, ``jsonl``, ``json``, ``keras``, ``huggingface``, ``text``, ``tensorboard``,
+            ``wandb``, ``mlflow`` or ``trackio``.
         notes: sentences about choices: which of several runs was read, how steps were found, duplicate columns.
     """
 
@@ -126,9 +128,12 @@ def _file(place: Path) -> Reader:
         return _reads("wandb")
     if "tfevents" in place.name:
         return _reads("tensorboard")
+    if start.startswith(SQLITE):
+        return _database(place)
     if b"\0" in start.rstrip(b"\0\r\n") and start[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(
-            f"{place} is a binary file of an unknown kind. Supported: CSV, JSON, JSONL, TensorBoard event files and W&B runs."
+            f"{place} is a binary file of an unknown kind. Supported: CSV, JSON, printed text, TensorBoard event files, W&B runs, "
+            "databases of MLflow and trackio."
         )
     if place.suffix.lower() in SUFFIXES:
         return _reads(SUFFIXES[place.suffix.lower()])
@@ -142,6 +147,16 @@ def _file(place: Path) -> Reader:
     return text.read if text.looks_like(first) else _reads("csv")
 
 
+def _database(place: Path) -> Reader:
+    """Return the reader of the tracker that a database belongs to."""
+    from trainwright.diagnosis.importers import mlflow, sqlite, trackio
+
+    for one in (mlflow, trackio):
+        if sqlite.has(place, *one.TABLE):
+            return one.read
+    raise UserError(f"{place} is a SQLite database, but neither of MLflow nor of trackio.")
+
+
 def _reads(name: str) -> Reader:
     """Return the reader of a module of this folder."""
     reader: Reader = importlib.import_module(f"{__name__}.{name}").read
@@ -152,16 +167,20 @@ def _folder(place: Path) -> Callable[[str | None], Log]:
     named = [place / name for name in USUAL if (place / name).is_file()]
     if named:
         return lambda step: _file(named[0])(named[0], step)
-    from trainwright.diagnosis.importers import tensorboard, wandb
+    from trainwright.diagnosis.importers import mlflow, tensorboard, wandb
 
-    for reader, there in ((wandb.read, wandb.run_files), (tensorboard.read, tensorboard.event_files)):
+    for reader, there in (
+        (wandb.read, wandb.run_files),
+        (tensorboard.read, tensorboard.event_files),
+        (mlflow.read, mlflow.run_folders),
+    ):
         if there(place):
             return lambda step, reader=reader: reader(place, step)  # type: ignore[misc]
     deeper = [max(found, key=_number) for pattern in DEEPER if (found := list(place.glob(pattern)))]
-    logs = deeper or sorted(f for f in place.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    logs = deeper or sorted(f for f in place.iterdir() if f.suffix.lower() in (*SUFFIXES, *PRINTED) and f.is_file())
     if not logs:
         raise UserError(
-            f"{place} holds no log that can be read: no CSV, JSON or JSONL file, no TensorBoard events, no W&B run."
+            f"{place} holds no log that can be read: no CSV, JSON or text file, no TensorBoard events, no run of W&B or MLflow."
         )
     if len(logs) > 1 and not deeper:
         raise UserError(f"{place} holds several logs: name one of {', '.join(f.name for f in logs[:8])}.")

@@ -6,11 +6,11 @@ A truncated last record is skipped.
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trainwright.diagnosis.history import Series
+from trainwright.diagnosis.importers import wire
 from trainwright.diagnosis.importers.columns import Log, rising
 from trainwright.errors import UserError
 
@@ -24,6 +24,8 @@ PARTS = (
     "evaluation",
     "test",
 )  # Keras: logs/train, logs/validation
+
+TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # of types.proto
 
 Scalars = dict[str, tuple[list[float], list[float]]]
 
@@ -85,33 +87,84 @@ def _called(root: Path, path: Path) -> str:
 
 def _take(file: Path, scalars: Scalars) -> None:
     """Add the scalars of a file: ``simple_value`` as PyTorch writes them, scalar tensors as TensorFlow does."""
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event
-
     for record in _records(file):
         try:
-            event = Event.FromString(record)
-        except DecodeError:
+            step, found = _event(record)
+        except ValueError:
             continue
-        for value in event.summary.value:
-            number = value.simple_value if value.HasField("simple_value") else _scalar(value)
-            if number is not None:
-                steps, values = scalars.setdefault(value.tag, ([], []))
-                steps.append(float(event.step))
-                values.append(float(number))
+        for tag, value in found:
+            steps, values = scalars.setdefault(tag, ([], []))
+            steps.append(float(step))
+            values.append(value)
 
 
-def _scalar(value: Any) -> float | None:
-    if not value.HasField("tensor") or any(d.size != 1 for d in value.tensor.tensor_shape.dim):
-        return None
-    if value.metadata.plugin_data.plugin_name not in ("", "scalars"):
-        return None
-    from tensorboard.util.tensor_util import make_ndarray
+def _event(record: bytes) -> tuple[int, list[tuple[str, float]]]:
+    """Return the step of an event and its scalars (fields of event.proto and summary.proto by number)."""
+    step, found = 0, []
+    for field, value in wire.fields(record):
+        if field == 2:
+            step = wire.signed(value)
+        elif field == 5 and isinstance(value, bytes):
+            found += [
+                (tag, n) for f, v in wire.fields(value) if f == 1 and isinstance(v, bytes) for tag, n in _value(v)
+            ]
+    return step, found
 
-    try:
-        return float(make_ndarray(value.tensor).reshape(-1)[0])
-    except (TypeError, ValueError, IndexError):
-        return None
+
+def _value(data: bytes) -> list[tuple[str, float]]:
+    tag, number, tensor, plugin = "", None, None, ""
+    for field, value in wire.fields(data):
+        if field == 1:
+            tag = wire.text(value)
+        elif field == 2:
+            number = wire.number(value)
+        elif field == 8 and isinstance(value, bytes):
+            tensor = value
+        elif field == 9 and isinstance(value, bytes):
+            plugin = _plugin(value)
+    if number is None and tensor is not None and plugin in ("", "scalars"):
+        number = _scalar(tensor)
+    return [] if number is None else [(tag, number)]
+
+
+def _plugin(metadata: bytes) -> str:
+    names = [
+        wire.text(v)
+        for field, value in wire.fields(metadata)
+        if field == 1 and isinstance(value, bytes)
+        for f, v in wire.fields(value)
+        if f == 1
+    ]
+    return names[0] if names else ""
+
+
+def _scalar(tensor: bytes) -> float | None:
+    """Return the number in a tensor of one element (tensor.proto); None for others."""
+    kind, content, listed = 0, b"", None
+    for field, value in wire.fields(tensor):
+        if field == 1 and isinstance(value, int):
+            kind = value
+        elif field == 2 and isinstance(value, bytes):
+            if any(_size(v) != 1 for f, v in wire.fields(value) if f == 2):
+                return None
+        elif field == 4 and isinstance(value, bytes):
+            content = value
+        elif field in (5, 6) and isinstance(value, bytes):
+            width = 4 if field == 5 else 8
+            listed = wire.number(value[:width])
+        elif field in (7, 10):  # packed, or one by one
+            listed = float(wire.signed(value)) if isinstance(value, int) else _first(value)
+    if listed is None and kind in TYPES and len(content) >= np.dtype(TYPES[kind]).itemsize:
+        listed = float(np.frombuffer(content, TYPES[kind], 1)[0])
+    return listed
+
+
+def _size(dimension: int | bytes) -> int:
+    return next((wire.signed(v) for f, v in wire.fields(dimension) if f == 1), 0) if isinstance(dimension, bytes) else 0
+
+
+def _first(packed: bytes) -> float | None:
+    return next((float(wire.signed(v)) for _, v in wire.fields(b"\0" + packed)), None)
 
 
 # faster than TensorBoard's readers: a file of 4.5 MB takes 0.5 s of CPU here, 2.8 s in event_file_loader, 4.7 s in EventAccumulator

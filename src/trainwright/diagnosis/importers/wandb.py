@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainwright.diagnosis.importers import wire
 from trainwright.diagnosis.importers.columns import Log, NumberTable, flat
 from trainwright.errors import UserError
 
@@ -33,31 +34,22 @@ def read(path: Path, step: str | None = None) -> Log:
     """Read a ``.wandb`` file, or the newest in a folder.
 
     Raises:
-        UserError: W&B is not installed, or the file is not a W&B run.
+        UserError: the file is not a W&B run, or nothing was logged in it.
     """
     files = [path] if path.is_file() else run_files(path)
     if not files:
         raise UserError(f"{path} holds no W&B run.")
     file = files[-1]
     notes = [f"of {len(files)} runs the newest was read, {file.parent.name}"] if len(files) > 1 else []
-    try:
-        from google.protobuf.message import DecodeError
-        from wandb.proto import wandb_internal_pb2
-    except ImportError:
-        raise UserError(f"{file} is a W&B run: reading it needs `pip install trainwright[wandb]`.") from None
-
-    parse: Any = wandb_internal_pb2.__dict__["Record"].FromString
     table, damaged = NumberTable(), 0
     rows: list[Mapping[str, Any]] = []
     for data in records(file):
         try:
-            record = parse(data) if data is not None else None
-        except DecodeError:
-            record = None
-        if record is None:
+            if data is None:
+                raise ValueError
+            rows += [_row(v) for field, v in wire.fields(data) if field == 2 and isinstance(v, bytes)]
+        except ValueError:
             damaged += 1
-        elif record.HasField("history"):
-            rows.append(_row(record.history))
     table.extend(rows)
     if not table.columns():
         raise UserError(f"{file}: nothing was logged in this W&B run.")
@@ -109,24 +101,47 @@ def _fragments(block: bytes, at: int) -> Iterator[tuple[int, bytes | None]]:
         at = end
 
 
-def _row(history: Any) -> dict[str, Any]:
-    """Return the numbers of one call of ``wandb.log``, by name."""
-    row: dict[str, Any] = {"_step": history.step.num}
-    for item in history.item:
-        name = item.key or "/".join(item.nested_key)
-        if name.split("/")[0] in OWN:
-            continue
-        text = item.value_json
-        try:
-            row[name] = float(text)
-        except ValueError:
-            try:
-                value = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(value, Mapping):
-                if "_type" not in value:
-                    row.update(flat(value, f"{name}/"))
-            else:
-                row[name] = value
+def _row(history: bytes) -> dict[str, Any]:
+    """Return the numbers of one call of ``wandb.log`` by name, from a HistoryRecord (fields of wandb_internal.proto by number)."""
+    row: dict[str, Any] = {}
+    for field, value in wire.fields(history):
+        if field == 2 and isinstance(value, bytes):
+            row["_step"] = next((wire.signed(v) for f, v in wire.fields(value) if f == 1), 0)
+        elif field == 1 and isinstance(value, bytes):
+            _add(row, value)
+    row.setdefault("_step", 0)
     return row
+
+
+def _add(row: dict[str, Any], item: bytes) -> None:
+    """Add the number, or the numbers, of a HistoryItem."""
+    name, nested, found = "", [], None
+    for field, value in wire.fields(item):
+        if field == 1:
+            name = wire.text(value)
+        elif field == 2:
+            nested.append(wire.text(value))
+        elif field in (8, 16):
+            found = _parsed(wire.text(value))
+        elif field == 6:
+            found = wire.number(value)
+        elif field == 5 and isinstance(value, int):
+            found = float((value >> 1) ^ -(value & 1))  # zigzag
+    name = name or "/".join(nested)
+    if found is None or name.split("/")[0] in OWN:
+        return
+    if isinstance(found, Mapping):
+        if "_type" not in found:
+            row.update(flat(found, f"{name}/"))
+    else:
+        row[name] = found
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
