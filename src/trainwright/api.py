@@ -129,20 +129,26 @@ def warnings(checks: "Sequence[Check]") -> list[str]:
 
 
 def diagnose(
-    run_or_path: Run | str | Path, *, columns: Mapping[str, str] | None = None, steps: int | None = None
+    run_or_path: Run | str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    steps: int | None = None,
+    baseline: Run | str | Path | None = None,
 ) -> Diagnosis:
     """Diagnose a run, or a log of another program.
 
     Args:
-        run_or_path: a run, its folder, a folder that :func:`trainwright.watch` wrote, a CSV, JSON or JSONL file, a TensorBoard
-            folder, or a W&B offline run.
+        run_or_path: a run, its folder, a folder that :func:`trainwright.watch` wrote, a CSV, JSON or JSONL file, printed text, a
+            TensorBoard folder, a W&B offline run, or what MLflow and trackio write.
         columns: your column to our signal, for a log whose columns are not recognised.
         steps: length that a foreign training was to have, if it is not over.
+        baseline: a healthy run or log of the same program, with another seed or order of data: what differs by more than noise is
+            reported, such as shuffled labels, which a single log does not show.
 
     Raises:
         UserError: nothing is there, or it cannot be read.
     """
-    return results.diagnose(_path(run_or_path), columns, steps)
+    return results.diagnose(_path(run_or_path), columns, steps, None if baseline is None else _path(baseline))
 
 
 def treat(

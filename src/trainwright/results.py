@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from trainwright.schemas import DiagnosisJson, FindingJson
 
 
-def diagnose(path: str | Path, columns: Mapping[str, str] | None = None, steps: int | None = None) -> "Diagnosis":
+def diagnose(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    steps: int | None = None,
+    baseline: str | Path | None = None,
+) -> "Diagnosis":
     """Diagnose the run or log at a path; see :func:`trainwright.diagnose`."""
     from trainwright.diagnosis.doctor import examine
     from trainwright.diagnosis.input import open_input
 
     source = open_input(path, dict(columns or {}), steps)
+    if baseline is not None:
+        source.history.baseline = open_input(baseline, dict(columns or {}), steps).history
     return Diagnosis._of(source, examine(source.history))
 
 

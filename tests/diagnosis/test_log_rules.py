@@ -120,3 +120,23 @@ def test_the_doctor_of_a_log_imports_nothing_heavy(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "log.csv")], capture_output=True, text=True, check=True
     )
     assert said.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_what_one_log_does_not_show_is_seen_beside_a_baseline(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    rate = {"learning_rate": lambda i, rng: 2e-4}
+    csv(tmp_path / "b", loss=falling, **rate)
+    assert not csv(tmp_path / "a", loss=lambda i, rng: 3 * falling(i, rng), **rate).alarms
+    found = trainwright.diagnose(tmp_path / "a" / "log.csv", baseline=tmp_path / "b" / "log.csv")
+    assert [f.symptom for f in found.alarms] == ["worse_than_baseline"]
+    assert found.alarms[0].causes[0].name == "data_differs"
+    csv(tmp_path / "a", loss=lambda i, rng: falling(i, rng) + 0.02 * rng.random(), **rate)
+    assert not trainwright.diagnose(tmp_path / "a" / "log.csv", baseline=tmp_path / "b" / "log.csv").alarms
+
+
+def test_another_rate_than_the_baseline_is_the_first_cause(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    csv(tmp_path / "b", loss=falling, learning_rate=lambda i, rng: 2e-4)
+    csv(tmp_path / "a", loss=lambda i, rng: 1 + falling(i, rng), learning_rate=lambda i, rng: 2e-6)
+    found = trainwright.diagnose(tmp_path / "a" / "log.csv", baseline=tmp_path / "b" / "log.csv")
+    assert found.alarms[0].causes[0].name == "rate_differs" and "0.0002" in found.alarms[0].remedies[0].advice

@@ -23,6 +23,9 @@ def doctor(
         list[str] | None, typer.Option("--map", help="COLUMN=SIGNAL for a log whose columns are not recognised.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of a foreign training that is not over.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="A healthy run or log of the same program, to compare with.")
+    ] = None,
     chart: Annotated[Path | None, typer.Option("--chart", help="SVG file for the curves of the evidence.")] = None,
     picture: Annotated[Path | None, typer.Option("--picture", "--image", hidden=True)] = None,
     test_causes: Annotated[
@@ -44,7 +47,7 @@ def doctor(
     from trainwright.files import write_text
     from trainwright.results import diagnose
 
-    found = diagnose(target, _pairs(maps or ()), steps)
+    found = diagnose(target, _pairs(maps or ()), steps, baseline)
     if (test_causes or experiment) and found.alarms:
         _test_causes(target, found.alarms[0].symptom, experiment_steps or test_steps)
         found = diagnose(target)

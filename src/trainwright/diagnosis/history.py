@@ -51,12 +51,14 @@ class History:
             (their results). A family returns further ones from its model's ``facts``; a watch finds them in
             :meth:`~trainwright.diagnosis.observing.observer.Observer.facts`, and takes any by ``facts=``.
         total: planned number of steps; None if unknown.
+        baseline: a healthy run of the same program, to compare with.
     """
 
     signals: dict[str, Series]
     settings: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
+    baseline: "History | None" = None
 
     @classmethod
     def of(
@@ -147,14 +149,15 @@ class History:
         kept = {
             n: Series(s.steps[ok], s.values[ok]) for n, s in self.signals.items() if (ok := np.isfinite(s.values)).any()
         }
-        return History(kept, self.settings, self.facts, self.total)
+        baseline = None if self.baseline is None else self.baseline.finite()
+        return History(kept, self.settings, self.facts, self.total, baseline)
 
     def until(self, step: float) -> "History":
         """Return the history as it was at ``step``."""
         cut = {
             n: Series(s.steps[keep], s.values[keep]) for n, s in self.signals.items() if (keep := s.steps <= step).any()
         }
-        return History(cut, self.settings, self.facts, self.total)
+        return History(cut, self.settings, self.facts, self.total, self.baseline)
 
 
 def compact(rows: list[dict[str, Any]], most: int = MOST_ROWS) -> list[dict[str, Any]]:

@@ -70,7 +70,59 @@ def _augmentation(h: History, observation: Observation) -> Assessment | None:
     return Assessment(0.7, f"color_jitter is {jitter}, so samples reproduce the jittered colours") if strong else None
 
 
+def _other_data(h: History, observation: Observation) -> Assessment | None:
+    """Weigh that losses differ from the first readings on although everything else that is logged is equal."""
+    if h.baseline is None:
+        return None
+    for name, series in h.match("lr/"):
+        other = h.baseline.signals.get(f"lr/{name}")
+        if other is not None:
+            apart = np.abs(series.values - other.at(series.steps))
+            if float(np.nanmax(apart)) > 0.02 * float(np.abs(other.values).max()):
+                return Assessment(
+                    0.15, f"the learning rate differs too: {series.values.max():.3g} and {other.values.max():.3g}"
+                )
+    early = observation.onset <= h.first + 0.1 * (h.now - h.first)
+    if early:
+        return Assessment(
+            0.75, "the loss is higher from the first readings on, with the same learning rate as far as it is logged"
+        )
+    return Assessment(0.3, "the loss was as in the baseline at first")
+
+
+def _other_rate(h: History, observation: Observation) -> Assessment | None:
+    if h.baseline is None:
+        return None
+    for name, series in h.match("lr/"):
+        other = h.baseline.signals.get(f"lr/{name}")
+        if other is None or not other.values.any():
+            continue
+        ratio = float(series.values.max()) / float(other.values.max())
+        if not 0.5 < ratio < 2:
+            usual = float(other.values.max())
+            return Assessment(
+                0.9,
+                f"the learning rate reaches {series.values.max():.3g}, and {usual:.3g} in the baseline",
+                f"set the learning rate to {usual:.3g}, as in the baseline",
+            )
+    return None
+
+
 CAUSES = [
+    Cause(
+        name="data_differs",
+        title="the data or labels differ from the baseline's",
+        of=("worse_than_baseline",),
+        assess=_other_data,
+        advice="look at a few inputs beside their labels in both runs: shuffled labels, another preprocessing, another tokenizer",
+    ),
+    Cause(
+        name="rate_differs",
+        title="the learning rate differs from the baseline's",
+        of=("worse_than_baseline",),
+        assess=_other_rate,
+        advice="use the learning rate of the baseline",
+    ),
     Cause(
         name="few_images",
         title="there are too few images",

@@ -71,7 +71,7 @@ def _rose_with(h: History, group: str, observation: Observation) -> str:
         return ""
     highest = float(series.values.max())
     before = series.values[series.steps <= observation.onset]
-    if not len(before) or before[-1] < 0.7 * highest or before[0] > 0.5 * highest:
+    if not len(before) or highest <= 0 or before[-1] < 0.7 * highest or before[0] > 0.5 * highest:
         return ""
     return f"the loss rose at step {observation.onset:.0f}, as the learning rate came to its maximum of {highest:g}"
 

@@ -26,6 +26,8 @@ BOUNDS = {
     ),
     "g_term": Bound(3.0, "the generator's cross-entropy", "ours"),
     "vanished": Bound(0.05, "loss of a discriminator of unknown kind, if it is never negative", "ours"),
+    "beginning": Bound(0.1, "the same loss over its first readings", "ours"),
+    "for_long": Bound(0.15, "share of the readings for which it has been there, whatever the generator's loss", "ours"),
     "grown": Bound(1.5, "the generator's loss over its early level, beside it", "ours"),
     "growth": Bound(
         1.5,
@@ -56,28 +58,34 @@ def detect(h: History) -> Judgement:
 
 
 def _won(h: History) -> Judgement:
-    """Detect, for a loss of unknown kind that is never negative, that the discriminator's vanishes while the generator's has grown."""
+    """Detect, for a loss that is never negative, that the discriminator's vanishes while the generator's has grown, or for long."""
     d, g = h.get("discriminator/loss", least=20), h.get("generator/adversarial", "generator/loss", least=20)
-    if d is None or g is None or h.facts.get("adversarial") is not None or "reconstruction/weighted" in h.signals:
+    if (
+        d is None
+        or g is None
+        or h.facts.get("adversarial") not in (None, "hinge")
+        or "reconstruction/weighted" in h.signals
+    ):
         return Unknown("the losses of discriminator and generator, with their kind")
-    d, beside = thin(d), g.at(thin(d).steps)
-    if d.values.min() < 0 or np.nanmin(beside) < 0:
+    d, beside = thin(d), np.nan_to_num(g.at(thin(d).steps))
+    if d.values.min() < 0:
         return Unknown("the kind of the adversarial loss")
-    early = float(np.nanmedian(beside[: max(5, len(beside) // 5)]))
     wide = 2 * (len(d) // 40) + 3
-    bad = smooth(d.values, wide) < BOUNDS["vanished"].value
-    bad &= smooth(np.nan_to_num(beside), wide) > max(BOUNDS["g_term"].value + 1, BOUNDS["grown"].value * early)
-    stretch = persistent(d.steps, bad, max(2 * int(BOUNDS["readings"].value), math.ceil(0.15 * len(d))))
-    if stretch is None:
-        return None
-    return observation(
-        stretch,
-        "sick",
-        evidence(
-            "discriminator/loss", d, stretch, BOUNDS["vanished"].value, "the discriminator's loss is {value}, near 0"
-        ),
-        evidence(g_name(h), g, stretch, early, "the generator's loss has risen from {against} to {value}"),
-    )
+    level, start = smooth(d.values, wide), float(np.median(d.values[: max(3, len(d) // 50)]))
+    early = float(np.median(beside[: max(5, len(d) // 5)]))
+    gone = (level < BOUNDS["vanished"].value) & (level < BOUNDS["beginning"].value * start)
+    grown = smooth(beside, wide) > max(BOUNDS["g_term"].value + 1, BOUNDS["grown"].value * early)
+    for bad, share in ((gone & grown, 0.15), (gone & (beside > 0), BOUNDS["for_long"].value)):
+        stretch = persistent(d.steps, bad, max(2 * int(BOUNDS["readings"].value), math.ceil(share * len(d))))
+        if stretch is not None:
+            said = f"the discriminator's loss is {{value}}, near 0; it began at {start:.3g}"
+            return observation(
+                stretch,
+                "sick",
+                evidence("discriminator/loss", d, stretch, BOUNDS["vanished"].value, said),
+                evidence(g_name(h), g, stretch, early, "the generator's loss is {value}, early in the run {against}"),
+            )
+    return None
 
 
 def g_name(h: History) -> str:

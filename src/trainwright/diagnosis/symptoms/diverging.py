@@ -75,5 +75,5 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     detect=detect,
     advice="go back to the checkpoint of the best step, divide the learning rate by 3, and clip the norm of the gradient",
-    explains=("plateau", "slow", "oscillation", "overfitting"),
+    explains=("worse_than_baseline", "plateau", "slow", "oscillation", "overfitting"),
 )

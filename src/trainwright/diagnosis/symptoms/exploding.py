@@ -140,6 +140,7 @@ SYMPTOM = Symptom(
     speed="fast",
     explains=(
         "diverging",
+        "worse_than_baseline",
         "oscillation",
         "spike",
         "critic_dominance",

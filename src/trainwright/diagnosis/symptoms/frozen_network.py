@@ -94,6 +94,7 @@ SYMPTOM = Symptom(
     advice="check that its optimizer holds its parameters and steps, and that its learning rate is above 0",
     speed="fast",
     explains=(
+        "worse_than_baseline",
         "plateau",
         "slow",
         "variance_collapse",

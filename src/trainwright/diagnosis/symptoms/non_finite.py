@@ -63,7 +63,7 @@ SYMPTOM = Symptom(
     detect=detect,
     advice="go back to the last checkpoint before it; look at the step before: a logarithm or root of 0, or a float16 overflow",
     speed="fast",
-    explains=("exploding", "diverging", "frozen_network", "dead_critic", *EXPLODING.explains),
+    explains=("exploding", "worse_than_baseline", "diverging", "frozen_network", "dead_critic", *EXPLODING.explains),
     raw=True,
     certain=True,
 )

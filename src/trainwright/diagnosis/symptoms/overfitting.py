@@ -72,5 +72,5 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     detect=detect,
     advice="keep the checkpoint with the best held-out value; add data, augmentation, dropout or weight decay",
-    explains=("plateau", "trivial_baseline"),
+    explains=("worse_than_baseline", "plateau", "trivial_baseline"),
 )
