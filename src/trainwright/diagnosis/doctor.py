@@ -3,6 +3,7 @@
 It behaves identically on live runs, finished runs and logs of other programs.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +38,7 @@ INSPECTED: Mapping[str, float] = {
     "note": 0.5,
 }  # score of a cause that an inspection found
 POSSIBLE = 0.25  # score from which a cause is called possible where none is likely
+UNKNOWN = re.compile(r" (?:is|are) (?:unknown|not known)$")  # in the reason of a cause that was not decided
 ALIKE = 0.1  # mean squared distance of two samples over that of two real images
 FLOOR = 0.4  # score below which a cause is not called likely
 HALF = 0.5  # share of the planned steps after which samples far from the data are no good sign
@@ -92,13 +94,15 @@ class Finding:
 
     def no_cause(self) -> str:
         """Return a sentence for a finding without a likely cause: what is not known and would tell."""
-        unknown = [r.weight.reason.partition(";")[0] for r in self.causes if "unknown" in r.weight.reason]
+        unknown = [
+            UNKNOWN.sub("", r.weight.reason.partition(";")[0]) for r in self.causes if UNKNOWN.search(r.weight.reason)
+        ]
         possible = [
-            r.cause.title for r in self.causes if r.weight.score >= POSSIBLE and "unknown" not in r.weight.reason
+            r.cause.title for r in self.causes if r.weight.score >= POSSIBLE and not UNKNOWN.search(r.weight.reason)
         ]
         parts = ["no known cause fits"]
         parts += [f"possible: {', '.join(possible[:2])}"] if possible else []
-        parts += [f"it would help to know more: {', '.join(list(dict.fromkeys(unknown))[:3])}"] if unknown else []
+        parts += [f"not known: {', '.join(list(dict.fromkeys(unknown))[:3])}"] if unknown else []
         return "; ".join(parts)
 
     def sentence(self) -> str:
