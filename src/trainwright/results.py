@@ -223,6 +223,12 @@ class Diagnosis:
             "clear": list(self.clear),
         }
 
+    def sarif(self, target: str = "") -> dict[str, Any]:
+        """Return the findings as a SARIF 2.1.0 log for code hosts and editors; ``target`` is the path to show."""
+        from trainwright.report.sarif import sarif
+
+        return sarif(target or self.title, self._found)
+
     def __str__(self) -> str:
         return self.text()
 

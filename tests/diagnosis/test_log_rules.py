@@ -1,8 +1,11 @@
 """Rules that a log alone can bear: what is said of it, and what is not."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -140,3 +143,31 @@ def test_another_rate_than_the_baseline_is_the_first_cause(tmp_path):
     csv(tmp_path / "a", loss=lambda i, rng: 1 + falling(i, rng), learning_rate=lambda i, rng: 2e-6)
     found = trainwright.diagnose(tmp_path / "a" / "log.csv", baseline=tmp_path / "b" / "log.csv")
     assert found.alarms[0].causes[0].name == "rate_differs" and "0.0002" in found.alarms[0].remedies[0].advice
+
+
+def test_findings_as_sarif(tmp_path):
+    csv(tmp_path, loss=risen)
+    words = ["doctor", str(tmp_path / "log.csv"), "--sarif", str(tmp_path / "out.sarif")]
+    said = subprocess.run([sys.executable, "-m", "trainwright", *words], capture_output=True, text=True, check=False)
+    assert said.returncode == 11, said.stderr
+    run = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]
+    assert [r["ruleId"] for r in run["results"]] == [r["id"] for r in run["tool"]["driver"]["rules"]] == ["diverging"]
+    assert run["results"][0]["level"] == "error"
+
+
+def test_a_log_is_followed_and_only_changes_are_said(tmp_path):
+    file, rng = tmp_path / "log.csv", np.random.default_rng(0)
+    lines = [f"{i},{risen(i, rng)}\n" for i in range(120)]
+    file.write_text("step,loss\n" + "".join(lines[:10]))
+    words = [sys.executable, "-m", "trainwright", "doctor", str(file), "--follow", "--every", "0.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert "unknown" in follower.stdout.readline()
+        with file.open("a") as handle:
+            handle.write("".join(lines[10:]))
+        os.utime(file, (time.time() + 5, time.time() + 5))
+        found = next(line for line in follower.stdout if "sick at step" in line)
+        assert "119" in found
+        follower.send_signal(signal.SIGINT)
+        follower.stdout.read()
+        assert follower.wait(60) == 11

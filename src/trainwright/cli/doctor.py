@@ -37,17 +37,27 @@ def doctor(
     experiment: Annotated[bool, typer.Option("--experiment", hidden=True)] = False,
     test_steps: Annotated[int, typer.Option("--test-steps", help="Steps of each fork.", min=20)] = 200,
     experiment_steps: Annotated[int | None, typer.Option("--experiment-steps", hidden=True, min=20)] = None,
+    sarif: Annotated[Path | None, typer.Option(help="SARIF file of the findings, for code hosts and editors.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--follow", help="Go on until Ctrl-C, and speak when something changes.")
+    ] = False,
+    every_seconds: Annotated[
+        float, typer.Option("--every", help="Seconds between looks with --follow.", min=0.1)
+    ] = 10.0,
     every: Annotated[
         bool, typer.Option("--all", help="List the symptoms that a log does not show, each with what would tell.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with a training run, why, and since when."""
-    from trainwright.cli.diagnosis import print_diagnosis
-    from trainwright.files import write_text
+    from trainwright.cli.diagnosis import follow, print_diagnosis
+    from trainwright.files import write_json, write_text
     from trainwright.results import diagnose
 
-    found = diagnose(target, _pairs(maps or ()), steps, baseline)
+    columns = _pairs(maps or ())
+    if watch:
+        raise typer.Exit(follow(lambda: diagnose(target, columns, steps, baseline), target, every_seconds))
+    found = diagnose(target, columns, steps, baseline)
     if (test_causes or experiment) and found.alarms:
         _test_causes(target, found.alarms[0].symptom, experiment_steps or test_steps)
         found = diagnose(target)
@@ -55,6 +65,8 @@ def doctor(
     svg = found.chart() if place else None
     if svg and place:
         write_text(place, svg)
+    if sarif is not None:
+        write_json(sarif, found.sarif(str(target)))
     code = print_diagnosis(found, as_json, every)
     if svg and place and not as_json:
         print(f"\nchart: {place}")
