@@ -63,7 +63,7 @@ def main() -> None:
     """Judge the logs of one half and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--half", choices=("tuning", "frozen"), default="tuning")
+    parser.add_argument("--half", choices=("tuning", "frozen", "threads_tuning", "threads_frozen"), default="tuning")
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--write", action="store_true", help="write results/logs.json")
     given = parser.parse_args()

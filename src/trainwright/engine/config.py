@@ -101,7 +101,7 @@ class TrainConfig(Config):
     threads: int | None = setting(
         None, "CPU threads per process; null: all cores, divided among processes.", hot=True, ge=1, le=1024
     )
-    tracker: Literal["tensorboard", "wandb", "none"] = setting(
+    tracker: Literal["tensorboard", "wandb", "mlflow", "trackio", "none"] = setting(
         "tensorboard", "Tracker that gets the signals in addition to the run folder's own files.", hot=True
     )
     plateau: PlateauSettings = PlateauSettings()

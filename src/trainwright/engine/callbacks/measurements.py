@@ -61,7 +61,9 @@ class SamplesCallback(Callback):
             save_grid(view.model.sample(view.config.train.sample_count, GRID_SEED), file)
             self._logging.tracker.image(view.step, file)
             for name, grid in view.model.views(view.data).items():
-                save_grid(grid.images, view.run.views / name / file.name, grid.columns)
+                place = view.run.views / name / file.name
+                save_grid(grid.images, place, grid.columns)
+                self._logging.tracker.image(view.step, place, name)
 
 
 class LoggingCallback(Callback):
@@ -73,6 +75,7 @@ class LoggingCallback(Callback):
     def __init__(self, display: Display) -> None:
         self._display = display
         self.tracker: Tracker = NullTracker()
+        self._told: set[str] = set()  # symptoms that the tracker knows of
 
     def on_train_start(self, view: "TrainingView") -> Requests:
         """Open the tracker at the current step of the run."""
@@ -80,6 +83,9 @@ class LoggingCallback(Callback):
             make, run = KINDS[view.config.train.tracker], view.run
             opened = make(run.folder, run.name, view.step, view.config.model_dump(mode="json"))
             self.tracker = FailSafeTracker(opened, self._display.note)
+            address = getattr(opened, "address", None)
+            if address:
+                self._display.note(f"W&B: {address}")
         return None
 
     def on_step_end(self, view: "TrainingView") -> Requests:
@@ -95,6 +101,7 @@ class LoggingCallback(Callback):
         if not view.is_main:
             return None
         self.tracker.row(view.step, dict(row))
+        self._tell(view)
         shown = dict(row)
         if "speed/samples_per_second" in row:
             left = (view.total_steps - view.step) * view.config.train.batch_size
@@ -102,6 +109,16 @@ class LoggingCallback(Callback):
         line = status_line(view.step, view.total_steps, view.epoch, shown, view.model.headline, _verdict(view))
         self._display.status(line, view.step, view.total_steps)
         return None
+
+    def _tell(self, view: "TrainingView") -> None:
+        """Pass new findings of the doctor to the tracker."""
+        alarms = {f.symptom.name: f for f in view.diagnosis.alarms} if view.diagnosis is not None else {}
+        for name in alarms.keys() - self._told:
+            causes = "; ".join(f"{r.cause.title} ({r.weight.reason})" for r in alarms[name].causes[:2])
+            self.tracker.finding(
+                view.step, f"{alarms[name].severity}: {alarms[name].title}", f"{alarms[name]}. Causes: {causes}"
+            )
+        self._told = set(alarms)
 
     def close(self) -> None:
         """Close the tracker."""
