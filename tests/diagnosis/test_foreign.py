@@ -181,8 +181,8 @@ def test_a_folder_that_watch_wrote(tmp_path):
 
 
 def test_mapping_by_hand_and_what_stays_unknown(tmp_path):
-    file = write(tmp_path, "l.csv", "it,my_thing,fid\n1,2,50\n2,1,40\n")
-    assert read(file).unused == ["my_thing", "fid"]
+    file = write(tmp_path, "l.csv", "it,my_thing,lpips\n1,2,50\n2,1,40\n")
+    assert read(file).unused == ["my_thing", "lpips"]
     assert read(file, {"my_thing": "generator/loss"}).columns == {"my_thing": "generator/loss"}
     with pytest.raises(UserError, match=r"no such column. Did you mean 'my_thing'"):
         read(file, {"my_thin": "generator/loss"})
@@ -285,8 +285,13 @@ def test_a_wandb_offline_run(offline):
     for place in (offline, *offline.glob("wandb/offline-run-*"), *offline.glob("wandb/offline-run-*/*.wandb")):
         log = read(place)
         assert log.kind == "wandb"
-        assert log.columns == {"d_loss": "discriminator/loss", "g_loss": "generator/loss", "vae/kl": "kl/raw"}
-        assert log.unused == ["fid"]
+        assert log.columns == {
+            "d_loss": "discriminator/loss",
+            "g_loss": "generator/loss",
+            "vae/kl": "kl/raw",
+            "fid": "samples/fid",
+        }
+        assert log.unused == []
         steps, seen = values(log, "discriminator/loss")
         assert steps == list(range(400)) and np.allclose(seen, 1.38 - np.arange(400) / 1000)
         assert np.isnan(log.history.signals["generator/loss"].last)

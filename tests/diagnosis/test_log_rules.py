@@ -46,6 +46,35 @@ def test_a_loss_that_falls_or_stays_has_not_left_its_best_value(tmp_path, loss):
     assert "diverging" not in [f.symptom for f in csv(tmp_path, loss=loss).findings]
 
 
+@pytest.mark.parametrize(
+    ("readings", "symptom"),
+    [
+        ([1.7, 11.4, 11.7, 11.5, 11.4, 12.2, 10.0, 10.9, 10.5], "diverging"),
+        ([2.1, 2.0, 1.9, 1.8, 1.9, 1.8, 1.7, 1.8], ""),
+        ([0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 3.9, 5.4], ""),  # a warm-up of the KL weight rises like this
+    ],
+)
+def test_a_jump_is_seen_in_a_short_log(tmp_path, readings, symptom):
+    found = csv(tmp_path, n=len(readings), loss=lambda i, rng: readings[i])
+    assert [f.symptom for f in found.alarms] == ([symptom] if symptom else [])
+
+
+def test_a_norm_far_above_all_before_it_is_a_spike(tmp_path):
+    norms = [15, 10, 8, 92, 29, 5, 8, 8, 11140]
+    found = csv(tmp_path, n=9, loss=lambda i, rng: 1.4, grad_norm=lambda i, rng: norms[i])
+    assert [f.symptom for f in found.alarms] == ["spike"]
+
+
+def test_samples_that_get_worse_for_good_are_named(tmp_path):
+    found = csv(tmp_path, FID=lambda i, rng: abs(60 - i) + 20.0, d_loss=lambda i, rng: 1 + 0.1 * rng.random())
+    assert [f.symptom for f in found.alarms] == ["diverging"] and found.best_step == 60
+
+
+def test_a_constant_loss_is_a_plateau_whatever_its_unit_of_steps(tmp_path):
+    found = csv(tmp_path, n=30, train_rf=lambda i, rng: 0.4855 + 1e-4 * (i % 2))
+    assert [f.symptom for f in found.alarms] == ["plateau"]
+
+
 def test_a_rate_of_zero_is_named_though_the_run_is_over(tmp_path):
     found = csv(tmp_path, loss=lambda i, rng: 1.5 + 0.1 * rng.random(), learning_rate=lambda i, rng: 0.0)
     assert found.alarms[0].symptom == "frozen_network" and found.alarms[0].causes[0].name == "lr_zero"

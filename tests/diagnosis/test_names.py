@@ -109,7 +109,7 @@ REAL = {
     "other": {
         "Generator Loss": "generator/loss", "Discriminator Loss": "discriminator/loss", "Loss/train": "loss",
         "Loss/val": "validation/loss", "DLoss": "discriminator/loss", "LossG": "generator/loss",
-        "lr_g": "lr/generator", "lr_d": "lr/discriminator", "val_g_loss": None, "fid": None, "cls_loss": None,
+        "lr_g": "lr/generator", "lr_d": "lr/discriminator", "val_g_loss": None, "fid": "samples/fid", "cls_loss": None,
         "d_grad_norm": "grad_norm/discriminator", "loss_1": None, "accuracy_loss": None,
     },
 }  # fmt: skip

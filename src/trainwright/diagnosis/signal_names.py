@@ -30,6 +30,7 @@ STEP = [
     "iterations",
     "iter",
     "iters",
+    "itr",
     "n_iter",
     "niter",
     "num_updates",
@@ -98,6 +99,7 @@ TRAINING = {
     "codebook/loss": "vq loss, codebook loss, commitment loss, commit loss, vq, commitment, quantization loss, "
     "embedding loss, embed loss",
     "codebook/perplexity": "perplexity, codebook perplexity, codebook usage perplexity",
+    "samples/fid": "fid, fid50k, fid50k full, results fid50k full, fid score, metrics fid",
     "latent/active_units": "active units",
     "grad_norm/all": "grad norm",
     "grad_norm/generator": "g grad norm",
@@ -262,6 +264,11 @@ def mapping(
 def _of_pair(column: str, columns: Iterable[str]) -> str | None:
     """Return the signal of a column that is named for its data only: ``train`` beside ``val``."""
     names = {c: words(c) for c in columns}
+    training = [c for c, w in names.items() if w & TRAINED and not w & HELD_OUT and not is_counter(c)]
+    if training == [column] and not any(
+        (_TRAINING | _HELD).get(w - NOISE - HELD_OUT) == "loss" for w in names.values()
+    ):
+        return "loss"  # the only one of training: train_rf, train_objective
     bare = {c for c, w in names.items() if w and not w - HELD_OUT - TRAINED}
     held = {c for c in bare if names[c] & HELD_OUT}
     if column not in bare or not held or held == bare:

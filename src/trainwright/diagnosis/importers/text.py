@@ -41,6 +41,7 @@ PAIR = re.compile(
 )
 BRACKET = re.compile(r"\[\s*(?P<now>\d+)\s*/\s*(?P<all>\d+)[^\]]*\]|(?<![\w/.])(?P<a>\d+)\s*/\s*(?P<b>\d+)(?![\w/.])")
 LEADING = re.compile(r"^\s*\[?(?P<number>\d+)\]?\s*(?::|\s[\[(])")
+DROPPED = {0: None, ord("'"): None, ord('"'): None}  # quotes stand around names: {'loss': 1.46}
 LEAST = 2  # lines in which a name has to appear
 MANY = 0.03  # share of the lines of the commonest name, below which a name without a sign between it and its number is prose
 MOST_NAMES = 400
@@ -91,7 +92,7 @@ def read(path: Path, step: str | None = None) -> Log:
 
 
 def _cleaned(line: str) -> str:
-    line = COLOUR.sub("", line).replace("\0", "")
+    line = COLOUR.sub("", line).translate(DROPPED)
     return WRAPPED.sub(r"\1", BAR.sub(" ", CLOCK.sub(" ", line)))
 
 

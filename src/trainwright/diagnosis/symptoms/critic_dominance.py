@@ -26,6 +26,11 @@ BOUNDS = {
     ),
     "g_term": Bound(3.0, "the generator's cross-entropy", "ours"),
     "vanished": Bound(0.05, "loss of a discriminator of unknown kind, if it is never negative", "ours"),
+    "certain": Bound(
+        10.0,
+        "loss of a generator that has grown, whatever it was early",
+        "ours; a cross-entropy of 10 is a share of 5e-5",
+    ),
     "beginning": Bound(0.1, "the same loss over its first readings", "ours"),
     "for_long": Bound(0.15, "share of the readings for which it has been there, whatever the generator's loss", "ours"),
     "grown": Bound(1.5, "the generator's loss over its early level, beside it", "ours"),
@@ -59,7 +64,7 @@ def detect(h: History) -> Judgement:
 
 def _won(h: History) -> Judgement:
     """Detect, for a loss that is never negative, that the discriminator's vanishes while the generator's has grown, or for long."""
-    d, g = h.get("discriminator/loss", least=20), h.get("generator/adversarial", "generator/loss", least=20)
+    d, g = h.get("discriminator/loss", least=8), h.get("generator/adversarial", "generator/loss", least=8)
     if (
         d is None
         or g is None
@@ -75,8 +80,11 @@ def _won(h: History) -> Judgement:
     early = float(np.median(beside[: max(5, len(d) // 5)]))
     gone = (level < BOUNDS["vanished"].value) & (level < BOUNDS["beginning"].value * start)
     grown = smooth(beside, wide) > max(BOUNDS["g_term"].value + 1, BOUNDS["grown"].value * early)
+    grown |= smooth(beside, wide) > BOUNDS["certain"].value
     for bad, share in ((gone & grown, 0.15), (gone & (beside > 0), BOUNDS["for_long"].value)):
-        stretch = persistent(d.steps, bad, max(2 * int(BOUNDS["readings"].value), math.ceil(share * len(d))))
+        stretch = persistent(
+            d.steps, bad, max(int(BOUNDS["readings"].value) * (2 if len(d) >= 40 else 1), math.ceil(share * len(d)))
+        )
         if stretch is not None:
             said = f"the discriminator's loss is {{value}}, near 0; it began at {start:.3g}"
             return observation(
@@ -167,6 +175,7 @@ SYMPTOM = Symptom(
     bounds=BOUNDS,
     kinds=("adversarial",),
     detect=detect,
+    speed="fast",
     advice="give the discriminator less: halve its learning rate, smooth its labels, or augment real images and samples alike",
     explains=("mode_dropping", "colour_cast", "blur", "checkerboard"),
 )

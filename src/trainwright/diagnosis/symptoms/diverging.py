@@ -6,6 +6,7 @@ from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
     Observation,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -24,21 +25,28 @@ BOUNDS = {
     "lasting": Bound(0.2, "share of the readings so far for which the loss has stayed there", "ours"),
     "readings": Bound(5, "consecutive readings, at least", "ours"),
     "least": Bound(12, "readings before a loss is judged", "ours"),
+    "shift": Bound(3.0, "smallest of at least five readings to the end over the largest before: a jump, however short the log", "ours"),
+    "quality": Bound(0.5, "rise of FID or KID over its best value", "ours; StudioGAN logs above it are called degraded"),
 }  # fmt: skip
 LOSSES = ("loss", "vae/loss", "reconstruction/weighted")
+QUALITY = ("samples/fid", "samples/kid")
+SHORT, LASTS = 6, 5  # readings of a log, and after a jump
 GROWING = ("weight/", "kl/")  # a total rises with the weight of its terms
 
 
 def detect(h: History) -> Judgement:
     """Detect a training loss that has been far above its own best value for long; adversarial losses may rise and are left out."""
-    known = [n for n in (*LOSSES, *_others(h)) if len(h.signals.get(n, ())) >= BOUNDS["least"].value]
+    worse = next((f for n in QUALITY if (f := _worse(h, n)) is not None), None)
+    if worse is not None:
+        return worse
+    known = [n for n in (*LOSSES, *_others(h)) if len(h.signals.get(n, ())) >= SHORT]
     if "adversarial" in kinds_of(h):
         known = [n for n in known if n == "reconstruction/weighted"]
     if any(n.startswith(GROWING) for n in h.signals):
         known = [n for n in known if n not in ("loss", "vae/loss")]
     if not known:
         return Unknown("a loss over at least 12 readings")
-    found = [f for n in known if (f := _risen(n, thin(h.signals[n]))) is not None]
+    found = [f for n in known if (f := _risen(n, thin(h.signals[n])) or _jumped(n, thin(h.signals[n]))) is not None]
     return max(found, key=lambda f: f.severity == "sick") if found else None
 
 
@@ -47,8 +55,47 @@ def _others(h: History) -> list[str]:
     return [n for n, _ in h.match("other/") if "loss" in n.lower()]
 
 
+def _worse(h: History, name: str) -> Observation | None:
+    """Return that a measure of samples has been well above its best value for several readings to the end."""
+    series = h.get(name, least=4)
+    if series is None:
+        return None
+    best = np.minimum.accumulate(series.values)
+    bad = series.values > (1 + BOUNDS["quality"].value) * best
+    stretch = persistent(series.steps, bad, 2)
+    if stretch is None:
+        return None
+    said = f"{name} has been at {{value}} since step {stretch.onset:.0f}; its best value was {{against}}"
+    return observation(stretch, "sick", evidence(name, series, stretch, float(best[-1]), said))
+
+
+def _jumped(name: str, series: Series) -> Observation | None:
+    """Return that all readings after a step are far above all before it."""
+    values = series.values
+    if values.min() <= 0 or len(values) < SHORT:
+        return None
+    before = np.maximum.accumulate(values)[:-1]
+    after = np.minimum.accumulate(values[::-1])[::-1][1:]
+    ratio = after / before
+    ratio[len(values) - LASTS :] = 0  # too few after it
+    place = int(np.argmax(ratio))
+    if ratio[place] < BOUNDS["shift"].value:
+        return None
+    stretch = Stretch(
+        float(series.steps[place + 1]),
+        float(series.steps[place + LASTS]),
+        float(series.steps[-1]),
+        place + 1,
+        len(values) - 1,
+    )
+    said = f"{name.removeprefix('other/')} jumped to {{value}} at step {stretch.onset:.0f}; it was at most {{against}} before"
+    return observation(stretch, "sick", evidence(name, series, stretch, float(before[place]), said))
+
+
 def _risen(name: str, series: Series) -> Observation | None:
     values = series.values
+    if len(values) < BOUNDS["least"].value:
+        return None
     level = smooth(values, 2 * (len(values) // 50) + 3)
     best = np.minimum.accumulate(level)
     before = np.maximum.accumulate(level)
@@ -74,6 +121,7 @@ SYMPTOM = Symptom(
     "of the readings. Losses of GANs are not judged: they may rise in a healthy run.",
     bounds=BOUNDS,
     detect=detect,
+    speed="fast",
     advice="go back to the checkpoint of the best step, divide the learning rate by 3, and clip the norm of the gradient",
     explains=("worse_than_baseline", "plateau", "slow", "oscillation", "overfitting"),
 )

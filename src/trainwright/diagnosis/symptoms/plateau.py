@@ -25,6 +25,7 @@ BOUNDS = {
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
     "young": Bound(100, "steps before anything is judged", "ours"),
+    "many": Bound(20, "readings of a log before anything is judged", "ours"),
     "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
 }
@@ -66,7 +67,11 @@ def detect(h: History) -> Judgement:
 def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Judgement:
     then = level.at(level.steps - BOUNDS["window"].value * h.budget)
     flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
-    bad = flat & (level.values < learned) & (level.steps - h.first >= BOUNDS["young"].value)
+    reached = np.maximum.accumulate(level.values)  # what was learned once and lost is no plateau
+    grown_up = level.steps - h.first >= BOUNDS["young"].value
+    if h.facts.get("log"):  # whose steps may be epochs
+        grown_up |= np.arange(len(level)) >= BOUNDS["many"].value
+    bad = flat & (reached < learned) & grown_up
     stretch = persistent(level.steps, bad, int(BOUNDS["readings"].value))
     return observation(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
 

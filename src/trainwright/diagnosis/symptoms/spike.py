@@ -13,7 +13,7 @@ from trainwright.diagnosis.definitions import (
     begun,
     thin,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "deviations": Bound(
@@ -22,6 +22,8 @@ BOUNDS = {
         "ours; OLMo-core uses 6 standard deviations",
     ),
     "window": Bound(24, "number of previous readings", "ours"),
+    "short": Bound(6, "readings of a short log before its newest", "ours"),
+    "outlier": Bound(20.0, "the newest reading of a short log over the largest before it", "ours"),
     "heals": Bound(0.1, "share of the planned steps within which a spike recovers", "ours"),
 }
 LOSSES = ("critic/loss", "discriminator/loss", "vae/loss", "loss")
@@ -69,7 +71,28 @@ def detect(h: History) -> Judgement:
                 i = max(end, i) + n // 2
             else:
                 i += 1
-    return newest if judged else Unknown("a loss over at least 28 readings")
+    if judged or not h.facts.get("log"):
+        return newest if judged else Unknown("a loss over at least 28 readings")
+    found = [
+        f
+        for n, s in h.signals.items()
+        if (n in LOSSES or n.startswith("grad_norm/")) and (f := _outlier(n, s)) is not None
+    ]
+    return found[0] if found else Unknown("a loss over at least 28 readings")
+
+
+def _outlier(name: str, series: Series) -> Observation | None:
+    """Return the newest reading of a short log if it is far above all before it."""
+    before = np.abs(series.values[:-1])
+    if (
+        len(before) < BOUNDS["short"].value
+        or abs(series.last) < BOUNDS["outlier"].value * float(before.max())
+        or not before.max()
+    ):
+        return None
+    step = float(series.steps[-1])
+    said = f"{name} jumped to {series.last:.3g} at step {step:.0f}; it was at most {before.max():.3g} before"
+    return Observation(step, step, "suspect", (Evidence(name, series.last, float(before.max()), said, step, step),))
 
 
 SYMPTOM = Symptom(
