@@ -25,7 +25,7 @@ RIGHT = {  # what each program may call a fault
     "lr_zero": ("frozen_network", "lr", "learning_rate", "rate"),
     "fp16_nan": ("non_finite", "nan", "inf", "diverg", "grad"),
     "overfit": ("overfitting", "overfit", "memor"),
-    "bad_labels": ("worse_than_baseline", "baseline", "compare", "regress", "worse"),
+    "bad_labels": ("worse_than_baseline", "floor", "end-ratio"),
 }
 
 

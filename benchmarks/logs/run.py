@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results_io import row, write
+from benchmarks.results_io import RESULTS, row, write
 from trainwright import Diagnosis, api
 from trainwright.diagnosis.best import best
 from trainwright.diagnosis.doctor import FLOOR
@@ -20,6 +20,10 @@ from trainwright.errors import UserError
 
 COMMAND = "python -m benchmarks.logs.run CORPUS --half frozen"
 HERE = Path(__file__).parent
+TITLES = {
+    "tuning": "repositories, tuning half", "frozen": "repositories, frozen half", "threads_tuning": "threads, tuning half",
+    "threads_frozen": "threads, frozen half",
+}  # fmt: skip
 NEAR = 0.1  # of the best step
 
 
@@ -82,14 +86,16 @@ def main() -> None:
         for d in curves
         if any(v is not None and abs(v - d["best"][1]) <= NEAR * d["best"][1] for v in (d["best"][0], d["reading"]))
     ]
-    half = f"{given.half} half"
+    title = TITLES[given.half]
     ends = [d["verdict"] in ("sick", "crashed") and not d["right"] for d in sound]
     rows = [
-        row(f"{half}: read with useful columns", share([d["read"] for d in done]), "", 0.95, "higher", len(done), None),
-        row(f"{half}: fault named", share([bool(d["right"]) for d in faults]), "", 0.85, "higher", len(faults), None),
-        row(f"{half}: healthy called sick", share(ends), "", 0.03, "lower", len(sound), None),
         row(
-            f"{half}: healthy with an alarm",
+            f"{title}: read with useful columns", share([d["read"] for d in done]), "", 0.95, "higher", len(done), None
+        ),
+        row(f"{title}: fault named", share([bool(d["right"]) for d in faults]), "", 0.85, "higher", len(faults), None),
+        row(f"{title}: healthy called sick", share(ends), "", 0.03, "lower", len(sound), None),
+        row(
+            f"{title}: healthy with an alarm",
             share([bool(d["symptoms"]) for d in sound]),
             "",
             None,
@@ -98,7 +104,7 @@ def main() -> None:
             None,
         ),
         row(
-            f"{half}: best checkpoint within 10 %",
+            f"{title}: best checkpoint within 10 %",
             share([d in hits for d in curves]),
             "",
             None,
@@ -110,7 +116,10 @@ def main() -> None:
     for one in rows:
         print(one["metric"], one["value"], one["n"])
     if given.write:
-        print(write("logs", COMMAND, rows))
+        file = RESULTS / "logs.json"
+        before = json.loads(file.read_text())["rows"] if file.exists() else []
+        others = [r for r in before if not r["metric"].startswith(f"{title}:")]
+        print(write("logs", COMMAND, [*others, *rows]))
 
 
 def share(hits: list[bool]) -> float:
