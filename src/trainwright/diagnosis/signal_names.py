@@ -50,6 +50,9 @@ NOISE = _set(
     "train training tr step epoch batch iter iteration avg average mean running smoothed net log logs metric metrics scalar "
     "scalars stats total tot overall current value raw"
 )
+GAINS = _set(
+    "elbo acc accuracy psnr ssim reward return score f1 auc bleu likelihood iou map wer cer"
+)  # the higher the better, or no loss
 TRAINED = _set("train training tr")
 HELD_OUT = _set("val valid validation eval evaluation test testing dev heldout holdout")
 SAME = {
@@ -188,6 +191,12 @@ def is_signal(name: str) -> bool:
     return any(s.matches(name) for s in plugins.signals().values())
 
 
+def is_gain(name: str) -> bool:
+    """True for a column that is better the higher it is, such as an ELBO, an accuracy or a PSNR."""
+    known = words(name)
+    return bool(known & GAINS) and "neg" not in known
+
+
 def step_column(columns: Iterable[str]) -> str | None:
     """Return the column that counts steps, or None."""
     lower: dict[str, str] = {}
@@ -264,7 +273,7 @@ def mapping(
 def _of_pair(column: str, columns: Iterable[str]) -> str | None:
     """Return the signal of a column that is named for its data only: ``train`` beside ``val``."""
     names = {c: words(c) for c in columns}
-    training = [c for c, w in names.items() if w & TRAINED and not w & HELD_OUT and not is_counter(c)]
+    training = [c for c, w in names.items() if w & TRAINED and not w & (HELD_OUT | GAINS) and not is_counter(c)]
     if training == [column] and not any(
         (_TRAINING | _HELD).get(w - NOISE - HELD_OUT) == "loss" for w in names.values()
     ):

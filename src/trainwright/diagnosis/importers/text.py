@@ -118,7 +118,8 @@ def _take(lines: _Lines, text: str) -> None:
             elif len(values) > 1 and ends is None:
                 found.setdefault(name, (float(np.mean(values)), separated))
             else:
-                found.setdefault(name, (values[0], separated))
+                again = name in found  # "[D] fake 0.2 [G] fake 5.1"
+                found.setdefault(f"{name} (2)" if again else name, (values[0], separated))
     _brackets(lines, counted, line, {m for *_, m in pairs if m is not None})
     leading = LEADING.match(line)
     if found and leading and not counted:

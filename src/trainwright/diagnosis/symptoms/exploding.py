@@ -17,6 +17,7 @@ from trainwright.diagnosis.definitions import (
     thin,
 )
 from trainwright.diagnosis.history import History, Series
+from trainwright.diagnosis.signal_names import is_gain
 
 BOUNDS = {
     "factor": Bound(30.0, "magnitude over the early level of the run", "ours"),
@@ -92,6 +93,8 @@ def _steep(h: History) -> list[Observation]:
 
 def _is_loss(name: str, series: Series) -> bool:
     if name.startswith("other/"):  # a column of unknown meaning that falls too, unlike a counter
+        if is_gain(name):
+            return False
         return bool((np.diff(series.values) < 0).mean() > 0.2) if len(series) > 1 else False
     return name.endswith("/loss") or name.startswith("grad_norm/") or name in LOSSES
 

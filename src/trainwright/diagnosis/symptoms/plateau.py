@@ -25,6 +25,11 @@ BOUNDS = {
     ),
     "readings": Bound(2, "consecutive readings", "ours"),
     "young": Bound(100, "steps before anything is judged", "ours"),
+    "gained": Bound(6.0, "gain over its scatter, above which a plateau of a log is a suspicion", "ours"),
+    "constant": Bound(
+        2e-4, "relative difference of readings of a loss that is constant", "ours; prints have four digits"
+    ),
+    "equal": Bound(5, "such readings to the end", "ours"),
     "many": Bound(20, "readings of a log before anything is judged", "ours"),
     "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
@@ -44,6 +49,10 @@ def detect(h: History) -> Judgement:
             BOUNDS["learned"].value,
             "at most a share of {value} of the variance of any group is explained, without improvement (healthy: above {against})",
         )
+    plain = h.get("loss", "vae/loss", least=6) if h.foreign else None
+    constant = _constant(plain) if plain is not None else None
+    if constant is not None:
+        return constant
     held = h.get("validation/loss", least=12)
     if held is not None and held.steps[0] > h.first + BOUNDS["late"].value * h.budget:
         held = None  # its first value is not one of an untrained network
@@ -73,7 +82,32 @@ def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Ju
         grown_up |= np.arange(len(level)) >= BOUNDS["many"].value
     bad = flat & (reached < learned) & grown_up
     stretch = persistent(level.steps, bad, int(BOUNDS["readings"].value))
-    return observation(stretch, "sick", evidence(name, level, stretch, learned, said)) if stretch else None
+    if stretch is None:
+        return None
+    scatter = float(np.median(np.abs(np.diff(level.values)))) / 0.95
+    certainty = float(reached[-1]) * np.sqrt(
+        max(3, len(level) // 10)
+    )  # a loss with an offset gains little of its value
+    doubtful = h.foreign and name == "loss" and certainty > BOUNDS["gained"].value * scatter
+    return observation(stretch, "suspect" if doubtful else "sick", evidence(name, level, stretch, learned, said))
+
+
+def _constant(loss: Series) -> Judgement:
+    """Detect the loss of a log that has been one number for several readings without having fallen."""
+    last = loss.values[-1]
+    same = np.abs(loss.values - last) <= BOUNDS["constant"].value * abs(last)
+    stretch = persistent(loss.steps, same, int(BOUNDS["equal"].value))
+    if (
+        stretch is None
+        or (stretch.first == 0 and len(loss) < 8)
+        or last < (1 - BOUNDS["learned"].value) * loss.values[0]
+    ):
+        return None
+    return observation(
+        stretch,
+        "sick",
+        evidence("loss", loss, stretch, float(loss.values[0]), "the loss stays at {value}; it began at {against}"),
+    )
 
 
 SYMPTOM = Symptom(
@@ -83,5 +117,6 @@ SYMPTOM = Symptom(
     measured="Explained variance of held-out data, or the loss over its first value, and its gain over a fifth of the planned steps.",
     bounds=BOUNDS,
     detect=detect,
+    speed="fast",
     advice="check that inputs and targets belong together, then try a learning rate 3 times higher and 3 times lower",
 )

@@ -84,11 +84,14 @@ def detect(h: History) -> Judgement:
 def _outlier(name: str, series: Series) -> Observation | None:
     """Return the newest reading of a short log if it is far above all before it."""
     before = np.abs(series.values[:-1])
-    if (
-        len(before) < BOUNDS["short"].value
-        or abs(series.last) < BOUNDS["outlier"].value * float(before.max())
-        or not before.max()
-    ):
+    if len(before) < BOUNDS["short"].value or not before.max():
+        return None
+    earlier, newest = np.abs(series.values[:-2]), np.abs(series.values[-2:])
+    level, scatter = float(earlier.max()), float(np.median(np.abs(np.diff(earlier))))
+    clear = (
+        newest.min() > 1.5 * level and newest.min() - level > BOUNDS["outlier"].value * scatter
+    )  # two readings far out
+    if not clear and abs(series.last) < BOUNDS["outlier"].value * float(before.max()):
         return None
     step = float(series.steps[-1])
     said = f"{name} jumped to {series.last:.3g} at step {step:.0f}; it was at most {before.max():.3g} before"

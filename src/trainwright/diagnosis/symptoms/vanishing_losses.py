@@ -27,6 +27,7 @@ BOUNDS = {
     "readings": Bound(4, "consecutive readings", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
 }
+GONE, FAR = 8, 10.0  # readings that are exactly 0, and the other loss beside them
 PAIRS = (
     ("discriminator/loss", "generator/loss"),
     ("discriminator/loss", "generator/adversarial"),
@@ -65,6 +66,14 @@ def detect(h: History) -> Judgement:
 
 def _pinned(first: str, d: Series, second: str, g: Series) -> Observation | None:
     """Return that one loss is 0 and the other stays at one number, which a few readings show."""
+    for beside, zero, other in ((first, d, g), (second, g, d)):
+        n = min(len(zero), len(other))
+        begin = max(len(zero) - max(GONE, n // 3), 0)
+        if n >= GONE and not zero.values[begin:].any() and float(np.min(other.values[-GONE:])) > FAR:
+            stretch = Stretch(
+                float(zero.steps[begin]), float(zero.steps[-1]), float(zero.steps[-1]), begin, len(zero) - 1
+            )
+            return observation(stretch, "sick", evidence(beside, zero, stretch, 0.0, f"{beside} is exactly {{value}}"))
     for name, still, beside, zero in ((second, g, first, d), (first, d, second, g)):
         begin = max(0, min(len(still), len(zero)) - 60)
         values, gone = still.values[begin:], zero.at(still.steps)[begin:]
