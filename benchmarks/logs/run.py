@@ -7,6 +7,7 @@ the truth in its ``meta.json`` (``truth``, ``also_right``, ``best_step``).
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ import numpy as np
 from benchmarks.results_io import RESULTS, row, write
 from trainwright import Diagnosis, api
 from trainwright.diagnosis.best import best
-from trainwright.diagnosis.doctor import FLOOR
+from trainwright.diagnosis.doctor import FLOOR, examine
+from trainwright.diagnosis.history import Series
+from trainwright.diagnosis.importers import named
+from trainwright.diagnosis.importers.columns import Log
+from trainwright.diagnosis.input import DiagnosisInput
 from trainwright.errors import UserError
 
 COMMAND = "python -m benchmarks.logs.run CORPUS --half frozen"
@@ -27,14 +32,12 @@ TITLES = {
 NEAR = 0.1  # of the best step
 
 
-def judge(folder: Path) -> dict[str, Any]:
-    """Diagnose the log in a folder; return what was said and whether it is right."""
-    meta = json.loads((folder / "meta.json").read_text())
-    file = folder / meta["file"]
+def judge(name: str, meta: dict[str, Any], look: Callable[[], Diagnosis]) -> dict[str, Any]:
+    """Diagnose a log; return what was said and whether it is right."""
     begin = time.process_time()
-    found: dict[str, Any] = {"id": folder.name, "kind": meta["kind"], "truth": meta["truth"], "format": meta["format"]}
+    found: dict[str, Any] = {"id": name, "kind": meta["kind"], "truth": meta["truth"], "format": meta["format"]}
     try:
-        said = api.diagnose(file)
+        said = look()
     except UserError as error:
         return found | {"read": False, "error": str(error), "verdict": "", "symptoms": [], "right": None}
     alarms = [f.symptom for f in said.alarms]
@@ -55,6 +58,25 @@ def judge(folder: Path) -> dict[str, Any]:
     }
 
 
+def in_folder(folder: Path) -> dict[str, Any]:
+    """Judge the log in a folder of the corpus."""
+    meta = json.loads((folder / "meta.json").read_text())
+    return judge(folder.name, meta, lambda: api.diagnose(folder / meta["file"]))
+
+
+def of_thread(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Judge the numbers of a thread."""
+
+    def look() -> Diagnosis:
+        columns = {
+            n: Series(np.array(c["steps"], float), np.array(c["values"], float)) for n, c in entry["columns"].items()
+        }
+        history = named(Path(name), Log("text", columns, total=entry["total"]), {}).history
+        return Diagnosis._of(DiagnosisInput(name, history), examine(history))
+
+    return judge(name, entry, look)
+
+
 def _reading(said: Diagnosis) -> int | None:
     """Return the number of the best reading, counted from 1."""
     kept = best(said._source.history)
@@ -66,13 +88,17 @@ def _reading(said: Diagnosis) -> int | None:
 def main() -> None:
     """Judge the logs of one half and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path)
+    parser.add_argument("corpus", type=Path, nargs="?", help="folder of the corpus; not needed for the threads")
     parser.add_argument("--half", choices=("tuning", "frozen", "threads_tuning", "threads_frozen"), default="tuning")
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--write", action="store_true", help="write results/logs.json")
     given = parser.parse_args()
     names = json.loads((HERE / "split.json").read_text())[given.half]
-    done = [judge(given.corpus / n) for n in names if given.only in n]
+    if given.half.startswith("threads"):
+        threads = json.loads((HERE / "threads.json").read_text())
+        done = [of_thread(n, threads[n]) for n in names if given.only in n and n in threads]
+    else:
+        done = [in_folder(given.corpus / n) for n in names if given.only in n]
     for one in done:
         sound_but_sick = one["truth"] == "healthy" and one["verdict"] in ("sick", "crashed") and not one["right"]
         mark = {True: "ok", False: "WRONG", None: "UNREAD"}[one["right"]]

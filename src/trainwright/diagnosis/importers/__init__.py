@@ -75,10 +75,20 @@ def read(path: str | Path, given: Mapping[str, str] | None = None, step: str | N
         log = _reader(place)(step)
     except OSError as error:
         raise UserError(f"{place} cannot be read ({error.strerror or error}).") from None
-    return _named(place, log, given or {})
+    return named(place, log, given or {})
 
 
-def _named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
+def named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
+    """Map the columns of a log to signals.
+
+    Args:
+        place: for messages.
+        log: what a reader returned.
+        given: column -> signal, by the user.
+
+    Raises:
+        UserError: there is no column beside steps and times, or ``given`` names what does not exist.
+    """
     check_mapping(given, log.columns)
     columns = {
         c: s for c, s in log.columns.items() if c in given or not (is_counter(c) or c.startswith(SPEED))
