@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, a cache of their own, and small folders of real sprites."""
 
 import functools
+import gc
 import os
 from pathlib import Path
 
@@ -89,3 +90,11 @@ def signals(run: Run) -> list[dict]:
 
     rows = read_lines(run.metrics)
     return [{k: v for k, v in row.items() if not k.startswith(("speed/", "monitor/"))} for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def _few_objects():
+    """Hide what earlier tests left: a watch searches all objects, and a test process holds millions."""
+    gc.collect()
+    gc.freeze()
+    yield

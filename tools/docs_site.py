@@ -37,6 +37,7 @@ FIRST = {  # pages in the order in which they are read; the others follow by nam
         "compare-runs",
         "sample-and-export",
         "resume-and-recover",
+        "use-a-tracker",
         "use-several-workers",
         "write-a-callback",
         "add-a-family",

@@ -671,7 +671,7 @@ class Flow(nn.Module):
     "fault, cause",
     [
         ("", ""), ("noise_distribution_mismatch", "noise_distribution_mismatch"), ("time_scale", "sampler_step_mismatch"),
-        ("time_inverted", "noise_distribution_mismatch"), ("output_activation", "output_activation"),
+        ("time_inverted", "sampler_step_mismatch"), ("output_activation", "output_activation"),
     ],
 )  # fmt: skip
 def test_beginnings_and_outputs_of_a_flow_are_judged_inside_a_module_that_returns_its_loss(fault, cause):

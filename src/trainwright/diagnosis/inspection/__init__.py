@@ -97,6 +97,8 @@ def inspect(seen: Observed) -> list[Inspection]:
         found.pop("loss_mask_wrong", None)  # the padding of other rows
     if "sampler_schedule" in found:
         found.pop("noise_distribution_mismatch", None)  # which follows from it
+    if "wrong way" in getattr(found.get("sampler_step_mismatch"), "message", ""):
+        found.pop("noise_distribution_mismatch", None)  # the noise of the other end of time
     if "prediction_type_mismatch" in found:
         found.pop("sampler_step_mismatch", None)  # which follows from it
     if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":
