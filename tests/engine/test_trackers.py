@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import quick_config
 from trainwright.diagnosis.importers import read
-from trainwright.engine.trackers import KINDS, FailSafeTracker, flat
+from trainwright.engine.trackers import KINDS, FailSafeTracker
 from trainwright.runs.folder import Run
 
 SCRIPT = """
@@ -85,7 +85,3 @@ def test_a_tracker_that_fails_is_switched_off_and_said():
     tracker.finding(1, "a", "b")
     tracker.row(2, {"loss": 1.0})
     assert len(said) == 1 and "no network" in said[0]
-
-
-def test_nested_settings_have_dotted_names():
-    assert flat({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from trainwright.diagnosis.input import flat
 from trainwright.errors import UserError
 
 
@@ -198,14 +199,6 @@ class Trackio:
     def close(self) -> None:
         """Finish the run."""
         self._run.finish()
-
-
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
 
 
 KINDS: dict[str, Callable[[Path, str, int, dict[str, Any]], Tracker]] = {

@@ -5,6 +5,7 @@ line; the other pairs become a row of the log. Names that hardly repeat are pros
 """
 
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,8 @@ MOST_EPOCHS = 100_000  # "Epoch 1/2000000" is no plan
 
 @dataclass
 class _Column:
-    at: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    at: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
     loose: int = 0  # times that nothing stood between name and number
 
 
@@ -153,9 +154,7 @@ def _pairs(line: str) -> Iterator[tuple[str, list[float], bool, float | None]]:
             at = match.end()
         else:
             at = match.end("first")
-        if ends is not None:
-            at = match.end()
-        at = max(at, match.end("first"))
+        at = match.end() if ends is not None else max(at, match.end("first"))
         if name:
             inner = re.search(r"[(,]\s*$", line[max(0, match.start() - 4) : match.start()])
             if len(name) == 1 and prefix and inner:
@@ -257,7 +256,7 @@ def _steps(
 ) -> tuple[np.ndarray, int | None]:
     """Return the step of each row, and the planned number of steps if the log says it."""
     counted = np.arange(1, lines.rows + 1, dtype=float)
-    fullest = max((c.at for c in columns.values()), key=len, default=[])
+    fullest = np.array(max((c.at for c in columns.values()), key=len, default=array("q")))
     epoch, batch = counters.get("epoch"), counters.get("batch", counters.get("place"))
     inner = "batch" if "batch" in counters else "place"
     if batch is not None and np.mean(batch[fullest] == lines.most.get(inner, -1)) > 0.9:
@@ -330,9 +329,8 @@ def _last_run(
             if not keep.any():
                 del columns[key]
             else:
-                columns[key] = _Column(
-                    [int(i) for i in at[keep]], [float(v) for v in np.array(columns[key].values)[keep]]
-                )
+                left = np.array(columns[key].values)[keep]
+                columns[key] = _Column(array("q", at[keep].tolist()), array("d", left.tolist()))
         return np.where(np.arange(len(values)) < begin, values[begin], values)
     notes.append(f"{name} decreases at line {begin + 1}: steps that a resumed run repeated replace the earlier ones")
     return values
