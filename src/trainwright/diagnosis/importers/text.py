@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,13 @@ PAIR = re.compile(
 BRACKET = re.compile(r"\[\s*(?P<now>\d+)\s*/\s*(?P<all>\d+)[^\]]*\]|(?<![\w/.])(?P<a>\d+)\s*/\s*(?P<b>\d+)(?![\w/.])")
 LEADING = re.compile(r"^\s*\[?(?P<number>\d+)\]?\s*(?::|\s[\[(])")
 DROPPED = {0: None, ord("'"): None, ord('"'): None}  # quotes stand around names: {'loss': 1.46}
+NUMBERS, SLASH = re.compile(NUMBER), re.compile(rf"\s*/\s*({NUMBER})$")
+INSIDE = re.compile(r"[(,]\s*$")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+VALUE = re.compile(r"\d|nan|inf", re.IGNORECASE)
+TIMED = re.compile(
+    r"\d[:-]\d|\d-[A-Z]|\.\d+\.|\d\+\d|\ds?/|\d ?[kKMGTmun]?i?[sB]\b|it/s"
+)  # something that CLOCK may take out
 LEAST = 2  # lines in which a name has to appear
 MANY = 0.03  # share of the lines of the commonest name, below which a name without a sign between it and its number is prose
 MOST_NAMES = 400
@@ -83,8 +91,8 @@ def read(path: Path, step: str | None = None) -> Log:
     lines = _Lines()
     with path.open(encoding=encoding(path), errors="replace", newline=None) as handle:
         for line in handle:
-            for part in line.replace("\r", "\n").split("\n"):
-                if any(c.isdigit() or c in "nN" for c in part):
+            for part in line.split("\r") if "\r" in line else (line,):
+                if VALUE.search(part):
                     _take(lines, part[:LONGEST])
     columns = _worth(lines)
     if not columns:
@@ -93,8 +101,15 @@ def read(path: Path, step: str | None = None) -> Log:
 
 
 def _cleaned(line: str) -> str:
-    line = COLOUR.sub("", line).translate(DROPPED)
-    return WRAPPED.sub(r"\1", BAR.sub(" ", CLOCK.sub(" ", line)))
+    """Return a line without colours, quotes, times, bars and wrappers; what it does not hold is not looked for."""
+    if "\x1b" in line:
+        line = COLOUR.sub("", line)
+    line = line.translate(DROPPED)
+    if TIMED.search(line):
+        line = CLOCK.sub(" ", line)
+    if "|" in line or "[" in line or "█" in line or "━" in line or "#" in line:
+        line = BAR.sub(" ", line)
+    return WRAPPED.sub(r"\1", line) if "(" in line else line
 
 
 def _take(lines: _Lines, text: str) -> None:
@@ -104,15 +119,14 @@ def _take(lines: _Lines, text: str) -> None:
     counted: dict[str, float] = {}
     pairs = list(_pairs(line))
     for name, values, separated, ends in pairs:
-        counter = COUNTER.match(name)
-        if counter and (values[0] == int(values[0]) if np.isfinite(values[0]) else False):
-            key = _counter(counter[1])
+        key, timed = _meaning(name)
+        if key and values[0].is_integer():
             counted.setdefault(key, values[0])
             if ends is not None:
                 lines.most[key] = ends
-        elif not TIMES.match(name):
-            parts = [p.strip() for p in name.split("/")]
-            if len(parts) == len(values) > 1:  # "Gen/Dis Loss: 2.1/0.7"
+        elif not timed:
+            parts = [p.strip() for p in name.split("/")] if len(values) > 1 else []
+            if len(parts) == len(values):  # "Gen/Dis Loss: 2.1/0.7"
                 tail = parts[-1].partition(" ")[2]
                 for part, value in zip(parts, values, strict=True):
                     found.setdefault(f"{part.partition(' ')[0]} {tail}".strip(), (value, separated))
@@ -121,9 +135,9 @@ def _take(lines: _Lines, text: str) -> None:
             else:
                 again = name in found  # "[D] fake 0.2 [G] fake 5.1"
                 found.setdefault(f"{name} (2)" if again else name, (values[0], separated))
-    _brackets(lines, counted, line, {m for *_, m in pairs if m is not None})
-    leading = LEADING.match(line)
-    if found and leading and not counted:
+    if "/" in line:
+        _brackets(lines, counted, line, {m for *_, m in pairs if m is not None})
+    if found and not counted and (leading := LEADING.match(line)):
         counted["step"] = float(leading["number"])
     if not found and not counted:
         return
@@ -143,21 +157,21 @@ def _pairs(line: str) -> Iterator[tuple[str, list[float], bool, float | None]]:
     prefix = ""
     at = 0
     while match := PAIR.search(line, at):
-        name = re.sub(r"\s+", " ", match["name"].strip(" -_./"))
-        values, separated = [_number(match["first"])], bool(match["sep"])
-        slash = re.match(rf"\s*/\s*({NUMBER})$", match["rest"])
+        name, sep, _, first, rest = match.groups()
+        name = " ".join(name.strip(" -_./").split())
+        values, separated = [_number(first)], bool(sep)
+        slash = SLASH.match(rest) if rest else None
         ends = None
-        if slash and COUNTER.match(name):
+        if slash and _meaning(name)[0]:
             ends = _number(slash[1])
-        elif match["rest"] and ("/" in match["rest"]) == ("/" in name):
-            values += [_number(n) for n in re.findall(NUMBER, match["rest"])]
+        elif rest and ("/" in rest) == ("/" in name):
+            values += [_number(n) for n in NUMBERS.findall(rest)]
             at = match.end()
         else:
             at = match.end("first")
         at = match.end() if ends is not None else max(at, match.end("first"))
         if name:
-            inner = re.search(r"[(,]\s*$", line[max(0, match.start() - 4) : match.start()])
-            if len(name) == 1 and prefix and inner:
+            if len(name) == 1 and prefix and INSIDE.search(line[max(0, match.start() - 4) : match.start()]):
                 name = f"{prefix} {name}"  # the parts of a loss in brackets: D loss: -28 (R -43, F 2.7)
             elif len(name) > 1:
                 prefix = name
@@ -180,6 +194,13 @@ def _brackets(lines: _Lines, counted: dict[str, float], line: str, named: set[fl
             lines.most[key] = most
 
 
+@lru_cache(4096)
+def _meaning(name: str) -> tuple[str, bool]:
+    """Return the counter that a name stands for, if it does, and whether it is a time or a size."""
+    counter = COUNTER.match(name)
+    return _counter(counter[1]) if counter else "", TIMES.match(name) is not None
+
+
 def _counter(name: str) -> str:
     name = name.lower()
     if name in EPOCHS:
@@ -197,13 +218,12 @@ def _counter(name: str) -> str:
 
 
 def _number(text: str) -> float:
-    text = text.strip().replace("_", "")
     try:
-        return float(
-            text.rstrip(",").replace(",", "")
-            if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text)
-            else text.split(",")[0]
-        )
+        return float(text)
+    except ValueError:
+        plain = text.strip().rstrip(",")
+    try:
+        return float(plain.replace(",", "") if THOUSANDS.fullmatch(plain) else plain.split(",")[0])
     except ValueError:
         return float("nan")
 
