@@ -70,6 +70,8 @@ def _symptom(symptom: Symptom, remedies: Sequence[Remedy]) -> str:
     ]
     if bounds:
         lines.append(table(("threshold", "value", "meaning", "source"), bounds))
+    if symptom.advice:
+        lines.append(f"**In any loop**, while no cause is likely: {prose(symptom.advice)}.")
     if symptom.explains:
         lines.append(names_after("**Explains**, so that these raise no alarm of their own:", symptom.explains, "#{0}"))
     if behind:

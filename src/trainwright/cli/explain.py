@@ -58,6 +58,8 @@ def _symptom(symptom: "Symptom", family: str | None) -> None:
     for cause in causes().values():
         if symptom.name in cause.of:
             print(f"  {cause.name}: {cause.title}")
+    if symptom.advice:
+        print(f"\nin any loop: {symptom.advice}")
     if symptom.explains:
         print(f"\nwith it may come: {', '.join(symptom.explains)}")
     print("\nremedies, in the order of the evidence:")

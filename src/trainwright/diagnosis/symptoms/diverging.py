@@ -46,7 +46,9 @@ def detect(h: History) -> Judgement:
         known = [n for n in known if n not in ("loss", "vae/loss")]
     if not known:
         return Unknown("a loss over at least 12 readings")
-    found = [f for n in known if (f := _risen(n, thin(h.signals[n])) or _jumped(n, thin(h.signals[n]))) is not None]
+    found = [f for n in known if (f := _risen(n, thin(h.signals[n]))) is not None]
+    if not found and h.foreign:
+        found = [f for n in known if (f := _jumped(n, thin(h.signals[n]))) is not None]
     return max(found, key=lambda f: f.severity == "sick") if found else None
 
 
