@@ -184,12 +184,17 @@ def test_findings_as_sarif(tmp_path):
     assert run["results"][0]["level"] == "error"
 
 
+def _ignore() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def test_a_log_is_followed_and_only_changes_are_said(tmp_path):
     file, rng = tmp_path / "log.csv", np.random.default_rng(0)
     lines = [f"{i},{risen(i, rng)}\n" for i in range(120)]
     file.write_text("step,loss\n" + "".join(lines[:10]))
     words = [sys.executable, "-m", "trainwright", "doctor", str(file), "--follow", "--every", "0.1"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as follower:
+    # a shell may have set SIGINT to be ignored, which a child inherits
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=_ignore) as follower:
         assert follower.stdout is not None
         assert "unknown" in follower.stdout.readline()
         with file.open("a") as handle:

@@ -1,6 +1,7 @@
 """Printing of a diagnosis, without the parser of options that :mod:`trainwright.cli.doctor` needs."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +31,15 @@ def print_diagnosis(found: "Diagnosis", as_json: bool, every: bool = False) -> i
 
 
 def follow(read: "Callable[[], Diagnosis]", target: Path, seconds: float) -> int:
-    """Diagnose a log again whenever it has grown, print what changed, and return the exit code of the last look at Ctrl-C."""
+    """Diagnose a log again whenever it has grown, print what changed, and return the exit code of the last look at Ctrl-C.
+
+    SIGTERM ends it too, and so does SIGINT where a shell has set it to be ignored, as for a command in the background.
+    """
     from trainwright.diagnosis.doctor import EXIT
     from trainwright.errors import UserError
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     said: tuple[str, ...] | None = None
     seen, code = -1.0, EXIT["unknown"]
     try:
