@@ -59,7 +59,10 @@ COMMAND_LINES = {
     "empty image file": ([*TRAIN, "data={tmp}/hollow"], "void.png is not an image"),
     "one image only": ([*TRAIN, "data={tmp}/single"], "at least 2 are needed"),
     "misspelt built-in": ([*TRAIN, "data=sprite"], "Did you mean 'sprites'"),
-    "wandb in a broken recipe": ([*TRAIN, "tracker=mlflow"], "'tensorboard', 'wandb' or 'none'"),
+    "a tracker that does not exist": (
+        [*TRAIN, "tracker=neptune"],
+        "'tensorboard', 'wandb', 'mlflow', 'trackio' or 'none'",
+    ),
     "yaml unknown key": (["train", "{tmp}/unknown.yaml"], "line 3: unknown key 'optim.lrd'"),
     "yaml wrong type": (["train", "{tmp}/type.yaml"], "line 2: optim.n_critic"),
     "yaml twice the same key": (["train", "{tmp}/twice.yaml"], "not valid YAML"),

@@ -283,8 +283,10 @@ class CallObserver:
         self._outputs = {k: v for k, v in self._outputs.items() if now - v[0] <= 4}
         self._states = {k: v for k, v in self._states.items() if now - v[0] <= 4}
         self._pending = [c for c in self._pending if now - c.tick <= 8]
-        if len(self.calls) > MOST_CALLS:
-            self.calls = self.calls[: MOST_CALLS // 2] + self.calls[-MOST_CALLS // 2 :]
+        trained = [c for c in self.calls if not c.sampling]  # those of the latest ``sample`` are all kept
+        if len(trained) > MOST_CALLS:
+            dropped = set(map(id, trained[MOST_CALLS // 2 : -MOST_CALLS // 2]))
+            self.calls = [c for c in self.calls if id(c) not in dropped]
 
     def _part(self, network: Network, tensor: Tensor) -> Tensor:
         """Return a copy of the first rows; few of them for large tensors, and for the many calls of a long sampler."""
