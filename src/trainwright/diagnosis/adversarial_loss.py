@@ -129,6 +129,7 @@ def _possible(d: Series, g: Series | None, terms: int) -> bool:
     whole = d.values[both] * (2 if terms == 1 else 1)
     if both.sum() < LEAST:
         return False
+    least = np.maximum(least, 1e-12)
     return bool(np.mean(whole < 0.8 * least) < 0.05 and np.median(whole / least) > 1.3)
 
 
