@@ -33,6 +33,28 @@ class Inspection:
         return asdict(self)
 
 
+ANY, SICK = ("sick", "suspect", "note"), ("sick",)
+_LATENTS = ("noise_distribution_mismatch", "conditioning_ignored", "sampler_step_mismatch", "schedule_leaves_signal")
+# cause, severities at which it counts, and what follows from it and is not reported beside it; in this order
+FOLLOWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    # a network that is destroyed in every step ignores everything, and what was before the first step was not seen
+    ("lr_too_high", ANY, ("conditioning_ignored", "initialization")),
+    ("targets_in_input", ANY, ("sampler_step_mismatch",)),  # a network that copies its input removes no noise
+    ("latents_not_scaled", SICK, _LATENTS),
+    ("data_range", SICK, _LATENTS),
+    ("batch_time_swapped", ANY, ("input_repeated",)),  # the parts of other samples take the place of its own
+    ("accumulated_gradients_cleared", ANY, ("not_trained",)),
+    ("output_activation", SICK, ("flat_loss",)),
+    ("hidden_state_lost", ANY, ("not_trained",)),  # weights of a state that is always 0
+    ("noise_drawn_once", ANY, ("noise_not_used",)),  # a network that draws nothing new
+    ("targets_misaligned", ANY, ("loss_mask_wrong",)),  # the padding of other rows
+    ("sampler_schedule", ANY, ("noise_distribution_mismatch",)),
+    ("prediction_type_mismatch", ANY, ("sampler_step_mismatch",)),
+    # the sampler expects what the schedule should do
+    ("schedule_leaves_signal", SICK, ("noise_distribution_mismatch", "sampler_step_mismatch")),
+)
+
+
 def inspect(seen: Observed) -> list[Inspection]:
     """Return the results of all inspections, worst first and one for each cause.
 
@@ -70,43 +92,10 @@ def inspect(seen: Observed) -> list[Inspection]:
         for one in module.INSPECTIONS:
             for result in one(seen):
                 found.setdefault(result.cause, result)
-    if "lr_too_high" in found:
-        found.pop("conditioning_ignored", None)  # a network that is destroyed in every step ignores everything
-        found.pop("initialization", None)  # the first step was seen, not what was before it
-    if "targets_in_input" in found:
-        found.pop("sampler_step_mismatch", None)  # a network that copies its input removes no noise
-    if {"latents_not_scaled", "data_range"} & {c for c, r in found.items() if r.severity == "sick"}:
-        for cause in (
-            "noise_distribution_mismatch",
-            "conditioning_ignored",
-            "sampler_step_mismatch",
-            "schedule_leaves_signal",
-        ):
-            found.pop(cause, None)  # which follow from it
-    if "batch_time_swapped" in found:
-        found.pop("input_repeated", None)  # the parts of other samples take the place of its own
-    if "accumulated_gradients_cleared" in found:
-        found.pop("not_trained", None)  # which follows from it
-    if "output_activation" in found and found["output_activation"].severity == "sick":
-        found.pop("flat_loss", None)
-    if "hidden_state_lost" in found:
-        found.pop("not_trained", None)  # weights of a state that is always 0
-    if "noise_drawn_once" in found:
-        found.pop("noise_not_used", None)  # a network that draws nothing new
-    if "targets_misaligned" in found:
-        found.pop("loss_mask_wrong", None)  # the padding of other rows
-    if "sampler_schedule" in found:
-        found.pop("noise_distribution_mismatch", None)  # which follows from it
-    if "wrong way" in getattr(found.get("sampler_step_mismatch"), "message", ""):
-        found.pop("noise_distribution_mismatch", None)  # the noise of the other end of time
-    if "prediction_type_mismatch" in found:
-        found.pop("sampler_step_mismatch", None)  # which follows from it
-    if "schedule_leaves_signal" in found and found["schedule_leaves_signal"].severity == "sick":
-        for cause in (
-            "noise_distribution_mismatch",
-            "sampler_step_mismatch",
-        ):  # the sampler expects what the schedule should do
-            found.pop(cause, None)
+    for cause, severities, consequences in FOLLOWS:
+        if cause in found and found[cause].severity in severities:
+            for consequence in consequences:
+                found.pop(consequence, None)
     return sorted(found.values(), key=lambda r: ("sick", "suspect", "note").index(r.severity))
 
 

@@ -115,6 +115,11 @@ def _distances(a: Tensor, b: Tensor, most: int = 16) -> list[float]:
     return found
 
 
+def starts(seen: Observed) -> list[Inspection]:
+    """Judge where a sampler begins; noise of the other end of time is the same finding as time that runs the wrong way."""
+    return direction(seen) or beginnings(seen)
+
+
 def is_timed(call: Call) -> bool:
     """True for a call with floating data and one time for each row, or one for all."""
     if len(call.arguments) < 2 or not call.arguments[0].floating or call.arguments[0].values.ndim < 2:
@@ -470,8 +475,7 @@ BEGUN = 0.2  # share of the run before which a network is not expected to follow
 INSPECTIONS: tuple[Inspect, ...] = (
     times,
     belonging,
-    beginnings,
-    direction,
+    starts,
     marginals,
     signal_left,
     same_images,
