@@ -171,6 +171,7 @@ class Diagnosis:
         clear: symptoms that were judged and are not there.
         notes: sentences about what could not be read.
         best_step: step with the best held-out loss or quality of samples; None if neither was measured.
+        remarks: sentences on a log that change no verdict: passes over the data, steps worth keeping, the time that steps take.
     """
 
     title: str
@@ -182,19 +183,21 @@ class Diagnosis:
     clear: tuple[str, ...]
     notes: tuple[str, ...]
     best_step: int | None
+    remarks: tuple[str, ...]
     _source: "DiagnosisInput" = field(compare=False)
     _found: "DoctorDiagnosis" = field(compare=False)
 
     @classmethod
     def _of(cls, source: "DiagnosisInput", found: "DoctorDiagnosis") -> "Diagnosis":
         from trainwright.diagnosis.best import best
+        from trainwright.diagnosis.remarks import remarks
 
         findings = tuple(Finding._of(one, source.family, found.kinds) for one in found.findings)
         step, clear = round(found.step), tuple(found.clear)
         kept = best(source.history)
         return cls(
             source.title, found.verdict, found.reason, step, findings, dict(found.unknown), clear, tuple(source.notes),
-            None if kept is None else round(kept.step), source, found,
+            None if kept is None else round(kept.step), tuple(remarks(source.history, kept)), source, found,
         )  # fmt: skip
 
     @property
@@ -218,6 +221,7 @@ class Diagnosis:
             "reason": self.reason,
             "step": self._found.step,
             "best_step": self.best_step,
+            "remarks": list(self.remarks),
             "findings": findings,
             "unknown": dict(self.unknown),
             "clear": list(self.clear),
@@ -238,7 +242,7 @@ class Diagnosis:
         from trainwright.report.diagnosis import text
 
         source = self._source
-        return text(self.title, self._found, source.family, self.notes, best(source.history), every)
+        return text(self.title, self._found, source.family, self.notes, best(source.history), every, self.remarks)
 
     def __repr__(self) -> str:
         names = ", ".join(finding.symptom for finding in self.findings)

@@ -70,6 +70,7 @@ class DiagnosisJson(TypedDict):
     reason: str
     step: float
     best_step: int | None
+    remarks: list[str]
     findings: list[FindingJson]
     unknown: dict[str, str]
     clear: list[str]

@@ -31,6 +31,8 @@ EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 1
 # order of the verdicts, mildest first; the exit codes are not ordered
 SEVERITY: Mapping[str, int] = {"healthy": 0, "unknown": 1, "suspect": 2, "sick": 3, "crashed": 4}
 YOUNG = 100  # steps; below it, and below eight readings, only fast symptoms are checked
+OUT_OF_SCOPE = "reinforcement"  # whose rewards and losses say nothing by these rules
+ALWAYS = "non_finite"  # the symptom that is judged even then
 WIRING = "wiring"  # the symptom that reports inspections
 INSPECTED: Mapping[str, float] = {
     "sick": 0.97,
@@ -181,7 +183,7 @@ def examine(history: History) -> Diagnosis:
         A diagnosis. Its verdict is ``crashed`` for a non-finite number, and ``sick`` or ``suspect`` for the most severe finding.
         It is ``healthy`` if at least three symptoms were judged, none was found, a signal of quality beyond training losses has at
         least three readings, and samples are near the data once half of the run is over; else ``unknown``. Symptoms and causes of
-        other kinds of model are skipped.
+        other kinds of model are skipped; of reinforcement learning nothing is judged but non-finite numbers.
     """
     found: list[tuple[Symptom, Observation]] = []
     unknown: dict[str, str] = {}
@@ -190,7 +192,7 @@ def examine(history: History) -> Diagnosis:
     young = history.now - history.first < YOUNG and history.readings < 8
     kinds, never = kinds_of(history), impossible(history)
     for name, symptom in symptoms(not history.foreign).items():
-        if _of_another_kind(symptom, history, kinds, never):
+        if _of_another_kind(symptom, history, kinds, never) or (OUT_OF_SCOPE in kinds and name != ALWAYS):
             continue
         if name == WIRING and "inspections" not in history.facts:
             continue
@@ -317,6 +319,8 @@ def _verdict(history: History, findings: list[Finding], clear: list[str], young:
             return "crashed", crash.sentence()
         sick = any(d.severity == "sick" for d in findings)  # also one that follows from another
         return ("sick" if sick else "suspect"), first.sentence()
+    if OUT_OF_SCOPE in kinds_of(history):
+        return "unknown", "reinforcement learning is out of scope: only numbers that are not finite were looked for"
     if young:
         return "unknown", f"no symptom found so far; most symptoms are judged after {YOUNG} steps"
     declared = {} if history.foreign else plugins.signals()

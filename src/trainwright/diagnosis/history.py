@@ -52,6 +52,7 @@ class History:
             :meth:`~trainwright.diagnosis.observing.observer.Observer.facts`, and takes any by ``facts=``.
         total: planned number of steps; None if unknown.
         baseline: a healthy run of the same program, to compare with.
+        clocks: columns of a log that count epochs or measure time; no symptom reads them.
     """
 
     signals: dict[str, Series]
@@ -59,6 +60,7 @@ class History:
     facts: Mapping[str, Any] = field(default_factory=dict)
     total: int | None = None
     baseline: "History | None" = None
+    clocks: Mapping[str, Series] = field(default_factory=dict)
 
     @classmethod
     def of(

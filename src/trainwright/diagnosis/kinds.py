@@ -1,8 +1,10 @@
 """Inference of the kind of model from signals and facts; causes and symptoms of another kind are not considered.
 
 A run can be of several kinds: a VAE-GAN is adversarial and variational. An empty answer means unknown, and excludes nothing.
+The kind of a log is read off the names of its columns. Reinforcement learning is recognised to say that it is out of scope.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +17,35 @@ KINDS: Mapping[str, str] = {
     "autoregressive": "a sequence model",
     "prediction": "a prediction model",
     "supervised": "a supervised model",
+    "fine_tune": "a fine-tune",
+    "reinforcement": "reinforcement learning",
 }
+COLUMNS = {  # what only logs of one kind call a column
+    "reinforcement": re.compile(
+        r"ep_?(?:rew|ret|len)|epi?s?o?d?e?[ _/]*(?:reward|return|length)|episodic|rollout/|(?:mean|avg|average|eval)[ _/]?(?:episode[ _])?return"
+        r"|^rewards?$|(?:mean|avg|average|eval|train|test)[ _/]rewards?$|reward_?mean|q_?values?$|td_?(?:loss|error)|(?:policy|pi)(?:_gradient)?_loss"
+        r"|approx_?kl|clip_?fraction"
+    ),
+    "adversarial": re.compile(r"^(?:loss[_/])?[dg]_[ab]$|^cycle_[ab]$|discrim|(?:^|[/_ ])gan(?:$|[/_ ])"),
+    "fine_tune": re.compile(
+        r"^(?:rewards/|logps/|logits/|completions/)|mean_token_accuracy|^num_(?:input_)?tokens|lora|max_norm|^loss/(?:current|average)$"
+        r"|lr/(?:unet|text_?encoder|group)|^reward_std$"
+    ),
+    "diffusion": re.compile(
+        r"(?:^|/)(?:loss|mse|vb)_q[0-3]$|diffusion|ddpm|denois|timestep|(?:^|[/_ ])snr|flow_?(?:matching|loss)|(?:noise|eps|score|velocity)_(?:loss|mse|pred)"
+        r"|^loss/(?:current|average)$|implicit loss"
+    ),
+    "autoregressive": re.compile(
+        r"(?:^|[/_ ])(?:ppl|perplexity|bpc|bpb|bits_per_(?:byte|char)|mfu|xent|wpb|tok(?:ens)?(?:_per_sec(?:ond)?|/s|_seen)?)(?:$|[/_ ])|tokens"
+    ),
+    "supervised": re.compile(
+        r"(?:^|[/_. ])(?:acc(?:uracy)?\d?|top_?[15](?:_acc(?:uracy)?)?|f1(?:[_-]?score)?|auc(?:roc)?|map(?:50)?(?:-95)?(?:\(b\))?|m?iou|dice|rmse|mae"
+        r"|wer|cer|r2)(?:$|[/_ ])"
+    ),
+}  # fmt: skip
+TOLD = ("codebook/", "kl/", "latent/")  # signals of models that have codes, whose perplexity is not one of words
+TRAINER = ({"loss", "learning_rate", "epoch"}, {"loss", "learning_rate", "grad_norm"})  # what the trainer of Hugging Face logs
+UNTRAINED = 9.0  # nats; a language model that begins there has random weights
 CALLS = 6  # calls of one network in one sample, from which it is sampled step by step
 
 
@@ -34,6 +64,10 @@ def kinds_of(history: History) -> frozenset[str]:
         found.add("variational")
     if history.facts.get("posterior"):
         found.add("variational")
+    if history.foreign:
+        if "variational" in found and not any(n.startswith(("discriminator/", "critic/")) for n in names):
+            found.discard("adversarial")  # the "generative loss" of a VAE
+        return frozenset(found) if found and not _rewarded(history) else _of_log(history)
     if found:
         return frozenset(found)
     operations = set(history.facts.get("operations") or ())
@@ -47,6 +81,30 @@ def kinds_of(history: History) -> frozenset[str]:
     if likelihood and not calls:
         return frozenset({"supervised"})
     return frozenset()
+
+
+def _rewarded(history: History) -> bool:
+    """True for a log of rewards that is none of a fine-tune by preferences."""
+    columns = [str(c).lower() for c in history.facts.get("columns") or ()]
+    tuned = any(COLUMNS["fine_tune"].search(c) for c in columns)
+    return not tuned and any(COLUMNS["reinforcement"].search(c) for c in columns)
+
+
+def _of_log(history: History) -> frozenset[str]:
+    """Return the kinds that the columns of a log tell."""
+    if _rewarded(history):
+        return frozenset({"reinforcement"})
+    columns = [str(c).lower().strip() for c in history.facts.get("columns") or ()]
+    found = {kind for kind, names in COLUMNS.items() if any(names.search(c) for c in columns)} - {"reinforcement"}
+    if any(n.startswith(TOLD) for n in history.signals):
+        found.discard("autoregressive")
+    if history.facts.get("log") == "huggingface" or any(names <= set(columns) for names in TRAINER):
+        loss = history.signals.get("loss")
+        untrained = loss is not None and len(loss) and loss.values[0] > UNTRAINED
+        found.add("autoregressive" if untrained else "fine_tune")
+    if "diffusion" in found or "autoregressive" in found:
+        found.discard("supervised")  # the accuracy of tokens
+    return frozenset(found)
 
 
 def impossible(history: History) -> frozenset[str]:

@@ -125,6 +125,7 @@ HELD = {
     "validation/reconstruction": TRAINING["reconstruction/weighted"].partition(", g l1")[0]
     + ", r loss, vae r loss, l1, l1 loss",
     "validation/kl": TRAINING["kl/raw"],
+    "validation/accuracy": "acc, accuracy, acc1, top1 acc, top1, top 1 accuracy, token accuracy",
 }
 # further signals that shared symptoms and causes read, and prefixes of names with a free last part;
 # a family declares its own signals
@@ -167,6 +168,7 @@ def is_ours(columns: Iterable[str]) -> bool:
     return sum("/" in c and c in KNOWN for c in columns) >= OURS
 
 
+CODES = _set("vq codebook code codes commit commitment embed embedding quantization recon usage")  # words of models with a codebook
 OURS = 3  # columns with names of ours
 
 
@@ -264,6 +266,8 @@ def mapping(
         signal = (recognise(column, ours) or _of_pair(column, known)) if column not in found else None
         if signal == "grad_norm/all" and "critic/penalty" in map(recognise, known) and "gradient" in column.lower():
             continue  # with a gradient penalty, "gradient_norm" may be the norm at the critic's input
+        if signal == "codebook/perplexity" and not any(words(c) & CODES for c in known):
+            continue  # of a language model
         if signal is not None and signal not in taken:
             found[column] = signal
             taken.add(signal)

@@ -23,6 +23,7 @@ def text(
     notes: Sequence[str] = (),
     kept: Best | None = None,
     every: bool = False,
+    remarks: Sequence[str] = (),
 ) -> str:
     """Return the diagnosis in words: verdict, findings with evidence, causes and first remedies, and unjudged symptoms.
 
@@ -33,6 +34,7 @@ def text(
         notes: sentences about the reading of a log.
         kept: the best step.
         every: list the symptoms of a log that could not be judged, each with what would tell.
+        remarks: further sentences on a log.
     """
     what = f" ({' and '.join(KINDS[k] for k in sorted(found.kinds))})" if found.kinds and family is None else ""
     lines = [f"{title}: {found.verdict} at step {found.step:.0f}{what}", *(f"  {note}" for note in notes)]
@@ -44,6 +46,7 @@ def text(
         lines += ["", f"not judged, because signals are missing: {', '.join(found.unknown)}"]
     if kept is not None and family is None:
         lines += ["", kept.sentence()]
+    lines += ["", *remarks] if remarks else []
     if found.unknown and family is None and not every:
         lines += [
             "",

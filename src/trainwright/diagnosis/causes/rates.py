@@ -4,10 +4,16 @@ from collections.abc import Callable
 
 from trainwright.diagnosis.definitions import Assessment, Cause, Observation
 from trainwright.diagnosis.history import History
+from trainwright.diagnosis.kinds import kinds_of
 
 USUAL = {"generator": (1e-5, 1e-3), "critic": (1e-5, 1e-3), "discriminator": (1e-5, 1e-3), "vae": (1e-4, 5e-3)}
 ANY = (1e-5, 5e-3)
 SGD = (1e-3, 0.2)  # of an optimizer whose step is proportional to the gradient
+OF_KIND = {  # where a log does not tell the optimizer
+    "fine_tune": (1e-6, 5e-4),  # full fine-tunes from 1e-6 to 5e-5, LoRA from 5e-5 to 5e-4
+    "supervised": (1e-5, SGD[1]),
+    "autoregressive": (1e-5, 5e-3),
+}
 
 
 def rates(h: History) -> dict[str, float]:
@@ -24,7 +30,10 @@ def rates(h: History) -> dict[str, float]:
 
 
 def usual(h: History, group: str) -> tuple[float, float]:
-    """Return the usual range of the learning rate of a network, for the kind of its optimizer."""
+    """Return the usual range of the learning rate of a network, for its optimizer or for the kind of model of a log."""
+    kind = next((k for k in OF_KIND if h.foreign and k in kinds_of(h)), None)
+    if kind is not None:
+        return OF_KIND[kind]
     networks = h.facts.get("networks") or {}
     for known in (h.facts.get("optimizers") or {}).values():
         held = [n for n in known.get("networks", ()) if group in (n, networks.get(n, {}).get("role"), "all", "loss")]

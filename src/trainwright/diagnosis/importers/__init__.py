@@ -98,7 +98,9 @@ def named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
     found = mapping(columns, given, {c: len(s) for c, s in columns.items()})
     history = derive(
         History(
-            {found[c]: columns[c] for c in found}, facts={"log": log.kind, "ours": is_ours(columns)}, total=log.total
+            {found[c]: columns[c] for c in found},
+            facts={"log": log.kind, "ours": is_ours(columns), "columns": list(log.columns)},
+            total=log.total,
         )
     )
     dropped = [
@@ -117,7 +119,8 @@ def named(place: Path, log: Log, given: Mapping[str, str]) -> ForeignLog:
     others = {  # judged where the meaning does not matter, as for a NaN
         f"other/{c}": columns[c] for c in [*unused, *dropped, *same]
     }
-    history = History(history.signals | others, history.settings, history.facts, history.total)
+    clocks = {c: s for c, s in log.columns.items() if c not in columns}
+    history = History(history.signals | others, history.settings, history.facts, history.total, clocks=clocks)
     return ForeignLog(history, found, unused, log.kind, tuple(notes))
 
 

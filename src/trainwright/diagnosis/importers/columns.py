@@ -29,12 +29,67 @@ class Log:
     total: int | None = None
 
 
+MOST_ROWS = 1_000_000  # of a table or of lines in memory; a longer log is thinned as it is read
+NOT_FINITE = 10_000  # readings that are not finite, kept whatever else is dropped
+RARE = 0.125  # of MOST_ROWS; none of a column with fewer readings is dropped: held-out losses, samples
+Cells = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class Thinning:
+    """Which rows of a log that is too long stay in memory.
+
+    Attributes:
+        numbers: number in the file of each row that was kept, from 0.
+        next: number of the next row that will be read.
+        stride: of the rows that are kept.
+    """
+
+    numbers: np.ndarray = field(default_factory=lambda: np.arange(0))
+    next: int = 0
+    stride: int = 1
+
+    def count(self, size: int) -> np.ndarray:
+        """Return the number of each of ``size`` rows in memory."""
+        return np.append(self.numbers, self.next + np.arange(size - len(self.numbers)))
+
+    def keep(self, columns: Iterable[Cells], size: int) -> np.ndarray:
+        """Choose rows at an even stride, those of columns that are rare, and those that are not finite; return which (size,)."""
+        numbers = self.count(size)
+        self.next = int(numbers[-1]) + 1
+        keep = numbers % self.stride == 0
+        while np.count_nonzero(keep) > MOST_ROWS / 2:
+            self.stride *= 2
+            keep = numbers % self.stride == 0
+        keep[-1] = True
+        for at, values in columns:
+            rare = at if len(at) < RARE * MOST_ROWS else at[~np.isfinite(values)][:NOT_FINITE]
+            if np.count_nonzero(keep) + len(rare) < 0.8 * MOST_ROWS:
+                keep[rare] = True
+        self.numbers = numbers[keep]
+        return keep
+
+
 class NumberTable:
-    """Sparse table of numeric cells by column and row."""
+    """Sparse table of numeric cells by column and row; beyond ``MOST_ROWS`` rows are dropped.
+
+    ``size`` counts the rows in memory.
+    """
 
     def __init__(self) -> None:
         self.size = 0
         self._cells: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+        self._thinning = Thinning()
+
+    def thin(self) -> None:
+        """Drop rows if there are too many; to be called between two chunks."""
+        if self.size <= MOST_ROWS:
+            return
+        cells = self.columns()
+        keep = self._thinning.keep(cells.values(), self.size)
+        place = np.cumsum(keep) - 1
+        self._cells = {n: ([place[at[keep[at]]]], [values[keep[at]]]) for n, (at, values) in cells.items()}
+        self.size = int(keep.sum())
 
     def put(self, column: str, rows: np.ndarray, values: np.ndarray) -> None:
         """Add cells of one column."""
@@ -78,7 +133,7 @@ class NumberTable:
         return Log(kind, {c: rising(steps[at], v) for c, (at, v) in cells.items() if c != name}, said)
 
     def _steps(self, cells: dict[str, tuple[np.ndarray, np.ndarray]], name: str | None, said: list[str]) -> np.ndarray:
-        counted = np.arange(1, self.size + 1, dtype=float)
+        counted = self._thinning.count(self.size) + 1.0
         if name is None:
             said.append("no column counts steps, so rows were counted")
             return counted

@@ -43,6 +43,7 @@ def _read(path: Path, step: str | None) -> Log:
             _fill(table, names, [first], delimiter)
         while chunk := list(islice(rows, CHUNK)):
             _fill(table, names, chunk, delimiter)
+            table.thin()
     fullest = max((len(values) for _, values in table.columns().values()), default=0)
     if not fullest or (delimiter == " " and fullest <= 0.5 * table.size):  # prose has blanks and a few numbers too
         raise UserError(f"{path}: no column holds numbers. A CSV log has a header line and rows of numbers.")

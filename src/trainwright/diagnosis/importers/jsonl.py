@@ -66,6 +66,7 @@ def _lines(path: Path, step: str | None) -> Log:
             rows = [v for v in values if isinstance(v, Mapping)]
             whole, broken = whole + len(rows), broken + sum(1 for line in lines if line.strip()) - len(rows)
             table.extend(_plain(rows))
+            table.thin()
     if not whole:
         raise UserError(f"{path} is not a JSON log: none of its lines is a JSON object.")
     notes = [f"{broken} lines are not JSON objects and were skipped"] if broken else []

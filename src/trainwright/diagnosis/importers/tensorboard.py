@@ -4,6 +4,7 @@ A truncated last record is skipped.
 """
 
 import struct
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ PARTS = (
 
 TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # of types.proto
 
-Scalars = dict[str, tuple[list[float], list[float]]]
+Scalars = dict[str, tuple["array[float]", "array[float]"]]
 
 
 def event_files(folder: Path) -> list[Path]:
@@ -93,7 +94,7 @@ def _take(file: Path, scalars: Scalars) -> None:
         except ValueError:
             continue
         for tag, value in found:
-            steps, values = scalars.setdefault(tag, ([], []))
+            steps, values = scalars.setdefault(tag, (array("d"), array("d")))
             steps.append(float(step))
             values.append(value)
 

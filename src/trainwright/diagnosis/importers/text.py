@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainwright.diagnosis.importers.columns import Log, encoding, rising
+from trainwright.diagnosis.importers.columns import MOST_ROWS, Log, Thinning, encoding, rising
 from trainwright.diagnosis.signal_names import recognise
 from trainwright.errors import UserError, nearest
 
@@ -71,8 +71,23 @@ class _Lines:
 
     columns: dict[str, _Column] = field(default_factory=dict)
     counters: dict[str, _Column] = field(default_factory=dict)
+    clocks: dict[str, _Column] = field(default_factory=dict)
     most: dict[str, float] = field(default_factory=dict)  # ends of counters, as in 3/50
     rows: int = 0
+    thinning: Thinning = field(default_factory=Thinning)
+
+    def thin(self) -> None:
+        """Drop rows."""
+        tables = (self.columns, self.counters, self.clocks)
+        keep = self.thinning.keep(((np.array(c.at), np.array(c.values)) for c in self.columns.values()), self.rows)
+        place = np.cumsum(keep) - 1
+        for column in (c for table in tables for c in table.values()):
+            at, before = np.array(column.at, dtype=np.int64), len(column.at)
+            stays = keep[at]
+            column.at = array("q", place[at[stays]].tobytes())
+            column.values = array("d", np.array(column.values)[stays].tobytes())
+            column.loose = round(column.loose * len(column.at) / max(1, before))
+        self.rows = int(keep.sum())
 
 
 def looks_like(lines: list[str]) -> bool:
@@ -94,6 +109,8 @@ def read(path: Path, step: str | None = None) -> Log:
             for part in line.split("\r") if "\r" in line else (line,):
                 if VALUE.search(part):
                     _take(lines, part[:LONGEST])
+            if lines.rows > MOST_ROWS:
+                lines.thin()
     columns = _worth(lines)
     if not columns:
         raise UserError(f"{path}: no name stands beside a number, as in 'step 10 loss 0.5' or 'loss: 0.5'.")
@@ -117,6 +134,7 @@ def _take(lines: _Lines, text: str) -> None:
     line = _cleaned(text)
     found: dict[str, tuple[float, bool]] = {}
     counted: dict[str, float] = {}
+    clocks: dict[str, tuple[float, bool]] = {}
     pairs = list(_pairs(line))
     for name, values, separated, ends in pairs:
         key, timed = _meaning(name)
@@ -124,7 +142,9 @@ def _take(lines: _Lines, text: str) -> None:
             counted.setdefault(key, values[0])
             if ends is not None:
                 lines.most[key] = ends
-        elif not timed:
+        elif timed:
+            clocks.setdefault(name, (values[0], separated))
+        else:
             parts = [p.strip() for p in name.split("/")] if len(values) > 1 else []
             if len(parts) == len(values):  # "Gen/Dis Loss: 2.1/0.7"
                 tail = parts[-1].partition(" ")[2]
@@ -141,7 +161,8 @@ def _take(lines: _Lines, text: str) -> None:
         counted["step"] = float(leading["number"])
     if not found and not counted:
         return
-    for table, cells in ((lines.counters, {k: (v, True) for k, v in counted.items()}), (lines.columns, found)):
+    counters = {k: (v, True) for k, v in counted.items()}
+    for table, cells in ((lines.counters, counters), (lines.columns, found), (lines.clocks, clocks)):
         for name, (value, separated) in cells.items():
             if name not in table and len(table) >= MOST_NAMES:
                 continue
@@ -258,7 +279,8 @@ def _log(lines: _Lines, columns: dict[str, _Column], step: str | None) -> Log:
     else:
         steps, total = _steps(lines, counters, columns, notes)
     kept = {}
-    for name, column in columns.items():
+    clocks = {f"speed/{n}": c for n, c in (*lines.clocks.items(), *lines.counters.items()) if n not in BATCHES}
+    for name, column in (*columns.items(), *clocks.items()):
         at, values = np.array(column.at), np.array(column.values, dtype=float)
         kept[name] = rising(steps[at], values)
     return Log("text", kept, notes, total)
@@ -275,7 +297,7 @@ def _steps(
     lines: _Lines, counters: dict[str, np.ndarray], columns: dict[str, _Column], notes: list[str]
 ) -> tuple[np.ndarray, int | None]:
     """Return the step of each row, and the planned number of steps if the log says it."""
-    counted = np.arange(1, lines.rows + 1, dtype=float)
+    counted = lines.thinning.count(lines.rows) + 1.0
     fullest = np.array(max((c.at for c in columns.values()), key=len, default=array("q")))
     epoch, batch = counters.get("epoch"), counters.get("batch", counters.get("place"))
     inner = "batch" if "batch" in counters else "place"

@@ -19,6 +19,7 @@ HEADER = b":W&B"
 BLOCK = 32 * 1024
 HEAD = 7  # bytes before the data of a record, and of the file
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+CHUNK = 20_000  # records at a time
 OWN = ("_runtime", "_timestamp", "_wandb")
 
 
@@ -50,6 +51,10 @@ def read(path: Path, step: str | None = None) -> Log:
             rows += [_row(v) for field, v in wire.fields(data) if field == 2 and isinstance(v, bytes)]
         except ValueError:
             damaged += 1
+        if len(rows) >= CHUNK:
+            table.extend(rows)
+            table.thin()
+            rows = []
     table.extend(rows)
     if not table.columns():
         raise UserError(f"{file}: nothing was logged in this W&B run.")

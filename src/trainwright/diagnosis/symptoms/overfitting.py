@@ -15,7 +15,7 @@ from trainwright.diagnosis.definitions import (
     thin,
     warmed_up,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "worse": Bound(
@@ -25,6 +25,10 @@ BOUNDS = {
     ),
     "scatter": Bound(2.0, "rise of the held-out loss over the scatter of its readings", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
+    "gap": Bound(1.5, "held-out over training loss of a log, above which a held-out loss that stands still is a suspicion", "ours"),
+    "fallen": Bound(0.2, "fall of the training loss meanwhile", "ours"),
+    "still": Bound(0.05, "largest change of the held-out loss meanwhile", "ours"),
+    "least": Bound(8, "readings of both before a gap is judged", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
 }
 PAIRS = (
@@ -58,10 +62,28 @@ def detect(h: History) -> Judgement:
         bad = (worse > BOUNDS["worse"].value) & clear & falling & (v.steps > warmed_up(h, BOUNDS["warm_up"].value))
         stretch = persistent(v.steps, bad, int(BOUNDS["readings"].value))
         if stretch is None:
-            return None
+            return _gap(held, v, trained, t) if h.foreign else None
         said = f"{held} has risen to {{value}} (best: {{against}}), while {trained} continued to fall, to {training[-1]:.3g}"
         return observation(stretch, "sick", evidence(held, v, stretch, float(best[-1]), said))
     return Unknown("the same loss on held-out and on training data")
+
+
+def _gap(held: str, v: Series, trained: str, t: Series) -> Judgement:
+    """Detect a held-out loss that stands still, well above a training loss that falls."""
+    training = smooth(t.at(v.steps), 2)
+    ok = np.isfinite(training) & np.isfinite(v.values)
+    if ok.sum() < BOUNDS["least"].value or training[ok].min() <= 0:
+        return None
+    steps, level, below = v.steps[ok], v.values[ok], training[ok]
+    fallen = below < (1 - BOUNDS["fallen"].value) * below[0]
+    still = np.abs(level / level[0] - 1) < BOUNDS["still"].value
+    still = np.minimum.accumulate(still.astype(int)) > 0
+    stretch = persistent(steps, fallen & still & (level > BOUNDS["gap"].value * below), int(BOUNDS["readings"].value))
+    if stretch is None or stretch.last < len(level) - 1:
+        return None
+    said = f"{held} stands at {{value}} while {trained} has fallen from {below[0]:.3g} to {{against}}"
+    series = Series(steps, level)
+    return observation(stretch, "suspect", evidence(held, series, stretch, float(below[-1]), said))
 
 
 SYMPTOM = Symptom(

@@ -30,6 +30,8 @@ BOUNDS = {
         2e-4, "relative difference of readings of a loss that is constant", "ours; prints have four digits"
     ),
     "equal": Bound(5, "such readings to the end", "ours"),
+    "converged": Bound(20.0, "fall of a loss before it became constant, over what it moves since, from which it may have converged", "ours"),
+    "chance": Bound(0.9, "accuracy above which a constant one may be all that there is to learn", "ours"),
     "many": Bound(20, "readings of a log before anything is judged", "ours"),
     "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
@@ -51,6 +53,8 @@ def detect(h: History) -> Judgement:
         )
     plain = h.get("loss", "vae/loss", least=6) if h.foreign else None
     constant = _constant(plain) if plain is not None else None
+    if constant is None and h.foreign:
+        constant = _one_answer(h)
     if constant is not None:
         return constant
     held = h.get("validation/loss", least=12)
@@ -103,11 +107,25 @@ def _constant(loss: Series) -> Judgement:
         or last < (1 - BOUNDS["learned"].value) * loss.values[0]
     ):
         return None
+    moves = float(np.ptp(loss.values[stretch.first :]))
+    fell = float(loss.values[0] - last)
     return observation(
         stretch,
-        "sick",
+        "suspect" if fell > BOUNDS["converged"].value * moves and stretch.first > 1 else "sick",
         evidence("loss", loss, stretch, float(loss.values[0]), "the loss stays at {value}; it began at {against}"),
     )
+
+
+def _one_answer(h: History) -> Judgement:
+    """Detect an accuracy that is the same in all readings: the same class is given for every input."""
+    held = h.get("validation/accuracy", least=8)
+    if held is None or np.ptp(held.values) > 0 or held.last >= BOUNDS["chance"].value * max(1.0, 100.0 * (held.last > 1)):
+        return None
+    stretch = persistent(held.steps, held.values == held.last, int(BOUNDS["equal"].value))
+    if stretch is None:
+        return None
+    said = "the held-out accuracy is {value} in all readings, so the same answer is given to every input"
+    return observation(stretch, "sick", evidence("validation/accuracy", held, stretch, held.last, said))
 
 
 SYMPTOM = Symptom(
