@@ -78,9 +78,14 @@ def test_reinforcement_learning_is_out_of_scope(tmp_path):
     assert examine(read(tmp_path / "log.csv").history).verdict == "crashed"
 
 
-@pytest.mark.parametrize(("kind", "rate", "usual"), [("accuracy", 0.1, True), ("grad_norm", 0.1, False), ("grad_norm", 5e-6, True)])
+@pytest.mark.parametrize(
+    ("kind", "rate", "usual"), [("accuracy", 0.1, True), ("grad_norm", 0.1, False), ("grad_norm", 5e-6, True)]
+)
 def test_usual_rates_are_those_of_the_kind(tmp_path, kind, rate, usual):
-    rows = [f"step,loss,epoch,{'learning_rate' if kind == 'grad_norm' else 'lr'},{kind}", *(f"{i},{1 if i < 20 else 7},{i / 9},{rate},1" for i in range(60))]
+    rows = [
+        f"step,loss,epoch,{'learning_rate' if kind == 'grad_norm' else 'lr'},{kind}",
+        *(f"{i},{1 if i < 20 else 7},{i / 9},{rate},1" for i in range(60)),
+    ]
     (tmp_path / "log.csv").write_text("\n".join(rows))
     found = next(f for f in examine(read(tmp_path / "log.csv").history).alarms if f.symptom.name == "diverging")
     cause = next(c for c in found.causes if c.cause.name == "lr_too_high")

@@ -205,3 +205,57 @@ def test_a_log_is_followed_and_only_changes_are_said(tmp_path):
         follower.send_signal(signal.SIGINT)
         follower.stdout.read()
         assert follower.wait(60) == 11
+
+
+def test_a_measure_that_is_sometimes_undefined_is_a_note(tmp_path):
+    found = csv(tmp_path, loss=falling, precision=lambda i, rng: float("nan") if i % 7 == 0 else 0.5)
+    assert found.verdict == "unknown" and [f.severity for f in found.findings] == ["note"]
+    assert "while losses and gradients are finite" in found.findings[0].evidence[0]
+    assert csv(tmp_path, loss_a=falling, term=lambda i, rng: float("nan") if i % 7 == 0 else 0.5).verdict == "crashed"
+    first = csv(tmp_path, loss=falling, change=lambda i, rng: float("nan") if i == 0 else 0.5)
+    assert not first.findings
+
+
+def test_losses_that_repeat_themselves_mean_that_no_weight_changes(tmp_path):
+    losses = [0.9741, 1.3742, 1.2390, 0.9670, 1.0386, 1.1681, 1.3003, 0.8721]
+    found = csv(tmp_path, n=14, loss=lambda i, rng: losses[i % 8])
+    assert [f.symptom for f in found.alarms] == ["frozen_network"] and "every 8 readings" in found.alarms[0].evidence[0]
+    assert not csv(tmp_path, n=14, loss=lambda i, rng: losses[i % 8] - 1e-4 * i).alarms
+    assert not csv(tmp_path, n=14, loss=lambda i, rng: 0.1 * (i % 2) + 0.5).alarms  # two values are not a pass
+
+
+def test_a_held_out_accuracy_that_never_changes_is_one_answer_for_all(tmp_path):
+    found = csv(tmp_path, n=12, loss=lambda i, rng: 0.8 - 0.001 * i, val_accuracy=lambda i, rng: 0.3714285)
+    assert [f.symptom for f in found.alarms] == ["plateau"] and "same answer" in found.alarms[0].evidence[0]
+    for good in (lambda i, rng: 0.37 + 0.01 * i, lambda i, rng: 0.99):
+        assert not csv(tmp_path, n=12, loss=lambda i, rng: 0.8 * 0.8**i, val_accuracy=good).alarms
+
+
+def test_a_held_out_loss_that_stands_still_above_a_falling_one_is_suspect(tmp_path):
+    found = csv(tmp_path, n=20, loss=lambda i, rng: 1.2 - 0.03 * i, val_loss=lambda i, rng: 3 + 0.02 * rng.random())
+    assert [(f.symptom, f.severity) for f in found.alarms] == [("overfitting", "suspect")]
+    near = csv(tmp_path, n=20, loss=lambda i, rng: 1.2 - 0.03 * i, val_loss=lambda i, rng: 1.3 - 0.02 * i)
+    assert not near.alarms
+
+
+def test_a_noisy_loss_is_averaged_before_it_is_called_flat(tmp_path):
+    def batch(i, rng):
+        return 0.72 + 0.1 * rng.standard_normal()
+
+    assert [f.symptom for f in csv(tmp_path, n=2000, loss=batch, accuracy=lambda i, rng: 0.5).alarms] == ["plateau"]
+    learned = csv(tmp_path, n=2000, loss=lambda i, rng: batch(i, rng) * (2 if i < 8 else 1))
+    assert not learned.alarms
+
+
+def test_a_jump_after_which_no_reading_is_as_low_as_before_is_a_spike(tmp_path):
+    def loss(i, rng):
+        return 4e4 if i == 20 else -1.5 - 0.02 * i if i > 20 else -5.4 + 0.2 * rng.random()
+
+    assert [f.symptom for f in csv(tmp_path, n=32, nll=loss).alarms] == ["spike"]
+    assert not csv(tmp_path, n=32, nll=lambda i, rng: 4e4 if i == 20 else -5.4 + 0.2 * rng.random()).alarms
+
+
+def test_a_loss_that_rises_with_every_reading_to_the_end_is_suspect(tmp_path):
+    losses = [2.5, 1.6, 1.1, 0.5, 0.2, 0.09, 0.061, 0.09, 0.11, 0.2, 0.33, 0.46, 0.55]
+    assert [f.symptom for f in csv(tmp_path, n=13, loss=lambda i, rng: losses[i]).alarms] == ["diverging"]
+    assert not csv(tmp_path, n=10, loss=lambda i, rng: losses[i]).alarms

@@ -66,11 +66,11 @@ REAL = {
     "Lightning": {
         "train_loss_step": "loss", "train_loss_epoch": "loss", "val_loss": "validation/loss",
         "val_loss/dataloader_idx_0": "validation/loss", "lr-Adam": "lr/all", "grad_2.0_norm_total": "grad_norm/all",
-        "test_loss": "validation/loss", "val_acc": None,
+        "test_loss": "validation/loss", "val_acc": "validation/accuracy",
     },
     "Hugging Face": {
         "loss": "loss", "eval_loss": "validation/loss", "learning_rate": "lr/all", "grad_norm": "grad_norm/all",
-        "eval_runtime": None, "eval_samples_per_second": None, "eval_accuracy": None,
+        "eval_runtime": None, "eval_samples_per_second": None, "eval_accuracy": "validation/accuracy",
     },
     "Keras": {
         "loss": "loss", "val_loss": "validation/loss", "reconstruction_loss": "reconstruction/weighted",

@@ -21,7 +21,7 @@ def noise(i):
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({"step_time": lambda i: (0.3 if i < 120 else 0.9) + 0.02 * noise(i)}, "times as long as at the beginning, since about step 12"),
+        ({"step_time": lambda i: (0.3 if i < 120 else 0.9) + 0.02 * noise(i)}, "since about step 12"),
         ({"elapsed": lambda i: 0.3 * i + (0.6 * (i - 120) if i > 120 else 0)}, "3.0 times as long"),
         ({"steps_per_second": lambda i: 3.3 if i < 120 else 1.1}, "3.0 times as long"),
         ({"batch_time": lambda i: 0.5, "data_time": lambda i: 0.3}, "waits for data for 60%"),
@@ -64,7 +64,9 @@ def test_a_run_of_trainwright_has_no_remarks(tmp_path):
 @pytest.mark.parametrize("form", ["csv", "jsonl", "text"])
 def test_a_long_log_is_thinned_as_it_is_read(tmp_path, monkeypatch, form):
     for module in (columns, "trainwright.diagnosis.importers.text"):
-        monkeypatch.setattr(module if not isinstance(module, str) else __import__(module, fromlist=["x"]), "MOST_ROWS", 1000)
+        monkeypatch.setattr(
+            module if not isinstance(module, str) else __import__(module, fromlist=["x"]), "MOST_ROWS", 1000
+        )
     monkeypatch.setattr("trainwright.diagnosis.importers.csv.CHUNK", 700)
     monkeypatch.setattr("trainwright.diagnosis.importers.jsonl.CHUNK", 700)
     n = 9000
@@ -72,7 +74,8 @@ def test_a_long_log_is_thinned_as_it_is_read(tmp_path, monkeypatch, form):
     lines = {
         "csv": ["step,loss,val_loss", *(f"{i},{a},{b}" for i, a, b in values)],
         "jsonl": [
-            f'{{"step": {i}, "loss": {a.replace("nan", "NaN")}' + (f', "val_loss": {b}}}' if b else "}") for i, a, b in values
+            f'{{"step": {i}, "loss": {a.replace("nan", "NaN")}' + (f', "val_loss": {b}}}' if b else "}")
+            for i, a, b in values
         ],
         "text": [f"step: {i} loss: {a}" + (f" val_loss: {b}" if b else "") for i, a, b in values],
     }[form]

@@ -22,29 +22,34 @@ KINDS: Mapping[str, str] = {
 }
 COLUMNS = {  # what only logs of one kind call a column
     "reinforcement": re.compile(
-        r"ep_?(?:rew|ret|len)|epi?s?o?d?e?[ _/]*(?:reward|return|length)|episodic|rollout/|(?:mean|avg|average|eval)[ _/]?(?:episode[ _])?return"
-        r"|^rewards?$|(?:mean|avg|average|eval|train|test)[ _/]rewards?$|reward_?mean|q_?values?$|td_?(?:loss|error)|(?:policy|pi)(?:_gradient)?_loss"
-        r"|approx_?kl|clip_?fraction"
+        r"ep_?(?:rew|ret|len)|epi?s?o?d?e?[ _/]*(?:reward|return|length)|episodic|rollout/|^rewards?$|reward_?mean"
+        r"|(?:mean|avg|average|eval)[ _/]?(?:episode[ _])?return|(?:mean|avg|average|eval|train|test)[ _/]rewards?$"
+        r"|q_?values?$|td_?(?:loss|error)|(?:policy|pi)(?:_gradient)?_loss|approx_?kl|clip_?fraction|success_rate|(?:mean|max)_q$"
     ),
     "adversarial": re.compile(r"^(?:loss[_/])?[dg]_[ab]$|^cycle_[ab]$|discrim|(?:^|[/_ ])gan(?:$|[/_ ])"),
     "fine_tune": re.compile(
-        r"^(?:rewards/|logps/|logits/|completions/)|mean_token_accuracy|^num_(?:input_)?tokens|lora|max_norm|^loss/(?:current|average)$"
-        r"|lr/(?:unet|text_?encoder|group)|^reward_std$"
+        r"^(?:rewards/|logps/|logits/|completions/)|mean_token_accuracy|^num_(?:input_)?tokens|lora|max_norm"
+        r"|^loss/(?:current|average)$|lr/(?:unet|text_?encoder|group)|^reward_std$"
     ),
     "diffusion": re.compile(
-        r"(?:^|/)(?:loss|mse|vb)_q[0-3]$|diffusion|ddpm|denois|timestep|(?:^|[/_ ])snr|flow_?(?:matching|loss)|(?:noise|eps|score|velocity)_(?:loss|mse|pred)"
-        r"|^loss/(?:current|average)$|implicit loss"
+        r"(?:^|/)(?:loss|mse|vb)_q[0-3]$|diffusion|ddpm|denois|timestep|(?:^|[/_ ])snr|flow_?(?:matching|loss)"
+        r"|(?:noise|eps|score|velocity)_(?:loss|mse|pred)|^loss/(?:current|average)$|implicit loss"
     ),
     "autoregressive": re.compile(
-        r"(?:^|[/_ ])(?:ppl|perplexity|bpc|bpb|bits_per_(?:byte|char)|mfu|xent|wpb|tok(?:ens)?(?:_per_sec(?:ond)?|/s|_seen)?)(?:$|[/_ ])|tokens"
+        r"(?:^|[/_ ])(?:ppl|perplexity|bpc|bpb|bits_per_(?:byte|char)|mfu|xent|wpb)(?:$|[/_ ])"
+        r"|tokens|(?:^|[/_ ])tok(?:_per_sec(?:ond)?|/s)$"
     ),
     "supervised": re.compile(
-        r"(?:^|[/_. ])(?:acc(?:uracy)?\d?|top_?[15](?:_acc(?:uracy)?)?|f1(?:[_-]?score)?|auc(?:roc)?|map(?:50)?(?:-95)?(?:\(b\))?|m?iou|dice|rmse|mae"
-        r"|wer|cer|r2)(?:$|[/_ ])"
+        r"(?:^|[/_. ])(?:acc(?:uracy)?\d?|top_?[15](?:_acc(?:uracy)?)?|f1(?:[_-]?score)?|auc(?:roc)?|map(?:50)?(?:-95)?(?:\(b\))?"
+        r"|m?iou|dice|rmse|mae|wer|cer|r2)(?:$|[/_ ])"
     ),
 }  # fmt: skip
+MONITOR = frozenset({"r", "l", "t"})  # reward, length and time of an episode
 TOLD = ("codebook/", "kl/", "latent/")  # signals of models that have codes, whose perplexity is not one of words
-TRAINER = ({"loss", "learning_rate", "epoch"}, {"loss", "learning_rate", "grad_norm"})  # what the trainer of Hugging Face logs
+TRAINER = (
+    {"loss", "learning_rate", "epoch"},
+    {"loss", "learning_rate", "grad_norm"},
+)  # what the trainer of Hugging Face logs
 UNTRAINED = 9.0  # nats; a language model that begins there has random weights
 CALLS = 6  # calls of one network in one sample, from which it is sampled step by step
 
@@ -86,6 +91,8 @@ def kinds_of(history: History) -> frozenset[str]:
 def _rewarded(history: History) -> bool:
     """True for a log of rewards that is none of a fine-tune by preferences."""
     columns = [str(c).lower() for c in history.facts.get("columns") or ()]
+    if set(columns) >= MONITOR:
+        return True
     tuned = any(COLUMNS["fine_tune"].search(c) for c in columns)
     return not tuned and any(COLUMNS["reinforcement"].search(c) for c in columns)
 

@@ -16,7 +16,8 @@ from trainwright.diagnosis.signal_names import epoch_column
 
 SINCE_START = re.compile(r"(?:^|[/_ ])(?:runtime|elapsed(?:_time)?|(?:wall_?)?time(?:stamp)?|total_sec|wall)$")
 OF_A_STEP = re.compile(
-    r"(?:^|[/_ ])(?:(?:step|iter(?:ation)?|batch)[/_ ]?(?:time|sec(?:ond)?s?)|time(?:_per_(?:step|iter|batch))?|sec_per_kimg|epoch_time(?:_s)?)$"
+    r"(?:^|[/_ ])(?:(?:step|iter(?:ation)?|batch)[/_ ]?(?:time|sec(?:ond)?s?)|time(?:_per_(?:step|iter|batch))?|sec_per_kimg"
+    r"|epoch_time(?:_s)?)$"
 )
 A_SECOND = re.compile(r"(?:it(?:er)?s?|steps?|samples|tokens|images)_per_sec(?:ond)?$")
 OF_DATA = re.compile(r"(?:^|[/_ ])data(?:[/_ ]?(?:time|load(?:ing)?(?:_time)?|t))?$")
@@ -25,7 +26,8 @@ SLOWER = 1.5  # time of a step over that at the beginning
 WAITS = 0.3  # share of a step
 NEAR = 0.02  # of the best held-out value
 FALLS = 0.08  # of the loss at the beginning of a pass, above what it falls within one
-REPEATED = 4.0  # passes over text, up to which repeating costs little (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models")
+# passes over text, up to which repeating costs little (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models")
+REPEATED = 4.0
 
 
 def remarks(history: History, kept: Best | None) -> list[str]:
@@ -50,7 +52,10 @@ def _passes(h: History, kept: Best | None) -> Iterator[str]:
     said = f"the data have been seen {passes:.3g} times"
     fallen = _by_heart(h.finite(), epochs) if kept is None or kept.passed else 0.0
     if fallen:
-        yield f"{said}; the loss falls by {fallen:.0%} whenever a pass begins, and little within one: examples are being learned by heart"
+        yield (
+            f"{said}; the loss falls by {fallen:.0%} whenever a pass begins, and little within one: "
+            "examples are being learned by heart"
+        )
     elif kinds & {"fine_tune", "autoregressive"} and passes > REPEATED and not held:
         yield (
             f"{said}, and nothing is held out: beyond about {REPEATED:.0f} passes repeated text teaches little "
@@ -82,7 +87,10 @@ def _by_heart(h: History, epochs: Series) -> float:
         if after - at < 3:
             continue
         ended = float(np.median(loss.values[at - near : at]))
-        began, early = float(np.median(loss.values[at : at + near])), float(np.median(loss.values[before : before + near]))
+        began, early = (
+            float(np.median(loss.values[at : at + near])),
+            float(np.median(loss.values[before : before + near])),
+        )
         within = early - ended if before else 0.0
         alone = ended - began - max(0.0, within)
         falls.append(alone / abs(ended) if alone > 2 * scatter / np.sqrt(near) and ended else 0.0)
@@ -102,7 +110,8 @@ def _window(h: History, kept: Best | None) -> Iterator[str]:
     first = place - int(np.argmin(good[place::-1])) + 1 if not good[: place + 1].all() else 0
     last = place + int(np.argmin(good[place:])) - 1 if not good[place:].all() else len(good) - 1
     if last > first:
-        yield f"{kept.signal} is within {NEAR:.0%} or its scatter of the best from step {series.steps[first]:.0f} to {series.steps[last]:.0f}"
+        steps = f"from step {series.steps[first]:.0f} to {series.steps[last]:.0f}"
+        yield f"{kept.signal} is within {NEAR:.0%} or its scatter of the best {steps}"
 
 
 def _slower(clocks: Mapping[str, Series]) -> Iterator[str]:
@@ -118,8 +127,9 @@ def _slower(clocks: Mapping[str, Series]) -> Iterator[str]:
         if before > 0 and now > SLOWER * before and now - before > 3 * scatter:
             since = taken.steps[int(np.argmax(smooth(taken.values, 5) > (before + now) / 2))]
             yield (
-                f"a step takes {now / before:.1f} times as long as at the beginning, since about step {since:.0f} ({name.removeprefix('speed/')}): "
-                "look for something that grows (losses kept with their graphs, a list of samples), or a machine that throttles or is shared"
+                f"a step takes {now / before:.1f} times as long as at the beginning, since about step {since:.0f} "
+                f"({name.removeprefix('speed/')}): look for something that grows (losses kept with their graphs, a list of samples), "
+                "or a machine that throttles or is shared"
             )
             return
 
@@ -136,7 +146,9 @@ def _seconds(name: str, series: Series) -> Series | None:
 
 def _waits(clocks: Mapping[str, Series]) -> Iterator[str]:
     """Say that the training waits for data."""
-    data = next((s for n, s in clocks.items() if OF_DATA.search(n.lower().removeprefix("speed/")) and len(s) >= LEAST), None)
+    data = next(
+        (s for n, s in clocks.items() if OF_DATA.search(n.lower().removeprefix("speed/")) and len(s) >= LEAST), None
+    )
     step = next(
         (s for n, s in clocks.items() if OF_A_STEP.search(n.lower().removeprefix("speed/")) and len(s) >= LEAST), None
     )
@@ -145,4 +157,4 @@ def _waits(clocks: Mapping[str, Series]) -> Iterator[str]:
     waited, whole = float(np.median(data.values)), float(np.median(step.values))
     share = waited / (whole if whole >= waited else whole + waited) if waited > 0 else 0.0
     if share > WAITS:
-        yield f"a step waits for data for {share:.0%} of its time: use more workers, cache what is decoded, or load larger batches at once"
+        yield f"a step waits for data for {share:.0%} of its time: use more workers, or cache what is decoded"

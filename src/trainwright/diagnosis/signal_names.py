@@ -48,7 +48,7 @@ TIMED = re.compile(r"(?:^|_)(?:(?:samples|steps|tokens|it)_per_sec(?:ond)?|runti
 
 NOISE = _set(
     "train training tr step epoch batch iter iteration avg average mean running smoothed net log logs metric metrics scalar "
-    "scalars stats total tot overall current value raw"
+    "scalars total tot overall current value raw"
 )
 GAINS = _set(
     "elbo acc accuracy psnr ssim reward return score f1 auc bleu likelihood iou map wer cer"
@@ -168,7 +168,9 @@ def is_ours(columns: Iterable[str]) -> bool:
     return sum("/" in c and c in KNOWN for c in columns) >= OURS
 
 
-CODES = _set("vq codebook code codes commit commitment embed embedding quantization recon usage")  # words of models with a codebook
+CODES = _set(
+    "vq codebook code codes commit commitment embed embedding quantization recon usage"
+)  # words of models with a codebook
 OURS = 3  # columns with names of ours
 
 

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from trainwright.diagnosis.importers.columns import Log, NumberTable, as_number,
 from trainwright.errors import UserError
 
 CHUNK = 50_000  # rows at a time, so that a long log need not fit in memory as text
-DELIMITERS = (",", ";", "\t", "|", " ")
+DELIMITERS = (",", ";", "\t", "|", ":", " ")
 EXPORT = {"wall time", "step", "value"}  # columns of a TensorBoard download; the tag is in the file name
 
 
@@ -32,10 +32,16 @@ def _read(path: Path, step: str | None) -> Log:
     with path.open(encoding=encoding(path), errors="replace", newline="") as handle:
         delimiter = delimiter_of([line for line in islice(handle, 50) if line.strip()])
         handle.seek(0)
-        rows = (row for row in csv.reader(_unbroken(handle), delimiter=delimiter, skipinitialspace=True) if any(row))
+        cells = csv.reader(_unbroken(handle), delimiter=delimiter, skipinitialspace=True)
+        rows: Iterator[list[str]] = (row for row in cells if any(row))
         first = next(rows, None)
         if first is None:
             raise UserError(f"{path} is empty.")
+        while first[0].startswith("#") and (second := next(rows, None)) is not None:
+            if all(as_number(c) is not None for c in second if c):
+                rows = chain([second], rows)  # "# step loss" is a header
+                break
+            first = second  # a comment above the header
         names, notes, table = _names(first, path, delimiter), [], NumberTable()
         if all(as_number(c) is not None for c in first if c):
             names = [str(i + 1) for i in range(len(first))]

@@ -47,8 +47,9 @@ def detect(h: History) -> Judgement:
     if not known:
         return Unknown("a loss over at least 12 readings")
     found = [f for n in known if (f := _risen(n, thin(h.signals[n]))) is not None]
-    if not found and h.foreign:
-        found = [f for n in known if (f := _jumped(n, thin(h.signals[n]))) is not None]
+    for rule in (_jumped, _rising) if h.foreign else ():
+        if not found:
+            found = [f for n in known if (f := rule(n, thin(h.signals[n]))) is not None]
     return max(found, key=lambda f: f.severity == "sick") if found else None
 
 
@@ -92,6 +93,27 @@ def _jumped(name: str, series: Series) -> Observation | None:
     )
     said = f"{name.removeprefix('other/')} jumped to {{value}} at step {stretch.onset:.0f}; it was at most {{against}} before"
     return observation(stretch, "sick", evidence(name, series, stretch, float(before[place]), said))
+
+
+def _rising(name: str, series: Series) -> Observation | None:
+    """Return that the newest readings each lie above the one before, up to a multiple of the best value."""
+    values = series.values
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    first = int(falls[-1]) + 1 if len(falls) else 0
+    climbed = len(values) - 1 - first
+    best = float(values.min())
+    if best <= 0 or first == 0 or climbed < LASTS or values[-1] < BOUNDS["shift"].value * best or len(values) < SHORT:
+        return None
+    stretch = Stretch(
+        float(series.steps[first + 1]),
+        float(series.steps[first + LASTS]),
+        float(series.steps[-1]),
+        first + 1,
+        len(values) - 1,
+    )
+    what = f"{name.removeprefix('other/')} has risen with every reading since step {stretch.onset:.0f}"
+    said = f"{what}, to {values[-1]:.3g}; its best value was {{against}}"
+    return observation(stretch, "suspect", evidence(name, series, stretch, best, said))
 
 
 def _risen(name: str, series: Series) -> Observation | None:

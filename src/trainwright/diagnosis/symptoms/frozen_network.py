@@ -4,7 +4,9 @@ import numpy as np
 
 from trainwright.diagnosis.definitions import (
     Bound,
+    Evidence,
     Judgement,
+    Observation,
     Symptom,
     Unknown,
     evidence,
@@ -30,6 +32,12 @@ BOUNDS = {
     "ended": Bound(
         0.7, "share of the planned steps from which on a learning rate of 0 may be the end of a schedule", "ours"
     ),
+    "passes": Bound(
+        2,
+        "passes over the same batches that a log must show before losses that repeat themselves are looked for",
+        "ours",
+    ),
+    "different": Bound(5, "different losses that repeat themselves in the same order", "ours"),
     "warm_up": Bound(
         0.05, "share of the planned steps in which a learning rate of 0 may be the beginning of a warm-up", "ours"
     ),
@@ -38,6 +46,9 @@ BOUNDS = {
 
 def detect(h: History) -> Judgement:
     """Detect weights that do not change between two readings, or a gradient or learning rate of 0."""
+    repeated = _repeated(h)
+    if repeated is not None:
+        return repeated
     looked = [(f"update_ratio/{n}", s) for n, s in h.match("update_ratio/")]
     looked += [(f"grad_norm/{n}", s) for n, s in h.match("grad_norm/")]
     looked += [(f"lr/{n}", s) for n, s in h.match("lr/")]
@@ -62,6 +73,27 @@ def detect(h: History) -> Judgement:
         if stretch is not None:
             said = f"{name} is {{value}}, so the weights do not change (healthy: above {{against}})"
             return observation(stretch, "sick", evidence(name, series, stretch, bound, said))
+    return None
+
+
+def _repeated(h: History) -> Observation | None:
+    """Return that the losses of a log repeat themselves, reading by reading: each pass over the data finds the same weights."""
+    loss = (
+        h.get("loss", "vae/loss", least=int(BOUNDS["passes"].value * BOUNDS["different"].value)) if h.foreign else None
+    )
+    if loss is None:
+        return None
+    values, least = loss.values, int(BOUNDS["different"].value)
+    for at in np.flatnonzero(values == values[-1])[:-1][::-1]:
+        apart = len(values) - 1 - int(at)  # readings from one pass to the next
+        shared = min(apart, len(values) - apart)
+        newest = values[-shared:]
+        if len(np.unique(newest)) >= least and np.array_equal(newest, values[-shared - apart : -apart]):
+            step, end = float(loss.steps[-shared]), float(loss.steps[-1])
+            said = f"the losses repeat themselves every {apart} readings, to the last digit: the weights do not change"
+            return Observation(
+                step, end, "sick", (Evidence("loss", float(values[-1]), float(values[at]), said, step, end),)
+            )
     return None
 
 

@@ -1,11 +1,16 @@
 """Non-finite number: NaN or infinity in a signal, certain from one reading."""
 
+import re
+
 import numpy as np
 
 from trainwright.diagnosis.definitions import Bound, Evidence, Judgement, Observation, Symptom, Unknown
 from trainwright.diagnosis.history import History, Series
 from trainwright.diagnosis.symptoms.exploding import SYMPTOM as EXPLODING
 
+MATTERS = re.compile(
+    r"loss|grad|norm|weight|cost|err|elbo|nll|kl|(?:^|[/_ ])[dg](?:$|[/_ ])", re.IGNORECASE
+)  # in the name of a column
 BOUNDS = {"count": Bound(1, "non-finite readings", "definition")}
 
 
@@ -31,19 +36,27 @@ def detect(h: History) -> Judgement:
         )
     if not h.signals:
         return Unknown("any signal")
+    undefined: Observation | None = None
+    losses = [s for n, s in h.signals.items() if n.endswith("loss")]
+    sound = bool(losses) and all(np.isfinite(s.values).all() for s in losses)
     for name, series in sorted(h.signals.items()):
         bad = ~np.isfinite(series.values)
-        if name.startswith("other/") and np.isinf(series.values[0]) and not bad[1:].any():
-            continue  # a best value so far, which begins at infinity
-        if bad.any():
-            step = float(series.steps[int(bad.argmax())])
-            return Observation(
-                step,
-                step,
-                "sick",
-                (Evidence(name, 1.0, 0.0, _said(name.removeprefix("other/"), series, bad), step, h.now),),
+        if name.startswith("other/") and len(bad) > 1 and bad[0] and not bad[1:].any():
+            continue  # a best value so far, which begins at infinity, or a difference that needs two readings
+        if not bad.any():
+            continue
+        step = float(series.steps[int(bad.argmax())])
+        said = _said(name.removeprefix("other/"), series, bad)
+        lost = not bad[0] and bool(bad[int(bad.argmax()) :].all())  # finite at first, never again
+        measure = sound and not lost and name.startswith("other/") and not MATTERS.search(name)
+        if not measure:
+            return Observation(step, step, "sick", (Evidence(name, 1.0, 0.0, said, step, h.now),))
+        if undefined is None:
+            said += (
+                ", while losses and gradients are finite: a ratio without a denominator, or a class that does not occur"
             )
-    return None
+            undefined = Observation(step, step, "note", (Evidence(name, 1.0, 0.0, said, step, h.now),))
+    return undefined
 
 
 def _said(name: str, series: Series, bad: np.ndarray) -> str:

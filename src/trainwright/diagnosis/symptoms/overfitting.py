@@ -25,7 +25,11 @@ BOUNDS = {
     ),
     "scatter": Bound(2.0, "rise of the held-out loss over the scatter of its readings", "ours"),
     "readings": Bound(3, "consecutive readings", "ours"),
-    "gap": Bound(1.5, "held-out over training loss of a log, above which a held-out loss that stands still is a suspicion", "ours"),
+    "gap": Bound(
+        1.5,
+        "held-out over training loss of a log, above which a held-out loss that stands still is a suspicion",
+        "ours",
+    ),
     "fallen": Bound(0.2, "fall of the training loss meanwhile", "ours"),
     "still": Bound(0.05, "largest change of the held-out loss meanwhile", "ours"),
     "least": Bound(8, "readings of both before a gap is judged", "ours"),

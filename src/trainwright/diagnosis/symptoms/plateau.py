@@ -14,6 +14,7 @@ from trainwright.diagnosis.definitions import (
     thin,
 )
 from trainwright.diagnosis.history import History, Series
+from trainwright.diagnosis.kinds import kinds_of
 
 BOUNDS = {
     "gain": Bound(0.02, "relative improvement over the window", "ours; Ax uses 0.1 of the inter-quartile range"),
@@ -30,8 +31,21 @@ BOUNDS = {
         2e-4, "relative difference of readings of a loss that is constant", "ours; prints have four digits"
     ),
     "equal": Bound(5, "such readings to the end", "ours"),
-    "converged": Bound(20.0, "fall of a loss before it became constant, over what it moves since, from which it may have converged", "ours"),
+    "converged": Bound(
+        20.0,
+        "fall of a loss before it became constant, over what it moves since, from which it may have converged",
+        "ours",
+    ),
     "chance": Bound(0.9, "accuracy above which a constant one may be all that there is to learn", "ours"),
+    "fall": Bound(
+        1.5,
+        "first readings above the level of a noisy loss, over the difference of neighbours, from which it fell at once",
+        "ours",
+    ),
+    "little": Bound(0.05, "improvement over the window that the mean of a noisy loss may show by chance", "ours"),
+    "noisy": Bound(
+        0.02, "difference of neighbouring readings over the level, from which a loss is averaged for longer", "ours"
+    ),
     "many": Bound(20, "readings of a log before anything is judged", "ours"),
     "late": Bound(0.02, "share of the planned steps before the first held-out loss", "ours"),
     "diversity": Bound(0.02, "diversity ratio of a generator that has been trained at all", "ours"),
@@ -62,24 +76,44 @@ def detect(h: History) -> Judgement:
         held = None  # its first value is not one of an untrained network
     loss = held or h.get("vae/loss", "loss", least=12)
     if loss is not None and "discriminator/term" not in h.signals and "critic/loss" not in h.signals:
-        loss = thin(loss)
+        raw, loss = loss, thin(loss)
         start = float(np.median(loss.values[: max(2, len(loss) // 50)]))
         if start <= 0:
             return None
-        gained = Series(loss.steps, 1 - smooth(loss.values, 3) / start)
+        level, gain = smooth(loss.values, 3), BOUNDS["gain"].value
+        if _noisy(loss) and h.foreign and "fine_tune" not in kinds_of(h):  # which begins where others end
+            level, gain = _averaged(raw).at(loss.steps), BOUNDS["little"].value
+            first, jump = float(np.median(raw.values[:5])), float(np.median(np.abs(np.diff(raw.values))))
+            start = first if first > level[0] + BOUNDS["fall"].value * jump else float(level[0])
+        gained = Series(loss.steps, 1 - level / start)
         return _flat(
             h,
             "loss",
             gained,
             0.05,
             "the loss has fallen by only {value} of its first value and has stopped falling (healthy: above {against})",
+            gain,
         )
     return Unknown("the explained variance of reconstructions, or a held-out loss")
 
 
-def _flat(h: History, name: str, level: Series, learned: float, said: str) -> Judgement:
+def _averaged(loss: Series) -> Series:
+    """Return the mean over the last twelfth of the readings, at every reading."""
+    wide = max(3, len(loss) // 12)
+    summed = np.concatenate([np.zeros(1), np.cumsum(loss.values)])
+    means = (summed[wide:] - summed[:-wide]) / wide
+    return Series(loss.steps, np.concatenate([np.repeat(means[0], wide - 1), means]))
+
+
+def _noisy(loss: Series) -> bool:
+    return float(np.median(np.abs(np.diff(loss.values)))) > BOUNDS["noisy"].value * abs(float(np.median(loss.values)))
+
+
+def _flat(
+    h: History, name: str, level: Series, learned: float, said: str, gain: float = BOUNDS["gain"].value
+) -> Judgement:
     then = level.at(level.steps - BOUNDS["window"].value * h.budget)
-    flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < BOUNDS["gain"].value
+    flat = (level.values - np.nan_to_num(then, nan=-np.inf)) < gain
     reached = np.maximum.accumulate(level.values)  # what was learned once and lost is no plateau
     grown_up = level.steps - h.first >= BOUNDS["young"].value
     if h.facts.get("log"):  # whose steps may be epochs
@@ -119,7 +153,11 @@ def _constant(loss: Series) -> Judgement:
 def _one_answer(h: History) -> Judgement:
     """Detect an accuracy that is the same in all readings: the same class is given for every input."""
     held = h.get("validation/accuracy", least=8)
-    if held is None or np.ptp(held.values) > 0 or held.last >= BOUNDS["chance"].value * max(1.0, 100.0 * (held.last > 1)):
+    if (
+        held is None
+        or np.ptp(held.values) > 0
+        or held.last >= BOUNDS["chance"].value * max(1.0, 100.0 * (held.last > 1))
+    ):
         return None
     stretch = persistent(held.steps, held.values == held.last, int(BOUNDS["equal"].value))
     if stretch is None:

@@ -14,6 +14,7 @@ from trainwright.diagnosis.definitions import (
     thin,
 )
 from trainwright.diagnosis.history import History, Series
+from trainwright.diagnosis.signal_names import is_gain
 
 BOUNDS = {
     "deviations": Bound(
@@ -78,6 +79,7 @@ def detect(h: History) -> Judgement:
         for n, s in h.signals.items()
         if (n in LOSSES or n.startswith("grad_norm/")) and (f := _outlier(n, s)) is not None
     ]
+    found = found or [f for n, s in h.match("other/") if _falls_too(n, s) and (f := _thrown(n, s)) is not None]
     return found[0] if found else Unknown("a loss over at least 28 readings")
 
 
@@ -86,6 +88,9 @@ def _outlier(name: str, series: Series) -> Observation | None:
     before = np.abs(series.values[:-1])
     if len(before) < BOUNDS["short"].value or not before.max():
         return None
+    thrown = _thrown(name, series)
+    if thrown is not None:
+        return thrown
     earlier, newest = np.abs(series.values[:-2]), np.abs(series.values[-2:])
     level, scatter = float(earlier.max()), float(np.median(np.abs(np.diff(earlier))))
     clear = (
@@ -96,6 +101,28 @@ def _outlier(name: str, series: Series) -> Observation | None:
     step = float(series.steps[-1])
     said = f"{name} jumped to {series.last:.3g} at step {step:.0f}; it was at most {before.max():.3g} before"
     return Observation(step, step, "suspect", (Evidence(name, series.last, float(before.max()), said, step, step),))
+
+
+def _falls_too(name: str, series: Series) -> bool:
+    """True for a column of unknown meaning that may be a loss: neither a gain nor a counter."""
+    return not is_gain(name) and len(series) > 1 and bool((np.diff(series.values) < 0).mean() > 0.2)
+
+
+def _thrown(name: str, series: Series) -> Observation | None:
+    """Return the largest reading of a short log, if it is far above all before it and none after it is as low as these."""
+    values, place = series.values, int(np.argmax(series.values))
+    before, after = values[:place], values[place + 1 :]
+    if len(before) < BOUNDS["short"].value or len(after) < 2 or name.startswith("grad_norm/"):
+        return None
+    usual = max(float(np.ptp(before)), 1e-3 * float(np.abs(before).max()), 1e-12)
+    if values[place] - before.max() < BOUNDS["outlier"].value * usual or after.min() <= before.max():
+        return None
+    step, end = float(series.steps[place]), float(series.steps[-1])
+    what = f"{name.removeprefix('other/')} jumped to {values[place]:.3g} at step {step:.0f}"
+    said = f"{what} and is {values[-1]:.3g} now; it was at most {before.max():.3g} before"
+    return Observation(
+        step, end, "suspect", (Evidence(name, float(values[place]), float(before.max()), said, step, end),)
+    )
 
 
 SYMPTOM = Symptom(
