@@ -93,15 +93,16 @@ def _reading(said: Diagnosis) -> int | None:
 def main() -> None:
     """Judge the logs of one half and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, nargs="?", help="folder of the corpus; not needed for the threads")
+    parser.add_argument("corpus", type=Path, nargs="?", help="folder of the corpus; without it, the numbers that are kept here are judged")
     parser.add_argument("--half", choices=tuple(TITLES), default="tuning")
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--write", action="store_true", help="write results/logs.json")
     given = parser.parse_args()
     names = json.loads((HERE / "split.json").read_text())[given.half]
-    if given.half.startswith("threads"):
-        threads = json.loads((HERE / "threads.json").read_text())
-        done = [of_thread(n, threads[n]) for n in names if given.only in n and n in threads]
+    kept = HERE / f"{given.half.rpartition('_')[0]}.json"  # numbers, thinned, where the logs themselves are not at hand
+    if kept.exists() and given.corpus is None:
+        numbers = json.loads(kept.read_text())
+        done = [of_thread(n, numbers[n]) for n in names if given.only in n and n in numbers]
     else:
         done = [in_folder(given.corpus / n) for n in names if given.only in n]
     for one in done:

@@ -259,3 +259,32 @@ def test_a_loss_that_rises_with_every_reading_to_the_end_is_suspect(tmp_path):
     losses = [2.5, 1.6, 1.1, 0.5, 0.2, 0.09, 0.061, 0.09, 0.11, 0.2, 0.33, 0.46, 0.55]
     assert [f.symptom for f in csv(tmp_path, n=13, loss=lambda i, rng: losses[i]).alarms] == ["diverging"]
     assert not csv(tmp_path, n=10, loss=lambda i, rng: losses[i]).alarms
+
+
+def test_a_discriminator_that_is_always_right_is_named_for_squared_errors_too(tmp_path):
+    def gone(i, rng):
+        return 0.1 * 0.8**i + 1e-4 * rng.random()
+
+    found = csv(
+        tmp_path, d_real=gone, d_fake=gone, g_adv=lambda i, rng: 1 + 0.004 * rng.standard_normal() - 0.4 * 0.8**i,
+        g_l1=lambda i, rng: 1 + 0.99**i,
+    )  # fmt: skip
+    assert [f.symptom for f in found.alarms] == ["critic_dominance"]
+
+
+def test_a_discriminator_whose_loss_stands_has_stopped_to_learn(tmp_path):
+    found = csv(tmp_path, d_loss=lambda i, rng: 1.00641 + 0.4 * 0.8**i, gen_loss=lambda i, rng: 0.04 + 0.9 * 0.98**i)
+    assert [(f.symptom, f.severity) for f in found.alarms] == [("vanishing_losses", "suspect")]
+
+
+def test_losses_of_single_batches_that_swing_are_a_note(tmp_path):
+    found = csv(tmp_path, n=600, train_loss_step=lambda i, rng: 0.02 * np.exp(1.5 * rng.standard_normal()) + 0.9**i)
+    assert not found.alarms
+
+
+def test_errors_and_several_held_out_sets_tell_the_best_step(tmp_path):
+    found = csv(tmp_path, n=40, loss=falling, val_rmse=lambda i, rng: 60 + abs(i - 20))
+    assert found.best_step == 20
+    rows = [{"step": i, "loss": 0.9**i, "eval_g0_loss": 1 + abs(i - 20), "eval_g1_loss": 2.0} for i in range(40)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
+    assert trainwright.diagnose(tmp_path / "trainer_state.json").best_step == 20

@@ -131,3 +131,24 @@ def test_odd_text_is_an_error_in_one_sentence(tmp_path, text):
     (tmp_path / "log.txt").write_text(text)
     with pytest.raises(UserError):
         read(tmp_path / "log.txt")
+
+
+def test_the_label_of_a_progress_bar_is_no_value(tmp_path):
+    bars = "".join(
+        f"Epoch {e}/9 train:  {i}%|█▌   | {26 * i}/2590 [00:00<00:48, 53it/s]\n"
+        for e in range(1, 9)
+        for i in range(1, 40)
+    )
+    lines = "".join(f"Epoch {e}/9 Train Loss: {1 / e:.3f} Val Loss: {2 / e:.3f}\n" for e in range(1, 9))
+    (tmp_path / "train.log").write_text(bars + lines)
+    assert set(read(tmp_path / "train.log").columns) == {"Train Loss", "Val Loss"}
+
+
+def test_numbers_without_names_are_a_table(tmp_path):
+    (tmp_path / "log.txt").write_text("".join(f"{1000 + i}: {-5 + 0.1 * i:.3f}\n" for i in range(20)))
+    assert len(read(tmp_path / "log.txt").history.signals["other/2"]) == 20
+
+
+def test_a_comment_above_the_header_is_skipped(tmp_path):
+    (tmp_path / "monitor.csv").write_text('#{"t_start": 17.5, "env_id": "X"}\nr,l,t\n' + "1.0,2,3.5\n" * 5)
+    assert set(read(tmp_path / "monitor.csv").unused) == {"r", "l", "t"}

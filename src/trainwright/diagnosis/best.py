@@ -12,6 +12,7 @@ LOWER = (
     "samples/fid",
     "validation/loss",
     "validation/reconstruction",
+    "validation/error",
 )  # the lower the better, the most telling first
 HIGHER = ("validation/accuracy",)  # the higher the better, where none of the others is logged
 LEAST = 2  # readings

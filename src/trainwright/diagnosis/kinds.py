@@ -41,7 +41,7 @@ COLUMNS = {  # what only logs of one kind call a column
     ),
     "supervised": re.compile(
         r"(?:^|[/_. ])(?:acc(?:uracy)?\d?|top_?[15](?:_acc(?:uracy)?)?|f1(?:[_-]?score)?|auc(?:roc)?|map(?:50)?(?:-95)?(?:\(b\))?"
-        r"|m?iou|dice|rmse|mae|wer|cer|r2)(?:$|[/_ ])"
+        r"|m?iou|dice)(?:$|[/_ ])"
     ),
 }  # fmt: skip
 MONITOR = frozenset({"r", "l", "t"})  # reward, length and time of an episode

@@ -12,7 +12,7 @@ from trainwright.diagnosis.best import HIGHER, Best
 from trainwright.diagnosis.definitions import smooth
 from trainwright.diagnosis.history import History, Series
 from trainwright.diagnosis.kinds import kinds_of
-from trainwright.diagnosis.signal_names import epoch_column
+from trainwright.diagnosis.signal_names import HELD_OUT, epoch_column, words
 
 SINCE_START = re.compile(r"(?:^|[/_ ])(?:runtime|elapsed(?:_time)?|(?:wall_?)?time(?:stamp)?|total_sec|wall)$")
 OF_A_STEP = re.compile(
@@ -48,7 +48,7 @@ def _passes(h: History, kept: Best | None) -> Iterator[str]:
     passes = float(epochs.last - epochs.values[0] + 1) if whole else float(epochs.last)
     if not np.isfinite(passes) or passes < 1.5:
         return
-    kinds, held = kinds_of(h), any(n.startswith("validation/") for n in h.signals)
+    kinds, held = kinds_of(h), any(words(str(c)) & HELD_OUT for c in h.facts.get("columns") or ())
     said = f"the data have been seen {passes:.3g} times"
     fallen = _by_heart(h.finite(), epochs) if kept is None or kept.passed else 0.0
     if fallen:

@@ -47,7 +47,7 @@ CLOCK = _set("time wall_time elapsed elapsed_time timestamp _timestamp _runtime 
 TIMED = re.compile(r"(?:^|_)(?:(?:samples|steps|tokens|it)_per_sec(?:ond)?|runtime|seconds?|flos|time|eta)$")
 
 NOISE = _set(
-    "train training tr step epoch batch iter iteration avg average mean running smoothed net log logs metric metrics scalar "
+    "train training tr step epoch batch iter iteration avg avr average mean running smoothed net log logs metric metrics scalar "
     "scalars total tot overall current value raw"
 )
 GAINS = _set(
@@ -125,6 +125,7 @@ HELD = {
     "validation/reconstruction": TRAINING["reconstruction/weighted"].partition(", g l1")[0]
     + ", r loss, vae r loss, l1, l1 loss",
     "validation/kl": TRAINING["kl/raw"],
+    "validation/error": "rmse, mse, mae, mape, nll, perplexity, ppl, wer, cer, bpc, bpb",
     "validation/accuracy": "acc, accuracy, acc1, top1 acc, top1, top 1 accuracy, token accuracy",
 }
 # further signals that shared symptoms and causes read, and prefixes of names with a free last part;
@@ -142,6 +143,7 @@ OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"
     r"share|clipped|updates_per_epoch|overfit|dead_units|latent|kl)/[\w.]+(/[\w.]+)?$"
 )
+ONE_OF = re.compile(r"^eval_(?!loss)\w+_loss$")  # Hugging Face's names where several sets are held out
 TAGGED = re.compile(r"(/dataloader_idx_0|__(?:MIN|MAX))$")
 
 
@@ -273,6 +275,10 @@ def mapping(
         if signal is not None and signal not in taken:
             found[column] = signal
             taken.add(signal)
+    if "validation/loss" not in taken:
+        several = [c for c in known if c not in found and ONE_OF.match(c)]
+        if several:
+            found[several[0]] = "validation/loss"
     return {column: found[column] for column in known if column in found}
 
 

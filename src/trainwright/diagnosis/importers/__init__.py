@@ -157,7 +157,20 @@ def _file(place: Path) -> Reader:
 
     with place.open(encoding=encoding(place), errors="replace") as lines:
         first = [line[:2000] for line in islice(lines, 80) if line.strip()]
-    return text.read if text.looks_like(first) else _reads("csv")
+    return text.read if text.looks_like(first) else _table_or_text
+
+
+def _table_or_text(place: Path, step: str | None) -> Log:
+    """Read a table; if it is none, the text of a program that prints numbers late."""
+    from trainwright.diagnosis.importers import csv, text
+
+    try:
+        return csv.read(place, step)
+    except UserError as error:
+        try:
+            return text.read(place, step)
+        except UserError:
+            raise error from None
 
 
 def _database(place: Path) -> Reader:

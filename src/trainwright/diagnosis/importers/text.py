@@ -24,7 +24,7 @@ CLOCK = re.compile(
     r"\d{4}-\d\d-\d\d[T ]?[\d:.,]*|\d{1,2}-[A-Z][a-z]{2}-\d{2,4}|\b\d+:\d\d(?::\d\d)?(?:[.,]\d+)?\b|\d++(?:\.\d++){2,}"
     r"|\d++(?:\.\d*+)?\+\d++(?:\.\d*+)?s\b|\b\d[\d.,]*\s?(?:[kKMGT]i?B|[mun]?s/(?:it|step|iter|batch|epoch)|it/s|s/it)\b"
 )
-BAR = re.compile(r"\d+%\|[^|]*\||\[[=>.\s-]{6,}\]|[━█▏▎▍▌▋▊▉#]{4,}")
+BAR = re.compile(r"(?:[A-Za-z_]+:\s*)?\d+%\|[^|]*\||\[[=>.\s-]{6,}\]|[━█▏▎▍▌▋▊▉#]{4,}")
 WRAPPED = re.compile(r"(?:tensor|np\.float\d+|array)\(\s*+([^,()\s]++)\s*+(?:,[^()]*+)?\)")
 WORD = r"[A-Za-zα-ωΑ-Ω_][\w./@*²]*(?:\([A-Za-z]\w*\))?"
 NAME = rf"{WORD}(?:[ -]{WORD}){{0,3}}"

@@ -25,6 +25,7 @@ BOUNDS = {
         "the video VAE-GAN guide: the loss goes to zero",
     ),
     "g_term": Bound(3.0, "the generator's cross-entropy", "ours"),
+    "square": Bound(0.02, "squared error of a discriminator below which it is always right", "ours"),
     "vanished": Bound(0.05, "loss of a discriminator of unknown kind, if it is never negative", "ours"),
     "certain": Bound(
         10.0,
@@ -56,10 +57,30 @@ BOUNDS = {
 
 def detect(h: History) -> Judgement:
     """Detect a discriminator loss near 0 (BCE), or a Wasserstein estimate that grows or does not generalise."""
-    judged = _bce(h), _won(h), _wasserstein(h)
+    judged = _bce(h), _won(h), _squares(h), _wasserstein(h)
     if all(isinstance(j, Unknown) for j in judged):
         return judged[-1]
     return next((j for j in judged if j is not None and not isinstance(j, Unknown)), None)
+
+
+def _squares(h: History) -> Judgement:
+    """Detect squared errors of a discriminator that is always right: its terms are 0, and the generator's is 1."""
+    real, fake = h.get("discriminator/real", least=8), h.get("discriminator/fake", least=8)
+    g = h.get("generator/adversarial", least=8)
+    if real is None or fake is None or g is None or h.facts.get("adversarial") is not None:
+        return Unknown("the losses of discriminator and generator, with their kind")
+    real = thin(real)
+    both = np.maximum(real.values, fake.at(real.steps))
+    right = (smooth(both, 5) < BOUNDS["square"].value) & (
+        np.abs(smooth(g.at(real.steps), 5) - 1) < BOUNDS["square"].value
+    )
+    stretch = persistent(real.steps, right, math.ceil(BOUNDS["for_long"].value * len(real)))
+    if stretch is None:
+        return None
+    said = (
+        "the discriminator's squared error is {value} on real data and no larger on samples, and the generator's is 1"
+    )
+    return observation(stretch, "suspect", evidence("discriminator/real", real, stretch, BOUNDS["square"].value, said))
 
 
 def _won(h: History) -> Judgement:

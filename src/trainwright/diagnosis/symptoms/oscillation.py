@@ -79,8 +79,8 @@ def _swinging(h: History, name: str, series: Series) -> Judgement:
     said = f"{name} oscillates around {{value}} with a range above {{against}} times its level, and quality does not improve"
     doubtful = coverage is None and bool(h.facts.get("networks")) and "adversarial" not in kinds_of(h)
     severity: Literal["note", "suspect", "sick"] = "suspect" if doubtful else "sick"
-    if coverage is None and h.facts.get("log") and "adversarial" in kinds_of(h):
-        severity = "note"  # losses of healthy GANs swing, and a log does not show samples
+    if coverage is None and h.facts.get("log"):
+        severity = "note"  # losses of healthy GANs and of single batches swing, and a log does not show samples
     return observation(stretch, severity, evidence(name, series, stretch, BOUNDS["swing"].value, said))
 
 

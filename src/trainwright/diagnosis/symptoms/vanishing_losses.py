@@ -23,6 +23,8 @@ BOUNDS = {
         "range of a loss over the last quarter of its readings, over its size: below it the loss is pinned",
         "ours",
     ),
+    "alone": Bound(24, "readings of the discriminator's loss alone", "ours"),
+    "digit": Bound(3e-4, "difference from the newest, over its size, below which a reading is the same", "ours"),
     "nothing": Bound(1e-3, "a loss below this vanishes", "ours"),
     "readings": Bound(4, "consecutive readings", "ours"),
     "warm_up": Bound(0.05, "share of the planned steps before the first judgement", "ours"),
@@ -42,7 +44,7 @@ def detect(h: History) -> Judgement:
         d, g = h.get(first, least=8), h.get(second, least=8)
         if d is None or g is None:
             continue
-        pinned = _pinned(first, d, second, g)
+        pinned = _pinned(first, d, second, g) or _stands(h, first, d)
         if pinned is not None or min(len(d), len(g)) < 12:
             return pinned
         d, g = thin(d), thin(g)
@@ -90,6 +92,20 @@ def _pinned(first: str, d: Series, second: str, g: Series) -> Observation | None
                 evidence(name, still, stretch, 0.0, f"{name} stays at {{value}}"),
             )
     return None
+
+
+def _stands(h: History, name: str, d: Series) -> Observation | None:
+    """Return that the discriminator's loss of a log is one number since long, whatever the generator's does beside it."""
+    if not h.foreign or len(d) < BOUNDS["alone"].value or name.startswith("critic/"):
+        return None
+    least = max(int(BOUNDS["alone"].value) // 2, len(d) // 4)
+    same = np.abs(d.values - d.last) <= BOUNDS["digit"].value * abs(d.last)
+    stretch = persistent(d.steps, same, least)
+    if stretch is None or stretch.first == 0 or not d.last:
+        return None
+    return observation(
+        stretch, "suspect", evidence(name, d, stretch, 0.0, f"{name} stays at {{value}}, so it has stopped to learn")
+    )
 
 
 def _flat(values: np.ndarray) -> bool:
