@@ -93,7 +93,12 @@ def _reading(said: Diagnosis) -> int | None:
 def main() -> None:
     """Judge the logs of one half and print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, nargs="?", help="folder of the corpus; without it, the numbers that are kept here are judged")
+    parser.add_argument(
+        "corpus",
+        type=Path,
+        nargs="?",
+        help="folder of the corpus; without it, the numbers that are kept here are judged",
+    )
     parser.add_argument("--half", choices=tuple(TITLES), default="tuning")
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--write", action="store_true", help="write results/logs.json")

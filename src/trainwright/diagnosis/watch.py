@@ -53,6 +53,7 @@ PROBES = (
     0.9,
     1.0,
 )  # shares of the run at which samples are probed
+LOOKED = (0.06, 0.15, 0.3, 0.5, 0.8, 1.0)  # those of them at which the loop is inspected even if the probe is skipped
 QUICK = 3.0  # seconds of a call of sample() below which the sampler is tried in any case
 SHORT = 60.0  # seconds of a run below which probes may take more than the budget: up to a quarter of it, at most 2.5 seconds
 STRUCTURE = 10  # calls after which it is tested on what outputs depend
@@ -267,10 +268,10 @@ class Watch:
             self._probing += spent
             self._last = spent - self._once  # an experiment is not repeated in every probe
             self.observer.before_probe()
-        elif self._skipped:  # calls and updates are observed and inspected all the same, which takes little
+        elif self._skipped:  # calls and updates are observed all the same, which takes little
             self._skipped = False
             self.observer.before_probe()
-            if self._inspect():
+            if PROBES[self._next - 1] in LOOKED and self._inspect():
                 self._row(step)
                 found = self._conclude()
         return found
@@ -349,7 +350,7 @@ class Watch:
         try:
             if not self._count:
                 self._call_sample(TRIED)
-                dear = len(PROBES) * (time.perf_counter() - before) > self._allowed(before - self.started)
+                dear = len(PROBES) * (time.perf_counter() - before) > self._allowed()
                 self._count = FEWER if dear else DRAWN
                 self._once += time.perf_counter() - before
                 before = time.perf_counter()
@@ -441,7 +442,7 @@ class Watch:
             ):
                 return
             if self._looked == self._step and observer.watched >= 12:
-                allowed = self._allowed(time.perf_counter() - self.started)
+                allowed = self._allowed()
                 affordable = self._drawn < QUICK or self._probing + self._drawn <= allowed
                 experiments.try_sampler(observer, self.sample, self.real, user_frame(), affordable)
 
@@ -485,13 +486,20 @@ class Watch:
         """True if a probe would exceed the budget of the whole run, as far as its length can be foreseen."""
         if self._looked < 0:
             return False
-        allowed = self._allowed(time.perf_counter() - self.started)
+        allowed = self._allowed()
         left = 1 - self._next / len(PROBES) if self.total else 0.0  # the later probes must be paid for as well
-        return self._probing + self._last > allowed * (1 - 0.5 * left)
+        # of a run that is not short, all that monitoring takes counts
+        spent = self._probing if allowed > self.budget * self._whole() else self.spent + self._in_hooks
+        return spent + self._last > allowed * (1 - 0.5 * left)
 
-    def _allowed(self, elapsed: float) -> float:
-        """Return the seconds that probes may take in the whole run, as far as its length can be foreseen."""
-        whole = elapsed / max(self._step / self.total, 1e-3) if self.total else elapsed
+    def _whole(self) -> float:
+        """Return the seconds of the whole run, as far as its length can be foreseen."""
+        elapsed = time.perf_counter() - self.started
+        return elapsed / max(self._step / self.total, 1e-3) if self.total else elapsed
+
+    def _allowed(self) -> float:
+        """Return the seconds that probes may take in the whole run."""
+        whole = self._whole()
         return self.budget * whole if whole >= SHORT else max(self.budget * whole, min(2.5, 0.25 * whole))
 
     def _row(self, step: int) -> None:

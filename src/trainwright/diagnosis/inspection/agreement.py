@@ -13,6 +13,7 @@ from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 4  # calls
 MANY = 256  # numbers, for a comparison of distributions
+MOST_NUMBERS = 100_000  # numbers that are compared, about
 APART = 1.0  # difference of quantiles, in deviations of the narrower distribution
 OUTSIDE = 0.25  # share of numbers
 NARROWER = 5.0  # ratio of deviations; a condition may be sampled for some of its values only
@@ -305,7 +306,10 @@ def orders(seen: Observed) -> list[Inspection]:
 
 
 def _numbers(calls: list[Call]) -> Tensor:
-    return torch.cat([c.arguments[0].values.float().flatten().cpu() for c in calls]) if calls else torch.empty(0)
+    every = max(1, sum(c.arguments[0].values.numel() for c in calls) // MOST_NUMBERS)
+    return (
+        torch.cat([c.arguments[0].values.flatten()[::every].float().cpu() for c in calls]) if calls else torch.empty(0)
+    )
 
 
 def _flat(values: Tensor) -> Tensor:

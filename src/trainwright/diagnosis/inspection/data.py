@@ -12,7 +12,7 @@ from trainwright.diagnosis.observing.observer import Observed
 
 BOUNDED = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0), "Softmax": (0.0, 1.0)}
 POSITIVE = ("Relu", "Softplus", "Exp", "ReLU")  # activations whose output is never negative
-MOST_IMAGES = 64  # images whose neighbouring pixels are compared
+MOST_IMAGES = 32  # images whose neighbouring pixels are compared
 REPEATED = 6  # equal inputs in different steps
 
 
@@ -294,14 +294,17 @@ def scrambled(seen: Observed) -> list[Inspection]:
         inputs = [x for x in inputs if x.is_floating_point() and x.shape[1:] == seen.real.shape[1:]]
         if not inputs:
             continue
-        given = torch.cat(inputs).float().cpu()
-        at = torch.linspace(0.05, 0.95, 10)
-        values = [x.flatten()[:: max(1, x.numel() // 50_000)].quantile(at) for x in (given, some.cpu())]
+        at, every = torch.linspace(0.05, 0.95, 10), max(1, sum(x.numel() for x in inputs) // 50_000)
+        numbers = torch.cat([x.flatten()[::every].float().cpu() for x in inputs])
+        values = [x.quantile(at) for x in (numbers, some.flatten()[:: max(1, some.numel() // 50_000)].cpu())]
         alike = (
             float((values[0] - values[1]).abs().max() / seen.real.std().clamp_min(1e-9)) < 0.25
         )  # the same images, not edges of them
-        smooth = [neighbours(x) for x in (given[:MOST_IMAGES], some)]
-        if alike and smooth[0] < smooth[1] - 0.3:
+        if not alike:
+            continue
+        given = torch.cat(inputs[:MOST_IMAGES])[:MOST_IMAGES].float().cpu()
+        smooth = [neighbours(x) for x in (given, some)]
+        if smooth[0] < smooth[1] - 0.3:
             return [
                 Inspection(
                     "data_layout",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.inspection.data import neighbours
-from trainwright.diagnosis.observing.calls import Call, error_factor, read_targets, with_targets
+from trainwright.diagnosis.observing.calls import Call, error_factor, read_targets
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 3  # calls
@@ -364,7 +364,7 @@ def same_images(seen: Observed) -> list[Inspection]:
         if seen.per_sample.get(network.name, 0) < 5 or not network.trained or seen.real is None:
             continue
         left: dict[int, tuple[Tensor, Tensor]] = {}
-        for call, target in with_targets(seen.in_use(network), seen.scalars):
+        for call, target in seen.targets_of(network):
             x = call.arguments[0].values.float() if call.arguments else None
             if x is None or x.shape != target.shape or x.ndim < 3 or abs(float(target.std()) - 1) > 0.05:
                 continue

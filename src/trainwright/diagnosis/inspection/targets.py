@@ -11,7 +11,6 @@ from trainwright.diagnosis.observing.calls import (
     read_classes,
     read_targets,
     read_tokens,
-    with_targets,
 )
 from trainwright.diagnosis.observing.observer import Observed
 
@@ -252,7 +251,7 @@ def bounded(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained:
             continue
         shares = []
-        for call, aim in with_targets(seen.in_use(network), seen.scalars):
+        for call, aim in seen.targets_of(network):
             if call.last in limits:
                 low, high = limits[call.last]
                 shares.append(float(((aim < low - 0.1) | (aim > high + 0.1)).float().mean()))
@@ -275,7 +274,7 @@ def alike(seen: Observed) -> list[Inspection]:
     for network in seen.networks:
         if network.role == "discriminator" or not network.trained:
             continue
-        read = [(c, t) for c, t in with_targets(seen.in_use(network), seen.scalars) if c.arguments and t.ndim > 1]
+        read = [(c, t) for c, t in seen.targets_of(network) if c.arguments and t.ndim > 1]
         read = [(c, t) for c, t in read if t.shape == read[0][1].shape and float(t.std()) > 1e-6]
         if len({c.tick for c, _ in read}) < SAME or len({round(c.arguments[0].checksum, 4) for c, _ in read}) < SAME:
             continue
@@ -304,7 +303,7 @@ def in_window(seen: Observed) -> list[Inspection]:
         if network.role == "discriminator" or not network.trained or seen.per_sample.get(network.name):
             continue
         places: list[set[int]] = []
-        for call, target in with_targets(seen.in_use(network), seen.scalars):
+        for call, target in seen.targets_of(network):
             x = call.arguments[0].values if call.arguments else None
             if x is None or not x.is_floating_point() or x.ndim not in (2, 3) or x.shape[1] < 3:
                 continue
@@ -327,15 +326,20 @@ def in_window(seen: Observed) -> list[Inspection]:
     return []
 
 
+def _some(x: Tensor) -> Tensor:
+    """Return about 10,000 of the numbers."""
+    return x.flatten()[:: max(1, x.numel() // 10_000)]
+
+
 def scales(seen: Observed) -> list[Inspection]:
     """Find targets of a squared error far larger than what a network puts out at first."""
     for network in seen.networks:
         if network.role == "discriminator" or not network.trained:
             continue
         far = []
-        for call, target in with_targets(seen.in_use(network), seen.scalars):
+        for call, target in seen.targets_of(network):
             if call.tick < 12 and call.output is not None:
-                far.append((float(target.abs().median()), float(call.output.abs().median())))
+                far.append(tuple(float(_some(x).abs().median()) for x in (target, call.output)))
         if len(far) >= LEAST and min(t / max(o, 1.0) for t, o in far) > 20:
             aim = sorted(t for t, _ in far)[len(far) // 2]
             return [

@@ -79,7 +79,10 @@ def divergences(seen: Observed) -> list[Inspection]:
         ]
     if right is not None or "twice" in found:
         fixed = [r["network"] for r in seen.more.get("draws") or () if r and not r["draws"] and r["network"] in coders]
-        means = [c.codes[0] for c in seen.calls if c.codes is not None and not c.sampling]
+        means: dict[int, list[Tensor]] = {}
+        for c in seen.calls:
+            if c.codes is not None and not c.sampling:
+                means.setdefault(c.turn, []).append(c.codes[0])
         fixed += [n.name for n in seen.networks if n.trained and _given_means(seen.in_use(n), means)]
         if fixed:
             return [
@@ -126,12 +129,12 @@ def _codes_of_turns(seen: Observed) -> tuple[dict[int, tuple[Tensor, Tensor]], s
     return read, set(coders.values())
 
 
-def _given_means(calls: list[Call], means: list[Tensor]) -> bool:
-    """True if a network was called with means of codes as they are."""
-    given = [c.arguments[0].values for c in calls if c.arguments and c.codes is None]
+def _given_means(calls: list[Call], means: dict[int, list[Tensor]]) -> bool:
+    """True if a network was called with means of codes as they are; ``means`` by turn."""
+    given = [(c.turn, c.arguments[0].values) for c in calls if c.arguments and c.codes is None]
     exact = [
-        any(m.shape[1:] == x.shape[1:] and bool((m[: len(x)] == x[: len(m)]).all()) for m in means)
-        for x in given
+        any(m.shape[1:] == x.shape[1:] and torch.equal(m[: len(x)], x[: len(m)]) for m in means.get(turn, ()))
+        for turn, x in given
         if x.ndim == 2 and x.is_floating_point()
     ]
     return len(exact) >= 4 and all(exact)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.diagnosis.observing import errors
-from trainwright.diagnosis.observing.calls import Call, CallObserver
+from trainwright.diagnosis.observing.calls import Call, CallObserver, with_targets
 from trainwright.diagnosis.observing.graph import LossGraph, read_graph
 from trainwright.diagnosis.observing.networks import (
     Network,
@@ -100,6 +100,7 @@ class Observed:
         default_factory=dict
     )  # losses of the turns in which calls are observed
     more: dict[str, Any] = field(default_factory=dict)
+    _targets: dict[int, list[tuple[Call, Tensor]]] = field(default_factory=dict, repr=False)
 
     def of(self, role: str) -> list[Network]:
         """Return the networks of a role."""
@@ -114,6 +115,12 @@ class Observed:
     def in_use(self, network: Network) -> list[Call]:
         """Return the calls of a network that were not made by ``sample``."""
         return [c for c in self.calls if c.network is network and not c.sampling]
+
+    def targets_of(self, network: Network) -> list[tuple[Call, Tensor]]:
+        """Return the calls of a network in training with their targets, see :func:`~.calls.with_targets`; read once a view."""
+        if id(network) not in self._targets:
+            self._targets[id(network)] = with_targets(self.in_use(network), self.scalars)
+        return self._targets[id(network)]
 
     def in_sampling(self, network: Network) -> list[Call]:
         """Return the calls of a network that the latest ``sample`` made."""
