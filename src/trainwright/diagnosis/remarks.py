@@ -14,13 +14,14 @@ from trainwright.diagnosis.history import History, Series
 from trainwright.diagnosis.kinds import kinds_of
 from trainwright.diagnosis.signal_names import HELD_OUT, epoch_column, words
 
-SINCE_START = re.compile(r"(?:^|[/_ ])(?:runtime|elapsed(?:_time)?|(?:wall_?)?time(?:stamp)?|total_sec|wall)$")
-OF_A_STEP = re.compile(
+# names of clocks
+SINCE_START = r"(?:^|[/_ ])(?:runtime|elapsed(?:_time)?|(?:wall_?)?time(?:stamp)?|total_sec|wall)$"
+OF_A_STEP = (
     r"(?:^|[/_ ])(?:(?:step|iter(?:ation)?|batch)[/_ ]?(?:time|sec(?:ond)?s?)|time(?:_per_(?:step|iter|batch))?|sec_per_kimg"
     r"|epoch_time(?:_s)?)$"
 )
-A_SECOND = re.compile(r"(?:it(?:er)?s?|steps?|samples|tokens|images)_per_sec(?:ond)?$")
-OF_DATA = re.compile(r"(?:^|[/_ ])data(?:[/_ ]?(?:time|load(?:ing)?(?:_time)?|t))?$")
+A_SECOND = r"(?:it(?:er)?s?|steps?|samples|tokens|images)_per_sec(?:ond)?$"
+OF_DATA = r"(?:^|[/_ ])data(?:[/_ ]?(?:time|load(?:ing)?(?:_time)?|t))?$"
 LEAST = 16  # readings of a clock
 SLOWER = 1.5  # time of a step over that at the beginning
 WAITS = 0.3  # share of a step
@@ -137,20 +138,21 @@ def _slower(clocks: Mapping[str, Series]) -> Iterator[str]:
 def _seconds(name: str, series: Series) -> Series | None:
     """Return the time of a step, in units of the clock; None if this is no clock."""
     plain = name.lower().removeprefix("speed/").strip()
-    if A_SECOND.search(plain):
+    if re.search(A_SECOND, plain):
         return Series(series.steps, 1 / np.maximum(series.values, 1e-12))
-    if SINCE_START.search(plain) and len(series) > 2 and np.all(np.diff(series.values) > 0):
+    if re.search(SINCE_START, plain) and len(series) > 2 and np.all(np.diff(series.values) > 0):
         return Series(series.steps[1:], np.diff(series.values) / np.diff(series.steps))
-    return series if OF_A_STEP.search(plain) else None
+    return series if re.search(OF_A_STEP, plain) else None
 
 
 def _waits(clocks: Mapping[str, Series]) -> Iterator[str]:
     """Say that the training waits for data."""
     data = next(
-        (s for n, s in clocks.items() if OF_DATA.search(n.lower().removeprefix("speed/")) and len(s) >= LEAST), None
+        (s for n, s in clocks.items() if re.search(OF_DATA, n.lower().removeprefix("speed/")) and len(s) >= LEAST), None
     )
     step = next(
-        (s for n, s in clocks.items() if OF_A_STEP.search(n.lower().removeprefix("speed/")) and len(s) >= LEAST), None
+        (s for n, s in clocks.items() if re.search(OF_A_STEP, n.lower().removeprefix("speed/")) and len(s) >= LEAST),
+        None,
     )
     if data is None or step is None:
         return
