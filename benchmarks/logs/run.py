@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.logs.run CORPUS --half tuning`` reads each log of the half in ``CORPUS/ID/`` and compares the diagnosis with
 the truth in its ``meta.json`` (``truth``, ``also_right``, ``best_step``). The logs of ``second_tuning`` and
-``second_frozen`` are listed in ``second.json``; they were collected after the frozen halves had been looked at.
+``second_frozen`` are listed in ``second.json``, those of ``third_frozen`` in ``third.json``; both sets were collected after the frozen
+halves before them had been looked at.
 """
 
 import argparse
@@ -29,7 +30,7 @@ HERE = Path(__file__).parent
 TITLES = {
     "tuning": "repositories, tuning half", "frozen": "repositories, frozen half", "threads_tuning": "threads, tuning half",
     "threads_frozen": "threads, frozen half", "second_tuning": "second set, tuning half",
-    "second_frozen": "second set, frozen half",
+    "second_frozen": "second set, frozen half", "third_frozen": "third set",
 }  # fmt: skip
 NEAR = 0.1  # of the best step
 OUTSIDE = "out_of_scope"  # truth of logs that the doctor should decline to judge
