@@ -116,6 +116,7 @@ TARGETS = {  # on what no rule was made for
 
 
 HALVES = {
+    "sixth": "sixth set",
     "fifth": "fifth set",
     "fourth": "fourth set",
     "third": "third set",
