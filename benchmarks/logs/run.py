@@ -47,7 +47,7 @@ def judge(name: str, meta: dict[str, Any], look: Callable[[], Diagnosis]) -> dic
     alarms = [f.symptom for f in said.alarms]
     causes = [c.name for f in said.alarms for c in f.causes if c.score >= FLOOR]
     right = {meta["truth"], *meta["also_right"]}
-    named = bool(right & {*alarms, *causes[:1], said.verdict})
+    named = bool(right & {*alarms, *causes[:1]})  # a verdict is no name
     if meta["truth"] == OUTSIDE:
         named = OUTSIDE.replace("_", " ") in said.reason
     healthy = meta["truth"] in ("healthy", "unknown")

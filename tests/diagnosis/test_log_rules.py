@@ -288,3 +288,49 @@ def test_errors_and_several_held_out_sets_tell_the_best_step(tmp_path):
     rows = [{"step": i, "loss": 0.9**i, "eval_g0_loss": 1 + abs(i - 20), "eval_g1_loss": 2.0} for i in range(40)]
     (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
     assert trainwright.diagnose(tmp_path / "trainer_state.json").best_step == 20
+
+
+def test_a_discriminator_that_is_right_from_the_start_is_named(tmp_path):
+    won = csv(
+        tmp_path, n=60, d_loss=lambda i, rng: 0.02 * rng.random() + 1e-4, g_loss=lambda i, rng: 5 + 3 * rng.random()
+    )
+    assert [f.symptom for f in won.alarms] == ["critic_dominance"]
+    even = csv(tmp_path, n=60, d_loss=lambda i, rng: 0.5 + 0.2 * rng.random(), g_loss=lambda i, rng: 5 + rng.random())
+    assert not even.alarms
+
+
+def test_one_side_of_a_cyclegan_may_be_lost(tmp_path):
+    def logged(d_a, g_a):
+        return csv(
+            tmp_path, D_A=d_a, G_A=g_a, cycle_A=lambda i, rng: 0.2 + 0.1 * rng.random(), D_B=lambda i, rng: 0.2 + 0.05 * rng.random(),
+            G_B=lambda i, rng: 0.4 + 0.1 * rng.random(),
+        )  # fmt: skip
+
+    lost = logged(lambda i, rng: 0.3 * 0.9**i, lambda i, rng: 1 - 0.5 * 0.9**i)
+    assert [f.symptom for f in lost.alarms] == ["critic_dominance"] and "D_A" in lost.alarms[0].evidence[0]
+    assert not logged(lambda i, rng: 0.2 + 0.05 * rng.random(), lambda i, rng: 0.4 + 0.1 * rng.random()).alarms
+
+
+def test_a_kl_of_any_early_level_explodes_beyond_all_bounds(tmp_path):
+    def kl(most):
+        return csv(
+            tmp_path, loss=falling, KL_loss=lambda i, rng: min(most, 13 * 2.0**i), recon_loss=falling
+        )  # fmt: skip
+
+    assert "exploding" in [f.symptom for f in kl(1e15).alarms]
+    assert "exploding" not in [f.symptom for f in kl(400.0).alarms]
+
+
+def test_the_only_column_of_a_log_is_judged_if_it_never_changes(tmp_path):
+    (tmp_path / "loss.csv").write_text("0.106\n" + "0.1052032\n" * 60)
+    assert [f.symptom for f in trainwright.diagnose(tmp_path / "loss.csv").alarms] == ["plateau"]
+    (tmp_path / "loss.csv").write_text("".join(f"{0.1 * 0.97**i}\n" for i in range(60)))
+    assert not trainwright.diagnose(tmp_path / "loss.csv").alarms
+
+
+def test_a_held_out_loss_far_above_its_best_is_diverging_if_training_does_not_improve(tmp_path):
+    held = [2.55, 3.62, 3.49, 3.19, 3.96, 3.98, 3.72, 4.46, 4.0, 4.17]
+    worse = csv(tmp_path, n=10, loss=lambda i, rng: 1.24 + 0.1 * min(i, 6), val_loss=lambda i, rng: held[i])
+    assert [f.symptom for f in worse.alarms] == ["diverging"]
+    over = csv(tmp_path, n=10, loss=lambda i, rng: 1.24 - 0.1 * i, val_loss=lambda i, rng: held[i] if i else 2.55)
+    assert [f.symptom for f in over.alarms] == ["overfitting"]

@@ -29,8 +29,9 @@ WRAPPED = re.compile(r"(?:tensor|np\.float\d+|array)\(\s*+([^,()\s]++)\s*+(?:,[^
 WORD = r"[A-Za-zα-ωΑ-Ω_][\w./@*²]*(?:\([A-Za-z]\w*\))?"
 NAME = rf"{WORD}(?:[ -]{WORD}){{0,3}}"
 COUNTER = re.compile(
-    r"(?i)^(?:(?:train(?:ing)?|global|current|total)[ _])?(epochs?|ep|steps?|global_?step|iters?|iterations?|its?|batch(?:es)?|"
-    r"updates?|num_updates|kimg|nimg|n_iter|minibatch|batch_?idx|samples|images|particles|tick)(?:[ _]*(?:idx|num|number|no\.?|nr))?$"
+    r"(?i)^(?:(?:train(?:ing)?|global|current|total|[a-z]+(?= epochs?$))[ _])?"
+    r"(epochs?|ep|steps?|global_?step|iters?|iterations?|its?|batch(?:es)?|updates?|num_updates|kimg|nimg|n_iter|minibatch|batch_?idx"
+    r"|samples|images|particles|tick)(?:[ _]*(?:idx|num|number|no\.?|nr))?$"
 )
 EPOCHS = ("epoch", "epochs", "ep")
 BATCHES = ("batch", "batches", "minibatch", "batchidx", "batch_idx")

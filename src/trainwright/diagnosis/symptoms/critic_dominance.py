@@ -1,12 +1,14 @@
 """Critic dominance: real and generated images are separated so well that the generator gets no useful gradient."""
 
 import math
+import re
 
 import numpy as np
 
 from trainwright.diagnosis.definitions import (
     Bound,
     Judgement,
+    Stretch,
     Symptom,
     Unknown,
     evidence,
@@ -18,6 +20,7 @@ from trainwright.diagnosis.definitions import (
 )
 from trainwright.diagnosis.history import History, Series
 
+SIDE = re.compile(r"(\w*?)([Dd])_(\w{1,8})$")  # a discriminator of one side, such as loss_D_A
 BOUNDS = {
     "d_term": Bound(
         0.1,
@@ -33,6 +36,9 @@ BOUNDS = {
         "ours; a cross-entropy of 10 is a share of 5e-5",
     ),
     "beginning": Bound(0.1, "the same loss over its first readings", "ours"),
+    "always": Bound(
+        0.6, "share of the readings, of the run and of its second half, at which it is there from the start", "ours"
+    ),
     "for_long": Bound(0.15, "share of the readings for which it has been there, whatever the generator's loss", "ours"),
     "grown": Bound(1.5, "the generator's loss over its early level, beside it", "ours"),
     "growth": Bound(
@@ -57,10 +63,64 @@ BOUNDS = {
 
 def detect(h: History) -> Judgement:
     """Detect a discriminator loss near 0 (BCE), or a Wasserstein estimate that grows or does not generalise."""
-    judged = _bce(h), _won(h), _squares(h), _wasserstein(h)
+    judged = _bce(h), _won(h), _always(h), _squares(h), _sides(h), _wasserstein(h)
     if all(isinstance(j, Unknown) for j in judged):
         return judged[-1]
     return next((j for j in judged if j is not None and not isinstance(j, Unknown)), None)
+
+
+def _always(h: History) -> Judgement:
+    """Detect, for losses that are never negative, a discriminator that has been right nearly always and from the start."""
+    d, g = h.get("discriminator/loss", least=12), h.get("generator/adversarial", "generator/loss", least=12)
+    if d is None or g is None or h.facts.get("adversarial") is not None or "reconstruction/weighted" in h.signals:
+        return Unknown("the losses of discriminator and generator, with their kind")
+    d = thin(d)
+    beside = np.nan_to_num(g.at(d.steps))
+    if d.values.min() < 0 or beside.min() < 0 or not d.values[: len(d) // 4].any():
+        return None
+    right = (d.values < BOUNDS["vanished"].value) & (beside > BOUNDS["g_term"].value)
+    late = right[len(right) // 2 :]
+    if min(right.mean(), late.mean()) < BOUNDS["always"].value:
+        return None
+    first = int(np.argmax(right))
+    stretch = Stretch(
+        float(d.steps[first]), float(d.steps[min(first + 8, len(d) - 1)]), float(d.steps[-1]), first, len(d) - 1
+    )
+    return observation(
+        stretch,
+        "sick",
+        evidence(
+            "discriminator/loss",
+            d,
+            stretch,
+            BOUNDS["vanished"].value,
+            "the discriminator's loss is {value}, near 0, all the time",
+        ),
+        evidence(
+            g_name(h), g, stretch, BOUNDS["g_term"].value, "the generator's loss is {value} (healthy: below {against})"
+        ),
+    )
+
+
+def _sides(h: History) -> Judgement:
+    """Detect that one of several discriminators is always right: D_A and G_A of a CycleGAN, by squares or cross-entropy."""
+    judged = False
+    for name, d in h.match("other/"):
+        found = SIDE.match(name)
+        g = h.get(f"other/{found[1]}{'G' if found[2] == 'D' else 'g'}_{found[3]}", least=12) if found else None
+        if g is None or len(d) < 12 or min(d.values.min(), g.values.min()) < 0:
+            continue
+        judged = True
+        d = thin(d)
+        beside = smooth(np.nan_to_num(g.at(d.steps)), 5)
+        lost = (np.abs(beside - 1) < 2 * BOUNDS["square"].value) | (beside > BOUNDS["g_term"].value)
+        stretch = persistent(
+            d.steps, (smooth(d.values, 5) < BOUNDS["square"].value) & lost, math.ceil(BOUNDS["for_long"].value * len(d))
+        )
+        if stretch is not None:
+            said = f"{name} is {{value}}: one of the discriminators is always right"
+            return observation(stretch, "sick", evidence(f"other/{name}", d, stretch, BOUNDS["square"].value, said))
+    return None if judged else Unknown("the losses of each discriminator and generator")
 
 
 def _squares(h: History) -> Judgement:

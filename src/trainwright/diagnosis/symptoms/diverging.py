@@ -26,6 +26,8 @@ BOUNDS = {
     "readings": Bound(5, "consecutive readings, at least", "ours"),
     "least": Bound(12, "readings before a loss is judged", "ours"),
     "shift": Bound(3.0, "smallest of at least five readings to the end over the largest before: a jump, however short the log", "ours"),
+    "held": Bound(0.2, "rise of a held-out loss above its best for half of its readings, while training does not improve", "ours"),
+    "not_falling": Bound(0.1, "training loss above its lowest, from which it does not improve", "ours"),
     "quality": Bound(0.5, "rise of FID or KID over its best value", "ours; StudioGAN logs above it are called degraded"),
 }  # fmt: skip
 LOSSES = ("loss", "vae/loss", "reconstruction/weighted")
@@ -37,6 +39,7 @@ GROWING = ("weight/", "kl/")  # a total rises with the weight of its terms
 def detect(h: History) -> Judgement:
     """Detect a training loss that has been far above its own best value for long; adversarial losses may rise and are left out."""
     worse = next((f for n in QUALITY if (f := _worse(h, n)) is not None), None)
+    worse = worse or (_held(h) if h.foreign else None)
     if worse is not None:
         return worse
     known = [n for n in (*LOSSES, *_others(h)) if len(h.signals.get(n, ())) >= SHORT]
@@ -58,18 +61,28 @@ def _others(h: History) -> list[str]:
     return [n for n, _ in h.match("other/") if "loss" in n.lower()]
 
 
-def _worse(h: History, name: str) -> Observation | None:
-    """Return that a measure of samples has been well above its best value for several readings to the end."""
+def _worse(h: History, name: str, bound: float = BOUNDS["quality"].value, least: int = 2) -> Observation | None:
+    """Return that a measure of quality has been well above its best value for several readings to the end."""
     series = h.get(name, least=4)
     if series is None:
         return None
     best = np.minimum.accumulate(series.values)
-    bad = series.values > (1 + BOUNDS["quality"].value) * best
-    stretch = persistent(series.steps, bad, 2)
+    stretch = persistent(series.steps, series.values > (1 + bound) * best, least)
     if stretch is None:
         return None
     said = f"{name} has been at {{value}} since step {stretch.onset:.0f}; its best value was {{against}}"
     return observation(stretch, "sick", evidence(name, series, stretch, float(best[-1]), said))
+
+
+def _held(h: History) -> Observation | None:
+    """Return that a held-out loss has been above its best value for half of its readings, while the training loss does not fall."""
+    held, trained = h.get("validation/loss", least=8), h.get("loss", least=4)
+    if held is None or trained is None:
+        return None
+    below = smooth(trained.values, min(5, len(trained) // 2))
+    if below[-1] <= (1 + BOUNDS["not_falling"].value) * below.min() or below.min() <= 0:
+        return None  # overfitting, if anything
+    return _worse(h, "validation/loss", BOUNDS["held"].value, max(4, len(held) // 2))
 
 
 def _jumped(name: str, series: Series) -> Observation | None:

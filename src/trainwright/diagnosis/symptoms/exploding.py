@@ -96,7 +96,7 @@ def _is_loss(name: str, series: Series) -> bool:
         if is_gain(name):
             return False
         return bool((np.diff(series.values) < 0).mean() > 0.2) if len(series) > 1 else False
-    return name.endswith("/loss") or name.startswith("grad_norm/") or name in LOSSES
+    return name.endswith("/loss") or name == "kl/raw" or name.startswith("grad_norm/") or name in LOSSES
 
 
 def _grown(h: History, name: str, series: Series) -> Observation | None:
@@ -121,6 +121,7 @@ def _grown(h: History, name: str, series: Series) -> Observation | None:
     floor = np.minimum(np.maximum(level, running), level * 5)
     late = series.steps > h.first + BOUNDS["warm_up"].value * h.budget
     bad = ((size > factor * floor) & late) | (size > BOUNDS["beyond"].value * factor * floor)
+    bad &= name != "kl/raw"  # which grows from 0 in a healthy run
     bad |= size > BOUNDS["absolute"].value
     stretch = persistent(series.steps, bad, int(BOUNDS["readings"].value))
     if stretch is None:

@@ -65,7 +65,7 @@ def detect(h: History) -> Judgement:
             BOUNDS["learned"].value,
             "at most a share of {value} of the variance of any group is explained, without improvement (healthy: above {against})",
         )
-    plain = h.get("loss", "vae/loss", least=6) if h.foreign else None
+    plain = (h.get("loss", "vae/loss", least=6) or _only(h)) if h.foreign else None
     constant = _constant(plain) if plain is not None else None
     if constant is None and h.foreign:
         constant = _one_answer(h)
@@ -95,6 +95,12 @@ def detect(h: History) -> Judgement:
             gain,
         )
     return Unknown("the explained variance of reconstructions, or a held-out loss")
+
+
+def _only(h: History) -> Series | None:
+    """Return the only column of a log, which is judged if it never changes, whatever it means."""
+    names = [n for n in h.signals if n.startswith("other/")]
+    return h.get(names[0], least=8) if len(names) == len(h.signals) == 1 else None
 
 
 def _averaged(loss: Series) -> Series:
