@@ -13,7 +13,7 @@ from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 4  # calls
 MANY = 256  # numbers, for a comparison of distributions
-MOST_NUMBERS = 100_000  # numbers that are compared, about
+MOST_NUMBERS = 30_000  # numbers that are compared, about
 APART = 1.0  # difference of quantiles, in deviations of the narrower distribution
 OUTSIDE = 0.25  # share of numbers
 NARROWER = 5.0  # ratio of deviations; a condition may be sampled for some of its values only
