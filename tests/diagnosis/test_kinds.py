@@ -51,6 +51,8 @@ def test_a_diffusion_loop_is_not_told_of_critics_or_kl_weights():
         (("loss", "grad_norm", "learning_rate", "epoch"), {"fine_tune"}),
         (("loss", "eval_loss", "eval_accuracy", "grad_norm", "learning_rate", "epoch"), {"fine_tune", "supervised"}),
         (("loss/current", "loss/average", "lr/unet"), {"fine_tune", "diffusion"}),
+        (("avr_loss",), {"fine_tune", "diffusion"}),
+        (("step_loss", "lr"), {"fine_tune", "diffusion"}),
         (("rewards/chosen", "rewards/rejected", "loss"), {"fine_tune"}),
         (("train_loss", "val_loss", "val_perplexity"), {"autoregressive"}),
         (("train_loss", "perplexity", "recon_loss"), set()),  # of a codebook

@@ -334,3 +334,10 @@ def test_a_held_out_loss_far_above_its_best_is_diverging_if_training_does_not_im
     assert [f.symptom for f in worse.alarms] == ["diverging"]
     over = csv(tmp_path, n=10, loss=lambda i, rng: 1.24 - 0.1 * i, val_loss=lambda i, rng: held[i] if i else 2.55)
     assert [f.symptom for f in over.alarms] == ["overfitting"]
+
+
+@pytest.mark.parametrize("name", ["avr_loss", "step_loss", "loss/average"])
+def test_the_flat_loss_of_a_fine_tuned_diffusion_model_is_no_plateau(tmp_path, name):
+    found = csv(tmp_path, **{name.replace("/", "__"): lambda i, rng: 0.1 + 0.01 * rng.random()})
+    assert found.verdict == "unknown" and not found.alarms
+    assert [f.symptom for f in csv(tmp_path, **{name.replace("/", "__"): lambda i, rng: 0.0}).alarms] == ["plateau"]

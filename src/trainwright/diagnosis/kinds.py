@@ -20,6 +20,8 @@ KINDS: Mapping[str, str] = {
     "fine_tune": "a fine-tune",
     "reinforcement": "reinforcement learning",
 }
+# losses of kohya's sd-scripts, OneTrainer and the scripts of diffusers, which fine-tune diffusion models
+TRAINERS = r"^(?:loss/(?:current|average)|avr_loss|smooth loss|step_loss)$"
 COLUMNS = {  # what only logs of one kind call a column
     "reinforcement": re.compile(
         r"ep_?(?:rew|ret|len)|epi?s?o?d?e?[ _/]*(?:reward|return|length)|episodic|rollout/|^rewards?$|reward_?mean"
@@ -29,11 +31,11 @@ COLUMNS = {  # what only logs of one kind call a column
     "adversarial": re.compile(r"^(?:loss[_/])?[dg]_[ab]$|^cycle_[ab]$|discrim|(?:^|[/_ ])gan(?:$|[/_ ])"),
     "fine_tune": re.compile(
         r"^(?:rewards/|logps/|logits/|completions/)|mean_token_accuracy|^num_(?:input_)?tokens|lora|max_norm"
-        r"|^loss/(?:current|average)$|lr/(?:unet|text_?encoder|group)|^reward_std$"
+        rf"|{TRAINERS}|lr/(?:unet|text_?encoder|group)|^reward_std$"
     ),
     "diffusion": re.compile(
         r"(?:^|/)(?:loss|mse|vb)_q[0-3]$|diffusion|ddpm|denois|timestep|(?:^|[/_ ])snr|flow_?(?:matching|loss)"
-        r"|(?:noise|eps|score|velocity)_(?:loss|mse|pred)|^loss/(?:current|average)$|implicit loss"
+        rf"|(?:noise|eps|score|velocity)_(?:loss|mse|pred)|{TRAINERS}|implicit loss"
     ),
     "autoregressive": re.compile(
         r"(?:^|[/_ ])(?:ppl|perplexity|bpc|bpb|bits_per_(?:byte|char)|mfu|xent|wpb)(?:$|[/_ ])"

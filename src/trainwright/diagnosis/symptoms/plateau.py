@@ -75,6 +75,8 @@ def detect(h: History) -> Judgement:
     if held is not None and held.steps[0] > h.first + BOUNDS["late"].value * h.budget:
         held = None  # its first value is not one of an untrained network
     loss = held or h.get("vae/loss", "loss", least=12)
+    if h.foreign and kinds_of(h) >= {"fine_tune", "diffusion"}:
+        return None  # whose loss hardly moves
     if loss is not None and "discriminator/term" not in h.signals and "critic/loss" not in h.signals:
         raw, loss = loss, thin(loss)
         start = float(np.median(loss.values[: max(2, len(loss) // 50)]))
@@ -133,6 +135,9 @@ def _flat(
         max(3, len(level) // 10)
     )  # a loss with an offset gains little of its value
     doubtful = h.foreign and name == "loss" and certainty > BOUNDS["gained"].value * scatter
+    doubtful |= gain > BOUNDS["gain"].value and not kinds_of(
+        h
+    )  # a model that was trained before begins where others end
     return observation(stretch, "suspect" if doubtful else "sick", evidence(name, level, stretch, learned, said))
 
 
