@@ -23,7 +23,7 @@ from trainwright.diagnosis.definitions import (
     as_dict,
 )
 from trainwright.diagnosis.history import History
-from trainwright.diagnosis.kinds import impossible, kinds_of
+from trainwright.diagnosis.kinds import OUT_OF_SCOPE, impossible, kinds_of
 from trainwright.diagnosis.symptoms import symptoms
 
 Verdict = Literal["healthy", "suspect", "sick", "crashed", "unknown"]
@@ -31,8 +31,7 @@ EXIT: Mapping[str, int] = {"healthy": 0, "suspect": 10, "sick": 11, "crashed": 1
 # order of the verdicts, mildest first; the exit codes are not ordered
 SEVERITY: Mapping[str, int] = {"healthy": 0, "unknown": 1, "suspect": 2, "sick": 3, "crashed": 4}
 YOUNG = 100  # steps; below it, and below eight readings, only fast symptoms are checked
-OUT_OF_SCOPE = "reinforcement"  # whose rewards and losses say nothing by these rules
-ALWAYS = "non_finite"  # the symptom that is judged even then
+ALWAYS = "non_finite"  # the symptom that is judged even where nothing else can be
 WIRING = "wiring"  # the symptom that reports inspections
 INSPECTED: Mapping[str, float] = {
     "sick": 0.97,

@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "fine_tune": "a fine-tune",
     "reinforcement": "reinforcement learning",
 }
+OUT_OF_SCOPE = "reinforcement"  # whose rewards and losses say nothing by the rules of this package
 # losses of kohya's sd-scripts, OneTrainer and the scripts of diffusers, which fine-tune diffusion models
 TRAINERS = r"^(?:loss/(?:current|average)|avr_loss|smooth loss|step_loss)$"
 COLUMNS = {  # what only logs of one kind call a column

@@ -11,7 +11,7 @@ import numpy as np
 from trainwright.diagnosis.best import HIGHER, Best
 from trainwright.diagnosis.definitions import smooth
 from trainwright.diagnosis.history import History, Series
-from trainwright.diagnosis.kinds import kinds_of
+from trainwright.diagnosis.kinds import OUT_OF_SCOPE, kinds_of
 from trainwright.diagnosis.signal_names import HELD_OUT, epoch_column, words
 
 # names of clocks
@@ -33,7 +33,7 @@ REPEATED = 4.0
 
 def remarks(history: History, kept: Best | None) -> list[str]:
     """Return sentences on a log; ``kept`` is its best step."""
-    if not history.foreign:
+    if not history.foreign or OUT_OF_SCOPE in kinds_of(history):
         return []
     clocks = history.clocks
     return [*_passes(history, kept), *_window(history, kept), *_slower(clocks), *_waits(clocks)]
@@ -57,15 +57,15 @@ def _passes(h: History, kept: Best | None) -> Iterator[str]:
             f"{said}; the loss falls by {fallen:.0%} whenever a pass begins, and little within one: "
             "examples are being learned by heart"
         )
-    elif kinds & {"fine_tune", "autoregressive"} and passes > REPEATED and not held:
-        yield (
-            f"{said}, and nothing is held out: beyond about {REPEATED:.0f} passes repeated text teaches little "
-            "(Muennighoff et al. 2023); hold 5 % out"
-        )
     elif "diffusion" in kinds:
         yield (
             f"{said}; copies are to be expected from a number of passes that is about the same however many examples there are "
             "(Favero et al. 2025, Bonnaire et al. 2025): compare samples with their nearest training examples"
+        )
+    elif kinds & {"fine_tune", "autoregressive"} and passes > REPEATED and not held:
+        yield (
+            f"{said}, and nothing is held out: beyond about {REPEATED:.0f} passes what is repeated teaches little "
+            "(measured on text, Muennighoff et al. 2023); hold 5 % out"
         )
     else:
         yield said

@@ -79,7 +79,8 @@ class Watch:
         optimizers: optimizers by name; then only these are observed.
         settings: known settings (``lr_g``, ``max_beta``, ``n_critic``, ...); they win over those that are seen.
         facts: see :class:`~trainwright.diagnosis.history.History`; ``adversarial`` is inferred from the losses if not given.
-        kind: kind of model (``adversarial``, ``variational``, ``diffusion``, ``autoregressive``, ``prediction``, ``supervised``).
+        kind: kind of model (``adversarial``, ``variational``, ``diffusion``, ``autoregressive``, ``prediction``, ``supervised``,
+            ``fine_tune``).
         names: your name -> signal, for names that the table of common names does not contain.
         every: steps between probes of samples; None: as often as the budget allows, at most 40 times.
         budget: share of the loop's time that monitoring may take.
