@@ -521,3 +521,38 @@ def test_clips_are_judged():
     train(watch, model, lambda step: F.mse_loss(model(torch.randn(16, 4)), real[:16].flatten(1)), 20)
     causes(watch)
     assert "samples/precision" in watch.rows[-1]
+
+
+def test_a_model_of_masked_tokens_is_no_rollout():
+    torch.manual_seed(0)
+    symbols, length, mask = 12, 8, 12
+    data = (torch.randint(symbols, (400, 1)) + 2 * torch.arange(length)) % symbols
+
+    class Filler(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.given, self.tokens = nn.Linear(4, 24), nn.Embedding(symbols + 1, 24)
+            self.place = nn.Parameter(0.1 * torch.randn(length + 1, 24))
+            layer = nn.TransformerEncoderLayer(24, 2, 48, dropout=0.0, batch_first=True)
+            self.encoder, self.head = nn.TransformerEncoder(layer, 1), nn.Linear(24, symbols)
+
+        def forward(self, obs: Tensor, x: Tensor) -> Tensor:
+            return self.head(self.encoder(torch.cat([self.given(obs)[:, None], self.tokens(x)], 1) + self.place)[:, 1:])
+
+    net = Filler()
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        obs, x = torch.randn(n, 4), torch.full((n, length), mask)
+        for place in torch.randperm(length):
+            x[:, place] = torch.multinomial(net(obs, x)[:, place].softmax(1), 1)[:, 0]
+        return x
+
+    def loss(step: int) -> Tensor:
+        x = data[torch.randint(len(data), (32,))]
+        hidden = torch.rand(x.shape) < 0.5
+        scores = net(torch.randn(32, 4), x.masked_fill(hidden, mask))
+        return F.cross_entropy(scores[hidden], x[hidden])
+
+    watch = train(trainwright.watch(total=60, sample=sample, real=data, say=None), net, loss)
+    assert not {"rollout_window_wrong", "targets_misaligned", "targets_in_input", "state_leaks"} & causes(watch)

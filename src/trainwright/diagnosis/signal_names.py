@@ -137,7 +137,7 @@ KNOWN = _set(
     latent/active_share latent/prior_gap latent/shuffled_error_ratio validation/loss_at_full_beta
     real/coverage real/precision raw/diversity_ratio samples/channel_shift samples/contrast_ratio samples/coverage
     samples/diversity_ratio samples/duplicate_share samples/lattice_ratio samples/lattice_share samples/nearest_training_ratio
-    samples/nyquist_ratio samples/precision samples/range_ratio samples/top_octave_ratio"""
+    samples/nyquist_ratio samples/pair_distance samples/precision samples/range_ratio samples/top_octave_ratio"""
 ) | frozenset(TRAINING | HELD)
 OPEN = re.compile(
     r"^(samples|prior|raw|real|reconstructions|r2|r2_beyond_mean|std_ratio|grad_norm|lr|update_ratio|gradient_share|weight|"

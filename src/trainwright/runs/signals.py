@@ -105,6 +105,12 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal("samples/duplicate_share", "share", "0", "Share of samples that are nearly equal to another sample."),
     Signal(
+        "samples/pair_distance",
+        "",
+        "lower",
+        "Total variation between the pairs of neighbours in sampled and in real sequences of symbols, from 0 to 1.",
+    ),
+    Signal(
         "samples/nearest_training_ratio",
         "",
         "1",

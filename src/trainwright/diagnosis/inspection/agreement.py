@@ -171,7 +171,8 @@ def windows(seen: Observed) -> list[Inspection]:
             total += 1
             kept += bool((y[:, :-1] == x[:, 1:]).float().mean() > 0.9)
             back += bool((y[:, 1:-1] == x[:, :-2]).float().mean() > 0.9)
-            still += bool((y == x).all())
+            others = zip(now.arguments[1:], after.arguments[1:], strict=False)
+            still += bool((y == x).all()) and all(torch.equal(a.values, b.values) for a, b in others)
         if total < LEAST - 1 or kept > 0.2 * total or max(back, still) < 0.8 * total:
             continue
         return [
@@ -273,6 +274,7 @@ def memories(seen: Observed) -> list[Inspection]:
         network = next((n for n in seen.networks if n.name == result["network"]), None)
         if (
             network is None
+            or seen.time_first(network)
             or seen.per_sample.get(network.name, 0) < 2
             or any(is_timed(c) for c in seen.in_use(network))
         ):

@@ -9,6 +9,7 @@ from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.calls import Call
 from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.sampler import neighbours
 
 BOUNDED = {"Tanh": (-1.0, 1.0), "Sigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0), "Softmax": (0.0, 1.0)}
 POSITIVE = ("Relu", "Softplus", "Exp", "ReLU")  # activations whose output is never negative
@@ -326,12 +327,6 @@ def _as_channels_last(images: Tensor) -> Tensor | None:
     return None if c not in (3, 4) or min(h, w) < 8 else images.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def neighbours(images: Tensor) -> float:
-    """Return the correlation of neighbouring pixels, the smaller one of both directions."""
-    pairs = (images[..., 1:], images[..., :-1]), (images[..., 1:, :], images[..., :-1, :])
-    return min(float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) for a, b in pairs)
-
-
 def parts(seen: Observed) -> list[Inspection]:
     """Report frames or elements of an input on which the output does not depend."""
     for result in seen.more.get("parts") or ():
@@ -364,7 +359,8 @@ def labels(seen: Observed) -> list[Inspection]:
             shares = {
                 int(k): float((asked == k).float().mean()) for k in asked.unique() if not bool((known == k).any())
             }
-            missing = [k for k, share in shares.items() if (1 - share) ** len(known) < NEVER]
+            likely = 1 / (int(known.max()) - int(known.min()) + 1)  # a sampler may ask for a few of the time steps only
+            missing = [k for k, share in shares.items() if len(shares) * (1 - min(share, likely)) ** len(known) < NEVER]
             if missing and int(known.max()) < int(known.min()) + 1000:
                 return [
                     Inspection(

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
-from trainwright.diagnosis.inspection.data import neighbours
 from trainwright.diagnosis.observing.calls import Call, error_factor, read_targets
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.sampler import neighbours
 
 LEAST = 3  # calls
 EARLY = 24  # steps of optimizers, before a network has learned more at some time steps than at others

@@ -11,6 +11,8 @@ from trainwright.diagnosis.inspection import Inspect, Inspection
 from trainwright.diagnosis.observing.observer import Observed
 from trainwright.diagnosis.observing.sampler import time_index
 
+LEAST_DECODED = 6  # calls in one sample, from which sequences are built element by element
+REPEATS = 0.15  # share of repeated triples above that of real sequences
 LEFT = 0.25  # share of the initial weights in an average at the end, above which it is too slow
 
 
@@ -106,8 +108,9 @@ def conditions(seen: Observed) -> list[Inspection]:
 def dependence(seen: Observed) -> list[Inspection]:
     """Report that the output for one row depends on the other rows, or on later elements of its sequence."""
     found = []
+    by_name = {n.name: n for n in seen.networks}
     for result in seen.more.get("neighbours") or ():
-        if result and result["difference"] > NEIGHBOURS:
+        if result and result["difference"] > NEIGHBOURS and not seen.time_first(by_name[result["network"]]):
             found.append(
                 Inspection(
                     "batch_time_swapped",
@@ -119,7 +122,10 @@ def dependence(seen: Observed) -> list[Inspection]:
             )
     stepwise = any(n > 1 for n in seen.per_sample.values())
     for result in seen.more.get("future") or ():
-        if result and stepwise and seen.per_sample.get(result["network"], 0) > 1 and result["earlier"] > 1e-3:
+        network = by_name.get(result["network"]) if result else None
+        if network is None or seen.fills_in(network) or seen.time_first(network):
+            continue
+        if stepwise and seen.per_sample.get(network.name, 0) > 1 and result["earlier"] > 1e-3:
             found.append(
                 Inspection(
                     "targets_in_input",
@@ -311,6 +317,53 @@ def dropping(seen: Observed) -> list[Inspection]:
     return []
 
 
+def circling(seen: Observed) -> list[Inspection]:
+    """Find sequences of symbols that go round in circles because ``sample()`` draws none of their elements.
+
+    The most probable element is a usual choice for translations, so it is reported only if sequences repeat themselves more than
+    real ones, or hardly differ, once two fifths of the run are over.
+    """
+    x, real = seen.samples, seen.real
+    if (
+        x is None
+        or real is None
+        or x.ndim != 2
+        or x.is_floating_point()
+        or not seen.total
+        or seen.step < 0.4 * seen.total
+    ):
+        return []
+    for network in seen.networks:
+        states = [c.random for c in seen.in_sampling(network)]
+        if len(states) < LEAST_DECODED or None in states or len(set(states)) > 1:
+            continue
+        again, usual = _repeats(x), _repeats(real)
+        few = len(torch.unique(x, dim=0)) / len(x) < 0.5 * len(torch.unique(real, dim=0)) / len(real)
+        if again > usual + REPEATS or few:
+            what = (
+                f"{again:.0%} of the triples in its sequences are repeats (real ones: {usual:.0%})"
+                if again > usual + REPEATS
+                else "many of its sequences are the same"
+            )
+            return [
+                Inspection(
+                    "sampling_without_noise",
+                    "sick",
+                    f"sample() draws nothing between the calls of {network.name}, and {what}",
+                    "draw each element from the predicted probabilities: torch.multinomial(logits.softmax(-1), 1), not argmax",
+                )
+            ]
+    return []
+
+
+def _repeats(x: Tensor) -> float:
+    """Return the share of triples of neighbours that a sequence had before: (n, L) -> 0 to 1."""
+    if x.shape[1] < 6:
+        return 0.0
+    rows = [list(zip(*(row[k : len(row) - 2 + k] for k in range(3)), strict=True)) for row in x[:64].tolist()]
+    return sum(1 - len(set(r)) / len(r) for r in rows) / len(rows)
+
+
 def undrawn(seen: Observed) -> list[Inspection]:
     """Find samples that are all the same because nothing that the networks are given differs between them."""
     calls = [c for c in seen.calls if c.sampling and c.arguments]
@@ -471,6 +524,7 @@ INSPECTIONS: tuple[Inspect, ...] = (
     statistics,
     dropping,
     undrawn,
+    circling,
     hotter,
     sampler,
 )

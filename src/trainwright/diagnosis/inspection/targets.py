@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from trainwright.diagnosis.inspection import Inspect, Inspection
-from trainwright.diagnosis.inspection.data import neighbours
 from trainwright.diagnosis.observing.calls import (
     Call,
     error_factor,
@@ -13,6 +12,7 @@ from trainwright.diagnosis.observing.calls import (
     read_tokens,
 )
 from trainwright.diagnosis.observing.observer import Observed
+from trainwright.diagnosis.observing.sampler import neighbours
 
 LEAST = 3  # calls
 PADDED = 0.5  # share of targets
@@ -24,7 +24,7 @@ def targets(seen: Observed) -> list[Inspection]:
     The gradient of a cross-entropy at the logits is softmax - target, so it is negative at the target only.
     """
     for network in seen.networks:
-        if seen.per_sample.get(network.name, 0) < 2:
+        if seen.per_sample.get(network.name, 0) < 2 or seen.fills_in(network):
             continue
         found: list[list[float]] = []
         for call in seen.in_use(network):

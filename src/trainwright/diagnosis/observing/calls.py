@@ -1,6 +1,7 @@
 """Observation of a few calls of the loop's networks: what goes in, what comes out, which gradient comes back."""
 
 import itertools
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +69,7 @@ class Call:
         source: of the first argument: real data (or anything that did not come from another network), the detached output of a
             network, an output that is still attached to its network, or an input whose gradient is asked for.
         last: the operation that produced the output, such as ``Tanh``, views ignored; empty without a graph.
+        random: in sampling, a number that is the same in two calls if nothing was drawn between them.
         pulled: sum over the batch of the gradient's sign at the output, between -1 and 1, by the optimizer that stepped next.
     """
 
@@ -96,6 +99,7 @@ class Call:
     codes: tuple[Tensor, Tensor] | None = None  # two outputs of the same form (n, z), such as mean and log-variance
     halves: bool = False  # these are the halves of a single output
     pulled: dict[int, float] = field(default_factory=dict)
+    random: int | None = None  # fingerprint of the random state in sampling; None if it is not known
 
 
 def handed(call: Call, error: float, scalars: Mapping[int, Sequence[float]]) -> bool:
@@ -205,6 +209,12 @@ def read_tokens(call: Call) -> tuple[Tensor, Tensor] | None:
         if one and (float(total.max()) < 1e-2 or not bool((values > 0).any())):  # of logits, or of log-probabilities
             return values.argmin(2), counted
     return None
+
+
+def _fingerprint() -> int:
+    """Return a number for the random states of PyTorch on the CPU, NumPy and Python."""
+    other: Any = np.random.get_state(legacy=True)
+    return hash((torch.get_rng_state().numpy().tobytes(), other[1].tobytes(), other[2], random.getstate()))
 
 
 class CallObserver:
@@ -378,6 +388,8 @@ class CallObserver:
             turn=self.turn, length=self.length, normalizes=self._normalizes(network),
             labelled=isinstance(logits, Tensor) or (len(outputs) > 1 and any(not o.ndim for o in outputs[1:])),
         )  # fmt: skip
+        if self.sampling and all(t.device.type == "cpu" for t in tensors):
+            call.random = _fingerprint()
         if not self.sampling:
             single = isinstance(network.module, nn.Linear)  # the halves of one layer's output are features
             call.codes = self._pair(call) or (None if single else _codes(outputs))

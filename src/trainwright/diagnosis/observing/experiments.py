@@ -75,6 +75,23 @@ def _repeatable(observer: Observer, network: Network) -> list[Call]:
     return [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
 
 
+def _scale(noised: list[Tensor]) -> float:
+    """Return the standard deviation of noised inputs; where noise is added to the data without scaling them down, that of the data.
+
+    Then the inputs of the largest deviation are the noisiest, whose neighbours are less alike (EDM, NCSN). With a schedule that keeps
+    the variance, data that are too large are seen in the inputs of the largest deviation.
+    """
+    whole = torch.cat(noised).float()
+    each = whole.flatten(1).std(1)
+    order = each.argsort()
+    few = max(1, len(order) // 5)
+    if whole.ndim == 4 and len(order) >= 20 and min(whole.shape[2:]) >= 4:
+        least, most = (sampler.neighbours(whole[part]) for part in (order[:few], order[-few:]))
+        if float(each[order[-few:]].mean()) > 3 * float(each[order[:few]].mean()) and most < least - 0.1:
+            return float(whole[order[:few]].std())
+    return float(whole.std())
+
+
 def try_sampler(
     observer: Observer, sample: Callable[[int], Any], real: Tensor, frame: FrameType | None, affordable: bool
 ) -> None:
@@ -97,8 +114,7 @@ def try_sampler(
     calls = [c for c in observer.calls.calls if c.network is source and not c.sampling and c.arguments]
     noised = [c.arguments[0].values for c in calls if c.arguments[0].floating]
     if noised:
-        std = float(torch.cat([x.flatten() for x in noised]).float().std())
-        seen["noised_std"] = {"network": network.name, "std": std}
+        seen["noised_std"] = {"network": network.name, "std": _scale(noised)}
     if observer.alphas is None:
         observer.alphas = sampler.find_alphas(sampler.scopes_of(sample, frame))
     if not affordable or not noised or noised[0].shape[1:] != real.shape[1:]:

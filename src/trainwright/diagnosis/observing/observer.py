@@ -61,6 +61,9 @@ class Average:
     decay: float = math.nan
 
 
+MASKED = 0.05  # share of a token in inputs, from which it may be a mask
+
+
 @dataclass(eq=False)
 class Observed:
     """All that inspections look at.
@@ -125,6 +128,30 @@ class Observed:
     def in_sampling(self, network: Network) -> list[Call]:
         """Return the calls of a network that the latest ``sample`` made."""
         return [c for c in self.calls if c.network is network and c.sampling]
+
+    def time_first(self, network: Network) -> bool:
+        """True if a network takes (time, batch, ...), as recurrent layers do by default: axis 0 is as long as sequences of ``real``."""
+        layers = [m for m in network.module.modules() if isinstance(m, nn.RNNBase)]
+        if not layers or any(m.batch_first for m in layers) or self.real is None or self.real.ndim < 2:
+            return False
+        shapes = [c.arguments[0].shape for c in self.in_use(network) if c.arguments and len(c.arguments[0].shape) > 1]
+        length = self.real.shape[1]
+        return bool(shapes) and all(abs(s[0] - length) <= 1 < abs(s[1] - length) for s in shapes)
+
+    def fills_in(self, network: Network) -> bool:
+        """True for a model of masked tokens: ``sample()`` begins with one token everywhere, which training inputs hold too."""
+        for call in self.in_sampling(network)[:1]:
+            for index, argument in enumerate(call.arguments):
+                if argument.floating or argument.values.ndim != 2 or argument.values.shape[1] < 4:
+                    continue
+                token = argument.values.flatten()[0]
+                trained = [c.arguments[index].values for c in self.in_use(network) if len(c.arguments) > index]
+                shares = [
+                    float((t == token).float().mean()) for t in trained if t.ndim == 2 and not t.is_floating_point()
+                ]
+                if bool((argument.values == token).all()) and shares and sorted(shares)[len(shares) // 2] > MASKED:
+                    return True
+        return False
 
     def trained_as(self, network: Network) -> Network:
         """Return the network that an average follows; any other network itself."""

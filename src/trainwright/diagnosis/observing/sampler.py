@@ -39,6 +39,12 @@ MOST_ROWS = 2000  # rows that are compared with each other
 NARROW = 0.08  # deviation of data, over half their range, small enough that noise which a sampler leaves is seen
 
 
+def neighbours(images: Tensor) -> float:
+    """Return the correlation of neighbouring pixels, the smaller one of both directions."""
+    pairs = (images[..., 1:], images[..., :-1]), (images[..., 1:, :], images[..., :-1, :])
+    return min(float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) for a, b in pairs)
+
+
 def find_alphas(scopes: Iterator[tuple[str, Any]]) -> Tensor | None:
     """Return alpha-bar (steps,) if one of these objects is, or holds, such a schedule.
 

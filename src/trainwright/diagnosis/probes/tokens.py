@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+MOST_SYMBOLS = 600  # of an alphabet whose pairs are counted
+
 
 class TokenProbe:
     """Measurement of samples against real sequences.
@@ -18,6 +20,7 @@ class TokenProbe:
         self.distinct = _distinct(self.real)
         self.mean = self.real.float().mean(0) if self.one_hot else None
         self.size = int(self.real.max()) + 1 if not self.one_hot else 0
+        self.ceiling: dict[int, float] = {}  # distance of the pairs of so many real sequences from those of the others
 
     def measure(self, samples: Tensor) -> dict[str, float]:
         """Return signals of samples in the form of the real data; empty if their form differs or there are fewer than 8."""
@@ -43,7 +46,31 @@ class TokenProbe:
                 for x in (self.real, samples)
             )
             found["samples/symbol_distance"] = float((own / own.sum() - other / other.sum()).abs().sum() / 2)
+            if self.size <= MOST_SYMBOLS and samples.ndim == 2 and samples.shape[1] > 3:
+                found["samples/pair_distance"] = _apart(self._pairs(samples), self._pairs(self.real))
+                found["real/pair_distance"] = self._ceiling(len(samples))
         return found
+
+    def _ceiling(self, count: int) -> float:
+        """Return the mean distance of the pairs of ``count`` real sequences from those of the other ones."""
+        if count not in self.ceiling:
+            few = min(count, len(self.real) // 2)
+            own = torch.Generator().manual_seed(0)
+            orders = [torch.randperm(len(self.real), generator=own) for _ in range(4)]
+            each = [_apart(self._pairs(self.real[o[:few]]), self._pairs(self.real[o[few:]])) for o in orders]
+            self.ceiling[count] = sum(each) / len(each)
+        return self.ceiling[count]
+
+    def _pairs(self, x: Tensor) -> Tensor:
+        """Return the frequencies of pairs of neighbours (size * size,)."""
+        ids = x.long().clamp(0, self.size - 1)
+        counts = torch.bincount((ids[:, :-1] * self.size + ids[:, 1:]).flatten(), minlength=self.size**2).float()
+        return counts / counts.sum().clamp_min(1)
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    """Return the total variation between two distributions, from 0 to 1."""
+    return float((a - b).abs().sum() / 2)
 
 
 def _distance(x: Tensor) -> float:

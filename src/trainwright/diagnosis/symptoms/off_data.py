@@ -8,12 +8,13 @@ from trainwright.diagnosis.definitions import (
     Stretch,
     Symptom,
     Unknown,
+    earlier,
     evidence,
     observation,
     persistent,
     warmed_up,
 )
-from trainwright.diagnosis.history import History
+from trainwright.diagnosis.history import History, Series
 
 BOUNDS = {
     "precision": Bound(
@@ -29,6 +30,13 @@ BOUNDS = {
     ),
     "contrast": Bound(1.6, "contrast over that of real images, or its inverse", "ours"),
     "spread": Bound(2.0, "mean squared distance of two samples over that of two real images", "ours"),
+    "pairs": Bound(
+        0.1,
+        "total variation between pairs of neighbours in sampled and in real sequences, above that of other real ones",
+        "ours; at most 0.06 in 25 sound loops",
+    ),
+    "other_pairs": Bound(0.2, "the same, from which on the run is sick and not suspect", "ours"),
+    "learning": Bound(0.85, "fall of that distance over three readings, below which samples still get better", "ours"),
     "warm_up": Bound(0.25, "share of the planned steps before the first judgement", "ours"),
     "rising": Bound(1.25, "growth over three readings above which samples still approach the data", "ours"),
     "young": Bound(100, "steps before anything but numbers that are not finite is judged", "ours"),
@@ -45,6 +53,9 @@ def detect(h: History) -> Judgement:
         return observation(whole, "sick", evidence("samples/finite_share", broken, whole, 1.0, text))
     if h.now - h.first < BOUNDS["young"].value:
         return Unknown("a longer run")
+    pairs, usual = h.get("samples/pair_distance", least=2), h.get("real/pair_distance")
+    if pairs is not None and usual is not None:
+        return _other_pairs(h, pairs, usual.last)
     precision, coverage = h.get("samples/precision"), h.get("samples/coverage")
     if precision is None or coverage is None:
         return Unknown("samples and real data, to see whether samples lie among them")
@@ -90,11 +101,27 @@ def detect(h: History) -> Judgement:
     return observation(stretch, "sick", *(evidence(n, s, stretch, a, t) for n, s, a, t in shown))
 
 
+def _other_pairs(h: History, pairs: Series, usual: float) -> Judgement:
+    """Detect sequences whose pairs of neighbours are not those of real sequences."""
+    apart = pairs.values - usual
+    learning = pairs.values < BOUNDS["learning"].value * earlier(pairs.values, 3)
+    late = pairs.steps > warmed_up(h, BOUNDS["warm_up"].value)
+    stretch = persistent(pairs.steps, (apart > BOUNDS["pairs"].value) & late & ~learning, int(BOUNDS["readings"].value))
+    if stretch is None:
+        return None
+    far = float(np.median(apart[stretch.first :])) > BOUNDS["other_pairs"].value
+    said = "their pairs of neighbours have a distance of {value} from those of real sequences, other real ones one of {against}"
+    return observation(
+        stretch, "sick" if far else "suspect", evidence("samples/pair_distance", pairs, stretch, usual, said)
+    )
+
+
 SYMPTOM = Symptom(
     name="off_data",
     title="samples are off the data",
     what="Hardly any sample lies among real data: samples are noise, saturated, out of range, or of another texture.",
-    measured="Precision and coverage over their values for real data, with texture, contrast, range and spread of the samples.",
+    measured="Precision and coverage over their values for real data, with texture, contrast, range and spread of the samples; "
+    "for sequences of symbols, the distance of the pairs of neighbours from those of real ones.",
     bounds=BOUNDS,
     detect=detect,
     speed="fast",
