@@ -9,6 +9,7 @@ import trainwright
 from trainwright.diagnosis.doctor import examine
 from trainwright.diagnosis.history import History
 from trainwright.diagnosis.observing.experiments import _scale
+from trainwright.diagnosis.probes.samples import SampleProbe
 from trainwright.diagnosis.probes.tokens import TokenProbe
 
 SYMBOLS, LENGTH = 8, 20
@@ -141,3 +142,14 @@ def test_noise_that_is_added_is_not_taken_for_the_scale_of_the_data():
     assert _scale([kept]) > 10
     kept = share.sqrt() * x + (1 - share).sqrt() * torch.randn_like(x)
     assert 0.7 < _scale([kept]) < 1.3
+
+
+def test_samples_that_are_only_scaled_otherwise_are_told_from_bad_ones():
+    g = torch.Generator().manual_seed(0)
+    corners = 100 + 60 * torch.randint(0, 2, (600, 6), generator=g) + 8 * torch.randn(600, 6, generator=g)
+    probe = SampleProbe(corners[:300], corners[:0])
+    normalized = (corners[300:428] - 130) / 30
+    assert probe.measure(normalized)["samples/range_ratio"] == pytest.approx(1 / 31, rel=0.1)
+    assert "samples/range_ratio" not in probe.measure(corners[300:428])
+    assert "samples/range_ratio" not in probe.measure(torch.randn(128, 6, generator=g))
+    assert "samples/range_ratio" not in probe.measure(corners[:1] + 0.1 * torch.randn(128, 6, generator=g))

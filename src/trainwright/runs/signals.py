@@ -105,6 +105,12 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal("samples/duplicate_share", "share", "0", "Share of samples that are nearly equal to another sample."),
     Signal(
+        "samples/range_ratio",
+        "",
+        "1",
+        "Deviation of samples over that of real data; recorded if samples lie off the data and would be among them once it is equal.",
+    ),
+    Signal(
         "samples/pair_distance",
         "",
         "lower",

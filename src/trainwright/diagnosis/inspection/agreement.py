@@ -1,6 +1,7 @@
 """Inspections that compare training with ``sample()``: what networks are given there, and what they make of it."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -85,8 +86,11 @@ def conditions(seen: Observed) -> list[Inspection]:
             continue
         timed = seen.per_sample[network.name] > 4
         for place in range(1, min(len(trained[-1].arguments), len(drawn[-1].arguments))):
-            if (timed and place == 1) or any(len(c.arguments) <= place for c in (*trained, *drawn)):
+            if any(len(c.arguments) <= place for c in (*trained, *drawn)):
                 continue
+            shape = trained[-1].arguments[place].shape
+            if timed and (math.prod(shape[1:]) == 1 or (place == 1 and len(shape) < 3)):
+                continue  # the time step or noise level, or its embedding
             what = _differ([c.arguments[place] for c in trained], [c.arguments[place] for c in drawn])
             if what:
                 return [_condition(f"argument {place + 1} of {network.name}", what)]

@@ -3,6 +3,8 @@
 Every value is relative to real data. Definitions and sources are given at the functions.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +16,7 @@ POOLED = 8  # side of the pooled image; 8 x 8 keeps the content of a thumbnail
 PLACES = 16  # at most, in a series
 KEPT = 32  # principal components of the real images
 NEIGHBOURS = 5
+OFF, AMONG = 0.15, 0.6  # precision and coverage: below it samples are off the data, above it among them
 BINS = 20
 DUPLICATE = 0.25  # share of the real images' median nearest distance; a smaller distance counts as a duplicate
 ENERGY = 1e-12
@@ -42,6 +45,7 @@ class SampleProbe:
         self.k = min(NEIGHBOURS, len(self.real) - 1)
         self.radius = radii(self.real, self.k)
         self.spread = _pairwise(self.real)
+        self.level, self.usual = (float(real.mean()), float(real.std())), (real.mean(0), real.std(0))
         self.texture = texture(real) if appearance and real.ndim == 4 else None
         self.channels = real.mean((2, 3)) if real.ndim == 4 else None
         self.bins = _means(self.real, BINS)
@@ -78,11 +82,33 @@ class SampleProbe:
         found["diversity_ratio"] = _pairwise(features) / max(self.spread, 1e-12)
         found["ndb"] = _different(_share(features, self.bins), len(features), self.counts, len(self.real))
         found["duplicate_share"] = float((_nearest_other(features) < DUPLICATE * self.own_nearest).float().mean())
+        ratio = self._scaled(fake, found)
+        if ratio is not None:
+            found["range_ratio"] = ratio
         if self.unseen:
             found["nearest_training_ratio"] = float(nearest_distance(features, self.train).median()) / self.unseen
         if self.texture is not None and self.channels is not None:
             found.update(self._appearance(fake, self.texture, self.channels))
         return {f"{prefix}/{name}": value for name, value in found.items()}
+
+    def _scaled(self, fake: Tensor, found: Mapping[str, float]) -> float | None:
+        """Return how many times as wide samples are as real data, if this is all that is wrong with them.
+
+        They lie off the data, and among them once their mean and deviation are those of the data: of all numbers, or of each
+        place where samples are normalized (within -1 to 1, or of mean 0 and deviation 1) and the data are not.
+        """
+        own, deviation = float(fake.std()), float(self.usual[1].square().mean().sqrt())
+        if max(found["precision"], found["coverage"]) > OFF or min(own, deviation) <= 0:
+            return None
+        inside = 0.5 < float(fake.abs().max()) <= 1.05 or (0.7 < own < 1.4 and abs(float(fake.mean())) < 0.3)
+        ways = [(fake - fake.mean()) / own * self.level[1] + self.level[0]]
+        if inside and not 1 / 3 < deviation < 3:
+            ways.append((fake - fake.mean(0)) / fake.std(0).clamp_min(1e-9) * self.usual[1] + self.usual[0])
+        for scaled in ways:
+            again = manifold_metrics(self.real, self._features(scaled), self.k, self.radius)
+            if min(again["precision"], again["coverage"]) > AMONG:
+                return own / deviation
+        return None
 
     def measure_diversity(self, fake: Tensor, prefix: str) -> dict[str, float]:
         """Return only diversity and coverage, for a second set of samples."""
