@@ -153,3 +153,37 @@ def test_samples_that_are_only_scaled_otherwise_are_told_from_bad_ones():
     assert "samples/range_ratio" not in probe.measure(corners[300:428])
     assert "samples/range_ratio" not in probe.measure(torch.randn(128, 6, generator=g))
     assert "samples/range_ratio" not in probe.measure(corners[:1] + 0.1 * torch.randn(128, 6, generator=g))
+
+
+@pytest.mark.parametrize(("axis", "named"), [(-1, False), (1, False), (0, True), (-2, True)])
+def test_a_softmax_over_the_batch_is_named(axis, named):
+    torch.manual_seed(0)
+    net, x, y = nn.Linear(6, 4), torch.randn(300, 6), torch.randint(4, (300,))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    watch = trainwright.watch(total=40, say=None)
+    for step in range(40):
+        i = torch.randint(300, (32,))
+        loss = F.nll_loss(net(x[i]).log_softmax(axis), y[i])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch(step, loss=loss)
+    watch.close()
+    assert ("softmax_over_batch" in watch._inspections) is named
+
+
+def test_a_contrastive_loss_may_normalize_both_axes():
+    torch.manual_seed(0)
+    one, other, x = nn.Linear(6, 8), nn.Linear(6, 8), torch.randn(300, 6)
+    optimizer = torch.optim.Adam([*one.parameters(), *other.parameters()], 1e-2)
+    watch = trainwright.watch(total=40, say=None)
+    for step in range(40):
+        i = torch.randint(300, (32,))
+        scores = one(x[i]) @ other(x[i] + 0.1).T
+        loss = -(scores.log_softmax(0).diag() + scores.log_softmax(1).diag()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch(step, loss=loss)
+    watch.close()
+    assert "softmax_over_batch" not in watch._inspections

@@ -340,6 +340,12 @@ CAUSES = [
         kinds=("variational",),
     ),
     _wired(
+        "softmax_over_batch",
+        "a softmax runs over the batch",
+        (*SAMPLES, *TRAINING, "trivial_baseline"),
+        "give softmax the axis of the classes: dim=-1",
+    ),
+    _wired(
         "sampling_without_noise",
         "sampling draws nothing at random",
         SAMPLES,

@@ -22,6 +22,33 @@ def criteria(seen: Observed) -> list[Inspection]:
     return found
 
 
+def normalized(seen: Observed) -> list[Inspection]:
+    """Find a softmax that runs over the samples of a batch instead of classes, components or places."""
+    for name, graph in seen.graphs.items():
+        for network in seen.networks:
+            place = 1 if seen.time_first(network) else 0
+            shapes = [c.arguments[0].shape for c in seen.in_use(network) if c.graph and c.arguments]
+            sizes = {s[place] for s in shapes if len(s) > place}
+            for axis, shape in graph.softmaxes:
+                single = math.prod(shape) == shape[axis]  # weights of the members of a set
+                if (
+                    axis == place
+                    and shape[axis] in sizes
+                    and shape.count(shape[axis]) == 1
+                    and not single
+                    and shape[axis] > 1
+                ):
+                    return [
+                        Inspection(
+                            "softmax_over_batch",
+                            "sick",
+                            f"{name} holds a softmax over axis {axis} of {shape}, which counts the samples of a batch",
+                            "name the axis of the classes: softmax(x, dim=-1), log_softmax(x, dim=-1)",
+                        )
+                    ]
+    return []
+
+
 def _fits(name: str, one: Criterion, graph: LossGraph) -> Inspection | None:
     if one.operation == "BinaryCrossEntropyWithLogits" and one.applied_to == "Sigmoid":
         return Inspection(
@@ -335,5 +362,5 @@ def layouts(seen: Observed) -> list[Inspection]:
 
 
 INSPECTIONS: tuple[Inspect, ...] = (
-    criteria, logarithms, outside_range, broadcast, penalties, not_finite, negated, layouts,
+    criteria, normalized, logarithms, outside_range, broadcast, penalties, not_finite, negated, layouts,
 )  # fmt: skip

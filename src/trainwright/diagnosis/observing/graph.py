@@ -80,6 +80,7 @@ class LossGraph:
         halved: whether what the deviation of a code is the exponential of was multiplied (by a half, as for log-variances) before.
         passed: ids of parameters below terms of the loss that a backward pass has gone through.
         waiting: the same for terms that no backward pass has gone through.
+        softmaxes: axis, counted from 0, and shape of each softmax.
     """
 
     parameters: frozenset[int]
@@ -97,6 +98,7 @@ class LossGraph:
     halved: bool | None = None
     passed: frozenset[int] = frozenset()
     waiting: frozenset[int] = frozenset()
+    softmaxes: frozenset[tuple[int, tuple[int, ...]]] = frozenset()
 
 
 def read_graph(loss: Tensor) -> LossGraph | None:
@@ -107,6 +109,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
     operations: set[str] = set()
     criteria: list[Criterion] = []
     logged: set[str] = set()
+    softmaxes: set[tuple[int, tuple[int, ...]]] = set()
     broadcast = relaid = latent = halved = None
     batch = 0
     for node in _nodes(loss.grad_fn):
@@ -116,6 +119,9 @@ def read_graph(loss: Tensor) -> LossGraph | None:
             continue
         name = operation(node)
         operations.add(name)
+        if name in ("Softmax", "LogSoftmax") and (shape := _shape(node)):
+            axis = int(node._saved_dim)  # of 64 bits without a sign
+            softmaxes.add(((axis if axis < 2**63 else axis - 2**64) % len(shape), shape))
         if name in CRITERIA:
             below = _under_views(node)
             reduction = REDUCTIONS.get(getattr(node, "_saved_reduction", -1), "")
@@ -160,6 +166,7 @@ def read_graph(loss: Tensor) -> LossGraph | None:
         halved,
         passed,
         waiting,
+        frozenset(softmaxes),
     )
 
 
