@@ -187,3 +187,33 @@ def test_a_contrastive_loss_may_normalize_both_axes():
         watch(step, loss=loss)
     watch.close()
     assert "softmax_over_batch" not in watch._inspections
+
+
+@pytest.mark.parametrize("physical", [False, True])
+def test_a_rollout_feeds_back_what_it_is_trained_with(physical):
+    torch.manual_seed(0)
+    runs = 275 + 30 * torch.cumsum(torch.randn(300, 8, 6), 1)
+    mean, std = runs.mean(), runs.std()
+    states, net = (runs - mean) / std, nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 6))
+    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
+
+    @torch.no_grad()
+    def sample(n: int) -> Tensor:
+        x, found = states[:n, 0], []
+        for _ in range(7):
+            y = net(x)
+            found.append(y * std + mean)
+            x = found[-1] if physical else y
+        return torch.stack(found, 1)
+
+    watch = trainwright.watch(total=80, sample=sample, real=runs[:, 1:], say=None)
+    for step in range(80):
+        i, t = torch.randint(300, (64,)), torch.randint(7, (64,))
+        loss = (net(states[i, t]) - states[i, t + 1]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watch(step, loss=loss)
+    watch.close()
+    assert watch.failed is None and watch.observer.failed is None
+    assert ("rollout_not_normalized" in watch._inspections) is physical

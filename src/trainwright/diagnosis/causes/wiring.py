@@ -412,6 +412,13 @@ CAUSES = [
         "encode and scale the condition by the same function in training and in sample()",
     ),
     _wired(
+        "rollout_not_normalized",
+        "a rollout feeds back values in other units",
+        (*SAMPLES, "trivial_baseline"),
+        "feed back what the network puts out, in the units of training",
+        kinds=("prediction", "autoregressive"),
+    ),
+    _wired(
         "rollout_window_wrong",
         "the window of a forecast does not move with it",
         (*SAMPLES, "trivial_baseline"),

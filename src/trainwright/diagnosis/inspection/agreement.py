@@ -13,6 +13,8 @@ from trainwright.diagnosis.observing.networks import Network
 from trainwright.diagnosis.observing.observer import Observed
 
 LEAST = 4  # calls
+FIRST_STEPS = 20  # after which a network is expected to predict numbers of the size of its targets
+NEAR_INPUTS, FAR_INPUTS = 1.5, 3.0  # difference of quantiles from those of training, in deviations of these
 MANY = 256  # numbers, for a comparison of distributions
 MOST_NUMBERS = 30_000  # numbers that are compared, about
 APART = 1.0  # difference of quantiles, in deviations of the narrower distribution
@@ -158,6 +160,39 @@ def _channels(seen: Observed, network: Network, trained: list[Call], drawn: list
         if max(_outside(one, other), _outside(other, one)) > 0.1 and bool(other.std() > 0):
             return f"differs: channel {own + channel + 1} has {_described(one)} in training and {_described(other)} in sample()"
     return ""
+
+
+def fed_back(seen: Observed) -> list[Inspection]:
+    """Compare what a rollout feeds back, in the second call of ``sample()``, with the inputs of training."""
+    for network in seen.networks:
+        if not network.trained or seen.per_sample.get(network.name, 0) < 2 or seen.step < FIRST_STEPS:
+            continue
+        drawn = [c for c in seen.in_sampling(network) if c.arguments and c.arguments[0].floating]
+        trained = [c for c in seen.in_use(network) if c.graph and c.arguments and c.arguments[0].floating]
+        if len(drawn) < 2 or len(trained) < LEAST or any(is_timed(c) for c in (*drawn[:2], trained[-1])):
+            continue
+        if len({c.arguments[0].shape[1:] for c in (*drawn[:2], *trained)}) > 1:
+            continue
+        known, first, second = (
+            _numbers(trained),
+            _flat(drawn[0].arguments[0].values),
+            _flat(drawn[1].arguments[0].values),
+        )
+        width = float(known.std())
+        if min(len(known), len(first), len(second)) < MANY // 4 or width <= 0 or not bool(second.isfinite().all()):
+            continue
+        near, far = (float((_quantiles(x) - _quantiles(known)).abs().max()) / width for x in (first, second))
+        if near < NEAR_INPUTS and far > FAR_INPUTS:
+            return [
+                Inspection(
+                    "rollout_not_normalized",
+                    "sick",
+                    f"sample() feeds back to {network.name} other values ({_described(second)}) than those that it is trained with "
+                    f"({_described(known)})",
+                    "feed back the output as the network gives it, in the units of training, and scale only what is returned",
+                )
+            ]
+    return []
 
 
 def windows(seen: Observed) -> list[Inspection]:
@@ -344,4 +379,4 @@ def _described(x: Tensor) -> str:
     return f"{float(q[0]):.2g} to {float(q[-1]):.2g}, middle {float(q[3]):.2g}"
 
 
-INSPECTIONS: tuple[Inspect, ...] = (fakes, conditions, windows, contexts, states, memories, orders)
+INSPECTIONS: tuple[Inspect, ...] = (fakes, conditions, fed_back, windows, contexts, states, memories, orders)
