@@ -75,6 +75,9 @@ def _repeatable(observer: Observer, network: Network) -> list[Call]:
     return [c for c in observer.calls.calls if c.network is network and replay.can_repeat(c)]
 
 
+SCALED = 4.0  # deviation of inputs with little noise over that of real, from which the units differ
+
+
 def _scale(noised: list[Tensor]) -> float:
     """Return the standard deviation of noised inputs; where noise is added to the data without scaling them down, that of the data.
 
@@ -119,7 +122,11 @@ def try_sampler(
         observer.alphas = sampler.find_alphas(sampler.scopes_of(sample, frame))
     if not affordable or not noised or noised[0].shape[1:] != real.shape[1:]:
         return
-    if seen["noised_std"]["std"] < 0.5 * float(real.float().std()):
+    least = float(torch.cat(noised).float().flatten(1).std(1).quantile(0.1))  # of inputs with little noise
+    usual = float(real.float().std())
+    if not 1 / SCALED < least / max(usual, 1e-12) < SCALED:
+        return  # the network works in other units than those of real
+    if seen["noised_std"]["std"] < 0.5 * usual:
         return  # the loop standardises its data, and sample() undoes it, so the test does not know the scale
     low, high = float(real.min()), float(real.max())
     path = prediction = None
