@@ -135,9 +135,8 @@ def _flat(
         max(3, len(level) // 10)
     )  # a loss with an offset gains little of its value
     doubtful = h.foreign and name == "loss" and certainty > BOUNDS["gained"].value * scatter
-    doubtful |= gain > BOUNDS["gain"].value and not kinds_of(
-        h
-    )  # a model that was trained before begins where others end
+    # a noisy loss of a model of unknown kind: one that was trained before begins where others end
+    doubtful |= gain > BOUNDS["gain"].value and not kinds_of(h)
     return observation(stretch, "suspect" if doubtful else "sick", evidence(name, level, stretch, learned, said))
 
 
@@ -164,15 +163,13 @@ def _constant(loss: Series) -> Judgement:
 def _one_answer(h: History) -> Judgement:
     """Detect an accuracy that is the same in all readings: the same class is given for every input."""
     held = h.get("validation/accuracy", least=8)
-    if (
-        held is None
-        or np.ptp(held.values) > 0
-        or held.last >= BOUNDS["chance"].value * max(1.0, 100.0 * (held.last > 1))
-    ):
+    if held is None or np.ptp(held.values) > 0:
+        return None
+    whole = 100.0 if held.last > 1 else 1.0  # percent, or a share
+    if held.last >= BOUNDS["chance"].value * whole:
         return None
     stretch = persistent(held.steps, held.values == held.last, int(BOUNDS["equal"].value))
-    if stretch is None:
-        return None
+    assert stretch is not None
     said = "the held-out accuracy is {value} in all readings, so the same answer is given to every input"
     return observation(stretch, "sick", evidence("validation/accuracy", held, stretch, held.last, said))
 

@@ -79,7 +79,9 @@ def detect(h: History) -> Judgement:
         for n, s in h.signals.items()
         if (n in LOSSES or n.startswith("grad_norm/")) and (f := _outlier(n, s)) is not None
     ]
-    found = found or [f for n, s in h.match("other/") if _falls_too(n, s) and (f := _thrown(n, s)) is not None]
+    found = found or [
+        f for n, s in h.match("other/") if _falls_too(n, s) and (f := _thrown(f"other/{n}", s)) is not None
+    ]
     return found[0] if found else Unknown("a loss over at least 28 readings")
 
 
