@@ -489,9 +489,12 @@ class Watch:
             return False
         allowed = self._allowed()
         left = 1 - self._next / len(PROBES) if self.total else 0.0  # the later probes must be paid for as well
-        # of a run that is not short, all that monitoring takes counts
-        spent = self._probing if allowed > self.budget * self._whole() else self.spent + self._in_hooks
-        return spent + self._last > allowed * (1 - 0.5 * left)
+        allowed *= 1 - 0.5 * left
+        if self._probing + self._last > allowed:
+            return True
+        # of a run that is not short, all that monitoring takes counts, but half of the budget is for probes in any case
+        short = self._whole() < SHORT
+        return not short and self.spent + self._in_hooks + self._last > allowed and self._probing + self._last > 0.5 * allowed
 
     def _whole(self) -> float:
         """Return the seconds of the whole run, as far as its length can be foreseen."""
