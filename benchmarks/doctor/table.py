@@ -1,7 +1,8 @@
 """The committed table: the doctor compared with baselines on the frozen half, and by symptom.
 
 ``python -m benchmarks.doctor.table`` after ``python -m benchmarks.doctor.runs`` and ``python -m benchmarks.doctor.packages``; writes
-``results/doctor.json``. With ``--kind latent_diffusion`` only the doctor on such runs, in ``results/doctor_KIND.json``.
+``results/doctor.json``. With ``--kind latent_diffusion`` only the doctor on such runs, in ``results/doctor_KIND.json``; with
+``--doctor`` the rows of the others stay as they are.
 """
 
 import argparse
@@ -64,12 +65,15 @@ def main() -> None:
     """Write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", help="only runs of this kind")
-    kind = parser.parse_args().kind
-    if kind is not None:
-        of_kind(kind)
+    parser.add_argument(
+        "--doctor", action="store_true", help="judge by the doctor alone, and keep the rows of the others"
+    )
+    given = parser.parse_args()
+    if given.kind is not None:
+        of_kind(given.kind)
         return
     rows = []
-    for name, judge in judges().items():
+    for name, judge in ({"the doctor": doctor} if given.doctor else judges()).items():
         totals, runs = score(judge, "frozen")
         for metric, (target, better) in TARGETS.items():
             ours = judge is doctor
@@ -89,7 +93,7 @@ def main() -> None:
             ]
             print(write("doctor_symptoms", COMMAND, listed))
         print(name, totals, flush=True)
-    rows += others()
+    rows += kept("doctor", "the doctor:") if given.doctor else others()
     print(write("doctor", COMMAND, rows))
 
 
