@@ -494,7 +494,11 @@ class Watch:
             return True
         # of a run that is not short, all that monitoring takes counts, but half of the budget is for probes in any case
         short = self._whole() < SHORT
-        return not short and self.spent + self._in_hooks + self._last > allowed and self._probing + self._last > 0.5 * allowed
+        return (
+            not short
+            and self.spent + self._in_hooks + self._last > allowed
+            and self._probing + self._last > 0.5 * allowed
+        )
 
     def _whole(self) -> float:
         """Return the seconds of the whole run, as far as its length can be foreseen."""

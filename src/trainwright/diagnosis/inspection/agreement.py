@@ -181,8 +181,12 @@ def fed_back(seen: Observed) -> list[Inspection]:
         width = float(known.std())
         if min(len(known), len(first), len(second)) < MANY // 4 or width <= 0 or not bool(second.isfinite().all()):
             continue
-        near, far = (float((_quantiles(x) - _quantiles(known)).abs().max()) / width for x in (first, second))
-        if near < NEAR_INPUTS and far > FAR_INPUTS:
+        given = [_flat(c.output) for c in trained if c.output is not None and c.output.is_floating_point()]
+        put_out = torch.cat(given) if given else first  # far from the inputs too if nothing is learned yet
+        near, far, own = (
+            float((_quantiles(x) - _quantiles(known)).abs().max()) / width for x in (first, second, put_out)
+        )
+        if max(near, own) < NEAR_INPUTS and far > FAR_INPUTS:
             return [
                 Inspection(
                     "rollout_not_normalized",
