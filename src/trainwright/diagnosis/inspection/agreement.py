@@ -183,10 +183,9 @@ def fed_back(seen: Observed) -> list[Inspection]:
             continue
         given = [_flat(c.output) for c in trained if c.output is not None and c.output.is_floating_point()]
         put_out = torch.cat(given) if given else first  # far from the inputs too if nothing is learned yet
-        near, far, own = (
-            float((_quantiles(x) - _quantiles(known)).abs().max()) / width for x in (first, second, put_out)
-        )
-        if max(near, own) < NEAR_INPUTS and far > FAR_INPUTS:
+        near, far = (float((_quantiles(x) - _quantiles(known)).abs().max()) / width for x in (first, second))
+        shifted = abs(float(put_out.median()) - float(known.median())) / width
+        if max(near, shifted) < NEAR_INPUTS and far > FAR_INPUTS:
             return [
                 Inspection(
                     "rollout_not_normalized",
