@@ -60,19 +60,22 @@ def detect(h: History) -> Judgement:
     narrow = diversity.at(coverage.steps) < BOUNDS["spread"].value
     late = coverage.steps > warmed_up(h, BOUNDS["warm_up"].value)
     best = np.maximum.accumulate(np.nan_to_num(share))
+    rising = share >= BOUNDS["rising"].value * earlier(share, 2)
     copies = h.get("samples/duplicate_share")
     few = np.zeros(len(coverage), dtype=bool)
     if copies is not None:
         now = copies.at(coverage.steps)
         few = (now > BOUNDS["duplicates"].value) & (now > BOUNDS["falling"].value * earlier(now, 2))
         few &= share < BOUNDS["covered"].value
-    low = (share < BOUNDS["coverage"].value) & (share < BOUNDS["rising"].value * earlier(share, 2))
+    low = (share < BOUNDS["coverage"].value) & ~rising
     fallen = (share < BOUNDS["fallen"].value * best) & (best > 0.2)
     stretch = persistent(
         coverage.steps, late & ((low & ((good & narrow) | fallen)) | few), int(BOUNDS["readings"].value)
     )
-    if stretch is None:
-        return None
+    spread = diversity.at(coverage.steps)
+    spreading = spread >= BOUNDS["rising"].value * earlier(spread, 2)
+    if stretch is None or (rising[-1] and spreading[-1]):
+        return None  # the samples of the newest reading are much more diverse than before
     said = "samples cover a share of {value} of the real images (other real images: " + f"{ceiling:.2f})"
     extra = []
     if copies is not None and copies.last > BOUNDS["duplicates"].value:
