@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import trainwright
 from benchmarks.public.materials import Denoiser, images
-from benchmarks.results_io import row, write
+from benchmarks.results_io import kept, row, write
 
 COMMAND = "python -m benchmarks.watch_cost"
 BATCH = 64
@@ -135,10 +135,11 @@ def main() -> None:
     """Train each loop with and without a watch, and write ``results/watch_cost.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=tuple(LOOPS), help="one of the loops; the rows of the others are kept")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
-    for name, (loop, steps) in LOOPS.items():
+    rows = kept("watch_cost", f"{given.only}," if given.only else None)
+    for name, (loop, steps) in ((n, one) for n, one in LOOPS.items() if given.only in (None, n)):
         shares, plain, watched = [], [], []
         for number in range(given.rounds):
             made: list[Any] = []

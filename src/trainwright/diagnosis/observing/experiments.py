@@ -124,7 +124,7 @@ def try_sampler(
         return
     least = float(torch.cat(noised).float().flatten(1).std(1).quantile(0.1))  # of inputs with little noise
     usual = float(real.float().std())
-    if not 1 / SCALED < least / max(usual, 1e-12) < SCALED:
+    if least > SCALED * usual:
         return  # the network works in other units than those of real
     if seen["noised_std"]["std"] < 0.5 * usual:
         return  # the loop standardises its data, and sample() undoes it, so the test does not know the scale

@@ -139,7 +139,7 @@ class Observed:
         return bool(shapes) and all(abs(s[0] - length) <= 1 < abs(s[1] - length) for s in shapes)
 
     def fills_in(self, network: Network) -> bool:
-        """True for a model of masked tokens: ``sample()`` begins with one token everywhere, which training inputs hold too."""
+        """True for a model of masked tokens: ``sample()`` begins with the last token everywhere, which training inputs hold too."""
         for call in self.in_sampling(network)[:1]:
             for index, argument in enumerate(call.arguments):
                 if argument.floating or argument.values.ndim != 2 or argument.values.shape[1] < 4:
@@ -149,7 +149,9 @@ class Observed:
                 shares = [
                     float((t == token).float().mean()) for t in trained if t.ndim == 2 and not t.is_floating_point()
                 ]
-                if bool((argument.values == token).all()) and shares and sorted(shares)[len(shares) // 2] > MASKED:
+                last = max((float(t.max()) for t in trained if t.numel()), default=0.0)  # a mask follows the symbols
+                alone = bool((argument.values == token).all()) and float(token) == last > 0
+                if alone and shares and sorted(shares)[len(shares) // 2] > MASKED:
                     return True
         return False
 
