@@ -45,9 +45,13 @@ def _passes(h: History, kept: Best | None) -> Iterator[str]:
     if name is None:
         return
     epochs = h.clocks[name]
+    fine = np.isfinite(epochs.values)
+    epochs = Series(epochs.steps[fine], epochs.values[fine])
+    if not len(epochs):
+        return
     whole = bool(np.all(epochs.values % 1 == 0))
     passes = float(epochs.last - epochs.values[0] + 1) if whole else float(epochs.last)
-    if not np.isfinite(passes) or passes < 1.5:
+    if passes < 1.5:
         return
     kinds, held = kinds_of(h), any(words(str(c)) & HELD_OUT for c in h.facts.get("columns") or ())
     said = f"the data have been seen {passes:.3g} times"
