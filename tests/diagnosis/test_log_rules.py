@@ -341,3 +341,8 @@ def test_the_flat_loss_of_a_fine_tuned_diffusion_model_is_no_plateau(tmp_path, n
     found = csv(tmp_path, **{name.replace("/", "__"): lambda i, rng: 0.1 + 0.01 * rng.random()})
     assert found.verdict == "unknown" and not found.alarms
     assert [f.symptom for f in csv(tmp_path, **{name.replace("/", "__"): lambda i, rng: 0.0}).alarms] == ["plateau"]
+
+
+def test_a_long_log_of_one_number_is_judged_without_comparing_all_with_all(tmp_path):
+    (tmp_path / "log.csv").write_text("step,loss\n" + "".join(f"{i},0.0\n" for i in range(60_000)))
+    assert [f.symptom for f in trainwright.diagnose(tmp_path / "log.csv").alarms] == ["plateau"]

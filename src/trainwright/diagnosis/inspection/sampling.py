@@ -110,7 +110,8 @@ def dependence(seen: Observed) -> list[Inspection]:
     found = []
     by_name = {n.name: n for n in seen.networks}
     for result in seen.more.get("neighbours") or ():
-        if result and result["difference"] > NEIGHBOURS and not seen.time_first(by_name[result["network"]]):
+        network = by_name.get(result["network"]) if result else None
+        if result and result["difference"] > NEIGHBOURS and not (network and seen.time_first(network)):
             found.append(
                 Inspection(
                     "batch_time_swapped",

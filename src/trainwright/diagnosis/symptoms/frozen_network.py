@@ -44,6 +44,9 @@ BOUNDS = {
 }
 
 
+MOST_PERIODS = 200  # places of the newest loss in the log that are tried as the same batch of an earlier pass
+
+
 def detect(h: History) -> Judgement:
     """Detect weights that do not change between two readings, or a gradient or learning rate of 0."""
     repeated = _repeated(h)
@@ -84,11 +87,11 @@ def _repeated(h: History) -> Observation | None:
     if loss is None:
         return None
     values, least = loss.values, int(BOUNDS["different"].value)
-    for at in np.flatnonzero(values == values[-1])[:-1][::-1]:
+    for at in np.flatnonzero(values == values[-1])[:-1][::-1][:MOST_PERIODS]:
         apart = len(values) - 1 - int(at)  # readings from one pass to the next
         shared = min(apart, len(values) - apart)
         newest = values[-shared:]
-        if len(np.unique(newest)) >= least and np.array_equal(newest, values[-shared - apart : -apart]):
+        if np.array_equal(newest, values[-shared - apart : -apart]) and len(np.unique(newest)) >= least:
             step, end = float(loss.steps[-shared]), float(loss.steps[-1])
             said = f"the losses repeat themselves every {apart} readings, to the last digit: the weights do not change"
             return Observation(
